@@ -1,0 +1,1 @@
+"""Whisper checkpoints on disk: found, converted, read tensor by tensor, written."""

@@ -1,0 +1,194 @@
+"""Reads a CTranslate2 Whisper model file (`model.bin`) as a state dict with transformers' names.
+
+The format, little-endian: u32 version, spec name, u32 revision, u32 number of variables; each variable is
+a name (u16 length, NUL-terminated), u8 rank, u32 shape, u8 type, u32 byte count and data; then u32 number
+of aliases, each a pair of names.
+"""
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from asr_tv.errors import DataError
+
+BINARY_VERSIONS = (4, 5, 6)
+"""Versions that share the layout above; earlier ones lack the type field."""
+
+Array = npt.NDArray[Any]
+
+_DTYPES: Mapping[int, np.dtype[Any]] = {
+    0: np.dtype("<f4"),
+    1: np.dtype("i1"),
+    2: np.dtype("<i2"),
+    3: np.dtype("<i4"),
+    4: np.dtype("<f2"),
+}
+_MAX_RANK = 8
+
+
+class _Variable(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    data: memoryview
+
+    def array(self) -> Array:
+        return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
+
+
+class _Reader:
+    """A cursor over the file's bytes that names the file and offset when the bytes run out."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self._path = parts[0]
+        self._bytes = memoryview(b"".join(part.read_bytes() for part in parts))
+        self._offset = 0
+
+    def take(self, size: int) -> memoryview:
+        end = self._offset + size
+        if end > len(self._bytes):
+            raise DataError(
+                f"{self._path}: truncated CTranslate2 file: {size} bytes wanted at offset {self._offset}, "
+                f"the file ends at {len(self._bytes)}"
+            )
+        chunk = self._bytes[self._offset : end]
+        self._offset = end
+        return chunk
+
+    def number(self, code: str) -> int:
+        (value,) = struct.unpack("<" + code, self.take(struct.calcsize(code)))
+        return int(value)
+
+    def text(self) -> str:
+        raw = bytes(self.take(self.number("H")))
+        try:
+            return raw.rstrip(b"\0").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self._path}: not a CTranslate2 model: a name is not text") from error
+
+    def variable(self) -> tuple[str, _Variable]:
+        name = self.text()
+        rank = self.number("B")
+        if rank > _MAX_RANK:
+            raise DataError(f"{self._path}: variable {name!r} claims {rank} dimensions")
+        shape = tuple(self.number("I") for _ in range(rank))
+        dtype = _DTYPES.get(code := self.number("B"))
+        if dtype is None:
+            raise DataError(f"{self._path}: variable {name!r} has type {code}; known types: {sorted(_DTYPES)}")
+        size = self.number("I")
+        expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        if size != expected:
+            raise DataError(f"{self._path}: variable {name!r} has {size} bytes, its shape {shape} needs {expected}")
+        return name, _Variable(shape, dtype, self.take(size))
+
+
+def read_variables(path: Path, *more: Path) -> dict[str, Array]:
+    """All variables of a CTranslate2 `model.bin` under their CTranslate2 names, quantised rows scaled back to float32.
+
+    Args:
+        more: the rest of a file that is kept in parts, in order.
+
+    Raises:
+        DataError: not a Whisper model in this format, truncated, or of an unknown version.
+    """
+    reader = _Reader((path, *more))
+    version = reader.number("I")
+    if version not in BINARY_VERSIONS:
+        raise DataError(f"{path}: CTranslate2 binary version {version} is not one of {BINARY_VERSIONS}")
+    spec = reader.text()
+    if spec != "WhisperSpec":
+        raise DataError(f"{path}: holds a {spec!r} model, not a Whisper")
+    reader.number("I")
+    variables = dict(reader.variable() for _ in range(reader.number("I")))
+    for _ in range(reader.number("I")):
+        # An alias is one more name of a variable: the output projection, which is the embedding.
+        reader.text(), reader.text()
+    return {
+        name: _dequantised(path, name, variable, variables)
+        for name, variable in variables.items()
+        if not name.endswith("weight_scale")
+    }
+
+
+def _dequantised(path: Path, name: str, variable: _Variable, variables: Mapping[str, _Variable]) -> Array:
+    scale = variables.get(f"{name}_scale")
+    if scale is None:
+        return variable.array()
+    factors = scale.array().astype(np.float32)
+    if factors.shape not in ((), variable.shape[:1]) or not (factors > 0).all():
+        raise DataError(f"{path}: the scales of {name!r} are not one positive number for each of its rows")
+    rows = factors.reshape(-1, *[1] * (len(variable.shape) - 1)) if factors.ndim else factors
+    quantised: Array = variable.array().astype(np.float32)
+    return quantised / rows
+
+
+_PLAIN = {
+    "conv1": "conv1",
+    "conv2": "conv2",
+    "layer_norm": "layer_norm",
+    "position_encodings/encodings": "embed_positions.weight",
+    "embeddings": "embed_tokens",
+}
+_ATTENTION = {"self_attention": "self_attn", "attention": "encoder_attn"}
+_PROJECTIONS = {
+    ("self_attn", "linear_0"): ("q_proj", "k_proj", "v_proj"),
+    ("self_attn", "linear_1"): ("out_proj",),
+    ("encoder_attn", "linear_0"): ("q_proj",),
+    ("encoder_attn", "linear_1"): ("k_proj", "v_proj"),
+    ("encoder_attn", "linear_2"): ("out_proj",),
+}
+_LEAF = {"gamma": "weight", "beta": "bias", "weight": "weight", "bias": "bias"}
+_LAYER = re.compile(r"layer_(\d+)/(self_attention|attention|ffn)/(layer_norm|linear_\d)/(\w+)$")
+
+
+def to_transformers(variables: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+    """CTranslate2 variables as the tensors of `WhisperForConditionalGeneration`, without the tied `proj_out`.
+
+    The fused query/key/value projections are split into equal parts along dimension 0; Whisper's key
+    projection has no bias, so that third (zero) part is dropped.
+
+    Raises:
+        DataError: a layer holds a variable that no Whisper has, or a fused projection of no equal parts.
+    """
+    state: dict[str, torch.Tensor] = {}
+    for name, array in variables.items():
+        side, _, rest = name.partition("/")
+        if side not in ("encoder", "decoder"):
+            continue
+        try:
+            parts = _renamed(rest, array)
+        except (KeyError, ValueError) as error:
+            raise DataError(f"{name}: is not a variable of a Whisper layer ({error})") from error
+        state.update((f"model.{side}.{target}", torch.from_numpy(part.astype(np.float32))) for target, part in parts)
+    return state
+
+
+def _renamed(rest: str, array: Array) -> list[tuple[str, Array]]:
+    if (layer := _LAYER.match(rest)) is not None:
+        return _layer_parts(*layer.groups(), array=array)
+    if rest in _PLAIN:
+        return [(_PLAIN[rest], array)]
+    module, _, leaf = rest.rpartition("/")
+    # What is left over are flags of the inference engine (pre_norm, num_heads, ...), not weights.
+    return [(f"{_PLAIN[module]}.{_LEAF[leaf]}", array)] if module in _PLAIN and leaf in _LEAF else []
+
+
+def _layer_parts(index: str, block: str, module: str, leaf: str, *, array: Array) -> list[tuple[str, Array]]:
+    prefix, suffix = f"layers.{index}", _LEAF[leaf]
+    if block == "ffn":
+        module = {"layer_norm": "final_layer_norm", "linear_0": "fc1", "linear_1": "fc2"}[module]
+        return [(f"{prefix}.{module}.{suffix}", array)]
+    attention = _ATTENTION[block]
+    if module == "layer_norm":
+        return [(f"{prefix}.{attention}_layer_norm.{suffix}", array)]
+    projections = _PROJECTIONS[attention, module]
+    return [
+        (f"{prefix}.{attention}.{projection}.{suffix}", part)
+        for projection, part in zip(projections, np.split(array, len(projections)), strict=True)
+        if (projection, suffix) != ("k_proj", "bias")
+    ]

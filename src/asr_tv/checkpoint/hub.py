@@ -1,0 +1,95 @@
+"""Checkpoints of the Hugging Face hub: from the local cache, or downloaded when the hub answers at once."""
+
+import queue
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr_tv.checkpoint.directory import CONFIG, SIDE_FILES
+from asr_tv.checkpoint.tensors import INDEX, WEIGHTS, open_tensors
+from asr_tv.errors import DataError
+
+_WANTED = [*SIDE_FILES, WEIGHTS, INDEX, "model-*.safetensors", "README.md"]
+_PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One revision of a model on this machine."""
+
+    name: str
+    revision: str
+    path: Path
+
+    @property
+    def licence(self) -> str:
+        """As the model card's header states it."""
+        card = self.path / "README.md"
+        lines = card.read_text(encoding="utf-8", errors="replace").splitlines() if card.exists() else []
+        stated = (line.partition(":")[2].strip() for line in lines[:200] if line.startswith("license:"))
+        return next(stated, "") or "not stated"
+
+
+def cached_snapshot(name: str) -> Snapshot | None:
+    """What earlier downloads left in the hub's local cache, if it is complete; asks no network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        path = Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return _complete(name, path)
+
+
+def download_snapshot(name: str) -> Snapshot:
+    """Downloads a model, after one short question to the hub, so that a closed network costs two seconds.
+
+    Raises:
+        DataError: why it cannot be had: offline by HF_HUB_OFFLINE, no answer, unknown name, no safetensors.
+    """
+    import httpx
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        raise DataError("the hub: HF_HUB_OFFLINE is set, and the model is not in the cache")
+    if (status := _status(f"{constants.ENDPOINT}/{name}/resolve/main/{CONFIG}")) is None:
+        raise DataError(f"the hub: {constants.ENDPOINT} does not answer")
+    if status >= 400:
+        raise DataError(f"the hub: {constants.ENDPOINT} answers {status} for {name}")
+    try:
+        path = Path(snapshot_download(name, allow_patterns=_WANTED))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+        raise DataError(f"the hub: downloading {name} failed: {error}") from error
+    if (snapshot := _complete(name, path)) is None:
+        raise DataError(f"the hub: {name} has no {CONFIG} or no {WEIGHTS}; pickled weights are not loaded")
+    return snapshot
+
+
+def _complete(name: str, path: Path) -> Snapshot | None:
+    """The snapshot, unless a download was cut off: every shard that the index names must be there."""
+    try:
+        open_tensors(path)
+    except DataError:
+        return None
+    return Snapshot(name, path.name, path) if (path / CONFIG).exists() else None
+
+
+def _status(url: str) -> int | None:
+    """HTTP status of a HEAD request, or None without an answer in time; name resolution cannot hold it up longer."""
+    answer: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    threading.Thread(target=_ask, args=(url, answer), daemon=True).start()
+    try:
+        return answer.get(timeout=_PATIENCE_SECONDS)
+    except queue.Empty:
+        return None
+
+
+def _ask(url: str, answer: "queue.SimpleQueue[int | None]") -> None:
+    import httpx
+
+    try:
+        answer.put(httpx.head(url, timeout=_PATIENCE_SECONDS, follow_redirects=False).status_code)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError):
+        answer.put(None)

@@ -1,0 +1,175 @@
+"""Task vectors and weight averages from files to files, streamed tensor by tensor.
+
+Every result carries in its metadata the digests of its parents, the operation and the library versions, and no clock.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asr_tv import task_vector
+from asr_tv.checkpoint.directory import CONFIG, METADATA, TOKENIZER, copy_side_files
+from asr_tv.checkpoint.tensors import WEIGHTS, Tensors, layout_of, open_tensors, read_json, write_tensors
+from asr_tv.checkpoint.whisper import checkpoint_digest
+from asr_tv.errors import DataError
+from asr_tv.store import canonical_json, file_digest
+
+KIND = "task vector"
+_ARCHITECTURE = (
+    *("d_model", "encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"),
+    *("num_mel_bins", "vocab_size", "tie_word_embeddings"),
+)
+
+
+def create_vector(tuned: Path, base: Path, out: Path, provenance: Mapping[str, Any]) -> None:
+    """Writes the task vector tuned − base of two checkpoint directories, in fp32.
+
+    Args:
+        provenance: what else the file should say of its origin, JSON-able.
+
+    Raises:
+        DataError: checkpoints of different architecture or vocabulary, or with NaN or infinity.
+    """
+    _require_same_form(_form(tuned), _form(base), f"{tuned} and {base}")
+    recipe = {"operation": "difference", "tuned": checkpoint_digest(tuned), "base": checkpoint_digest(base)}
+    base_tensors = open_tensors(base)
+    with _naming(f"{tuned} − {base}"):
+        difference = task_vector.difference(open_tensors(tuned), base_tensors)
+        write_tensors(out, _fp32_layout(base_tensors), difference, _metadata(_form(base), recipe | dict(provenance)))
+
+
+def mean_vector(vectors: Sequence[Path], out: Path) -> None:
+    """Writes the plain mean of task vectors.
+
+    Raises:
+        ConfigError: no vectors.
+        DataError: a file that is not a task vector, or vectors of different architecture or vocabulary.
+    """
+    opened = [_open_vector(path) for path in vectors]
+    for vector in opened[1:]:
+        _require_same_form(opened[0].metadata, vector.metadata, f"{opened[0].path} and {vector.path}")
+    recipe = {"operation": "mean", "vectors": sorted(file_digest(path) for path in vectors)}
+    with _naming("the mean of vectors"):
+        tensors = task_vector.mean(opened)
+        write_tensors(out, _fp32_layout(opened[0]), tensors, _metadata(opened[0].metadata, recipe))
+
+
+def apply_vector(model: Path, vector: Path, scaling_coef: float, out: Path) -> None:
+    """Writes the directory of model + scaling_coef · vector; with a coefficient of 0, the model's own tensors.
+
+    The tied output is one tensor with the embedding, and so moves once.
+
+    Raises:
+        ConfigError: the coefficient is not a finite number.
+        DataError: not a task vector, or one of another architecture or vocabulary.
+    """
+    tensors, delta = open_tensors(model), _open_vector(vector)
+    _require_same_form(delta.metadata, _form(model), f"{vector} and {model}")
+    recipe = {
+        "operation": "apply",
+        "model": checkpoint_digest(model),
+        "vector": file_digest(vector),
+        "scaling_coef": scaling_coef,
+    }
+    with _naming(f"{model} + {scaling_coef:g} · {vector}"):
+        _write_directory(tensors, task_vector.applied(tensors, delta, scaling_coef), recipe, like=model, out=out)
+
+
+def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None:
+    """Writes the directory of (1 − weight_of_b) · a + weight_of_b · b; all files but the weights are those of `a`.
+
+    Raises:
+        ConfigError: a weight outside 0..1.
+        DataError: checkpoints of different architecture or vocabulary.
+    """
+    _require_same_form(_form(a), _form(b), f"{a} and {b}")
+    recipe = {
+        "operation": "average",
+        "a": checkpoint_digest(a),
+        "b": checkpoint_digest(b),
+        "weight_of_b": weight_of_b,
+    }
+    tensors = open_tensors(a)
+    with _naming(f"the average of {a} and {b}"):
+        average = task_vector.interpolated(tensors, open_tensors(b), weight_of_b)
+        _write_directory(tensors, average, recipe, like=a, out=out)
+
+
+def _write_directory(
+    layout: Mapping[str, Tensor],
+    tensors: Iterator[tuple[str, Tensor]],
+    recipe: Mapping[str, Any],
+    *,
+    like: Path,
+    out: Path,
+) -> None:
+    copy_side_files(like, out)
+    write_tensors(
+        out / WEIGHTS, layout_of(layout), tensors, METADATA | {"recipe": canonical_json(recipe)} | _versions()
+    )
+
+
+def _open_vector(path: Path) -> Tensors:
+    if path.is_dir():
+        raise DataError(f"{path}: is a directory; a task vector is one .safetensors file")
+    tensors = open_tensors(path)
+    if tensors.metadata.get("kind") != KIND:
+        raise DataError(f"{path}: is not a task vector, as `asr-tv vector create` makes them")
+    return tensors
+
+
+def _form(directory: Path) -> dict[str, str]:
+    """Architecture and vocabulary, as vectors carry them: weights of equal form may be added."""
+    config = {"tie_word_embeddings": True} | read_json(directory / CONFIG)
+    architecture = {key: config.get(key) for key in _ARCHITECTURE}
+    return {"architecture": canonical_json(architecture), "vocabulary": _vocabulary_digest(directory)}
+
+
+def _vocabulary_digest(directory: Path) -> str:
+    """sha256 of the byte-pair tokens and their ids; the special tokens after them are named in several ways."""
+    vocabulary = read_json(directory / TOKENIZER).get("model", {}).get("vocab", {})
+    ordinary = {token: number for token, number in vocabulary.items() if not token.startswith("<|")}
+    return hashlib.sha256(canonical_json(ordinary).encode()).hexdigest()
+
+
+def _require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str) -> None:
+    ours, theirs = (json.loads(form["architecture"]) for form in (a, b))
+    problems = [
+        f"{which}: different architectures: {key} is {ours.get(key)} and {theirs.get(key)}"
+        for key in _ARCHITECTURE
+        if ours.get(key) != theirs.get(key)
+    ]
+    if a["vocabulary"] != b["vocabulary"]:
+        problems.append(f"{which}: different vocabularies: a row of the embedding is not the same word in both")
+    if problems:
+        raise DataError(problems)
+
+
+def _fp32_layout(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    floating = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
+    return {name: (torch.float32, tuple(tensor.shape)) for name, tensor in floating}
+
+
+def _metadata(form: Mapping[str, str], recipe: Mapping[str, Any]) -> dict[str, str]:
+    same = {key: form[key] for key in ("architecture", "vocabulary")}
+    return METADATA | {"kind": KIND, "recipe": canonical_json(recipe)} | same | _versions()
+
+
+def _versions() -> dict[str, str]:
+    return {f"{package}_version": version(package) for package in ("asr-tv", "torch")}
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Puts the files' names before the problems that the arithmetic, which knows none, finds."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{what}: {problem}" for problem in error.problems) from error

@@ -1,0 +1,127 @@
+"""The fast tokenizer of a Whisper vocabulary, made from openai-whisper's own byte-pair ranks.
+
+A checkpoint that comes without a Hugging Face tokenizer gets this one; the ids are the published ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from asr_tv.errors import DataError
+
+Tokenizer = Any
+"""A `transformers.WhisperTokenizer`, which is a fast tokenizer."""
+
+LANGUAGES_OF: Mapping[int, int] = {51864: 99, 51865: 99, 51866: 100}
+"""Vocabulary size -> number of languages: English-only, multilingual, large-v3."""
+
+END, START, NO_TIMESTAMPS = "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"
+TASKS = ("transcribe", "translate")
+_CONTROLS = ("<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", NO_TIMESTAMPS)
+_TIMESTAMPS = tuple(f"<|{step * 0.02:.2f}|>" for step in range(1501))
+
+
+def whisper_tokenizer(vocab_size: int) -> Tokenizer:
+    """The tokenizer of OpenAI's vocabulary of this size, with special tokens and timestamps under their ids.
+
+    Raises:
+        DataError: OpenAI published no vocabulary of this size.
+    """
+    from whisper.tokenizer import LANGUAGES
+
+    encoding = _openai(vocab_size).encoding
+    ranks = {token: encoding.encode_single_token(token) for token in encoding.token_byte_values()}
+    letters = _byte_letters()
+    vocabulary = {_spelled(token, letters): rank for token, rank in ranks.items()}
+    by_rank = sorted((token for token in ranks if len(token) > 1), key=ranks.__getitem__)
+    merges = [tuple(_spelled(part, letters) for part in _parts(token, ranks)) for token in by_rank]
+    return assembled_tokenizer(vocabulary, merges, list(LANGUAGES)[: LANGUAGES_OF[vocab_size]])
+
+
+def assembled_tokenizer(
+    vocabulary: Mapping[str, int], merges: Sequence[tuple[str, ...]], languages: Sequence[str]
+) -> Tokenizer:
+    """A Whisper tokenizer over a byte-level vocabulary; end, start, languages, controls and timestamps follow it."""
+    from transformers import AddedToken, WhisperTokenizer
+
+    specials = [END, START, *(f"<|{language}|>" for language in languages), *_CONTROLS]
+    tokenizer = WhisperTokenizer(vocab=dict(vocabulary), merges=list(merges), pad_token=END, model_max_length=1024)
+    tokenizer.add_special_tokens({"additional_special_tokens": specials})
+    tokenizer.add_tokens([AddedToken(stamp, normalized=True, special=False) for stamp in _TIMESTAMPS])
+    tokenizer.set_prefix_tokens()
+    return tokenizer
+
+
+def load_tokenizer(directory: Path) -> Tokenizer:
+    """The fast tokenizer of a directory.
+
+    Raises:
+        DataError: there is none that loads.
+    """
+    from transformers import WhisperTokenizer
+
+    try:
+        tokenizer = WhisperTokenizer.from_pretrained(directory, local_files_only=True)
+    # The Rust library under it raises bare Exceptions for files it cannot read.
+    except Exception as error:
+        raise DataError(f"{directory}: has no tokenizer that loads: {error}") from error
+    # Without any file, transformers gives an empty tokenizer.
+    lacking = [token for token in (END, START, NO_TIMESTAMPS) if token not in tokenizer.get_vocab()]
+    if lacking:
+        raise DataError(f"{directory}: has no tokenizer that loads as a Whisper's: it lacks {', '.join(lacking)}")
+    return tokenizer
+
+
+def suppressed_tokens(vocab_size: int) -> list[int]:
+    """Ids that OpenAI's decoding never writes: annotations such as brackets and notes, and the control tokens.
+
+    Raises:
+        DataError: OpenAI published no vocabulary of this size.
+    """
+    openai = _openai(vocab_size)
+    controls = (openai.sot, openai.translate, openai.transcribe, openai.sot_lm, openai.sot_prev, openai.no_speech)
+    return sorted({*openai.non_speech_tokens, *controls})
+
+
+def is_multilingual(tokenizer: Tokenizer) -> bool:
+    """Whether a Whisper tokenizer is the multilingual one.
+
+    Both vocabularies hold the language tokens; the multilingual byte-pair table alone ends in an empty token.
+    """
+    return "" in tokenizer.get_vocab()
+
+
+def language_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """`<|en|>` and the like -> id: the tokens between start of transcript and the tasks."""
+    first, last = (tokenizer.convert_tokens_to_ids(token) for token in (START, "<|translate|>"))
+    return {tokenizer.convert_ids_to_tokens(number): number for number in range(first + 1, last)}
+
+
+def _openai(vocab_size: int) -> Any:
+    from whisper.tokenizer import get_tokenizer
+
+    if vocab_size not in LANGUAGES_OF:
+        raise DataError(f"a vocabulary of {vocab_size} tokens is not one of Whisper's: {sorted(LANGUAGES_OF)}")
+    return get_tokenizer(vocab_size > min(LANGUAGES_OF), num_languages=LANGUAGES_OF[vocab_size])
+
+
+def _parts(token: bytes, ranks: Mapping[bytes, int]) -> list[bytes]:
+    """What a token was merged from: byte-pair encoding of its bytes with the merges of lower rank only."""
+    parts = [token[i : i + 1] for i in range(len(token))]
+    while len(parts) > 2:
+        pairs = [ranks.get(a + b, len(ranks)) for a, b in pairwise(parts)]
+        best = min(range(len(pairs)), key=pairs.__getitem__)
+        parts[best : best + 2] = [parts[best] + parts[best + 1]]
+    return parts
+
+
+def _byte_letters() -> dict[int, str]:
+    """Byte -> the printable character that stands for it in byte-level vocabularies (GPT-2's table)."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in set(plain)]
+    return {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+
+
+def _spelled(token: bytes, letters: Mapping[int, str]) -> str:
+    return "".join(letters[byte] for byte in token)

@@ -1,0 +1,46 @@
+"""The command line: parsing and printing, nothing else. Heavy libraries are imported by the command that needs them."""
+
+import logging
+import os
+import sys
+
+import typer
+
+from asr_tv.cli import adapt, corpus, doctor, tools, vector
+from asr_tv.errors import UserError
+
+app = typer.Typer(
+    help="Adapt a speech recogniser to a new domain from text alone.\n\nExample: asr-tv adapt configs/demo.yaml",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("adapt")(adapt.adapt)
+app.command("synthesize")(tools.synthesize)
+app.command("finetune")(tools.finetune)
+app.command("transcribe")(tools.transcribe)
+app.command("score")(tools.score)
+app.add_typer(vector.app, name="vector")
+app.add_typer(corpus.app, name="corpus")
+app.command("report")(adapt.report)
+app.command("doctor")(doctor.doctor)
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """The program: a user's mistake is one message and exit code 2, with no traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # A progress bar of another library inside ours garbles the terminal.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        app()
+    except UserError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        sys.exit(_INTERRUPTED)

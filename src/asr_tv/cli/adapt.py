@@ -1,0 +1,94 @@
+"""`asr-tv adapt`, the whole method, and `asr-tv report`, what a run came to."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_tv.errors import DataError
+
+DEFAULT_STORE = Path(".store")
+
+
+def adapt(
+    config: Annotated[Path, typer.Argument(help="YAML file of the run, such as configs/demo.yaml")],
+    target_text: Annotated[
+        Path | None, typer.Option(help="The new domain's sentences, one a line; replaces the file's target")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results  [default: runs/NAME]")] = None,
+    store: Annotated[Path, typer.Option(help="Folder of cached stages")] = DEFAULT_STORE,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value, over the file; repeatable")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json")] = False,
+    quiet: Annotated[bool, typer.Option(help="No progress")] = False,
+) -> None:
+    """Adapt a recogniser to a new domain from its text, and report what that bought.
+
+    Example: asr-tv adapt configs/demo.yaml --target-text my_sentences.txt
+    """
+    from asr_tv.cli.console import console, progress_for
+    from asr_tv.config_file import load_config
+    from asr_tv.pipeline.executor import InProcess
+    from asr_tv.store import Store
+
+    start = time.perf_counter()
+    settings = load_config(config, set_ or (), target_texts=target_text)
+    folder = out or Path("runs") / settings.name
+    execute = InProcess(Store(store), progress_for(quiet=quiet))
+    from asr_tv.pipeline.run import run
+
+    report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(str(plan)))
+    executed = sum(not done.record.cached for done in execute.done)
+    if as_json:
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
+    else:
+        _print(report)
+    if not quiet:
+        seconds = time.perf_counter() - start
+        console.print(
+            f"{executed} stages executed, {len(execute.done) - executed} cached, {seconds:.1f} s; "
+            f"report: {folder / 'report.md'}; model: {folder / 'model'}"
+        )
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json")] = False,
+) -> None:
+    """Print a finished run's table and verdict.
+
+    Example: asr-tv report runs/demo
+    """
+    file = run / "report.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{file}: there is no report; `asr-tv adapt` writes it once the run is finished, and goes on where it stopped"
+        ) from None
+    except ValueError as error:
+        raise DataError(f"{file}: not a report: {error}") from error
+    if as_json:
+        typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
+    else:
+        _print(content)
+
+
+def _print(report: dict[str, object]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from asr_tv.markdown import render_table
+
+    header, *rows = render_table(report)
+    table = Table(title=str(report["name"]))
+    for number, cell in enumerate(header):
+        table.add_column(cell, justify="left" if number < 2 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(str(report["verdict"]), markup=False)

@@ -1,0 +1,63 @@
+"""The terminal: progress bars for people, plain lines for logs, nothing with --quiet."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from asr_tv.progress import Advance, Progress, silent
+
+console = Console(stderr=True, highlight=False)
+"""Messages and progress; results go to standard output, so that `--json` can be piped."""
+
+_PLAIN_SECONDS = 30.0
+"""A log gets a line of progress at most this often."""
+
+
+def progress_for(*, quiet: bool) -> Progress:
+    """Bars on a terminal, a line now and then in a log, nothing when quiet."""
+    if quiet:
+        return silent
+    return _bars if console.is_terminal else _lines
+
+
+@contextmanager
+def _bars(label: str, total: int, unit: str) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bars(*columns, console=console) as bars:
+        task = bars.add_task(label, total=total, note="")
+
+        def advance(done: int = 1, note: str = "") -> None:
+            bars.update(task, advance=done, note=note)
+
+        yield advance
+
+
+@contextmanager
+def _lines(label: str, total: int, unit: str) -> Iterator[Advance]:
+    start = last = time.monotonic()
+    count = 0
+
+    def advance(done: int = 1, note: str = "") -> None:
+        nonlocal count, last
+        count += done
+        now = time.monotonic()
+        if now - last >= _PLAIN_SECONDS and count:
+            last = now
+            left = (now - start) / count * (total - count)
+            print(f"{label}: {count}/{total} {unit}, {left:.0f} s left {note}".rstrip(), file=sys.stderr, flush=True)
+
+    yield advance
+    print(f"{label}: {count} {unit} in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)

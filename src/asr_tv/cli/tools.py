@@ -1,0 +1,241 @@
+"""The stages as commands on files: synthesize, finetune, transcribe, score."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asr_tv.cli.adapt import DEFAULT_STORE
+from asr_tv.errors import ConfigError, DataError
+
+StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
+QuietOption = Annotated[bool, typer.Option(help="No progress")]
+
+
+def _say(row: dict[str, Any], *, as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(row, ensure_ascii=False) if as_json else text)
+
+
+def synthesize(
+    texts: Annotated[Path, typer.Argument(help="One sentence a line, or a JSONL manifest")],
+    out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and the clips")],
+    engine: Annotated[str, typer.Option(help="Speech synthesiser")] = "piper",
+    voice: Annotated[list[str] | None, typer.Option(help="Voice name or file; repeatable")] = None,
+    takes: Annotated[int, typer.Option(min=1, help="Clips a sentence and voice")] = 1,
+    domain: Annotated[str, typer.Option(help="Domain of plain sentences")] = "default",
+    seed: Annotated[int, typer.Option()] = 17,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core")] = 0,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Speak sentences: writes OUT/manifest.jsonl and the clips. Finished clips are never spoken twice.
+
+    Example: asr-tv synthesize my_sentences.txt --voice en_US-joe-medium --takes 2 --out clips
+    """
+    from asr_tv.cli.console import progress_for
+    from asr_tv.config import SynthesisConfig
+    from asr_tv.corpora.local import read_manifest, write_manifest
+    from asr_tv.corpora.texts import read_texts
+    from asr_tv.store import Store
+    from asr_tv.synthesize import synthesize as stage
+
+    default = SynthesisConfig()
+    config = SynthesisConfig(engine=engine, voices=tuple(voice or default.voices), takes=takes)
+    manifest = read_manifest(texts, need_audio=False) if texts.suffix == ".jsonl" else read_texts(texts, domain)
+    record = stage(manifest, config, seed=seed, store=Store(store), workers=workers, progress=progress_for(quiet=quiet))
+    spoken = read_manifest(record.path / "manifest.jsonl", need_audio=False)
+    write_manifest(_copied(spoken, out), out / "manifest.jsonl")
+    shutil.copyfile(record.path / "dropped.json", out / "dropped.json")
+    row = {"clips": len(spoken), "seconds": round(spoken.seconds, 1), "manifest": str(out / "manifest.jsonl")}
+    dropped = len(json.loads((out / "dropped.json").read_text(encoding="utf-8")))
+    _say(
+        row | {"dropped": dropped},
+        as_json=as_json,
+        text=f"{len(spoken)} clips, {spoken.seconds:.0f} s of speech, {dropped} dropped: {out / 'manifest.jsonl'}",
+    )
+
+
+def _copied(manifest: Any, out: Path) -> Any:
+    """The manifest with its clips copied beside it, so that the folder can be moved and changed freely."""
+    from dataclasses import replace
+
+    from asr_tv.manifest import Manifest
+
+    clips = out / "clips"
+    clips.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for utterance in manifest:
+        target = clips / f"{utterance.id.replace('/', '_')}.flac"
+        shutil.copyfile(utterance.audio, target)
+        rows.append(replace(utterance, audio=str(target.absolute())))
+    return Manifest(manifest.name, tuple(rows))
+
+
+def finetune(
+    model: Annotated[str, typer.Argument(help="Model name, HF folder, CTranslate2 folder or openai-whisper .pt")],
+    manifest: Annotated[Path, typer.Argument(help="JSONL manifest with audio")],
+    out: Annotated[Path, typer.Option(help="Folder for the tuned model")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the training section, such as epochs=2; repeatable")
+    ] = None,
+    language: Annotated[str, typer.Option()] = "en",
+    seed: Annotated[int, typer.Option()] = 17,
+    augment: Annotated[bool, typer.Option(help="Channel augmentation of synthetic clips")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fine-tune a Whisper model on a manifest. An interrupted run goes on from its last finished epoch.
+
+    Example: asr-tv finetune openai/whisper-tiny.en clips/manifest.jsonl --set epochs=2 --out tuned
+    """
+    from asr_tv.checkpoint.locate import resolve_model
+    from asr_tv.cli.console import progress_for
+    from asr_tv.config import AugmentationConfig
+    from asr_tv.corpora.local import read_manifest
+    from asr_tv.finetune import finetune as stage
+    from asr_tv.store import Store
+
+    training = _training(set_ or [])
+    shelf, progress = Store(store), progress_for(quiet=quiet)
+    record = stage(
+        resolve_model(model, shelf),
+        read_manifest(manifest),
+        training,
+        store=shelf,
+        seed=seed,
+        language=language,
+        augmentation=AugmentationConfig() if augment else None,
+        progress=progress,
+    )
+    _export(record.path / "model", out, {"audio_context": training.audio_context, "language": language})
+    row = {"model": str(out), "updates": record.details["updates"], "epoch_losses": record.details["epoch_losses"]}
+    losses = ", ".join(f"{loss:.2f}" for loss in record.details["epoch_losses"])
+    _say(row, as_json=as_json, text=f"{record.details['updates']} updates, loss by epoch {losses}: {out}")
+
+
+def _training(overrides: list[str]) -> Any:
+    from asr_tv.config import parse_config, with_overrides
+    from asr_tv.config_file import settings_of
+
+    settings = {f"training.{key}": value for key, value in settings_of(overrides).items()}
+    return parse_config(with_overrides({"name": "finetune"}, settings), "--set").training
+
+
+def _export(model: Path, out: Path, settings: dict[str, Any]) -> None:
+    if out.exists() and any(out.iterdir()) and not (out / "config.json").exists():
+        raise ConfigError(f"--out {out}: the folder holds something that is not a model")
+    shutil.copytree(model, out, dirs_exist_ok=True)
+    (out / "asr_tv.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def transcribe(
+    model: Annotated[str, typer.Argument(help="Model name or folder")],
+    inputs: Annotated[list[Path], typer.Argument(help="A JSONL manifest, or audio files")],
+    out: Annotated[Path | None, typer.Option(help="JSONL of id and text  [default: standard output]")] = None,
+    language: Annotated[str | None, typer.Option(help="  [default: the model's own settings, else en]")] = None,
+    audio_context: Annotated[
+        str | None, typer.Option(help="full, dynamic or seconds  [default: the model's own settings, else full]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    store: StoreOption = DEFAULT_STORE,
+    quiet: QuietOption = False,
+) -> None:
+    """Transcribe a manifest or audio files.
+
+    Example: asr-tv transcribe runs/demo/model test.jsonl --out hyp.jsonl
+    """
+    from asr_tv.checkpoint.locate import resolve_model
+    from asr_tv.cli.console import progress_for
+    from asr_tv.store import Store
+    from asr_tv.transcribe import decoding_for
+    from asr_tv.transcribe import transcribe as stage
+
+    settings = _model_settings(Path(model))
+    context = _context(audio_context) if audio_context else settings.get("audio_context", "full")
+    decoding = decoding_for(context, language or settings.get("language", "en"), 200, "auto")
+    shelf = Store(store)
+    record = stage(
+        resolve_model(model, shelf),
+        _recordings(inputs),
+        decoding,
+        store=shelf,
+        batch_size=batch_size,
+        progress=progress_for(quiet=quiet),
+    )
+    text = (record.path / "hyp.jsonl").read_text(encoding="utf-8")
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+
+
+def _model_settings(model: Path) -> dict[str, Any]:
+    """How a model that asr-tv made is to be decoded; empty for any other."""
+    file = model / "asr_tv.json"
+    try:
+        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise DataError(f"{file}: not JSON: {error}") from error
+    return settings
+
+
+def _context(value: str) -> Any:
+    if value in ("full", "dynamic"):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise ConfigError(f"--audio-context {value!r}: full, dynamic or a number of seconds") from None
+
+
+def _recordings(inputs: list[Path]) -> Any:
+    from asr_tv.corpora.local import read_manifest, recordings_manifest
+
+    if len(inputs) == 1 and inputs[0].suffix == ".jsonl":
+        return read_manifest(inputs[0])
+    return recordings_manifest(inputs)
+
+
+def score(
+    reference: Annotated[Path, typer.Argument(help="JSONL manifest with the right texts")],
+    hypotheses: Annotated[Path, typer.Argument(help="JSONL of id and text")],
+    normalizer: Annotated[str, typer.Option(help="english, basic or none; applied to both sides")] = "english",
+    as_json: JsonOption = False,
+) -> None:
+    """Score hypotheses: pooled WER and CER with their errors and a bootstrap interval over sentences.
+
+    Example: asr-tv score test.jsonl hyp.jsonl --normalizer english
+    """
+    from asr_tv.config import ScoringConfig
+    from asr_tv.corpora.local import read_manifest
+    from asr_tv.score import evaluate, read_hypotheses
+
+    defaults = ScoringConfig()
+    evaluation = evaluate(read_manifest(reference, need_audio=False), read_hypotheses(hypotheses), normalizer)
+    interval = evaluation.interval(resamples=defaults.resamples, confidence=defaults.confidence, seed=0)
+    counts = evaluation.word_counts
+    row = {
+        "wer": evaluation.wer,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "cer": evaluation.cer,
+        "words": counts.words,
+        "substitutions": counts.substitutions,
+        "deletions": counts.deletions,
+        "insertions": counts.insertions,
+        "utterances": len(evaluation.utterances),
+        "normalizer": evaluation.conditions.normalizer,
+        "normalizer_version": evaluation.conditions.normalizer_version,
+    }
+    text = (
+        f"WER {evaluation.wer:.2%} [{interval.low:.2%}, {interval.high:.2%}], CER {evaluation.cer:.2%}: "
+        f"{counts.substitutions} substitutions, {counts.deletions} deletions, {counts.insertions} insertions "
+        f"in {counts.words} words, {len(evaluation.utterances)} utterances; normaliser {normalizer}"
+    )
+    _say(row, as_json=as_json, text=text)

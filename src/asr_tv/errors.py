@@ -1,0 +1,23 @@
+"""The two errors that are the user's to mend; the command line prints them without a traceback and exits 2."""
+
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave, with every problem found and not only the first.
+
+    Args:
+        problems: one line each, naming the file and line, the id, or the configuration path.
+    """
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ConfigError(UserError):
+    """The configuration, or an argument of a command, cannot be used."""
+
+
+class DataError(UserError):
+    """A text, manifest, recording, checkpoint or vector cannot be used."""

@@ -1,0 +1,258 @@
+"""Fine-tunes a Whisper checkpoint on one manifest; an interrupted run goes on from its last finished epoch."""
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asr_tv.audio import read_audio
+from asr_tv.batches import generator, length_grouped
+from asr_tv.channel import augment
+from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids, save_checkpoint
+from asr_tv.config import AugmentationConfig, TrainingConfig
+from asr_tv.devices import Precision, choose_device, choose_precision
+from asr_tv.errors import DataError
+from asr_tv.labels import IGNORED, collate, token_ids
+from asr_tv.manifest import Manifest, Utterance
+from asr_tv.progress import Progress, silent
+from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel
+from asr_tv.store import Identity, Produced, Record, Store
+
+STAGE, VERSION = "finetune", 1
+MODEL = "model"
+_KEPT_SECONDS = 2 * 3600.0
+"""Up to so much audio stays decoded in memory between epochs (460 MB); more is read anew each time."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides a fine-tuning's result, but for the base checkpoint.
+
+    Attributes:
+        augmentation: applied to synthetic clips only; None leaves them as they are.
+    """
+
+    manifest: Manifest
+    training: TrainingConfig
+    precision: Precision
+    seed: int
+    language: str
+    augmentation: AugmentationConfig | None = None
+
+
+def finetune(
+    base: Record,
+    manifest: Manifest,
+    training: TrainingConfig,
+    *,
+    store: Store,
+    seed: int,
+    language: str = "en",
+    augmentation: AugmentationConfig | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+    label: str = "finetune",
+) -> Record:
+    """The stage: `base` tuned on `manifest`, as a record whose folder holds `model/`.
+
+    Raises:
+        DataError: nothing to train on, a clip that cannot be read, or a loss that is not a number.
+    """
+    if not len(manifest):
+        raise DataError(f"{label}: the manifest {manifest.name} is empty, there is nothing to train on")
+    on = choose_device(device)
+    job = Job(manifest, training, choose_precision(training.precision, on), seed, language, augmentation)
+
+    def produce(scratch: Path) -> Produced:
+        losses = run(base.path / MODEL, job, scratch, on, progress, label)
+        return Produced((manifest.ref(),), {"epoch_losses": losses, **_counts(job)})
+
+    return store.build(identity(base, job), produce)
+
+
+def identity(base: Record, job: Job) -> Identity:
+    """The key of a fine-tuning. Augmentation counts only where there is synthetic speech to augment."""
+    augmented = job.augmentation is not None and any(u.origin == "synthetic" for u in job.manifest)
+    parameters = {
+        "training": job.training.model_dump(mode="json") | {"precision": job.precision},
+        "augmentation": job.augmentation.model_dump(mode="json") if augmented and job.augmentation else None,
+        "language": job.language,
+    }
+    return Identity(STAGE, VERSION, parameters, {"base": base.digest, "manifest": job.manifest.digest}, job.seed)
+
+
+def _counts(job: Job) -> dict[str, Any]:
+    return {
+        "utterances": len(job.manifest),
+        "seconds_of_audio": round(job.manifest.seconds, 1),
+        "updates": total_updates(job),
+        "audio_context": job.training.audio_context,
+        "precision": job.precision,
+    }
+
+
+def total_updates(job: Job) -> int:
+    """Optimiser steps of the whole fine-tuning."""
+    durations = [u.duration or 0.0 for u in job.manifest]
+    return job.training.epochs * len(length_grouped(durations, job.training.batch_size, seed=job.seed, epoch=0))
+
+
+def run(
+    base: Path, job: Job, scratch: Path, device: torch.device, progress: Progress = silent, label: str = "finetune"
+) -> list[float]:
+    """Trains in `scratch`, resuming there, and leaves the tuned checkpoint in `scratch/model`.
+
+    Returns:
+        The mean loss of each epoch.
+    """
+    trainer = _Trainer(base, job, device, total_updates(job))
+    losses = trainer.resume(scratch)
+    with progress(label, job.training.epochs * len(job.manifest), "utterances") as advance:
+        advance(len(losses) * len(job.manifest))
+        for epoch in range(len(losses), job.training.epochs):
+            losses.append(trainer.train_epoch(epoch, advance))
+            if epoch + 1 < job.training.epochs:
+                trainer.save(scratch, losses)
+    save_checkpoint(trainer.model, base, scratch / MODEL)
+    _forget_epochs(scratch)
+    return losses
+
+
+class _Trainer:
+    """One model with its optimiser and schedule on one device; a batch is a pure function of job and epoch."""
+
+    def __init__(self, base: Path, job: Job, device: torch.device, updates: int) -> None:
+        from accelerate import Accelerator
+        from transformers import get_linear_schedule_with_warmup
+
+        self.job = job
+        self._accelerator = Accelerator(
+            cpu=device.type == "cpu", mixed_precision="bf16" if job.precision == "bf16" else "no"
+        )
+        model = load_model(base).train()
+        training = job.training
+        optimizer = torch.optim.AdamW(
+            [p for p in model.parameters() if p.requires_grad],
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            fused=True,
+        )
+        schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
+            optimizer, math.ceil(training.warmup * updates), updates
+        )
+        self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(model, optimizer, schedule)
+        self._sequences = _sequences(job.manifest, load_tokenizer(base), job.language, model.config)
+        self._waves: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def model(self) -> Any:
+        """The bare model, without what accelerate wraps around it."""
+        return self._accelerator.unwrap_model(self._prepared, keep_fp32_wrapper=False)
+
+    def train_epoch(self, epoch: int, advance: Any) -> float:
+        """One pass over the manifest; returns the mean loss over its batches."""
+        job = self.job
+        torch.manual_seed(int(generator("torch", job.seed, epoch).integers(2**31)))
+        durations = [u.duration or 0.0 for u in job.manifest]
+        batches = length_grouped(durations, job.training.batch_size, seed=job.seed, epoch=epoch)
+        losses = []
+        for number, indices in enumerate(batches):
+            loss = self._update([job.manifest.utterances[i] for i in indices], epoch, number)
+            losses.append(loss)
+            advance(len(indices), f"loss {loss:.2f}")
+        return float(np.mean(losses))
+
+    def _update(self, utterances: Sequence[Utterance], epoch: int, number: int) -> float:
+        features, inputs, labels = self._batch(utterances, epoch, number)
+        with self._accelerator.autocast():
+            states = encode(self.model.model.encoder, features)
+            logits = self._prepared(encoder_outputs=(states,), decoder_input_ids=inputs).logits
+        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise DataError(
+                f"the loss became {value} in epoch {epoch + 1}, batch {number + 1} "
+                f"({', '.join(u.id for u in utterances[:3])}, ...): lower training.learning_rate; "
+                "finished epochs are kept"
+            )
+        self._accelerator.backward(loss)
+        self._accelerator.clip_grad_norm_(self._prepared.parameters(), self.job.training.gradient_clip)
+        self._optimizer.step()
+        self._schedule.step()
+        self._optimizer.zero_grad()
+        return value
+
+    def _batch(self, utterances: Sequence[Utterance], epoch: int, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        waves = [self._wave(u, epoch) for u in utterances]
+        training = self.job.training
+        longest = max(len(wave) for wave in waves) / SAMPLING_RATE
+        full = generator("context", self.job.seed, epoch, number).random() < training.full_context_share
+        seconds = FULL_SECONDS if full else context_seconds(training.audio_context, longest)
+        config, device = self.model.config, self._accelerator.device
+        prompt_length, sequences = self._sequences
+        inputs, labels = collate([sequences[u.id] for u in utterances], prompt_length, config.pad_token_id)
+        return log_mel(waves, seconds, config.num_mel_bins).to(device), inputs.to(device), labels.to(device)
+
+    def _wave(self, utterance: Utterance, epoch: int) -> NDArray[np.float32]:
+        if (wave := self._waves.get(utterance.id)) is None:
+            if utterance.audio is None:
+                raise DataError(f"{utterance.id}: has no recording to train on")
+            wave = read_audio(Path(utterance.audio), utterance=utterance.id)
+            if self.job.manifest.seconds < _KEPT_SECONDS:
+                self._waves[utterance.id] = wave
+        if utterance.origin != "synthetic" or self.job.augmentation is None:
+            return wave
+        rng = generator("augment", self.job.seed, epoch, utterance.id)
+        return augment(wave, SAMPLING_RATE, self.job.augmentation, rng)
+
+    def save(self, scratch: Path, losses: Sequence[float]) -> None:
+        """Keeps the finished epoch: state first, its name last, older epochs after that."""
+        folder, temporary = scratch / f"epoch-{len(losses)}", scratch / "epoch.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        self._accelerator.save_state(str(temporary))
+        (temporary / "losses.json").write_text(json.dumps(list(losses)))
+        temporary.rename(folder)
+        for older in _epochs(scratch)[:-1]:
+            shutil.rmtree(older)
+
+    def resume(self, scratch: Path) -> list[float]:
+        """Takes up the last kept epoch; returns the losses of the epochs done so far."""
+        kept = _epochs(scratch)
+        if not kept:
+            return []
+        self._accelerator.load_state(str(kept[-1]))
+        losses: list[float] = json.loads((kept[-1] / "losses.json").read_text())
+        return losses
+
+
+def _sequences(
+    manifest: Manifest, tokenizer: Any, language: str, config: Any
+) -> tuple[int, dict[str, tuple[int, ...]]]:
+    """Length of the prompt, and each utterance's tokens; every over-long text is reported before any training."""
+    prompt = prompt_ids(tokenizer, language)
+    sequences = {u.id: token_ids(tokenizer, prompt, u.text, config.eos_token_id) for u in manifest}
+    problems = [
+        f"{name}: its text is {len(tokens)} tokens long, the decoder has {config.max_target_positions} positions"
+        for name, tokens in sequences.items()
+        if len(tokens) > config.max_target_positions
+    ]
+    if problems:
+        raise DataError(problems)
+    return len(prompt), sequences
+
+
+def _epochs(scratch: Path) -> list[Path]:
+    return sorted(scratch.glob("epoch-*"), key=lambda folder: int(folder.name.partition("-")[2]))
+
+
+def _forget_epochs(scratch: Path) -> None:
+    for folder in [*_epochs(scratch), scratch / "epoch.tmp"]:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,48 @@
+"""The model card that goes with an adapted model: what it was made of, and what was measured."""
+
+from typing import Any
+
+from asr_tv.config import SynthesisConfig
+
+
+def model_card(report: dict[str, Any], *, base: str, synthesis: SynthesisConfig, language: str) -> str:
+    """Markdown with the metadata block that model hubs read.
+
+    Args:
+        report: the content of report.json.
+        base: name of the pretrained model.
+    """
+    chosen = report["selection"]["chosen"]
+    lines = [
+        "---",
+        f"base_model: {base}",
+        f"language: {language}",
+        "library_name: transformers",
+        "pipeline_tag: automatic-speech-recognition",
+        "---",
+        f"# {report['name']}: {base} adapted to {report['target_domain']}",
+        "",
+        "Adapted from text alone with asr-tv: no recording of the target domain was used.",
+        "",
+        report["verdict"],
+        "",
+        f"- Recipe: start {chosen['start']}, channel augmentation {'on' if chosen['augmentation'] else 'off'}, "
+        f"scaling coefficient {chosen['scaling_coef']:g}; chosen by {report['selection']['method']}.",
+        f"- Speech synthesis: {synthesis.engine}, voices {', '.join(synthesis.voices)}, {synthesis.takes} takes.",
+        *(f"- Data: {c['name']} ({c['licence']})" for c in report["corpus"]["corpora"]),
+        "- Decode greedily and without timestamps: the training labels had none.",
+        "",
+        "## Scores",
+        "",
+        "| recordings | system | WER | interval |",
+        "|---|---|---|---|",
+        *(_row(row) for row in report["systems"] if row["name"] in ("pretrained", "adapted")),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(row: dict[str, Any]) -> str:
+    if row["wer"] is None:
+        return f"| {row['domain']} | {row['name']} | {row['note']} | |"
+    interval = f"{row['ci_low']:.1%} to {row['ci_high']:.1%}" if row["ci_high"] is not None else ""
+    return f"| {row['domain']} | {row['name']} | {row['wer']:.1%} | {interval} |"

@@ -1,0 +1,107 @@
+"""Named text normalisers, one for both sides of a score: Whisper's English and basic ones, and none."""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from asr_tv.errors import ConfigError
+
+NAMES = ("english", "basic", "none")
+
+_ALIAS = "_asr_tv_whisper_normalizers"
+_PROBES = (
+    "Hello, World!",
+    "  two   spaces\tand a tab ",
+    "What's up? I can't, won't and it'd've been gone.",
+    "Mr. Smith paid $20 million on the 21st of May, 1960s style",
+    "one oh one, twenty five, two and a half, 1,234.5 %",
+    "the colour of the theatre's centre",
+    "um, uh [noise] <music> (aside) hmm",
+    "Ça va? Straße, naïve œuvre, Łódź",
+    "Привет, ¿qué tal? 你好。",
+    "...",
+    "",
+)
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """A normaliser with what a score must say of it.
+
+    Attributes:
+        version: the package's version and 12 hexadecimal digits of the sha256 of what it makes of fixed probes.
+        apply: text in, normalised text out: words separated by single spaces, none at the ends.
+    """
+
+    name: str
+    version: str
+    apply: Callable[[str], str]
+
+    def __call__(self, text: str) -> str:
+        return self.apply(text)
+
+
+@cache
+def get_normalizer(name: str) -> Normalizer:
+    """The normaliser of that name. `none` only collapses whitespace.
+
+    The others are openai-whisper's with all their quirks, so that scores compare with those of others: English
+    makes "five o'clock" into "50 clock" and leaves a full stop of an ellipsis.
+
+    Raises:
+        ConfigError: the name is not one of `NAMES`.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"unknown normalizer {name!r}; one of {', '.join(NAMES)}")
+    if name == "none":
+        return _versioned(name, "asr-tv", collapse_whitespace)
+    package = f"openai-whisper-{metadata.version('openai-whisper')}"
+    whisper = _whisper_normalizers()
+    clean = whisper.EnglishTextNormalizer() if name == "english" else whisper.BasicTextNormalizer()
+    return _versioned(name, package, cast("Callable[[str], str]", clean))
+
+
+def collapse_whitespace(text: str) -> str:
+    """Every run of whitespace as one space, none at the ends."""
+    return " ".join(text.split())
+
+
+def _versioned(name: str, package: str, clean: Callable[[str], str]) -> Normalizer:
+    def apply(text: str) -> str:
+        return collapse_whitespace(clean(text))
+
+    outputs = "\n".join(apply(probe) for probe in _PROBES)
+    return Normalizer(name, f"{package}+{hashlib.sha256(outputs.encode()).hexdigest()[:12]}", apply)
+
+
+def _whisper_normalizers() -> ModuleType:
+    """`whisper.normalizers` without its parent package, whose import takes seconds because it imports torch."""
+    if _ALIAS in sys.modules:
+        return sys.modules[_ALIAS]
+    parent = importlib.util.find_spec("whisper")
+    spec = PathFinder.find_spec("normalizers", parent.submodule_search_locations) if parent else None
+    if spec is None or spec.origin is None:
+        raise ConfigError("the package openai-whisper, which has the normalizers english and basic, is not installed")
+    return _load_as(_ALIAS, Path(spec.origin))
+
+
+def _load_as(name: str, init: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{init}: not a Python package")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before execution: its own relative imports look here
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

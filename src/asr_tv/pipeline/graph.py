@@ -1,0 +1,169 @@
+"""The method as a plain function over stages: from a configuration to an adapted checkpoint and its scores.
+
+SYN2REAL (arXiv 2406.02925): adapted = target_synthetic + c x (source_real - source_synthetic), where the start of
+target_synthetic, its augmentation and c are chosen on source domains only.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from asr_tv.config import AdaptConfig, Recipe, SynthesisConfig
+from asr_tv.errors import ConfigError
+from asr_tv.evaluation import Evaluation
+from asr_tv.finetune import finetune
+from asr_tv.manifest import Manifest, in_domain
+from asr_tv.merge import adapt_stage
+from asr_tv.pipeline.executor import Call, Executor
+from asr_tv.pipeline.material import Material, prepare, stored_manifest
+from asr_tv.pipeline.plan import Plan, plan
+from asr_tv.pipeline.scoring import System, TestSet, score_curve, score_folds, score_systems
+from asr_tv.pipeline.trainings import Scope, Trained, target_row, train_scopes
+from asr_tv.select import RecipeScore, score_recipes
+from asr_tv.store import Record
+from asr_tv.synthesize import synthesize
+
+ADAPTED, PRETRAINED, TOPLINE = "adapted", "pretrained", "topline"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything a report is made of.
+
+    Attributes:
+        recipe: chosen on the folds, or fixed by the configuration.
+        recipes: every recipe tried on the folds, best first; empty for a fixed one.
+        evaluations: by (system, test set).
+        curve: WER on the target's test by coefficient, scored after the recipe was chosen.
+        synthesis: records of speech synthesis, source and target.
+    """
+
+    material: Material
+    trained: Trained
+    recipe: Recipe
+    recipes: tuple[RecipeScore, ...]
+    folds: tuple[str, ...]
+    adapted: Record
+    evaluations: Mapping[tuple[str, str], Evaluation]
+    curve: Mapping[float, Evaluation]
+    synthesis: tuple[Record, ...]
+
+
+def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], None] = lambda plan: None) -> Outcome:
+    """Runs the whole method. `announce` is told the number of trainings before the first one.
+
+    Raises:
+        ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
+    """
+    material = prepare(config, execute)
+    folds = _folds(config, material)
+    announce(plan(config, len(material.source_domains), topline=material.target_train is not None))
+    scopes, synthesis = _speak(config, material, folds, execute)
+    trained = train_scopes(config, material.base, scopes, execute)
+    scores = score_folds(config, scopes[1:], trained[1:], material.source_dev, execute)
+    recipes = score_recipes(scores) if scores else ()
+    recipe = recipes[0].recipe if recipes else config.selection.fixed
+    adapted = _adapted(config, material, trained[0], recipe, execute)
+    evaluations = _score(config, material, trained[0], adapted, execute)
+    curve: Mapping[float, Evaluation] = {}
+    if material.target_test is not None:
+        curve = score_curve(config, recipe, trained[0], material.target_test, execute)
+    return Outcome(material, trained[0], recipe, recipes, folds, adapted, evaluations, curve, synthesis)
+
+
+def _folds(config: AdaptConfig, material: Material) -> tuple[str, ...]:
+    """The source domains that play the target: those with most to train on, as far as dev recordings exist."""
+    if config.selection.method == "fixed":
+        return ()
+    sizes = {d: sum(u.domain == d for u in material.source_train) for d in material.source_dev.domains}
+    if len(sizes) < 2:
+        raise ConfigError(
+            f"selection.method leave_one_source_domain_out needs two source domains, found {len(sizes)}: "
+            "give labelled speech of more domains, or set selection.method to fixed"
+        )
+    return tuple(sorted(sizes, key=lambda domain: (-sizes[domain], domain))[: config.selection.folds])
+
+
+def _speak(
+    config: AdaptConfig, material: Material, folds: tuple[str, ...], execute: Executor
+) -> tuple[list[Scope], tuple[Record, ...]]:
+    """Speaks all sentences and pairs them with recordings: the run's own scope first, then one a fold."""
+    once = config.synthesis.model_copy(update={"takes": 1, "voices": config.synthesis.voices[:1]})
+    real = material.source_train
+    calls = [_synthesis(config, "target", material.target_texts, config.synthesis)]
+    if len(real):
+        calls.append(_synthesis(config, "source", real, once))
+    calls += [_synthesis(config, f"{d} as target", real.where(d, in_domain(d)), config.synthesis) for d in folds]
+    records = execute(calls)
+    target, *rest = [stored_manifest(record) for record in records]
+    source = rest[0] if len(real) else Manifest("source clips", ())
+    scopes = [Scope("", real, source, target)]
+    scopes += [_fold(domain, real, source, clips) for domain, clips in zip(folds, rest[1:], strict=True)]
+    return scopes, tuple(records[: 1 + bool(len(real))])
+
+
+def _fold(domain: str, real: Manifest, clips: Manifest, target_clips: Manifest) -> Scope:
+    others = [m.where(f"{m.name} without {domain}", lambda u: u.domain != domain) for m in (real, clips)]
+    return Scope(domain, others[0], others[1], target_clips)
+
+
+def _synthesis(config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig) -> Call:
+    arguments = {
+        "texts": texts,
+        "config": synthesis,
+        "seed": config.seed,
+        "workers": config.run.workers,
+        "name": f"{what} clips",
+    }
+    return Call(f"synthesize {what}", synthesize, arguments)
+
+
+def _adapted(config: AdaptConfig, material: Material, trained: Trained, recipe: Recipe, execute: Executor) -> Record:
+    start = trained.targets.get((recipe.start, recipe.augmentation))
+    if start is None:
+        raise ConfigError(f"selection.fixed.start: {recipe.start} needs source speech, and there is none")
+    arguments = {
+        "start": start,
+        "vector": trained.vector,
+        "pretrained": material.base,
+        "scaling_coef": recipe.scaling_coef,
+        "pretrained_weight": config.pretrained_weight,
+    }
+    return execute([Call("adapt", adapt_stage, arguments)])[0]
+
+
+def _score(
+    config: AdaptConfig, material: Material, trained: Trained, adapted: Record, execute: Executor
+) -> dict[tuple[str, str], Evaluation]:
+    context = config.training.audio_context
+    systems = [System(PRETRAINED, material.base, "full")]
+    systems += [System(name, record, context) for name, record in trained.sources.items()]
+    systems += [System(target_row(*key), record, context) for key, record in trained.targets.items()]
+    systems.append(System(ADAPTED, adapted, context))
+    ends = [system for system in systems if system.name in (PRETRAINED, ADAPTED)]
+    results: dict[tuple[str, str], Evaluation] = {}
+    if material.target_test is not None:
+        topline = _topline(config, material, execute)
+        tests = [TestSet("target", material.target_test)]
+        results |= score_systems(config, [*systems, *topline], tests, execute)
+    if len(material.source_test):
+        results |= score_systems(config, systems, [TestSet("source", material.source_test)], execute)
+    if material.general is not None:
+        results |= score_systems(config, ends, [TestSet("general", material.general)], execute)
+    return results
+
+
+def _topline(config: AdaptConfig, material: Material, execute: Executor) -> list[System]:
+    """What real recordings of the target's sentences would have bought; trained after everything was chosen."""
+    if material.target_train is None:
+        return []
+    arguments = {
+        "base": material.base,
+        "manifest": material.target_train,
+        "training": config.training.scaled(learning_rate=1, epochs=config.target_epochs),
+        "seed": config.seed,
+        "language": config.language,
+        "device": config.run.device,
+        "label": "finetune topline",
+    }
+    (record,) = execute([Call("finetune topline", finetune, arguments)])
+    return [System(TOPLINE, record, config.training.audio_context)]

@@ -1,0 +1,177 @@
+"""The data of a run: corpora loaded, split by sentence, and freed of sentences that the target's test will ask."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from asr_tv.checkpoint.locate import resolve_model
+from asr_tv.config import AdaptConfig, CorpusConfig
+from asr_tv.corpora import load_corpus
+from asr_tv.corpora.local import read_manifest
+from asr_tv.corpora.texts import read_texts
+from asr_tv.errors import ConfigError, DataError
+from asr_tv.manifest import Manifest, Utterance, concatenate
+from asr_tv.normalize import get_normalizer
+from asr_tv.pipeline.executor import Call, Executor
+from asr_tv.progress import Progress, silent
+from asr_tv.splits import Dropped, Normalize, Shares, split_by_sentence, without_sentences
+from asr_tv.store import Record, Store
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything a run reads.
+
+    Attributes:
+        target_texts: sentences to speak; no audio.
+        target_train: real recordings of the same sentences, for the topline only; None without recordings.
+        target_test: real recordings that only the final scoring reads; None without recordings.
+        general: recordings that adaptation must not lose; None where the configuration names none.
+        corpora: a record each, source corpora first.
+    """
+
+    base: Record
+    target_domain: str
+    target_texts: Manifest
+    target_train: Manifest | None
+    target_test: Manifest | None
+    source_train: Manifest
+    source_dev: Manifest
+    source_test: Manifest
+    general: Manifest | None
+    dropped: tuple[Dropped, ...]
+    corpora: tuple[Record, ...]
+
+    @property
+    def source_domains(self) -> tuple[str, ...]:
+        return self.source_train.domains
+
+
+def checkpoint_stage(name: str, *, store: Store, progress: Progress = silent) -> Record:
+    """The pretrained model as a record."""
+    with progress(f"checkpoint {name}", 1, "models") as advance:
+        record = resolve_model(name, store)
+        advance()
+    return record
+
+
+def stored_manifest(record: Record) -> Manifest:
+    """The manifest in a record's payload; its recordings were checked when the record was written."""
+    return read_manifest(record.path / "manifest.jsonl", need_audio=False)
+
+
+def prepare(config: AdaptConfig, execute: Executor) -> Material:
+    """Loads the model and the corpora and splits them.
+
+    Raises:
+        ConfigError: the target or a source domain is not in the corpora.
+    """
+    normalize = get_normalizer(config.scoring.normalizer)
+    base, *records = execute(
+        [
+            Call(f"checkpoint {config.model}", checkpoint_stage, {"name": config.model}),
+            *(Call(f"corpus {_name(c)}", load_corpus, {"config": c}) for c in (*config.corpora, *config.general)),
+        ]
+    )
+    sources = records[: len(config.corpora)]
+    labelled = _prefixed("corpus", sources)
+    target_domain, target = _target(config, labelled, normalize)
+    source = _sources(config, labelled, target_domain, normalize)
+    tested = {normalize(u.text) for u in target if u.split == "test"}
+    dropped: tuple[Dropped, ...] = ()
+    if config.drop_shared_sentences:
+        source, dropped = without_sentences(source, tested, normalize, "its sentence is in the target's test")
+    train = source.where("source train", lambda u: u.split == "train")
+    general, shared = _general(records[len(sources) :], (*source, *target), normalize)
+    return Material(
+        base=base,
+        target_domain=target_domain,
+        target_texts=_as_texts(target.where("target texts", lambda u: u.split == "train")),
+        target_train=_recorded(target.where("target train", lambda u: u.split == "train")),
+        target_test=_recorded(target.where("target test", lambda u: u.split == "test")),
+        source_train=_capped(train, config.max_source_utterances),
+        source_dev=source.where("source dev", lambda u: u.split == "dev"),
+        source_test=source.where("source test", lambda u: u.split == "test"),
+        general=general,
+        dropped=(*dropped, *shared),
+        corpora=tuple(records),
+    )
+
+
+def _name(config: CorpusConfig) -> str:
+    what = config.language if config.kind == "asterisk" else Path(config.path or "").name
+    return f"{config.kind} {what}{' simulated line' if config.line else ''}"
+
+
+def _prefixed(name: str, records: Sequence[Record]) -> Manifest:
+    """All corpora as one; ids carry their corpus's number where there are several, since corpora may share ids."""
+    manifests = [stored_manifest(record) for record in records]
+    if len(manifests) == 1:
+        return replace(manifests[0], name=name)
+    renamed = [
+        Manifest(name, tuple(replace(u, id=f"{number}/{u.id}") for u in manifest))
+        for number, manifest in enumerate(manifests)
+    ]
+    return concatenate(name, renamed)
+
+
+def _target(config: AdaptConfig, labelled: Manifest, normalize: Normalize) -> tuple[str, Manifest]:
+    target = config.target
+    if target is None:
+        raise ConfigError("no target: set target.domain, or give the new domain's sentences with --target-text FILE")
+    if target.texts is not None:
+        path = Path(target.texts)
+        name = target.domain if target.domain and target.domain not in labelled.domains else f"text:{path.stem}"
+        return name, read_texts(path, name)
+    if target.domain is None or target.domain not in labelled.domains:
+        raise ConfigError(
+            f"target.domain: there is no domain {target.domain!r}; domains: {', '.join(labelled.domains) or 'none'}"
+        )
+    recordings = labelled.where("target", lambda u: u.domain == target.domain)
+    return target.domain, split_by_sentence(recordings, Shares(0.0, target.test_fraction), normalize, config.seed)
+
+
+def _sources(config: AdaptConfig, labelled: Manifest, target_domain: str, normalize: Normalize) -> Manifest:
+    wanted = [d for d in labelled.domains if d != target_domain] if config.sources is None else list(config.sources)
+    problems = [f"sources: there is no domain {d!r}" for d in wanted if d not in labelled.domains]
+    problems += [f"sources: {d!r} is the target" for d in wanted if d == target_domain]
+    if problems:
+        raise ConfigError([*problems, f"domains: {', '.join(labelled.domains)}"])
+    manifest = labelled.where("source", lambda u: u.domain in wanted)
+    return split_by_sentence(manifest, Shares(config.splits.dev, config.splits.test), normalize, config.seed)
+
+
+def _as_texts(manifest: Manifest) -> Manifest:
+    texts = tuple(replace(u, origin="text", audio=None, audio_digest=None, duration=None) for u in manifest)
+    if not texts:
+        raise DataError("the target has no sentence to speak: target.test_fraction leaves none")
+    return Manifest(manifest.name, texts)
+
+
+def _recorded(manifest: Manifest) -> Manifest | None:
+    recorded = manifest.where(manifest.name, lambda u: u.audio is not None)
+    return recorded if len(recorded) else None
+
+
+def _general(
+    records: Sequence[Record], used: Sequence[Utterance], normalize: Normalize
+) -> tuple[Manifest | None, tuple[Dropped, ...]]:
+    """General recordings whose sentences nothing trained on and no selection saw."""
+    if not records:
+        return None, ()
+    seen = {normalize(u.text) for u in used if u.split != "test"}
+    manifest, dropped = without_sentences(
+        _prefixed("general", records), seen, normalize, "general: its sentence was used for training or selection"
+    )
+    return (manifest if len(manifest) else None), dropped
+
+
+def _capped(manifest: Manifest, most: int | None) -> Manifest:
+    """At most so many utterances of each domain: the first by the digest of the recording, whatever their order."""
+    if most is None:
+        return manifest
+    kept: set[str] = set()
+    for domain in manifest.domains:
+        ids = sorted((u.audio_digest or "", u.id) for u in manifest if u.domain == domain)
+        kept |= {name for _, name in ids[:most]}
+    return manifest.where(manifest.name, lambda u: u.id in kept)

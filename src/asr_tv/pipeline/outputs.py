@@ -1,0 +1,169 @@
+"""What a run leaves in its folder: report.json, report.md, the adapted model with its card, and the vector."""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from asr_tv.config import AdaptConfig, LineConfig
+from asr_tv.ledger import StageEntry
+from asr_tv.markdown import render_markdown
+from asr_tv.merge import MODEL, VECTOR
+from asr_tv.model_card import model_card
+from asr_tv.pipeline.executor import Done
+from asr_tv.pipeline.graph import ADAPTED, TOPLINE, Outcome
+from asr_tv.report import (
+    Bootstrap,
+    CorpusInput,
+    Dropped,
+    ReportInputs,
+    Role,
+    SelectionInput,
+    SystemInput,
+    build_report,
+)
+from asr_tv.store import Record, write_atomically
+
+REPORT_JSON, REPORT_MD = "report.json", "report.md"
+SETTINGS = "asr_tv.json"
+"""Beside the weights: how to decode them."""
+
+
+def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
+    """The content of report.json, made of nothing but records and evaluations."""
+    labels = [entry.label for entry in done]
+    inputs = ReportInputs(
+        name=config.name,
+        target_domain=outcome.material.target_domain,
+        systems=tuple(_systems(config, outcome)),
+        selection=SelectionInput(config.selection.method, outcome.recipe, outcome.folds, outcome.recipes),
+        stages=tuple(_entry(entry) for entry in done),
+        corpora=tuple(_corpora(config, outcome)),
+        bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
+        max_relative=config.forgetting.max_relative,
+        dropped=tuple(_dropped(outcome)),
+        target_curve=outcome.curve,
+        final_scoring_labels=frozenset(label for label in labels if _is_final_scoring(label)),
+        topline_labels=frozenset({f"finetune {TOPLINE}"}),
+    )
+    return build_report(inputs)
+
+
+def _is_final_scoring(label: str) -> bool:
+    return label.startswith(("transcribe ", "score ", "sweep ")) and label.endswith((" on target", " on general"))
+
+
+def _entry(done: Done) -> StageEntry:
+    record = done.record
+    return StageEntry(record.stage, done.label, record.key, record.cached, record.seconds, record.reads)
+
+
+def _systems(config: AdaptConfig, outcome: Outcome) -> Iterator[SystemInput]:
+    material = outcome.material
+    names = {name for name, _ in outcome.evaluations}
+    sets: list[tuple[str, Role, str]] = [
+        ("target", "target", material.target_domain),
+        ("source", "source", "source domains"),
+        ("general", "general", "general"),
+    ]
+    for test, role, domain in sets:
+        for name in _ordered(names):
+            evaluation = outcome.evaluations.get((name, test))
+            if evaluation is None and not (test == "target" and material.target_test is None):
+                continue
+            yield SystemInput(
+                name=name,
+                role=role,
+                domain=domain,
+                split="test",
+                evaluation=evaluation,
+                text_only=name != TOPLINE,
+                scaling_coef=outcome.recipe.scaling_coef if name == ADAPTED else None,
+                simulated_line=_line_of(config, test),
+            )
+
+
+_ORDER = ("pretrained", "source_real", "source_synthetic", "source_mixed")
+
+
+def _ordered(names: set[str]) -> list[str]:
+    """Rows from what one starts with to what one ends with."""
+
+    def rank(name: str) -> tuple[int, str]:
+        if name in _ORDER:
+            return _ORDER.index(name), name
+        last = {ADAPTED: 98, TOPLINE: 99}
+        return last.get(name, 10 + name.startswith("source")), name
+
+    return sorted(names, key=rank)
+
+
+def _line_of(config: AdaptConfig, test: str) -> str | None:
+    corpora = config.general if test == "general" else config.corpora
+    lines = sorted({_line(corpus.line) for corpus in corpora if corpus.line})
+    return "; ".join(lines) or None
+
+
+def _line(line: LineConfig) -> str:
+    codec = "GSM 06.10, " if line.codec == "gsm" else ""
+    return f"{codec}white noise at {line.snr_db:g} dB SNR"
+
+
+def _corpora(config: AdaptConfig, outcome: Outcome) -> Iterator[CorpusInput]:
+    configs = (*config.corpora, *config.general)
+    for corpus, record in zip(configs, outcome.material.corpora, strict=True):
+        details = record.details
+        yield CorpusInput(
+            name=f"{corpus.kind} {corpus.path or corpus.language}",
+            licence=str(details.get("licence", "the user's own")),
+            utterances=int(details["utterances"]),
+            seconds=float(details["seconds"]),
+            simulated_line=_line(corpus.line) if corpus.line else None,
+        )
+
+
+def _dropped(outcome: Outcome) -> Iterator[Dropped]:
+    for d in outcome.material.dropped:
+        yield Dropped(d.id, "split", d.reason)
+    for record in (*outcome.material.corpora, *outcome.synthesis):
+        file = record.path / "dropped.json"
+        for row in json.loads(file.read_text(encoding="utf-8")) if file.exists() else ():
+            yield Dropped(row["id"], record.stage, row["reason"])
+
+
+def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any], folder: Path) -> None:
+    """Writes the run's folder; the report comes last, so a folder with a report is a whole one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace_folder(outcome.adapted.path / MODEL, folder / "model", _beside_weights(config, report))
+    vector = folder / VECTOR
+    if outcome.trained.vector is not None:
+        _copy_file(outcome.trained.vector, vector)
+    else:
+        vector.unlink(missing_ok=True)
+    write_atomically(folder / REPORT_MD, render_markdown(report))
+    write_atomically(folder / REPORT_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _beside_weights(config: AdaptConfig, report: dict[str, Any]) -> dict[str, str]:
+    settings = {"audio_context": config.training.audio_context, "language": config.language}
+    return {
+        SETTINGS: json.dumps(settings, indent=1) + "\n",
+        "README.md": model_card(report, base=config.model, synthesis=config.synthesis, language=config.language),
+    }
+
+
+def _replace_folder(source: Path, target: Path, extra: dict[str, str]) -> None:
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    for name, text in extra.items():
+        (temporary / name).write_text(text, encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.replace(target)
+
+
+def _copy_file(record: Record, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.copyfile(record.path / VECTOR, temporary)
+    temporary.replace(target)

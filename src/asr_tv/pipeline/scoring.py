@@ -1,0 +1,189 @@
+"""Transcribes and scores checkpoints: the folds' recipes on dev recordings, the systems on the test recordings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from asr_tv.config import AdaptConfig, AudioContext, Recipe, ScoringConfig, Start
+from asr_tv.evaluation import Evaluation
+from asr_tv.manifest import Manifest, in_domain
+from asr_tv.normalize import get_normalizer
+from asr_tv.pipeline.executor import Call, Executor
+from asr_tv.pipeline.trainings import Scope, Trained, target_row
+from asr_tv.progress import Progress, silent
+from asr_tv.score import VERSION, read_evaluation, score_stage
+from asr_tv.select import FoldScore
+from asr_tv.store import Identity, Produced, Record, Store
+from asr_tv.transcribe import Decoding, Sweep, decoding_for, hypotheses_file, transcribe
+
+
+@dataclass(frozen=True)
+class System:
+    """A checkpoint to be scored under a name, decoded in the context it was tuned in."""
+
+    name: str
+    checkpoint: Record
+    audio_context: AudioContext
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Recordings that every system is scored on."""
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    name: str
+    manifest: Manifest
+
+
+def score(
+    manifest: Manifest,
+    transcription: Record,
+    checkpoint: Record,
+    decoding: Decoding,
+    scoring: ScoringConfig,
+    *,
+    sweep: Sweep | None = None,
+    store: Store,
+    progress: Progress = silent,
+) -> Record:
+    """The stage: every file of hypotheses of a transcription scored, each in a folder of its own."""
+    coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
+    normalizer = get_normalizer(scoring.normalizer)
+    parameters = asdict(decoding) | {"normalizer": [normalizer.name, normalizer.version], "scaling_coefs": list(coefs)}
+    inputs = {"manifest": manifest.digest, "transcription": transcription.digest, "checkpoint": checkpoint.digest}
+    added = {"vector": sweep.vector.digest} if sweep else {}
+
+    def produce(scratch: Path) -> Produced:
+        with progress("score", len(coefs), "files") as advance:
+            for coef in coefs:
+                folder = scratch / _folder(coef)
+                folder.mkdir(exist_ok=True)
+                file = transcription.path / hypotheses_file(coef)
+                conditions = asdict(decoding) | added | ({} if coef is None else {"scaling_coef": coef})
+                score_stage(manifest, file, scoring, folder, checkpoint=checkpoint.digest, decoding=conditions)
+                advance()
+        return Produced((manifest.ref(),), {"utterances": len(manifest)})
+
+    return store.build(Identity("score", VERSION, parameters, inputs), produce)
+
+
+def _folder(scaling_coef: float | None) -> str:
+    return hypotheses_file(scaling_coef).removesuffix(".jsonl")
+
+
+def score_systems(
+    config: AdaptConfig, systems: Sequence[System], tests: Sequence[TestSet], execute: Executor
+) -> dict[tuple[str, str], Evaluation]:
+    """Every system on every test set, by (system, test set)."""
+    pairs = [(system, test) for test in tests for system in systems]
+    decodings = [_decoding(config, system.audio_context) for system, _ in pairs]
+    transcriptions = execute(
+        [
+            _transcription(config, f"transcribe {s.name} on {t.name}", s.checkpoint, t.manifest, d)
+            for (s, t), d in zip(pairs, decodings, strict=True)
+        ]
+    )
+    records = execute(
+        [
+            Call(f"score {s.name} on {t.name}", score, _score_arguments(config, t.manifest, tr, s.checkpoint, d))
+            for (s, t), tr, d in zip(pairs, transcriptions, decodings, strict=True)
+        ]
+    )
+    return {(s.name, t.name): read_evaluation(r.path / _folder(None)) for (s, t), r in zip(pairs, records, strict=True)}
+
+
+def _decoding(config: AdaptConfig, context: AudioContext) -> Decoding:
+    return decoding_for(context, config.language, config.scoring.max_new_tokens, config.run.device)
+
+
+def _transcription(
+    config: AdaptConfig, label: str, checkpoint: Record, manifest: Manifest, decoding: Decoding, **more: object
+) -> Call:
+    arguments = {
+        "checkpoint": checkpoint,
+        "manifest": manifest,
+        "decoding": decoding,
+        "batch_size": config.run.eval_batch_size,
+        "device": config.run.device,
+        "label": label,
+    }
+    return Call(label, transcribe, arguments | more)
+
+
+def _score_arguments(
+    config: AdaptConfig, manifest: Manifest, transcription: Record, checkpoint: Record, decoding: Decoding
+) -> Mapping[str, object]:
+    return {
+        "manifest": manifest,
+        "transcription": transcription,
+        "checkpoint": checkpoint,
+        "decoding": decoding,
+        "scoring": config.scoring,
+    }
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A checkpoint plus every coefficient times a vector, on one manifest."""
+
+    label: str
+    checkpoint: Record
+    vector: Record
+    manifest: Manifest
+
+
+def score_folds(
+    config: AdaptConfig, scopes: Sequence[Scope], trained: Sequence[Trained], dev: Manifest, execute: Executor
+) -> list[FoldScore]:
+    """Every recipe on the real dev recordings of each fold's domain."""
+    owners: list[tuple[Scope, Start, bool]] = []
+    curves = []
+    for scope, result in zip(scopes, trained, strict=True):
+        recordings = dev.where(f"{scope.name} dev", in_domain(scope.name))
+        for (start, augmentation), checkpoint in result.targets.items():
+            if result.vector is None:
+                continue
+            owners.append((scope, start, augmentation))
+            curves.append(_Curve(scope.label(target_row(start, augmentation)), checkpoint, result.vector, recordings))
+    return [
+        FoldScore(scope.name, start, augmentation, coef, e.word_counts.errors, e.word_counts.words)
+        for (scope, start, augmentation), row in zip(owners, _score_curves(config, curves, execute), strict=True)
+        for coef, e in row.items()
+    ]
+
+
+def score_curve(
+    config: AdaptConfig, recipe: Recipe, trained: Trained, test: Manifest, execute: Executor
+) -> dict[float, Evaluation]:
+    """WER on the target's test over the coefficients, for the reader: the recipe is chosen before this is known."""
+    if trained.vector is None:
+        return {}
+    checkpoint = trained.targets[recipe.start, recipe.augmentation]
+    curve = _Curve("coefficient curve on target", checkpoint, trained.vector, test)
+    return _score_curves(config, [curve], execute)[0]
+
+
+def _score_curves(config: AdaptConfig, curves: Sequence[_Curve], execute: Executor) -> list[dict[float, Evaluation]]:
+    decoding = _decoding(config, config.training.audio_context)
+    sweeps = [Sweep(curve.vector, config.selection.scaling_coefs) for curve in curves]
+    transcriptions = execute(
+        [
+            _transcription(config, f"sweep {c.label}", c.checkpoint, c.manifest, decoding, sweep=sweep)
+            for c, sweep in zip(curves, sweeps, strict=True)
+        ]
+    )
+    records = execute(
+        [
+            Call(
+                f"score {c.label}",
+                score,
+                {**_score_arguments(config, c.manifest, record, c.checkpoint, decoding), "sweep": sweep},
+            )
+            for c, record, sweep in zip(curves, transcriptions, sweeps, strict=True)
+        ]
+    )
+    return [
+        {coef: read_evaluation(record.path / _folder(coef)) for coef in config.selection.scaling_coefs}
+        for record in records
+    ]

@@ -1,0 +1,211 @@
+"""The trainings of one (sources, target) pair; the run itself is such a pair, and so is every fold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from asr_tv.config import AdaptConfig, Start, TrainingConfig
+from asr_tv.finetune import finetune
+from asr_tv.manifest import Manifest, concatenate, in_domain
+from asr_tv.merge import mean_stage, vector_stage
+from asr_tv.pipeline.executor import Call, Executor
+from asr_tv.store import Record
+
+TARGET_ROW: Mapping[Start, str] = {
+    "pretrained": "target_synthetic",
+    "source_real": "source_real_then_target_synthetic",
+    "source_mixed": "source_mixed_then_target_synthetic",
+}
+
+
+def target_row(start: Start, augmentation: bool) -> str:
+    """The name under which a target-tuned checkpoint is reported."""
+    return TARGET_ROW[start] + ("_augmented" if augmentation else "")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A pair of source domains and a target, real or played by a source domain.
+
+    Attributes:
+        name: empty for the run itself, else the fold's domain.
+        source_real: real recordings, without the target's domain.
+        source_clips: one synthetic clip of each of their sentences.
+        target_clips: all takes of the target's sentences.
+    """
+
+    name: str
+    source_real: Manifest
+    source_clips: Manifest
+    target_clips: Manifest
+
+    def label(self, what: str) -> str:
+        """What people read of a call in this scope."""
+        return f"{what} (fold {self.name})" if self.name else what
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A scope's checkpoints: systems by name, and target-tuned ones by (start, augmentation)."""
+
+    sources: Mapping[str, Record]
+    targets: Mapping[tuple[Start, bool], Record]
+    vector: Record | None
+
+
+def train_scopes(config: AdaptConfig, base: Record, scopes: Sequence[Scope], execute: Executor) -> list[Trained]:
+    """Trains all scopes level by level, so that an executor sees everything that can run side by side."""
+    sources = _train_sources(config, base, scopes, execute)
+    vectors = _vectors(config, base, scopes, sources, execute)
+    targets = _train_targets(config, base, scopes, sources, execute)
+    return [Trained(*parts) for parts in zip(sources, targets, vectors, strict=True)]
+
+
+def _train_sources(
+    config: AdaptConfig, base: Record, scopes: Sequence[Scope], execute: Executor
+) -> list[dict[str, Record]]:
+    calls, owners = [], []
+    for number, scope in enumerate(scopes):
+        for system, manifest in _source_manifests(config, scope).items():
+            factor = config.mixed_epochs if system == "source_mixed" else 1.0
+            calls.append(
+                _call(
+                    config,
+                    scope.label(f"finetune {system}"),
+                    base,
+                    manifest,
+                    config.training.scaled(learning_rate=1, epochs=factor),
+                )
+            )
+            owners.append((number, system))
+    trained: list[dict[str, Record]] = [{} for _ in scopes]
+    for (number, system), record in zip(owners, execute(calls), strict=True):
+        trained[number][system] = record
+    return trained
+
+
+def _source_manifests(config: AdaptConfig, scope: Scope) -> dict[str, Manifest]:
+    """What each source system of a scope trains on; a fold skips what its recipes do not need."""
+    if not len(scope.source_real):
+        return {}
+    manifests = {
+        "source_real": scope.source_real,
+        "source_synthetic": scope.source_clips,
+        "source_mixed": concatenate("source mixed", [scope.source_real, scope.source_clips]),
+    }
+    if not scope.name:
+        return manifests
+    pooled = config.vector.pooling == "pooled"
+    needed: set[str] = {start for start in config.selection.starts if start != "pretrained"}
+    needed |= {"source_real", "source_synthetic"} if pooled else set()
+    return {system: manifest for system, manifest in manifests.items() if system in needed}
+
+
+def _call(
+    config: AdaptConfig, label: str, base: Record, manifest: Manifest, training: TrainingConfig, **more: object
+) -> Call:
+    arguments = {
+        "base": base,
+        "manifest": manifest,
+        "training": training,
+        "seed": config.seed,
+        "language": config.language,
+        "device": config.run.device,
+        "label": label,
+    }
+    return Call(label, finetune, arguments | more)
+
+
+def _vectors(
+    config: AdaptConfig,
+    base: Record,
+    scopes: Sequence[Scope],
+    sources: Sequence[Mapping[str, Record]],
+    execute: Executor,
+) -> list[Record | None]:
+    if not any(sources):
+        return [None for _ in scopes]
+    if config.vector.pooling == "mean_of_domains":
+        return _mean_vectors(config, base, scopes, execute)
+    calls = [
+        Call(
+            scope.label("vector"),
+            vector_stage,
+            {"tuned": trained["source_real"], "base": trained["source_synthetic"]},
+        )
+        for scope, trained in zip(scopes, sources, strict=True)
+    ]
+    return list(execute(calls))
+
+
+def _mean_vectors(config: AdaptConfig, base: Record, scopes: Sequence[Scope], execute: Executor) -> list[Record | None]:
+    """Per-domain vectors, trained once from the run's own scope, then averaged over each scope's domains."""
+    whole = scopes[0]
+    domains = whole.source_real.domains
+    pairs = execute([call for domain in domains for call in _pair(config, base, whole, domain)])
+    vectors = execute(
+        [
+            Call(f"vector of {domain}", vector_stage, {"tuned": pairs[2 * i], "base": pairs[2 * i + 1]})
+            for i, domain in enumerate(domains)
+        ]
+    )
+    by_domain = dict(zip(domains, vectors, strict=True))
+    calls = [
+        Call(
+            scope.label("mean vector"),
+            mean_stage,
+            {"vectors": [by_domain[d] for d in scope.source_real.domains]},
+        )
+        for scope in scopes
+    ]
+    return list(execute(calls))
+
+
+def _pair(config: AdaptConfig, base: Record, whole: Scope, domain: str) -> list[Call]:
+    return [
+        _call(
+            config,
+            f"finetune {kind} of {domain}",
+            base,
+            manifest.where(f"{domain} {kind}", in_domain(domain)),
+            config.training,
+        )
+        for kind, manifest in (("real", whole.source_real), ("synthetic", whole.source_clips))
+    ]
+
+
+def _train_targets(
+    config: AdaptConfig,
+    base: Record,
+    scopes: Sequence[Scope],
+    sources: Sequence[Mapping[str, Record]],
+    execute: Executor,
+) -> list[dict[tuple[Start, bool], Record]]:
+    calls, owners = [], []
+    for number, (scope, trained) in enumerate(zip(scopes, sources, strict=True)):
+        for start in _starts(config, scope, trained):
+            for augmentation in (False, True) if not scope.name else config.selection.augmentation:
+                calls.append(_target_call(config, scope, start, trained.get(start, base), augmentation))
+                owners.append((number, start, augmentation))
+    targets: list[dict[tuple[Start, bool], Record]] = [{} for _ in scopes]
+    for (number, start, augmentation), record in zip(owners, execute(calls), strict=True):
+        targets[number][start, augmentation] = record
+    return targets
+
+
+def _starts(config: AdaptConfig, scope: Scope, trained: Mapping[str, Record]) -> tuple[Start, ...]:
+    """The run reports every start, a fold only those among which the recipe is chosen."""
+    if not trained:
+        return ("pretrained",)
+    return config.selection.starts if scope.name else ("pretrained", "source_real", "source_mixed")
+
+
+def _target_call(config: AdaptConfig, scope: Scope, start: Start, checkpoint: Record, augmentation: bool) -> Call:
+    second = config.second_stage_learning_rate if start != "pretrained" else 1.0
+    return _call(
+        config,
+        scope.label(f"finetune {target_row(start, augmentation)}"),
+        checkpoint,
+        scope.target_clips,
+        config.training.scaled(learning_rate=second, epochs=config.target_epochs),
+        augmentation=config.augmentation if augmentation else None,
+    )

@@ -1,0 +1,192 @@
+"""Scores hypotheses against the references of a manifest, by id, and keeps the result as a folder's payload."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from asr_tv.config import ScoringConfig
+from asr_tv.errors import DataError
+from asr_tv.evaluation import Conditions, Evaluation, Scalar, UtteranceScore, decoding_pairs
+from asr_tv.manifest import Manifest, Utterance
+from asr_tv.normalize import Normalizer, get_normalizer
+from asr_tv.store import write_atomically
+from asr_tv.wer import ErrorCounts, count_characters, count_words
+
+VERSION = 1
+"""Raised whenever the same hypotheses would be scored otherwise."""
+
+ROWS = "evaluation.jsonl"
+SUMMARY = "evaluation.json"
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What a decoder heard in one utterance; empty text when it heard nothing."""
+
+    id: str
+    text: str
+
+
+def read_hypotheses(path: Path) -> dict[str, str]:
+    """Id -> text from JSON lines with `id` and `text`; other keys are left to the decoder that wrote them.
+
+    Raises:
+        DataError: the file cannot be read, or every line that is no hypothesis or repeats an id.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    found: dict[str, str] = {}
+    problems: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            hypothesis = _hypothesis(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            problems.append(f"{path}:{number}: {error}")
+            continue
+        if hypothesis.id in found:
+            problems.append(f"{path}:{number}: duplicate id {hypothesis.id!r}")
+        found[hypothesis.id] = hypothesis.text
+    if problems:
+        raise DataError(problems)
+    return found
+
+
+def _hypothesis(row: Any) -> Hypothesis:
+    if not isinstance(row, dict):
+        raise ValueError(f"expected a JSON object, found {type(row).__name__}")
+    for key in ("id", "text"):
+        if not isinstance(row.get(key), str):
+            raise ValueError(f"{key} is {'not text' if key in row else 'missing'}")
+        row[key].encode()  # a lone surrogate, which JSON can smuggle in, is a ValueError here and not at the writing
+    return Hypothesis(row["id"], row["text"])
+
+
+def evaluate(
+    reference: Manifest,
+    hypotheses: Mapping[str, str],
+    normalizer: str,
+    *,
+    checkpoint: str | None = None,
+    decoding: Mapping[str, Scalar] | None = None,
+) -> Evaluation:
+    """Word and character errors of every utterance, both sides through the same normaliser.
+
+    An utterance whose normalised reference is empty is kept: what was heard in it counts as insertions.
+
+    Args:
+        checkpoint: digest of the weights that were decoded.
+        decoding: the decoder's options, for the conditions.
+
+    Raises:
+        DataError: the manifest is empty, or the ids of the two sides are not the same.
+        ConfigError: no such normaliser.
+    """
+    normalize = get_normalizer(normalizer)
+    _require_same_ids(reference, hypotheses)
+    rows = (_scored(utterance, hypotheses[utterance.id], normalize) for utterance in reference)
+    conditions = Conditions(
+        checkpoint, reference.digest, decoding_pairs(decoding or {}), normalize.name, normalize.version
+    )
+    return Evaluation(tuple(sorted(rows, key=lambda row: row.id)), conditions)
+
+
+def _scored(utterance: Utterance, hypothesis: str, normalize: Normalizer) -> UtteranceScore:
+    expected, found = normalize(utterance.text), normalize(hypothesis)
+    return UtteranceScore(
+        id=utterance.id,
+        domain=utterance.domain,
+        sentence=expected,
+        reference=utterance.text,
+        hypothesis=hypothesis,
+        word_counts=count_words(expected, found),
+        character_counts=count_characters(expected, found),
+    )
+
+
+def _require_same_ids(reference: Manifest, hypotheses: Mapping[str, str]) -> None:
+    if not len(reference):
+        raise DataError(f"{reference.name}: no utterances to score")
+    expected = {utterance.id for utterance in reference}
+    sides = (
+        ("no hypothesis for", expected - hypotheses.keys()),
+        ("hypotheses for unknown", hypotheses.keys() - expected),
+    )
+    problems = [f"{reference.name}: {what} {_listed(ids)}" for what, ids in sides if ids]
+    if problems:
+        raise DataError(problems)
+
+
+def _listed(ids: set[str]) -> str:
+    first = ", ".join(map(repr, sorted(ids)[:_SHOWN]))
+    return f"{len(ids)} id{'s' if len(ids) > 1 else ''}: {first}{', ...' if len(ids) > _SHOWN else ''}"
+
+
+def score_stage(
+    reference: Manifest,
+    hypotheses: Path,
+    config: ScoringConfig,
+    folder: Path,
+    *,
+    checkpoint: str | None = None,
+    decoding: Mapping[str, Scalar] | None = None,
+) -> Evaluation:
+    """Scores the hypotheses of a file and writes the evaluation into `folder`.
+
+    Raises:
+        DataError: as `read_hypotheses` and `evaluate`.
+    """
+    evaluation = evaluate(
+        reference, read_hypotheses(hypotheses), config.normalizer, checkpoint=checkpoint, decoding=decoding
+    )
+    write_evaluation(evaluation, folder)
+    return evaluation
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Writes `evaluation.jsonl`, one utterance a line, then `evaluation.json`, conditions and totals.
+
+    Equal evaluations give equal bytes.
+    """
+    lines = "".join(json.dumps(asdict(row), ensure_ascii=False, sort_keys=True) + "\n" for row in evaluation.utterances)
+    summary = {
+        "conditions": {**asdict(evaluation.conditions), "decoding": dict(evaluation.conditions.decoding)},
+        "word_counts": asdict(evaluation.word_counts),
+        "character_counts": asdict(evaluation.character_counts),
+        "utterances": len(evaluation.utterances),
+    }
+    write_atomically(folder / ROWS, lines)
+    write_atomically(folder / SUMMARY, json.dumps(summary, ensure_ascii=False, sort_keys=True, indent=1) + "\n")
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """What `write_evaluation` wrote.
+
+    Raises:
+        DataError: a file is missing, is not an evaluation, or its rows do not add up to its totals.
+    """
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        lines = (folder / ROWS).read_text(encoding="utf-8").split("\n")
+        conditions = summary["conditions"]
+        evaluation = Evaluation(
+            tuple(_row_from(json.loads(line)) for line in lines if line),
+            Conditions(**{**conditions, "decoding": decoding_pairs(conditions["decoding"])}),
+        )
+        totals = ErrorCounts(**summary["word_counts"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder}: not an evaluation: {error!r}") from error
+    if evaluation.word_counts != totals or len(evaluation.utterances) != summary["utterances"]:
+        raise DataError(f"{folder}: {ROWS} does not add up to the totals in {SUMMARY}")
+    return evaluation
+
+
+def _row_from(row: Any) -> UtteranceScore:
+    counts = {key: ErrorCounts(**row[key]) for key in ("word_counts", "character_counts")}
+    return UtteranceScore(**{**row, **counts})

@@ -1,0 +1,234 @@
+"""Arithmetic on weights: task vectors (Ilharco et al., 2212.04089) and weight averages, one tensor at a time.
+
+Tensors are matched by name; the sums are made in fp32 or wider and rounded once. Nothing here opens a file: a lazy
+mapping in, an iterator out, and a checkpoint streams through.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from asr_tv.errors import ConfigError, DataError
+
+State = Mapping[str, Tensor]
+Named = Iterator[tuple[str, Tensor]]
+
+_SHOWN = 5
+_CHUNK = 1 << 20
+
+
+def difference(tuned: State, base: State) -> Named:
+    """The task vector tuned − base, in fp32; integer tensors have none.
+
+    Raises:
+        DataError: before the first tensor, all names and shapes that differ; while streaming, NaN or infinity.
+    """
+    _require_alike(tuned, base, "the tuned checkpoint", "the base checkpoint")
+    return _differences(tuned, base)
+
+
+def _differences(tuned: State, base: State) -> Named:
+    for name in _floating(base):
+        yield name, _finite(name, tuned[name].float() - base[name].float(), "the difference")
+
+
+def applied(state: State, vector: State, scaling_coef: float) -> Named:
+    """`state` + scaling_coef · `vector` in fp32, each tensor rounded once to the state's dtype, on the state's device.
+
+    A coefficient of 0 gives the state's own tensors, byte for byte; integer tensors pass as they are.
+
+    Raises:
+        ConfigError: the coefficient is not a finite number.
+        DataError: the vector is not of this state: names or shapes differ; or the sum overflows.
+    """
+    if not math.isfinite(scaling_coef):
+        raise ConfigError(f"a scaling coefficient must be a finite number, not {scaling_coef}")
+    own = {name: state[name] for name in _floating(state)}
+    _require_alike(own, vector, "the checkpoint", "the vector")
+    return _sums(state, vector, scaling_coef)
+
+
+def _sums(state: State, vector: State, scaling_coef: float) -> Named:
+    for name in sorted(state):
+        tensor = state[name]
+        if scaling_coef == 0 or not tensor.is_floating_point():
+            yield name, tensor
+            continue
+        moved = torch.add(tensor.float(), vector[name].to(tensor.device).float(), alpha=scaling_coef)
+        yield name, _finite(name, moved.to(tensor.dtype), "the sum")
+
+
+def combined(vectors: Sequence[State], coefficients: Sequence[float]) -> Named:
+    """Σ coefficient · vector; accumulated in fp64 and rounded once to fp32, so that the order does not show.
+
+    Raises:
+        ConfigError: no vectors, or not one finite coefficient for each.
+        DataError: vectors of different names or shapes; NaN or infinity.
+    """
+    if not vectors or len(vectors) != len(coefficients) or not all(map(math.isfinite, coefficients)):
+        raise ConfigError(f"{len(vectors)} vectors need as many finite coefficients, got {list(coefficients)}")
+    return _combinations(_alike(vectors), coefficients, 1.0)
+
+
+def mean(vectors: Sequence[State]) -> Named:
+    """The plain mean of vectors. The mean of equal vectors is that vector, exactly.
+
+    Raises:
+        ConfigError: no vectors.
+        DataError: vectors of different names or shapes; NaN or infinity.
+    """
+    if not vectors:
+        raise ConfigError("the mean of no vectors is undefined")
+    return _combinations(_alike(vectors), [1.0] * len(vectors), float(len(vectors)))
+
+
+def _combinations(vectors: Sequence[State], coefficients: Sequence[float], divisor: float) -> Named:
+    for name in _floating(vectors[0]):
+        tensors = [vector[name] for vector in vectors]
+        total = torch.empty(tensors[0].shape, dtype=torch.float32)
+        for into, *parts in _chunks(total, *tensors):
+            weighted = (c * part.double() for c, part in zip(coefficients, parts, strict=True))
+            into.copy_(sum(weighted, start=torch.zeros((), dtype=torch.float64)) / divisor)
+        yield name, _finite(name, total, "the combination")
+
+
+def negated(vector: State) -> Named:
+    """−vector."""
+    return ((name, -vector[name].float()) for name in _floating(vector))
+
+
+def interpolated(a: State, b: State, weight_of_b: float) -> Named:
+    """The weight average (1 − weight_of_b) · a + weight_of_b · b in fp32, rounded once to the dtypes of `a`.
+
+    A weight of 0 gives the tensors of `a` byte for byte, 1 those of `b` in the dtypes of `a`.
+
+    Raises:
+        ConfigError: a weight outside 0..1.
+        DataError: names or shapes differ; an integer tensor differs; NaN or infinity.
+    """
+    if not 0 <= weight_of_b <= 1:
+        raise ConfigError(f"the share of a weight average must lie between 0 and 1, not {weight_of_b}")
+    _require_alike(a, b, "the first checkpoint", "the second checkpoint")
+    return _averages(a, b, weight_of_b)
+
+
+def _averages(a: State, b: State, weight_of_b: float) -> Named:
+    for name in sorted(a):
+        tensor, other = a[name], b[name]
+        if not tensor.is_floating_point():
+            if not torch.equal(tensor, other):
+                raise DataError(f"{name}: an integer tensor that differs between the checkpoints cannot be averaged")
+            yield name, tensor
+        elif weight_of_b == 0:
+            yield name, tensor
+        else:
+            average = torch.lerp(tensor.float(), other.float(), weight_of_b)
+            yield name, _finite(name, average.to(tensor.dtype), "the average")
+
+
+def dot(a: State, b: State) -> float:
+    """The inner product over all tensors, in fp64.
+
+    Raises:
+        DataError: names or shapes differ.
+    """
+    _require_alike(a, b, "the first vector", "the second vector")
+    pairs = ((x, y) for name in _floating(a) for x, y in _chunks(a[name], b[name]))
+    return math.fsum(float(torch.dot(x.double(), y.double())) for x, y in pairs)
+
+
+def norm(vector: State) -> float:
+    """The Euclidean norm over all tensors, in fp64."""
+    return math.sqrt(dot(vector, vector))
+
+
+def cosine(a: State, b: State) -> float:
+    """The cosine of the angle between two vectors, in −1..1.
+
+    Raises:
+        DataError: names or shapes differ, or one of them is zero.
+    """
+    product, scale = dot(a, b), norm(a) * norm(b)
+    if scale == 0:
+        raise DataError("the cosine of a zero vector is undefined")
+    return max(-1.0, min(1.0, product / scale))
+
+
+@dataclass(frozen=True)
+class TaskVector:
+    """A task vector held in memory, with the operators of the algebra; every result is a new value."""
+
+    tensors: State
+
+    @classmethod
+    def between(cls, tuned: State, base: State) -> "TaskVector":
+        """The difference of two states."""
+        return cls(dict(difference(tuned, base)))
+
+    def __add__(self, other: "TaskVector") -> "TaskVector":
+        return TaskVector(dict(combined([self.tensors, other.tensors], [1.0, 1.0])))
+
+    def __sub__(self, other: "TaskVector") -> "TaskVector":
+        return TaskVector(dict(combined([self.tensors, other.tensors], [1.0, -1.0])))
+
+    def __neg__(self) -> "TaskVector":
+        return TaskVector(dict(negated(self.tensors)))
+
+    def __mul__(self, scaling_coef: float) -> "TaskVector":
+        return TaskVector(dict(combined([self.tensors], [scaling_coef])))
+
+    __rmul__ = __mul__
+
+    def apply_to(self, state: State, scaling_coef: float = 1.0) -> dict[str, Tensor]:
+        """A new state: state + scaling_coef · vector."""
+        return dict(applied(state, self.tensors, scaling_coef))
+
+
+def _floating(state: State) -> list[str]:
+    return [name for name in sorted(state) if state[name].is_floating_point()]
+
+
+def _chunks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """Flat pieces of tensors of one shape, so that fp64 copies stay small."""
+    return zip(*(torch.split(tensor.reshape(-1), _CHUNK) for tensor in tensors), strict=True)
+
+
+def _finite(name: str, tensor: Tensor, what: str) -> Tensor:
+    if not all(bool(torch.isfinite(part).all()) for (part,) in _chunks(tensor)):
+        raise DataError(f"{name}: {what} holds NaN or infinity")
+    return tensor
+
+
+def _alike(vectors: Sequence[State]) -> Sequence[State]:
+    for number, vector in enumerate(vectors[1:], start=2):
+        _require_alike(vectors[0], vector, "vector 1", f"vector {number}")
+    return vectors
+
+
+def _require_alike(a: State, b: State, a_is: str, b_is: str) -> None:
+    problems = [*_lacking(a, b, b_is), *_lacking(b, a, a_is)]
+    unlike = [
+        f"{name}: {a_is} has {_form(a[name])}, {b_is} has {_form(b[name])}"
+        for name in sorted(a.keys() & b.keys())
+        if a[name].shape != b[name].shape or a[name].is_floating_point() != b[name].is_floating_point()
+    ]
+    problems += unlike[:_SHOWN]
+    if len(unlike) > _SHOWN:
+        problems.append(f"... and {len(unlike) - _SHOWN} more tensors of other shapes")
+    if problems:
+        raise DataError(problems)
+
+
+def _lacking(has: State, lacks: State, lacks_is: str) -> list[str]:
+    missing = sorted(has.keys() - lacks.keys())
+    if not missing:
+        return []
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return [f"{lacks_is} lacks {', '.join(missing[:_SHOWN])}{more}"]
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

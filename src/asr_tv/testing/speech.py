@@ -1,0 +1,84 @@
+"""A speech engine without a voice: each letter is a tone, so that clips differ as their texts do."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asr_tv.audio import Wave
+from asr_tv.manifest import Manifest, Utterance
+from asr_tv.tts import SpeechRequest, VoiceInfo
+
+_SAMPLING_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class FakeSynthesizer:
+    """Tone bursts, equal for equal requests; for `synthesize(..., synthesizer=...)`, in no registry.
+
+    Attributes:
+        labels: of its voices, each a little higher than the one before.
+        version: of every voice.
+        delay: seconds that a clip takes to speak.
+        failing: texts that contain this make the engine raise.
+        mute: texts that contain this become an empty wave.
+    """
+
+    labels: tuple[str, ...] = ("tone",)
+    version: str = "1"
+    delay: float = 0.0
+    failing: str | None = None
+    mute: str | None = None
+    batch_size: int = 1
+
+    name = "fake"
+
+    @property
+    def voices(self) -> tuple[VoiceInfo, ...]:
+        return tuple(VoiceInfo(label, f"fake {self.version}", _SAMPLING_RATE) for label in self.labels)
+
+    def settings(self, seed: int) -> Mapping[str, float]:
+        return {"length_scale": round(float(np.random.default_rng(seed).uniform(0.8, 1.2)), 4)}
+
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
+        return [self._clip(request) for request in requests]
+
+    def _clip(self, request: SpeechRequest) -> Wave:
+        time.sleep(self.delay)
+        if self.failing is not None and self.failing in request.text:
+            raise RuntimeError(f"cannot say {self.failing!r}")
+        if self.mute is not None and self.mute in request.text:
+            return np.zeros(0, np.float32)
+        rise = 1 + 0.1 * self.labels.index(request.voice)
+        samples = round(0.03 * _SAMPLING_RATE * request.settings["length_scale"])
+        wave = np.concatenate([_burst(character, samples, rise) for character in request.text])
+        noise = np.random.default_rng(request.seed).standard_normal(len(wave), dtype=np.float32)
+        spoken: Wave = wave + np.float32(0.01) * noise
+        return spoken
+
+
+def _burst(character: str, samples: int, rise: float) -> Wave:
+    if not character.isalnum():
+        return np.zeros(samples, np.float32)
+    frequency = (200 + 37 * (ord(character) % 64)) * rise
+    phase = 2 * np.pi * frequency / _SAMPLING_RATE * np.arange(samples)
+    burst: Wave = (0.3 * np.sin(phase) * np.hanning(samples)).astype(np.float32)
+    return burst
+
+
+def dummy_texts(count: int, domain: str = "default", name: str = "dummy", first: int = 0) -> Manifest:
+    """`count` different short sentences of one domain, origin "text"; sentence n is the same in every call."""
+    verbs, things = ("call", "open", "send", "cancel", "read"), ("the account", "a message", "my order", "the meeting")
+    return Manifest(
+        name,
+        tuple(
+            Utterance(
+                id=f"{domain}-{n:04d}",
+                text=f"Please {verbs[n % 5]} {things[n // 5 % 4]} number {n}.",
+                domain=domain,
+                origin="text",
+            )
+            for n in range(first, first + count)
+        ),
+    )

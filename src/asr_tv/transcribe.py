@@ -1,0 +1,175 @@
+"""Transcribes a manifest with a checkpoint: greedy, batched, in the audio context the checkpoint was tuned in."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asr_tv.audio import read_audio
+from asr_tv.checkpoint.tensors import open_tensors
+from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids
+from asr_tv.config import AudioContext
+from asr_tv.devices import Precision, choose_device, choose_precision
+from asr_tv.errors import DataError
+from asr_tv.manifest import Manifest, Utterance
+from asr_tv.progress import Progress, silent
+from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel
+from asr_tv.store import Identity, Produced, Record, Store, write_atomically
+from asr_tv.task_vector import applied
+
+STAGE, VERSION = "transcribe", 1
+_TOKENS_PER_SECOND = 8.0
+_LEAST_TOKENS = 20
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The conditions of a transcription, all of which can move a WER.
+
+    Attributes:
+        audio_context: as in training; "full" for a checkpoint that was not tuned on a short one.
+        max_new_tokens: bound on a hypothesis; besides, none is longer than 20 + 8 tokens a second of its batch's
+            context, which cuts loops short (English speech has about 4).
+    """
+
+    audio_context: AudioContext
+    language: str
+    max_new_tokens: int = 200
+    precision: Precision = "fp32"
+    engine: str = "transformers, greedy"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Coefficients with which a vector is added to the checkpoint, each giving a transcription of its own."""
+
+    vector: Record
+    scaling_coefs: tuple[float, ...]
+
+
+def hypotheses_file(scaling_coef: float | None = None) -> str:
+    """Name of the payload file: of the checkpoint itself, or of the checkpoint plus so much of the vector."""
+    return "hyp.jsonl" if scaling_coef is None else f"hyp_{scaling_coef:g}.jsonl"
+
+
+def transcribe(
+    checkpoint: Record,
+    manifest: Manifest,
+    decoding: Decoding,
+    *,
+    store: Store,
+    sweep: Sweep | None = None,
+    batch_size: int = 16,
+    device: str = "auto",
+    progress: Progress = silent,
+    label: str = "transcribe",
+) -> Record:
+    """The stage: hypotheses of every utterance, `hyp.jsonl`, or one such file a coefficient when a sweep is given."""
+    coefs = sweep.scaling_coefs if sweep else ()
+    inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest}
+    if sweep:
+        inputs["vector"] = sweep.vector.digest
+    parameters = asdict(decoding) | {"scaling_coefs": list(coefs)}
+
+    def produce(scratch: Path) -> Produced:
+        recogniser = Recogniser(checkpoint.path / "model", decoding, choose_device(device))
+        rounds: Sequence[float | None] = coefs or (None,)
+        with progress(label, len(manifest) * len(rounds), "utterances") as advance:
+            for coef in rounds:
+                if sweep is not None and coef is not None:
+                    recogniser.add(open_tensors(sweep.vector.path / "vector.safetensors"), coef)
+                texts = recogniser.transcribe(manifest.utterances, batch_size, advance)
+                _write(scratch / hypotheses_file(coef), texts)
+        return Produced((manifest.ref(),), {"utterances": len(manifest)})
+
+    return store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
+
+
+def _write(path: Path, texts: Mapping[str, str]) -> None:
+    rows = (json.dumps({"id": name, "text": text}, ensure_ascii=False) for name, text in texts.items())
+    write_atomically(path, "".join(row + "\n" for row in rows))
+
+
+class Recogniser:
+    """A loaded checkpoint that turns recordings into text."""
+
+    def __init__(self, directory: Path, decoding: Decoding, device: torch.device) -> None:
+        self._model = load_model(directory).to(device).eval()
+        self._tokenizer = load_tokenizer(directory)
+        self._decoding = decoding
+        self._device = device
+        self._prompt = prompt_ids(self._tokenizer, decoding.language)
+        self._own_state = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+
+    def add(self, vector: Mapping[str, Tensor], scaling_coef: float) -> None:
+        """Makes the model its own checkpoint plus `scaling_coef` x vector; repeated calls do not add up."""
+        own = {name: tensor for name, tensor in self._own_state.items() if name != "proj_out.weight"}
+        self._model.load_state_dict(dict(applied(own, vector, scaling_coef)), strict=False)
+
+    def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
+        """Text by id, in the order given; clips of like length are decoded together."""
+        texts: dict[str, str] = {}
+        ordered = sorted(utterances, key=lambda u: (u.duration or 0.0, u.id))
+        for start in range(0, len(ordered), batch_size):
+            batch = ordered[start : start + batch_size]
+            texts.update(zip((u.id for u in batch), self._texts(batch), strict=True))
+            advance(len(batch))
+        return {u.id: texts[u.id] for u in utterances}
+
+    def _texts(self, batch: Sequence[Utterance]) -> list[str]:
+        waves = [read_audio(_audio(u), utterance=u.id) for u in batch]
+        longest = max(len(wave) for wave in waves) / SAMPLING_RATE
+        if longest > FULL_SECONDS:
+            raise DataError(
+                f"{u.id}: lasts {len(w) / SAMPLING_RATE:.1f} s; a recording of over {FULL_SECONDS:g} s must be cut"
+                for u, w in zip(batch, waves, strict=True)
+                if len(w) > FULL_SECONDS * SAMPLING_RATE
+            )
+        seconds = context_seconds(self._decoding.audio_context, longest)
+        features = log_mel(waves, seconds, self._model.config.num_mel_bins).to(self._device)
+        return self._tokenizer.batch_decode(self._generate(features, longest), skip_special_tokens=True)  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def _generate(self, features: Tensor, longest: float) -> Tensor:
+        """Token ids after the prompt, through the generic generation of transformers.
+
+        Whisper's own `generate` insists on 30 s of features; the generic one takes encoder states of any length.
+        """
+        from transformers import GenerationMixin
+        from transformers.modeling_outputs import BaseModelOutput
+
+        with self._autocast():
+            states = encode(self._model.model.encoder, features).float()
+        prompt = torch.tensor([self._prompt] * len(states), device=self._device)
+        limit = min(self._decoding.max_new_tokens, _LEAST_TOKENS + round(_TOKENS_PER_SECOND * longest))
+        generated = GenerationMixin.generate(
+            self._model,
+            encoder_outputs=BaseModelOutput(last_hidden_state=states),
+            decoder_input_ids=prompt,
+            decoder_attention_mask=torch.ones_like(prompt),
+            max_new_tokens=limit,
+            do_sample=False,
+            num_beams=1,
+        )
+        return generated[:, len(self._prompt) :]
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self._decoding.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self._device.type, torch.bfloat16)
+
+
+def _audio(utterance: Utterance) -> Path:
+    if utterance.audio is None:
+        raise DataError(f"{utterance.id}: has no recording to transcribe")
+    return Path(utterance.audio)
+
+
+def decoding_for(audio_context: AudioContext, language: str, max_new_tokens: int, device: str) -> Decoding:
+    """The decoding of this machine: bf16 in the encoder where the hardware has it."""
+    return Decoding(audio_context, language, max_new_tokens, choose_precision("auto", choose_device(device)))

@@ -1,0 +1,78 @@
+"""The clip cache: one FLAC file a clip under `clips/`, finished when its sidecar of the same name is there."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asr_tv.audio import Wave, resample, write_audio
+from asr_tv.store import canonical_json, file_digest, write_atomically
+from asr_tv.tts import SpeechRequest
+
+CLIP_SAMPLING_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A finished clip; `digest` is the sha256 of its file, `duration` its seconds."""
+
+    path: Path
+    digest: str
+    duration: float
+
+
+def key_parts(request: SpeechRequest, engine: str, version: str, seed: int) -> dict[str, Any]:
+    """Everything that a clip depends on, and so its key: nothing of the manifest that asks for it.
+
+    Args:
+        version: of the voice, with the engine's in it.
+        seed: of the stage; `request.seed` follows from it.
+    """
+    return {
+        "text": request.text,
+        "engine": engine,
+        "version": version,
+        "voice": request.voice,
+        "take": request.take,
+        "settings": dict(request.settings),
+        "seed": seed,
+        "sampling_rate": CLIP_SAMPLING_RATE,
+    }
+
+
+def clip_key(parts: Mapping[str, Any]) -> str:
+    """sha256 of the canonical JSON of the parts, cut to 32 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:32]
+
+
+class ClipCache:
+    """Clips under one folder, shared by any number of processes: equal keys are equal bytes, whoever writes last."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, key: str) -> Clip | None:
+        """The finished clip, or None when it is missing, half-written or changed since."""
+        path = self._path(key)
+        try:
+            row = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            clip = Clip(path, row["sha256"], row["duration"])
+            return clip if file_digest(path) == clip.digest else None
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def save(self, parts: Mapping[str, Any], wave: Wave, sampling_rate: int) -> Clip:
+        """Writes the wave [n] at CLIP_SAMPLING_RATE, then the sidecar."""
+        path = self._path(clip_key(parts))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = resample(wave, sampling_rate, CLIP_SAMPLING_RATE)
+        write_audio(path, samples, CLIP_SAMPLING_RATE)
+        clip = Clip(path, file_digest(path), round(len(samples) / CLIP_SAMPLING_RATE, 6))
+        row = {"key": parts, "sha256": clip.digest, "duration": clip.duration}
+        write_atomically(path.with_suffix(".json"), json.dumps(row, ensure_ascii=False, indent=1, sort_keys=True))
+        return clip
+
+    def _path(self, key: str) -> Path:
+        return self.root / key[:2] / f"{key}.flac"
