@@ -19,7 +19,7 @@ def bare_state(vocab_size, mel_bins=80):
     config = {"d_model": 64, "vocab_size": vocab_size, "num_mel_bins": mel_bins}
     for side in ("encoder", "decoder"):
         config |= {f"{side}_layers": 2, f"{side}_attention_heads": 1, f"{side}_ffn_dim": 8}
-    special = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 50256)
+    special = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 1)
     state = WhisperForConditionalGeneration(WhisperConfig(**config, **special)).state_dict()
     return {name: tensor for name, tensor in state.items() if name not in TIED}
 
@@ -78,8 +78,8 @@ def test_bare_weights_must_make_a_whisper(tmp_path):
     )
     with pytest.raises(DataError, match="not a Whisper's"):
         write_directory(BareWhisper({"w": torch.zeros(1)}, tokenizer), tmp_path / "m")
+    bad = state | {"model.encoder.conv1.bias": torch.full((64,), float("nan"))}
     with pytest.raises(DataError, match=r"model\.encoder\.conv1\.bias: holds NaN"):
-        bad = state | {"model.encoder.conv1.bias": torch.full((64,), float("nan"))}
         write_directory(BareWhisper(bad, tokenizer), tmp_path / "m")
     with pytest.raises(DataError, match="does not fit a Whisper of 100 tokens"):
         write_directory(BareWhisper(bare_state(100), tokenizer), tmp_path / "m")
@@ -158,6 +158,7 @@ def test_directories_that_are_no_whisper(tmp_path):
     refused("config.json", config | {"d_model": "64"}, "d_model should be a whole number, not '64'")
     refused("config.json", config | {"d_model": 128}, "config.json asks for")
     refused("config.json", config | {"encoder_layers": 3}, "the weights lack 15 tensors")
+    refused("config.json", config | {"pad_token_id": 50256}, "does not describe a Whisper")
     refused("config.json", None, r"config\.json: is missing")
     refused("preprocessor_config.json", {"feature_size": 128}, "128 mel bins, but the model takes 80")
     refused("tokenizer.json", None, "1857 tokens is not one of Whisper's|no tokenizer that loads")

@@ -45,7 +45,7 @@ def test_a_download_that_was_cut_off_is_no_checkpoint(cache):
     assert cached_snapshot("x/tiny") is None
 
 
-def test_offline_by_choice(cache, monkeypatch):
+def test_offline_by_choice(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match="HF_HUB_OFFLINE is set"):
         download_snapshot("x/other")

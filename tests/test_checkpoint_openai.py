@@ -47,7 +47,7 @@ class Payload:
 
 def test_code_is_not_executed(tmp_path, capsys):
     torch.save({"dims": {}, "model_state_dict": {"x": Payload()}}, tmp_path / "torch.pt")
-    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Payload()))
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Payload(), protocol=2))
     for name in ("torch.pt", "plain.pt"):
         with pytest.raises(DataError, match=f"{name}: is not a checkpoint of plain weights"):
             read_openai(tmp_path / name)

@@ -93,6 +93,13 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_what_a_killed_process_left_is_no_part_of_the_result(tmp_path):
+    (tmp_path / ".x.tmp").write_bytes(b"half a tensor, and longer than all that is written after it" * 99)
+    path = write(tmp_path / "x", {"t": torch.ones(2)})
+    same(open_tensors(path), {"t": torch.ones(2)})
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_sharded_directory_reads_as_one(tmp_path):
     same(open_tensors(shard(tmp_path / "m", SHARDS)), {name: STATE[name] for name in SHARDS})
 

@@ -7,7 +7,7 @@ from asr_tv.config import Recipe
 from asr_tv.errors import DataError
 from asr_tv.ledger import StageEntry
 from asr_tv.manifest import Manifest, Utterance
-from asr_tv.markdown import WER_HEADER, escaped, render_markdown, render_table, sparkline
+from asr_tv.markdown import WER_HEADER, escaped, render_markdown, sparkline, wer_tables
 from asr_tv.report import Bootstrap, CorpusInput, Dropped, ReportInputs, SelectionInput, SystemInput, build_report
 from asr_tv.score import evaluate
 from asr_tv.select import RecipeScore
@@ -258,7 +258,8 @@ def test_markdown_begins_with_the_verdict_and_names_every_rival():
     assert text.startswith(f"# demo\n\n**{report['verdict']}**\n")
     for name in ("pretrained", "target_synthetic", "source_real_then_target_synthetic", "topline"):
         assert f"| {name} | target voicemail test |" in text
-    assert "| adapted (c = 0.4) | target voicemail test, simulated line | 10.0 | 10.0 to 10.0 | 0 / 40 / 0 |" in text
+    assert "### voicemail (target, test), simulated line, 40 utterances" in text
+    assert "| adapted (c = 0.4) | 10.0 | 10.0 to 10.0 | 0 / 40 / 0 |" in text
     assert "| pretrained | yes | 20.0 | 5.0 \\* | █▁ |" in text
     assert "| pretrained | no | - | 15.0 |  ▁ |" in text
 
@@ -283,13 +284,17 @@ def test_markdown_stays_small():
 
 
 def test_table_rows_match_their_header():
-    header, *rows = render_table(build_report(INPUTS))
-    assert header == WER_HEADER
-    assert {len(row) for row in rows} == {len(WER_HEADER)}
-    assert rows[4][0] == "topline"
-    assert rows[4][-1] == "yes"
-    assert rows[5][-2] == "full"
-    assert rows[0][-2] == "8 s"
+    rows = {row[0]: row for row in next(iter(wer_tables(build_report(INPUTS)).values()))}
+    assert {len(row) for row in rows.values()} == {len(WER_HEADER)}
+    assert rows["topline"][-1] == "yes"
+    assert rows["pretrained"][-1] == "no"
+    assert rows["topline"][-2] == "8 s"
+
+
+def test_each_set_of_recordings_has_a_table_with_its_size():
+    titles = list(wer_tables(build_report(INPUTS)))
+    assert len(titles) == len(set(titles)) > 1
+    assert all("utterances" in title for title in titles)
 
 
 @pytest.mark.parametrize(

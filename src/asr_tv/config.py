@@ -4,24 +4,53 @@ Everything here changes numbers, and so enters the keys of the stages that use i
 says only how to run.
 """
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Hashable, Iterator
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asr_tv.errors import ConfigError
 
 Start = Literal["pretrained", "source_real", "source_mixed"]
 Pooling = Literal["pooled", "mean_of_domains"]
-Range = tuple[float, float]
-AudioContext = Literal["full", "dynamic"] | Annotated[float, Field(gt=0)]
+Item = TypeVar("Item", bound=Hashable)
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the range ends at {bounds[1]:g}, below its start {bounds[0]:g}")
+    return bounds
+
+
+def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    # Numbers as they are printed and name files: 0.3 and 0.3000000001 would be one.
+    seen = [f"{item + 0.0:g}" if isinstance(item, float) else item for item in items]
+    if repeated := sorted({str(item) for item in seen if seen.count(item) > 1}):
+        raise ValueError(f"stands there more than once: {', '.join(repeated)}")
+    return items
+
+
+def _folder_name(name: str) -> str:
+    if not name.strip() or name in (".", "..") or any(character in name for character in "/\\\0\n"):
+        raise ValueError("must be usable as a folder's name")
+    return name
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+AudioContext = Literal["full", "dynamic"] | Annotated[float, Field(gt=0, le=30)]
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+NotNegativeRange = Annotated[tuple[NotNegative, NotNegative], AfterValidator(_ordered)]
+PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
+Choices = Annotated[tuple[Item, ...], Field(min_length=1), AfterValidator(_distinct)]
+"""One or more, each once."""
 
 
 class Section(BaseModel):
-    """A part of the configuration: immutable, and closed against keys it does not know."""
+    """A part of the configuration: immutable, closed against keys it does not know, its numbers finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LineConfig(Section):
@@ -42,7 +71,7 @@ class CorpusConfig(Section):
     kind: Literal["asterisk", "manifest", "audiofolder"]
     path: str | None = None
     language: str = "en"
-    domains: tuple[str, ...] | None = Field(None, description="keep only these domains")
+    domains: Choices[str] | None = Field(None, description="keep only these domains")
     max_seconds: Positive = Field(15.0, description="longer recordings are left out, and listed")
     max_per_domain: int | None = Field(None, ge=2, description="keep at most so many utterances of a domain, seeded")
     line: LineConfig | None = Field(None, description="make a simulated line of the recordings")
@@ -59,7 +88,9 @@ class TargetConfig(Section):
 
     domain: str | None = None
     texts: str | None = Field(None, description="one sentence a line; overrides domain")
-    test_fraction: Fraction = Field(0.5, description="share of the sentences whose recordings are kept for the test")
+    test_fraction: float = Field(
+        0.5, ge=0, lt=1, description="share of the sentences whose recordings are kept for the test"
+    )
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -85,11 +116,11 @@ class SynthesisConfig(Section):
     """How texts are spoken. Each take draws its scales from the ranges, seeded by text and take."""
 
     engine: str = "piper"
-    voices: tuple[str, ...] = ("en_US-joe-medium",)
+    voices: Choices[str] = ("en_US-joe-medium",)
     takes: int = Field(2, ge=1, description="clips of each target sentence and voice; a source sentence has one")
-    length_scale: Range = (0.85, 1.2)
-    noise_scale: Range = (0.4, 0.9)
-    noise_w_scale: Range = (0.5, 1.0)
+    length_scale: PositiveRange = (0.85, 1.2)
+    noise_scale: NotNegativeRange = (0.4, 0.9)
+    noise_w_scale: NotNegativeRange = (0.5, 1.0)
     max_words: int = Field(60, ge=1, description="longer texts are not spoken, and listed")
 
 
@@ -97,8 +128,8 @@ class AugmentationConfig(Section):
     """Channel augmentation, applied while training and to synthetic speech only. Ranges are drawn uniformly."""
 
     snr_db: Range = (0.0, 25.0)
-    silence_seconds: Range = Field((0.0, 0.4), description="before and after the speech, each")
-    speed: Range = (0.9, 1.1)
+    silence_seconds: NotNegativeRange = Field((0.0, 0.4), description="before and after the speech, each")
+    speed: PositiveRange = (0.9, 1.1)
     gain_db: Range = (-6.0, 3.0)
     probability: Fraction = 0.9
 
@@ -143,10 +174,16 @@ class SelectionConfig(Section):
 
     method: Literal["leave_one_source_domain_out", "fixed"] = "leave_one_source_domain_out"
     folds: int = Field(2, ge=1, description="so many source domains, the largest first, play the target")
-    starts: tuple[Start, ...] = ("pretrained", "source_real", "source_mixed")
-    augmentation: tuple[bool, ...] = (False, True)
-    scaling_coefs: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    starts: Choices[Start] = ("pretrained", "source_real", "source_mixed")
+    augmentation: Choices[bool] = (False, True)
+    scaling_coefs: Choices[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     fixed: Recipe = Recipe()
+
+    @model_validator(mode="after")
+    def _fixed_is_used(self) -> Self:
+        if self.model_fields_set >= {"fixed"} and "method" not in self.model_fields_set:
+            raise ValueError("fixed has no effect without method: set method to fixed")
+        return self
 
 
 class VectorConfig(Section):
@@ -175,18 +212,19 @@ class RunOptions(Section):
 
     device: str = "auto"
     workers: int = Field(0, ge=0, description="processes for speech synthesis; 0: one a core")
+    jobs: int = Field(1, ge=1, description="independent trainings and transcriptions side by side")
     eval_batch_size: int = Field(16, ge=1)
 
 
 class AdaptConfig(Section):
     """A whole run of `asr-tv adapt`."""
 
-    name: str
+    name: Annotated[str, AfterValidator(_folder_name)] = Field(description="also the folder's, in runs/")
     seed: int = 17
     model: str = "openai/whisper-tiny.en"
     language: str = "en"
     corpora: tuple[CorpusConfig, ...] = Field((), description="labelled speech of the source domains (and the target)")
-    sources: tuple[str, ...] | None = Field(None, description="source domains; all but the target's when not given")
+    sources: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = Field(None, description="source domains; all but the target's when not given")
     target: TargetConfig | None = None
     general: tuple[CorpusConfig, ...] = Field((), description="speech that adaptation must not lose; scored only")
     drop_shared_sentences: bool = Field(True, description="leave test sentences of the target out of source training")
@@ -205,6 +243,43 @@ class AdaptConfig(Section):
     forgetting: ForgettingConfig = ForgettingConfig()
     run: RunOptions = RunOptions()
 
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        if problems := [*_language_conflicts(self), *_source_conflicts(self)]:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def _language_conflicts(config: AdaptConfig) -> Iterator[str]:
+    language = config.language
+    if language != "en" and config.model.endswith(".en"):
+        yield f"model: {config.model} knows English only, and language is {language}"
+    if language != "en" and config.scoring.normalizer == "english":
+        yield f"scoring.normalizer: english is for English, and language is {language}: use basic"
+    for section in ("corpora", "general"):
+        for number, corpus in enumerate(getattr(config, section)):
+            if corpus.kind == "asterisk" and corpus.language != language:
+                yield f"{section}.{number}.language: is {corpus.language}, and the run's language is {language}"
+
+
+def _source_conflicts(config: AdaptConfig) -> Iterator[str]:
+    target, selection = config.target, config.selection
+    fixed, chosen = selection.method == "fixed", selection.method != "fixed"
+    if target and target.domain and not target.texts and target.domain in (config.sources or ()):
+        yield f"sources: {target.domain} is the target"
+    if chosen and not config.splits.dev:
+        yield "splits.dev: 0 leaves no recordings to choose the recipe on; selection.method fixed needs none"
+    if config.corpora:
+        return
+    if chosen:
+        yield "selection.method: leave_one_source_domain_out needs source speech in corpora; without it, use fixed"
+    if fixed and selection.fixed.scaling_coef:
+        yield f"selection.fixed.scaling_coef: {selection.fixed.scaling_coef:g} needs a vector, so source speech in corpora"
+    if fixed and selection.fixed.start != "pretrained":
+        yield f"selection.fixed.start: {selection.fixed.start} needs source speech in corpora"
+    if target and target.domain and not target.texts:
+        yield f"target.domain: {target.domain} is to be found in corpora, and there are none: give target.texts"
+
 
 def parse_config(values: Any, source: str) -> AdaptConfig:
     """The configuration in `values`, the content of a YAML file.
@@ -220,16 +295,20 @@ def parse_config(values: Any, source: str) -> AdaptConfig:
     try:
         return AdaptConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_problem(source, e["loc"], e["type"], e["msg"], e["input"]) for e in error.errors()) from None
+        problems = (_problems(e["loc"], e["type"], e["msg"], e["input"]) for e in error.errors())
+        raise ConfigError(f"{source}: {problem}" for group in problems for problem in group) from None
 
 
-def _problem(source: str, loc: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
+def _problems(loc: tuple[int | str, ...], kind: str, message: str, value: Any) -> list[str]:
     path = ".".join(str(part) for part in loc)
+    message = message.removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        return f"{source}: unknown key {path}; keys here: {', '.join(sorted(_keys_at(loc[:-1])))}"
+        return [f"unknown key {path}; keys here: {', '.join(sorted(_keys_at(loc[:-1])))}"]
     if kind == "missing":
-        return f"{source}: {path} is missing"
-    return f"{source}: {path or 'configuration'}: {message.removeprefix('Value error, ')} (found {value!r:.60})"
+        return [f"{path} is missing"]
+    if not loc:  # of _sections_agree: each line has its path
+        return message.split("\n")
+    return [f"{path}: {message} (found {value!r:.60})"]
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:

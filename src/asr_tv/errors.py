@@ -14,6 +14,9 @@ class UserError(Exception):
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple[type["UserError"], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)  # worker processes send it to their parent
+
 
 class ConfigError(UserError):
     """The configuration, or an argument of a command, cannot be used."""

@@ -1,6 +1,7 @@
 """Fine-tunes a Whisper checkpoint on one manifest; an interrupted run goes on from its last finished epoch."""
 
 import json
+import logging
 import math
 import shutil
 from collections.abc import Sequence
@@ -217,6 +218,8 @@ class _Trainer:
         """Keeps the finished epoch: state first, its name last, older epochs after that."""
         folder, temporary = scratch / f"epoch-{len(losses)}", scratch / "epoch.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
+        # It warns of each tied tensor that safetensors holds once, which is as it should be.
+        logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
         self._accelerator.save_state(str(temporary))
         (temporary / "losses.json").write_text(json.dumps(list(losses)))
         temporary.rename(folder)

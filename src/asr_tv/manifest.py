@@ -177,7 +177,7 @@ def _utterance(row: Any, default_id: str) -> Utterance:
     if not isinstance(row, dict):
         raise ValueError(f"expected a JSON object, found {type(row).__name__}")
     known = {field.name for field in fields(Utterance)}
-    values: dict[str, Any] = {_ALIASES.get(key, key): value for key, value in row.items()}
+    values: dict[str, Any] = {str(_ALIASES.get(key, key)): value for key, value in row.items()}
     values = {key: value for key, value in values.items() if key in known and value is not None}
     values.setdefault("id", str(values["audio"]) if "audio" in values else default_id)
     _check_types(values)

@@ -13,24 +13,33 @@ _MAX_CELL = 80
 _BARS = "▁▂▃▄▅▆▇█"
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*[]|<>"})
 
-WER_HEADER = ("system", "set", "WER %", "interval", "S / D / I", "words", "context", "uses target recordings?")
+WER_HEADER = ("system", "WER %", "interval", "S / D / I", "context", "target recordings")
 
 
-def render_table(report: Row) -> list[tuple[str, ...]]:
-    """The WER table as texts, `WER_HEADER` first."""
-    return [WER_HEADER, *(_wer_row(row) for row in report["systems"])]
+def wer_tables(report: Row) -> dict[str, list[tuple[str, ...]]]:
+    """The WER tables as texts, one a set of recordings, by its title; columns are `WER_HEADER`."""
+    tables: dict[str, list[tuple[str, ...]]] = {}
+    for row in report["systems"]:
+        tables.setdefault(_set_title(row), []).append(_wer_row(row))
+    return tables
+
+
+def _set_title(row: Row) -> str:
+    parts = [f"{row['domain']} ({row['role']}, {row['split']})"]
+    first = row if row["wer"] is not None else None
+    parts += [simulated_line(row)] if simulated_line(row) else []
+    parts += [f"{first['utterances']} utterances", f"{first['words']} words"] if first else []
+    return ", ".join(parts)
 
 
 def _wer_row(row: Row) -> tuple[str, ...]:
-    line = f", {simulated_line(row)}" if simulated_line(row) else ""
     name = row["name"] if row["scaling_coef"] is None else f"{row['name']} (c = {row['scaling_coef']:g})"
     uses = "no" if row["text_only"] else "yes"
-    where = f"{row['role']} {row['domain']} {row['split']}{line}"
     if row["wer"] is None:
-        return name, where, "-", row["note"] or "undefined", "-", _text(row["words"]), _context(row), uses
+        return name, "-", row["note"] or "undefined", "-", _context(row), uses
     errors = f"{row['substitutions']} / {row['deletions']} / {row['insertions']}"
     span = _span(row["ci_low"], row["ci_high"])
-    return name, where, f"{100 * row['wer']:.1f}", span, errors, str(row["words"]), _context(row), uses
+    return name, f"{100 * row['wer']:.1f}", span, errors, _context(row), uses
 
 
 def _context(row: Row) -> str:
@@ -50,7 +59,7 @@ def render_markdown(report: Row) -> str:
     """The whole report for people; long lists are cut, with a count of what report.json has beside."""
     sections = (
         _opening(report),
-        _section("Word error rates", _table(WER_HEADER, render_table(report)[1:], _MAX_SCORES)),
+        _section("Word error rates", _wer_sections(report)),
         _section("Adapted against each rival", _comparison(report["comparison"])),
         _section("How the recipe was chosen", _selection(report["selection"], report["target_curve"])),
         _section("Forgetting", _forgetting(report["forgetting"])),
@@ -61,6 +70,11 @@ def render_markdown(report: Row) -> str:
         _section("Stages", _stages(report["stages"])),
     )
     return "\n".join(sections)
+
+
+def _wer_sections(report: Row) -> str:
+    tables = wer_tables(report).items()
+    return "\n\n".join(f"### {escaped(title)}\n\n{_table(WER_HEADER, rows, _MAX_SCORES)}" for title, rows in tables)
 
 
 def _section(title: str, body: str) -> str:

@@ -51,7 +51,7 @@ def adapt_stage(
     store: Store,
     progress: Progress = silent,
 ) -> Record:
-    """The checkpoint start + scaling_coef x vector, then averaged with the pretrained weights when a share is asked for.
+    """The checkpoint start + scaling_coef x vector, then averaged with the pretrained weights if a share is asked for.
 
     Raises:
         ConfigError: a coefficient without a vector.

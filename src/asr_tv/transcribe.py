@@ -1,5 +1,6 @@
 """Transcribes a manifest with a checkpoint: greedy, batched, in the audio context the checkpoint was tuned in."""
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -152,11 +153,15 @@ class Recogniser:
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
             decoder_input_ids=prompt,
             decoder_attention_mask=torch.ones_like(prompt),
-            max_new_tokens=limit,
-            do_sample=False,
-            num_beams=1,
+            generation_config=self._generation(limit),
         )
         return generated[:, len(self._prompt) :]
+
+    def _generation(self, limit: int) -> Any:
+        """The checkpoint's own settings (suppressed tokens and the like), greedy and bounded."""
+        settings = copy.deepcopy(self._model.generation_config)
+        settings.update(max_length=None, max_new_tokens=limit, do_sample=False, num_beams=1)
+        return settings
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._decoding.precision == "fp32":

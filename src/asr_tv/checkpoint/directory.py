@@ -146,17 +146,24 @@ def _clean_generation(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameter_count(layout: Layout) -> int:
-    """Parameters that can be trained: all but the encoder's fixed sinusoid positions; the tied output counts once."""
-    fixed = {*TIED, "model.encoder.embed_positions.weight"}
-    return sum(torch.Size(shape).numel() for name, (_, shape) in layout.items() if name not in fixed)
+    """Parameters as OpenAI counts them: all but the encoder's sinusoid positions, which are fixed."""
+    fixed = "model.encoder.embed_positions.weight"
+    return sum(torch.Size(shape).numel() for name, (_, shape) in layout.items() if name != fixed)
 
 
 def expected_layout(config: Mapping[str, Any]) -> Layout:
-    """The tensors that transformers' Whisper of this config.json has, the tied output left out."""
+    """The tensors that transformers' Whisper of this config.json has, the tied output left out.
+
+    Raises:
+        DataError: transformers cannot make a model of it.
+    """
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-    with torch.device("meta"):
-        model = WhisperForConditionalGeneration(WhisperConfig(**config))
+    try:
+        with torch.device("meta"):
+            model = WhisperForConditionalGeneration(WhisperConfig(**config))
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f"{CONFIG}: does not describe a Whisper: {error}") from error
     layout = layout_of(model.state_dict())
     tied = TIED if config.get("tie_word_embeddings", True) else {}
     return {name: form for name, form in layout.items() if name not in tied}

@@ -67,6 +67,13 @@ def download_snapshot(name: str) -> Snapshot:
     return snapshot
 
 
+def hub_answers() -> bool:
+    """Whether the hub can be reached from here; takes a second or two where it cannot."""
+    from huggingface_hub import constants
+
+    return not constants.HF_HUB_OFFLINE and _status(constants.ENDPOINT) is not None
+
+
 def _complete(name: str, path: Path) -> Snapshot | None:
     """The snapshot, unless a download was cut off: every shard that the index names must be there."""
     try:

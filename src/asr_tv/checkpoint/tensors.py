@@ -170,7 +170,8 @@ def write_tensors(
         ValueError: the tensors are not those of the layout.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # One name for all processes: what a killed one left behind is written over, and is part of no result.
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         _write(temporary, layout, tensors, metadata)
         temporary.replace(path)

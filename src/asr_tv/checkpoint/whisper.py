@@ -45,6 +45,8 @@ def load_model(directory: Path) -> Whisper:
         problems.append(f"{directory}: the output projection is not tied to the embedding")
     if problems:
         raise DataError(problems)
+    # Sinusoids, not weights; transformers 5 forgets while loading that they are frozen.
+    model.model.encoder.embed_positions.requires_grad_(False)
     return model.eval()
 
 

@@ -31,16 +31,15 @@ def adapt(
     """
     from asr_tv.cli.console import console, progress_for
     from asr_tv.config_file import load_config
-    from asr_tv.pipeline.executor import InProcess
+    from asr_tv.pipeline.processes import Processes
+    from asr_tv.pipeline.run import run
     from asr_tv.store import Store
 
     start = time.perf_counter()
     settings = load_config(config, set_ or (), target_texts=target_text)
     folder = out or Path("runs") / settings.name
-    execute = InProcess(Store(store), progress_for(quiet=quiet))
-    from asr_tv.pipeline.run import run
-
-    report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(str(plan)))
+    with Processes(Store(store), settings.run.jobs, progress_for(quiet=quiet)) as execute:
+        report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(str(plan)))
     executed = sum(not done.record.cached for done in execute.done)
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
@@ -67,7 +66,7 @@ def report(
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(
-            f"{file}: there is no report; `asr-tv adapt` writes it once the run is finished, and goes on where it stopped"
+            f"{file}: there is no report; `asr-tv adapt` writes it at the end, and goes on where it stopped"
         ) from None
     except ValueError as error:
         raise DataError(f"{file}: not a report: {error}") from error
@@ -81,14 +80,14 @@ def _print(report: dict[str, object]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from asr_tv.markdown import render_table
+    from asr_tv.markdown import WER_HEADER, wer_tables
 
-    header, *rows = render_table(report)
-    table = Table(title=str(report["name"]))
-    for number, cell in enumerate(header):
-        table.add_column(cell, justify="left" if number < 2 else "right")
-    for row in rows:
-        table.add_row(*row)
     console = Console(highlight=False)
-    console.print(table)
+    for title, rows in wer_tables(report).items():
+        table = Table(title=title, title_justify="left")
+        for number, cell in enumerate(WER_HEADER):
+            table.add_column(cell, justify="right" if number else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
     console.print(str(report["verdict"]), markup=False)

@@ -1,12 +1,20 @@
 """The terminal: progress bars for people, plain lines for logs, nothing with --quiet."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 
 from asr_tv.progress import Advance, Progress, silent
@@ -22,27 +30,56 @@ def progress_for(*, quiet: bool) -> Progress:
     """Bars on a terminal, a line now and then in a log, nothing when quiet."""
     if quiet:
         return silent
-    return _bars if console.is_terminal else _lines
+    return _Bars() if console.is_terminal else _lines
 
 
-@contextmanager
-def _bars(label: str, total: int, unit: str) -> Iterator[Advance]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Bars(*columns, console=console) as bars:
-        task = bars.add_task(label, total=total, note="")
+class _Bars:
+    """Any number of bars on one display: a terminal bears only one display at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._display: Bars | None = None
+        self._open = 0
+
+    @contextmanager
+    def __call__(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        bars = self._enter()
+        task = bars.add_task(label, total=total, note="", unit=unit)
 
         def advance(done: int = 1, note: str = "") -> None:
             bars.update(task, advance=done, note=note)
 
-        yield advance
+        try:
+            yield advance
+        finally:
+            self._leave()
+
+    def _enter(self) -> Bars:
+        with self._lock:
+            if self._display is None:
+                self._display = Bars(*_columns(), console=console)
+                self._display.start()
+            self._open += 1
+            return self._display
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._open -= 1
+            if not self._open and self._display is not None:
+                self._display.stop()
+                self._display = None
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
 
 
 @contextmanager

@@ -4,14 +4,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from asr_tv.audio import audio_duration
 from asr_tv.errors import DataError
-from asr_tv.manifest import Manifest, Utterance, format_manifest, parse_manifest
+from asr_tv.manifest import Manifest, Utterance, checked, format_manifest, parse_manifest
 from asr_tv.store import file_digest, write_atomically
 
 _TEXT_COLUMNS = ("text", "transcription", "transcript", "sentence")
@@ -174,3 +174,13 @@ def _read(path: Path) -> str:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start})") from None
+
+
+def recordings_manifest(paths: Sequence[Path]) -> Manifest:
+    """Bare recordings as utterances without a reference, each under its path as id.
+
+    Raises:
+        DataError: every recording that is missing, empty, truncated or not audio.
+    """
+    rows = (Utterance(str(path), "", audio=str(path.absolute())) for path in paths)
+    return opened(checked(Manifest("recordings", tuple(rows))))

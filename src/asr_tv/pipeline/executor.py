@@ -15,16 +15,21 @@ class Call:
     Attributes:
         label: what people read: "finetune source_real".
         stage: a function that also takes `store` and `progress`.
+        alone: not to be run beside other calls, because it spreads its work by itself.
     """
 
     label: str
     stage: Callable[..., Record]
     arguments: Mapping[str, Any]
+    alone: bool = False
+
+    def run(self, store: Store, progress: Progress) -> Record:
+        return self.stage(**self.arguments, store=store, progress=progress)
 
 
 @dataclass(frozen=True)
 class Done:
-    """A call and its record, in the order of execution."""
+    """A call and its record, in the order of the graph."""
 
     label: str
     record: Record
@@ -47,14 +52,9 @@ class InProcess:
 
     store: Store
     progress: Progress = silent
-    finished: Callable[[Done], None] = lambda done: None
     done: list[Done] = field(default_factory=list)
 
     def __call__(self, calls: Sequence[Call]) -> list[Record]:
-        return [self._run(call) for call in calls]
-
-    def _run(self, call: Call) -> Record:
-        record = call.stage(**call.arguments, store=self.store, progress=self.progress)
-        self.done.append(Done(call.label, record))
-        self.finished(self.done[-1])
-        return record
+        records = [call.run(self.store, self.progress) for call in calls]
+        self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
+        return records

@@ -114,7 +114,7 @@ def _synthesis(config: AdaptConfig, what: str, texts: Manifest, synthesis: Synth
         "workers": config.run.workers,
         "name": f"{what} clips",
     }
-    return Call(f"synthesize {what}", synthesize, arguments)
+    return Call(f"synthesize {what}", synthesize, arguments, alone=True)
 
 
 def _adapted(config: AdaptConfig, material: Material, trained: Trained, recipe: Recipe, execute: Executor) -> Record:

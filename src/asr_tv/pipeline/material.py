@@ -69,7 +69,7 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
     normalize = get_normalizer(config.scoring.normalizer)
     base, *records = execute(
         [
-            Call(f"checkpoint {config.model}", checkpoint_stage, {"name": config.model}),
+            Call(f"checkpoint {config.model}", checkpoint_stage, {"name": config.model}, alone=True),
             *(Call(f"corpus {_name(c)}", load_corpus, {"config": c}) for c in (*config.corpora, *config.general)),
         ]
     )

@@ -64,7 +64,7 @@ def _systems(config: AdaptConfig, outcome: Outcome) -> Iterator[SystemInput]:
     names = {name for name, _ in outcome.evaluations}
     sets: list[tuple[str, Role, str]] = [
         ("target", "target", material.target_domain),
-        ("source", "source", "source domains"),
+        ("source", "source", "all domains"),
         ("general", "general", "general"),
     ]
     for test, role, domain in sets:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asr_tv import tts
 from asr_tv.audio import Wave
+from asr_tv.config import SynthesisConfig
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.tts import SpeechRequest, VoiceInfo
 
@@ -82,3 +84,13 @@ def dummy_texts(count: int, domain: str = "default", name: str = "dummy", first:
             for n in range(first, first + count)
         ),
     )
+
+
+def open_fake(config: SynthesisConfig) -> FakeSynthesizer:
+    """What the registry of engines would call; `use_fake_engine` puts it there."""
+    return FakeSynthesizer(labels=config.voices)
+
+
+def use_fake_engine() -> None:
+    """Makes `synthesis.engine: fake` a choice in this process."""
+    tts._ENGINES["fake"] = (__name__, open_fake.__name__)

@@ -69,7 +69,7 @@ class Synthesizer(Protocol):
         """One wave a request, in the request's order; an empty one where there was nothing to say."""
 
 
-_ENGINES: Mapping[str, tuple[str, str]] = {"piper": ("asr_tv.tts.piper", "PiperSynthesizer")}
+_ENGINES: dict[str, tuple[str, str]] = {"piper": ("asr_tv.tts.piper", "PiperSynthesizer")}
 """Engine -> module and class, which takes a SynthesisConfig; imported when asked for."""
 
 

@@ -1,13 +1,9 @@
 """Speaks the clips that the cache lacks, in this process or in several; each is kept as soon as it is spoken."""
 
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
 from typing import Any
 
 import numpy as np
@@ -17,6 +13,7 @@ from asr_tv.errors import UserError
 from asr_tv.progress import Progress
 from asr_tv.tts import SpeechRequest, Synthesizer
 from asr_tv.tts.clips import Clip, ClipCache
+from asr_tv.workers import cores, open_pool
 
 CLIPS_WORTH_A_PROCESS = 20
 """A process takes a second or two to start and load a voice, in which another speaks about so many clips."""
@@ -86,8 +83,7 @@ def speak_missing(
 
 
 def _processes(workers: int, missing: int, batch_size: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if batch_size > 1 else max(1, min(workers or cores, missing // CLIPS_WORTH_A_PROCESS))
+    return 1 if batch_size > 1 else max(1, min(workers or cores(), missing // CLIPS_WORTH_A_PROCESS))
 
 
 def _in_process(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) -> Iterator[dict[str, Clip | str]]:
@@ -98,8 +94,7 @@ def _in_process(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) 
 def _in_pool(
     jobs: Sequence[ClipJob], reopen: Callable[[], Synthesizer], cache: ClipCache, count: int
 ) -> Iterator[dict[str, Clip | str]]:
-    """Spawned, not forked: the parent may hold threads and a GPU."""
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _start_worker, (reopen, cache))
+    pool = open_pool(count, _start_worker, reopen, cache)
     try:
         tasks = [pool.submit(_work, batch) for batch in _batches(jobs, _CLIPS_A_TASK)]
         for task in as_completed(tasks):
@@ -125,16 +120,7 @@ _worker: _Worker
 
 def _start_worker(reopen: Callable[[], Synthesizer], cache: ClipCache) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the pool
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     _worker = _Worker(reopen, cache)
-
-
-def _die_with_parent() -> None:
-    """Without this, the workers of a killed parent wait for work for ever: each holds the queue's other end."""
-    if (parent := parent_process()) is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
 
 
 def _work(jobs: Sequence[ClipJob]) -> dict[str, Clip | str]:

@@ -1,0 +1,143 @@
+"""Runs independent calls side by side, each in a process with its share of the cores.
+
+Small models keep one core busy and share two badly: two fine-tunings side by side with a thread each do about
+half as much again as one after the other with two threads.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from types import TracebackType
+from typing import Any
+
+from asr_tv.pipeline.executor import Call, Done
+from asr_tv.progress import Advance, Progress, silent
+from asr_tv.store import Identity, Record, Store
+from asr_tv.workers import cores, open_pool
+
+
+class NotStored(Exception):
+    """Raised by a store that only looks up."""
+
+
+class LookupStore(Store):
+    """Finds results and makes none."""
+
+    def build(self, identity: Identity, produce: Any) -> Record:  # noqa: ARG002 - the store's own signature
+        if (found := self.find(identity)) is None:
+            raise NotStored(identity.stage)
+        return found
+
+
+@dataclass(frozen=True)
+class _Event:
+    """What a worker tells of its progress; total is given when a line opens, done is None when it ends."""
+
+    line: str
+    label: str = ""
+    unit: str = ""
+    total: int | None = None
+    done: int | None = None
+    note: str = ""
+
+
+@dataclass
+class Processes:
+    """An executor with `jobs` worker processes, started when the first call is not in the store yet."""
+
+    store: Store
+    jobs: int
+    progress: Progress = silent
+    done: list[Done] = field(default_factory=list)
+    _pool: ProcessPoolExecutor | None = None
+    _events: Any = None
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            if kind is not None:
+                for process in list(self._pool._processes.values()):
+                    process.terminate()
+            self._pool.shutdown(cancel_futures=True)
+            self._events.put(None)
+
+    def __call__(self, calls: Sequence[Call]) -> list[Record]:
+        found = [self._stored(call) for call in calls]
+        side_by_side = self.jobs > 1 and sum(record is None for record in found) > 1
+        pending = [
+            record or self._start(call, side_by_side=side_by_side) for call, record in zip(calls, found, strict=True)
+        ]
+        records = [entry.result() if isinstance(entry, Future) else entry for entry in pending]
+        self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
+        return records
+
+    def _stored(self, call: Call) -> Record | None:
+        if call.alone:
+            return None
+        try:
+            return call.run(LookupStore(self.store.root), silent)
+        except NotStored:
+            return None
+
+    def _start(self, call: Call, *, side_by_side: bool) -> "Future[Record] | Record":
+        if call.alone or not side_by_side:
+            return call.run(self.store, self.progress)
+        return self._workers().submit(_work, call, self.store.root)
+
+    def _workers(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._events = get_context("spawn").Queue()
+            threading.Thread(target=_show, args=(self._events, self.progress), daemon=True).start()
+            self._pool = open_pool(self.jobs, _begin, self._events, max(1, cores() // self.jobs))
+        return self._pool
+
+
+def _show(events: Any, progress: Progress) -> None:
+    """Draws the workers' lines of progress, in the parent."""
+    lines: dict[str, tuple[ExitStack, Advance]] = {}
+    while (event := events.get()) is not None:
+        if event.total is not None:
+            stack = ExitStack()
+            lines[event.line] = stack, stack.enter_context(progress(event.label, event.total, event.unit))
+        elif event.done is None:
+            lines.pop(event.line)[0].close()
+        else:
+            lines[event.line][1](event.done, event.note)
+
+
+_events: "queue.Queue[_Event]"
+"""A worker process's own; set when it starts."""
+
+
+def _begin(events: Any, threads: int) -> None:
+    global _events
+    import torch
+
+    torch.set_num_threads(threads)
+    _events = events
+
+
+def _work(call: Call, root: Any) -> Record:
+    return call.run(Store(root), _told)
+
+
+@contextmanager
+def _told(label: str, total: int, unit: str) -> Iterator[Advance]:
+    line = f"{threading.get_native_id()} {label}"
+    _events.put(_Event(line, label, unit, total=total))
+
+    def advance(done: int = 1, note: str = "") -> None:
+        _events.put(_Event(line, done=done, note=note))
+
+    try:
+        yield advance
+    finally:
+        _events.put(_Event(line))

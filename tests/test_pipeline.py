@@ -1,0 +1,189 @@
+"""The whole method on fakes: what comes out, what a second run costs, what a change costs, and the ledger."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from asr_tv.checkpoint.tensors import open_tensors
+from asr_tv.config import AdaptConfig
+from asr_tv.errors import ConfigError
+from asr_tv.pipeline.executor import InProcess
+from asr_tv.pipeline.plan import Plan
+from asr_tv.pipeline.run import run
+from asr_tv.store import Store
+from asr_tv.testing.runs import fake_config
+
+
+class Run:
+    """One finished run and what its executor did."""
+
+    def __init__(self, config: AdaptConfig, folder: Path) -> None:
+        self.plans: list[Plan] = []
+        self.folder = folder
+        self.execute = InProcess(Store(folder.parent / "store"))
+        self.report = run(config, self.execute, folder, announce=self.plans.append)
+
+    @property
+    def executed(self) -> Counter[str]:
+        return Counter(done.record.stage for done in self.execute.done if not done.record.cached)
+
+    def rows(self, role: str = "target") -> dict[str, dict[str, Any]]:
+        return {row["name"]: row for row in self.report["systems"] if row["role"] == role}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    return Run(fake_config(folder), folder / "out")
+
+
+def again(first: Run, **overrides: Any) -> Run:
+    return Run(fake_config(first.folder.parent, **overrides), first.folder.parent / "again")
+
+
+def test_every_row_is_there(first: Run) -> None:
+    starts = ["", "source_real_then_", "source_mixed_then_"]
+    tuned = [f"{start}target_synthetic{suffix}" for start in starts for suffix in ("", "_augmented")]
+    sources = ["pretrained", "source_real", "source_synthetic", "source_mixed"]
+    assert set(first.rows()) == {*sources, *tuned, "adapted", "topline"}
+    assert set(first.rows("source")) == {*sources, *tuned, "adapted"}
+    assert [name for name, row in first.rows().items() if not row["text_only"]] == ["topline"]
+    assert {c["rival"] for c in first.report["comparison"]} == {*sources, *tuned, "topline"}
+
+
+def test_the_pretrained_row_is_in_full_context_and_the_tuned_ones_are_not(first: Run) -> None:
+    contexts = {name: row["conditions"]["audio_context"] for name, row in first.rows().items()}
+    assert contexts.pop("pretrained") == "full"
+    assert set(contexts.values()) == {"dynamic"}
+
+
+def test_the_plan_counts_the_trainings_that_were_made(first: Run) -> None:
+    assert [plan.total for plan in first.plans] == [first.executed["finetune"]]
+
+
+def test_nothing_read_a_target_recording_before_the_final_scoring(first: Run) -> None:
+    ledger = first.report["ledger"]
+    assert ledger["target_recordings_read_before_scoring"] == []
+    reads = [e for e in ledger["entries"] if "travel" in e["domains"] and "real" in e["origins"]]
+    assert {e["stage"] for e in reads} == {"transcribe", "score", "finetune"}
+    assert {e["label"] for e in reads if e["stage"] == "finetune"} == {"finetune topline"}
+    assert {tuple(e["splits"]) for e in reads if e["stage"] != "finetune"} == {("test",)}
+
+
+def test_the_recipe_is_the_best_of_those_tried_on_source_domains(first: Run) -> None:
+    selection = first.report["selection"]
+    assert len(selection["scores"]) == 3 * 2 * 2
+    assert selection["folds"] in (["banking"], ["parcels"])
+    best = min(selection["scores"], key=lambda s: s["wer"])
+    assert first.rows()["adapted"]["scaling_coef"] == selection["chosen"]["scaling_coef"]
+    chosen = next(s for s in selection["scores"] if all(s[k] == v for k, v in selection["chosen"].items()))
+    assert chosen["wer"] == best["wer"]
+
+
+def test_outputs_are_whole_and_the_model_loads_in_transformers(first: Run) -> None:
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+    report = json.loads((first.folder / "report.json").read_text())
+    assert report == json.loads(json.dumps(first.report))
+    assert "adapted" in (first.folder / "report.md").read_text()
+    assert "base_model" in (first.folder / "model" / "README.md").read_text()
+    assert json.loads((first.folder / "model" / "asr_tv.json").read_text())["audio_context"] == "dynamic"
+    model = WhisperForConditionalGeneration.from_pretrained(first.folder / "model")
+    assert model.proj_out.weight.data_ptr() == model.model.decoder.embed_tokens.weight.data_ptr()
+    assert WhisperProcessor.from_pretrained(first.folder / "model").tokenizer.is_fast
+    assert open_tensors(first.folder / "vector.safetensors")
+
+
+def test_adapted_is_the_chosen_start_plus_coefficient_times_vector(first: Run) -> None:
+    chosen = first.report["selection"]["chosen"]
+    names = {"pretrained": "", "source_real": "source_real_then_", "source_mixed": "source_mixed_then_"}
+    start = f"finetune {names[chosen['start']]}target_synthetic{'_augmented' if chosen['augmentation'] else ''}"
+    (record,) = [done.record for done in first.execute.done if done.label == start]
+    base, adapted = open_tensors(record.path / "model"), open_tensors(first.folder / "model")
+    vector = open_tensors(first.folder / "vector.safetensors")
+    for name, tensor in base.items():
+        if name in vector:
+            torch.testing.assert_close(adapted[name], tensor + chosen["scaling_coef"] * vector[name])
+
+
+def test_a_second_run_executes_nothing_and_says_the_same(first: Run) -> None:
+    second = again(first)
+    assert not second.executed
+    without = {"stages"}
+    assert {k: v for k, v in second.report.items() if k not in without} == {
+        k: v for k, v in first.report.items() if k not in without
+    }
+
+
+def test_how_to_run_is_no_reason_to_run_again(first: Run) -> None:
+    assert not again(first, run__eval_batch_size=16, run__workers=1, run__device="cpu").executed
+
+
+def test_another_coefficient_costs_no_training(first: Run) -> None:
+    executed = again(first, selection__scaling_coefs=[0.0, 0.25]).executed
+    assert not executed["finetune"]
+    assert not executed["synthesize"]
+    assert executed["transcribe"]
+
+
+def test_another_augmentation_retrains_only_what_is_augmented(first: Run) -> None:
+    second = again(first, augmentation__probability=0.5)
+    trained = {d.label for d in second.execute.done if d.record.stage == "finetune" and not d.record.cached}
+    assert trained
+    assert all("_augmented" in label for label in trained)
+
+
+def test_text_only_with_source_speech_scores_no_target(first: Run, tmp_path: Path) -> None:
+    texts = tmp_path / "orders.txt"
+    texts.write_text("Two pizzas please.\nOne salad.\nThree coffees to go.\n")
+    second = again(first, target__domain=None, target__texts=str(texts))
+    row = second.rows()["adapted"]
+    assert row["wer"] is None
+    assert row["note"] == "no target recordings"
+    assert second.rows("source")["adapted"]["words"] > 0
+    assert second.report["ledger"]["target_recordings_read_before_scoring"] == []
+
+
+def test_text_only_without_source_speech(first: Run, tmp_path: Path) -> None:
+    texts = tmp_path / "orders.txt"
+    texts.write_text("Two pizzas please.\nOne salad.\nThree coffees to go.\n")
+    corpus = [c.model_dump() for c in fake_config(first.folder.parent).corpora]
+    second = again(
+        first,
+        corpora=[],
+        general=corpus,
+        target={"texts": str(texts)},
+        selection={"method": "fixed", "fixed": {"start": "pretrained", "augmentation": True, "scaling_coef": 0.0}},
+        pretrained_weight=0.5,
+    )
+    assert [plan.total for plan in second.plans] == [2]
+    assert set(second.rows("general")) == {"pretrained", "adapted"}
+    assert not (second.folder / "vector.safetensors").exists()
+    label = "finetune target_synthetic_augmented"
+    (tuned,) = [open_tensors(d.record.path / "model") for d in second.execute.done if d.label == label]
+    base, adapted = open_tensors(first.folder.parent / "base"), open_tensors(second.folder / "model")
+    name = "model.decoder.layers.0.fc1.weight"
+    torch.testing.assert_close(adapted[name], (tuned[name] + base[name]) / 2)
+
+
+def test_unknown_target_names_the_domains(first: Run) -> None:
+    with pytest.raises(ConfigError, match="banking, parcels, travel"):
+        again(first, target__domain="cooking")
+
+
+def test_leave_one_out_needs_two_source_domains(first: Run) -> None:
+    with pytest.raises(ConfigError, match="two source domains"):
+        again(first, sources=["banking"])
+
+
+def test_mean_of_domains_trains_a_pair_a_domain(first: Run) -> None:
+    second = again(first, vector__pooling="mean_of_domains", selection__starts=["pretrained"])
+    assert [plan.vectors for plan in second.plans] == [4]
+    pairs = [d for d in second.execute.done if " of " in d.label and d.record.stage == "finetune"]
+    assert len(pairs) == 4
+    assert sum(d.record.cached for d in pairs) == 2  # of the domain that is also all that the fold leaves
+    assert second.plans[0].total == len([d for d in second.execute.done if d.record.stage == "finetune"])
