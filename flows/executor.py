@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 from prefect.utilities.annotations import quote
 
@@ -31,10 +32,11 @@ class PrefectExecutor:
         self.done: list[Done] = []
 
     def __call__(self, calls: Sequence[Call]) -> list[Record]:
-        return [self._run(call) for call in calls]
+        futures = [self._submit(call) for call in calls]
+        records = [future.result() for future in futures]
+        self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
+        return records
 
-    def _run(self, call: Call) -> Record:
+    def _submit(self, call: Call) -> PrefectFuture[Record]:
         # quote() keeps Prefect from walking through manifests of a hundred thousand rows.
-        record = stage(call.label, quote(call), self._store, quote(self._progress))
-        self.done.append(Done(call.label, record))
-        return record
+        return stage.submit(call.label, quote(call), self._store, quote(self._progress))

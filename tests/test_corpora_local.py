@@ -84,7 +84,7 @@ def test_problems_of_the_file_itself(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.jsonl: no such file"):
         read_manifest(tmp_path / "gone.jsonl")
     (tmp_path / "empty.jsonl").write_text("\n")
-    with pytest.raises(DataError, match="empty: no utterance"):
+    with pytest.raises(DataError, match=r"empty\.jsonl: no utterance"):
         read_manifest(tmp_path / "empty.jsonl")
     (tmp_path / "latin.jsonl").write_bytes(b'{"text": "caf\xe9"}')
     with pytest.raises(DataError, match=r"latin\.jsonl: not UTF-8"):

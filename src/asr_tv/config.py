@@ -4,7 +4,7 @@ Everything here changes numbers, and so enters the keys of the stages that use i
 says only how to run.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -51,6 +51,9 @@ class Section(BaseModel):
     """A part of the configuration: immutable, closed against keys it does not know, its numbers finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class LineConfig(Section):
@@ -116,7 +119,7 @@ class SynthesisConfig(Section):
     """How texts are spoken. Each take draws its scales from the ranges, seeded by text and take."""
 
     engine: str = "piper"
-    voices: Choices[str] = ("en_US-joe-medium",)
+    voices: tuple[str, ...] = ("en_US-joe-medium",)
     takes: int = Field(2, ge=1, description="clips of each target sentence and voice; a source sentence has one")
     length_scale: PositiveRange = (0.85, 1.2)
     noise_scale: NotNegativeRange = (0.4, 0.9)
@@ -224,7 +227,9 @@ class AdaptConfig(Section):
     model: str = "openai/whisper-tiny.en"
     language: str = "en"
     corpora: tuple[CorpusConfig, ...] = Field((), description="labelled speech of the source domains (and the target)")
-    sources: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = Field(None, description="source domains; all but the target's when not given")
+    sources: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = Field(
+        None, description="source domains; all but the target's when not given"
+    )
     target: TargetConfig | None = None
     general: tuple[CorpusConfig, ...] = Field((), description="speech that adaptation must not lose; scored only")
     drop_shared_sentences: bool = Field(True, description="leave test sentences of the target out of source training")
@@ -252,7 +257,7 @@ class AdaptConfig(Section):
 
 def _language_conflicts(config: AdaptConfig) -> Iterator[str]:
     language = config.language
-    if language != "en" and config.model.endswith(".en"):
+    if language != "en" and "whisper" in config.model and config.model.endswith(".en"):
         yield f"model: {config.model} knows English only, and language is {language}"
     if language != "en" and config.scoring.normalizer == "english":
         yield f"scoring.normalizer: english is for English, and language is {language}: use basic"
@@ -274,7 +279,8 @@ def _source_conflicts(config: AdaptConfig) -> Iterator[str]:
     if chosen:
         yield "selection.method: leave_one_source_domain_out needs source speech in corpora; without it, use fixed"
     if fixed and selection.fixed.scaling_coef:
-        yield f"selection.fixed.scaling_coef: {selection.fixed.scaling_coef:g} needs a vector, so source speech in corpora"
+        coef = selection.fixed.scaling_coef
+        yield f"selection.fixed.scaling_coef: {coef:g} needs a vector, so source speech in corpora; without it, 0"
     if fixed and selection.fixed.start != "pretrained":
         yield f"selection.fixed.start: {selection.fixed.start} needs source speech in corpora"
     if target and target.domain and not target.texts:
@@ -290,34 +296,45 @@ def parse_config(values: Any, source: str) -> AdaptConfig:
     Raises:
         ConfigError: every problem at once, each with its path; for an unknown key, the keys that exist there.
     """
+    return parse_section(AdaptConfig, values, source)
+
+
+def parse_section(kind: type[AnySection], values: Any, source: str) -> AnySection:
+    """One section, or the whole configuration; as `parse_config`."""
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: expected keys and values, found {type(values).__name__}")
     try:
-        return AdaptConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        problems = (_problems(e["loc"], e["type"], e["msg"], e["input"]) for e in error.errors())
+        problems = (_problems(kind, e["loc"], e["type"], e["msg"], e["input"]) for e in error.errors())
         raise ConfigError(f"{source}: {problem}" for group in problems for problem in group) from None
 
 
-def _problems(loc: tuple[int | str, ...], kind: str, message: str, value: Any) -> list[str]:
-    path = ".".join(str(part) for part in loc)
-    message = message.removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        return [f"unknown key {path}; keys here: {', '.join(sorted(_keys_at(loc[:-1])))}"]
-    if kind == "missing":
-        return [f"{path} is missing"]
+_PLAINER = {"model_type": "expected keys and values", "tuple_type": "expected a list"}
+
+
+def _problems(kind: type[BaseModel], loc: tuple[int | str, ...], error: str, message: str, value: Any) -> Iterable[str]:
+    path, section = _walked(kind, loc)
+    if error == "extra_forbidden":
+        return [f"unknown key {'.'.join([*path, str(loc[-1])])}; keys here: {', '.join(sorted(section.model_fields))}"]
+    if error == "missing":
+        return [f"{'.'.join(path)} is missing"]
+    message = _PLAINER.get(error, message.removeprefix("Value error, "))
     if not loc:  # of _sections_agree: each line has its path
         return message.split("\n")
-    return [f"{path}: {message} (found {value!r:.60})"]
+    return [f"{'.'.join(path or map(str, loc))}: {message} (found {value!r:.60})"]
 
 
-def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the section at a pydantic location; the location's list indices are passed over."""
-    section: type[BaseModel] = AdaptConfig
+def _walked(section: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
+    """The part of a pydantic location that a YAML file knows, without names of types, and the section it ends in."""
+    path = []
     for part in loc:
-        if isinstance(part, str) and part in section.model_fields:
+        if isinstance(part, int):
+            path.append(str(part))
+        elif part in section.model_fields:
+            path.append(part)
             section = _section_in(section.model_fields[part].annotation) or section
-    return list(section.model_fields)
+    return path, section
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:
@@ -327,14 +344,23 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
     return next((section for section in inner if section is not None), None)
 
 
-def with_overrides(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """`values` with dotted paths replaced, as `--set training.epochs=2` asks; the input is not changed."""
-    result = dict(values)
+def with_overrides(values: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with dotted paths replaced, as `--set training.epochs=2` asks; the input is not changed.
+
+    A number in a path is a place in a list: `corpora.0.line.snr_db`.
+    """
+    result: Any = values
     for path, value in settings.items():
-        head, _, rest = path.partition(".")
-        if rest:
-            inner = result.get(head)
-            result[head] = with_overrides(inner if isinstance(inner, dict) else {}, {rest: value})
-        else:
-            result[head] = value
-    return result
+        result = _replaced(result, path.split("."), value)
+    return dict(result)
+
+
+def _replaced(inner: Any, path: list[str], value: Any) -> Any:
+    if not path:
+        return value
+    head, rest = path[0], path[1:]
+    if isinstance(inner, list | tuple) and head.isdecimal() and int(head) < len(inner):
+        place = int(head)
+        return [*inner[:place], _replaced(inner[place], rest, value), *inner[place + 1 :]]
+    keys = inner if isinstance(inner, dict) else {}
+    return {**keys, head: _replaced(keys.get(head), rest, value)}

@@ -1,13 +1,15 @@
 """Reads a run's YAML file, with `--set section.key=value` on top."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from asr_tv.config import AdaptConfig, parse_config, with_overrides
+from asr_tv.config import AdaptConfig, Section, parse_section, with_overrides
 from asr_tv.errors import ConfigError
+
+Kind = TypeVar("Kind", bound=Section)
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), *, target_texts: Path | None = None) -> AdaptConfig:
@@ -20,32 +22,38 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, target_texts: Path
     Raises:
         ConfigError: every problem of file, overrides and values at once.
     """
-    settings = settings_of(overrides)
-    if target_texts is not None:
-        settings |= {"target.texts": str(target_texts), "target.domain": None}
-    return parse_config(with_overrides(_read(path), settings), path.name)
+    chosen = {} if target_texts is None else {"target.texts": str(target_texts), "target.domain": None}
+    return _configured(AdaptConfig, lambda: _read(path), overrides, chosen, path.name)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
-    return values
-
-
-def settings_of(overrides: Sequence[str]) -> dict[str, Any]:
-    """`key=value` strings as a dictionary, values read as YAML.
+def section_of(kind: type[Kind], overrides: Sequence[str]) -> Kind:
+    """A section's defaults with `key=value` on top.
 
     Raises:
-        ConfigError: every one that is not of that form.
+        ConfigError: every problem of the overrides at once.
     """
+    return _configured(kind, dict, overrides, {}, "--set")
+
+
+def _configured(
+    kind: type[Kind],
+    read: Callable[[], dict[str, Any]],
+    overrides: Sequence[str],
+    chosen: dict[str, Any],
+    source: str,
+) -> Kind:
+    settings, problems = _settings(overrides)
+    try:
+        section = parse_section(kind, with_overrides(read(), settings | chosen), source)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from error
+    if problems:
+        raise ConfigError(problems)
+    return section
+
+
+def _settings(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """`key=value` strings as a dictionary, values read as YAML, and what is wrong with those that are not so."""
     settings: dict[str, Any] = {}
     problems = []
     for override in overrides:
@@ -54,9 +62,37 @@ def settings_of(overrides: Sequence[str]) -> dict[str, Any]:
             problems.append(f"--set {override!r}: expected section.key=value")
             continue
         try:
-            settings[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            settings[key.strip()] = _parse(value)
+        except (yaml.YAMLError, RecursionError):
             problems.append(f"--set {override!r}: the value is not YAML")
-    if problems:
-        raise ConfigError(problems)
-    return settings
+    return settings, problems
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = _parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+    return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML in which no key may stand twice; the standard loader silently takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value} stands twice", problem_mark=key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _Loader)

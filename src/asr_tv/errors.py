@@ -1,6 +1,7 @@
 """The two errors that are the user's to mend; the command line prints them without a traceback and exits 2."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -24,3 +25,21 @@ class ConfigError(UserError):
 
 class DataError(UserError):
     """A text, manifest, recording, checkpoint or vector cannot be used."""
+
+
+def gathered(*steps: Callable[[], Any]) -> list[Any]:
+    """What each of the independent steps returns, in their order.
+
+    Raises:
+        UserError: the problems of all of them, as the kind of the first.
+    """
+    results: list[Any] = []
+    errors: list[UserError] = []
+    for step in steps:
+        try:
+            results.append(step())
+        except UserError as error:
+            errors.append(error)
+    if errors:
+        raise type(errors[0])(problem for error in errors for problem in error.problems)
+    return results

@@ -113,11 +113,17 @@ def concatenate(name: str, manifests: Iterable[Manifest]) -> Manifest:
 
 
 def checked(manifest: Manifest) -> Manifest:
-    """The manifest itself, once its ids are known to be unique and each of its texts to be in one split a domain.
+    """The manifest itself, once its ids are known to be unique.
 
     Raises:
         DataError: every duplicate id, with both splits where they differ.
     """
+    if problems := _repeated_ids(manifest):
+        raise DataError(problems)
+    return manifest
+
+
+def _repeated_ids(manifest: Manifest) -> list[str]:
     problems: list[str] = []
     first: dict[str, Utterance] = {}
     for utterance in manifest:
@@ -130,9 +136,7 @@ def checked(manifest: Manifest) -> Manifest:
             )
         else:
             problems.append(f"{manifest.name}: duplicate id {utterance.id!r}")
-    if problems:
-        raise DataError(problems)
-    return manifest
+    return problems
 
 
 def parse_manifest(text: str, name: str) -> Manifest:
@@ -154,9 +158,10 @@ def parse_manifest(text: str, name: str) -> Manifest:
             utterances.append(_utterance(json.loads(line), default_id=f"line-{number}"))
         except (ValueError, RecursionError) as error:
             problems.append(f"{name}:{number}: {_reason(error)}")
-    if problems:
+    manifest = Manifest(name, tuple(utterances))
+    if problems := [*problems, *_repeated_ids(manifest)]:
         raise DataError(problems)
-    return checked(Manifest(name, tuple(utterances)))
+    return manifest
 
 
 def format_manifest(manifest: Manifest) -> str:

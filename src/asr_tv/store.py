@@ -120,6 +120,8 @@ class Store:
         folder = self._folder(identity)
         try:
             row = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            if row["key"] != identity.key:
+                raise ValueError(f"of another result, {row['key']}")
             return _record_from(row, folder)
         except FileNotFoundError:
             return None

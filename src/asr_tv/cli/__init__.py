@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+from collections.abc import Iterable
+from typing import NoReturn
 
 import typer
 
@@ -27,6 +29,7 @@ app.command("report")(adapt.report)
 app.command("doctor")(doctor.doctor)
 
 _INTERRUPTED = 130
+"""What typer makes of Ctrl-C: 128 and the number of the signal."""
 
 
 def main() -> None:
@@ -38,9 +41,18 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+        _refuse(error.problems)
+    except OSError as error:  # a place where nothing can be written, a full disk
+        if error.filename is None:
+            raise
+        _refuse([f"{error.filename}: {error.strerror}"])
+    except SystemExit as ending:
+        if ending.code == _INTERRUPTED:
+            print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        raise
+
+
+def _refuse(problems: Iterable[str]) -> NoReturn:
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)

@@ -64,12 +64,14 @@ def report(
     file = run / "report.json"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DataError(
             f"{file}: there is no report; `asr-tv adapt` writes it at the end, and goes on where it stopped"
         ) from None
     except ValueError as error:
         raise DataError(f"{file}: not a report: {error}") from error
+    if not (isinstance(content, dict) and {"name", "systems", "verdict"} <= content.keys()):
+        raise DataError(f"{file}: not a report of asr-tv")
     if as_json:
         typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
     else:

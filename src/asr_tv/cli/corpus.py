@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption, _say
+from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError
 
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)
@@ -40,7 +40,7 @@ def fetch(
     manifest = read_manifest(record.path / "manifest.jsonl", need_audio=False)
     write_manifest(manifest, out)
     row = {"manifest": str(out), **record.details}
-    _say(row, as_json=as_json, text=f"{len(manifest)} utterances, {manifest.seconds / 60:.1f} min: {out}")
+    say(row, as_json=as_json, text=f"{len(manifest)} utterances, {manifest.seconds / 60:.1f} min: {out}")
 
 
 @app.command()
@@ -55,7 +55,7 @@ def stats(
 
     rows = corpus_statistics(_read(manifest, need_audio=False))
     text = "\n".join(f"{domain}: {_counts(row)}" for domain, row in rows.items())
-    _say(rows, as_json=as_json, text=text)
+    say(rows, as_json=as_json, text=text)
 
 
 def _counts(row: dict[str, Any]) -> str:
@@ -75,7 +75,7 @@ def validate(
     text = (
         f"{len(checked)} utterances, {checked.seconds / 60:.1f} min, domains {', '.join(checked.domains)}: no problem"
     )
-    _say(row, as_json=as_json, text=text)
+    say(row, as_json=as_json, text=text)
 
 
 def _read(path: Path, *, need_audio: bool) -> Any:

@@ -1,6 +1,7 @@
 """The stages as commands on files: synthesize, finetune, transcribe, score."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,15 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.errors import ConfigError, DataError
+from asr_tv.errors import ConfigError, DataError, gathered
 
 StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 QuietOption = Annotated[bool, typer.Option(help="No progress")]
 
 
-def _say(row: dict[str, Any], *, as_json: bool, text: str) -> None:
-    typer.echo(json.dumps(row, ensure_ascii=False) if as_json else text)
+def say(row: dict[str, Any], *, as_json: bool, text: str) -> None:
+    """Prints a command's result; JSON knows no infinity, so null stands for it."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    typer.echo(json.dumps(finite, ensure_ascii=False, allow_nan=False) if as_json else text)
 
 
 def synthesize(
@@ -52,7 +55,7 @@ def synthesize(
     shutil.copyfile(record.path / "dropped.json", out / "dropped.json")
     row = {"clips": len(spoken), "seconds": round(spoken.seconds, 1), "manifest": str(out / "manifest.jsonl")}
     dropped = len(json.loads((out / "dropped.json").read_text(encoding="utf-8")))
-    _say(
+    say(
         row | {"dropped": dropped},
         as_json=as_json,
         text=f"{len(spoken)} clips, {spoken.seconds:.0f} s of speech, {dropped} dropped: {out / 'manifest.jsonl'}",
@@ -69,7 +72,9 @@ def _copied(manifest: Any, out: Path) -> Any:
     clips.mkdir(parents=True, exist_ok=True)
     rows = []
     for utterance in manifest:
-        target = clips / f"{utterance.id.replace('/', '_')}.flac"
+        # Ids are percent-encoded, so they name files; file systems take 255 bytes.
+        name = utterance.id if len(utterance.id) < 200 else f"{utterance.id[:150]}.{Path(utterance.audio).stem}"
+        target = clips / f"{name}.flac"
         shutil.copyfile(utterance.audio, target)
         rows.append(replace(utterance, audio=str(target.absolute())))
     return Manifest(manifest.name, tuple(rows))
@@ -95,16 +100,22 @@ def finetune(
     """
     from asr_tv.checkpoint.locate import resolve_model
     from asr_tv.cli.console import progress_for
-    from asr_tv.config import AugmentationConfig
+    from asr_tv.config import AugmentationConfig, TrainingConfig
+    from asr_tv.config_file import section_of
     from asr_tv.corpora.local import read_manifest
     from asr_tv.finetune import finetune as stage
     from asr_tv.store import Store
 
-    training = _training(set_ or [])
     shelf, progress = Store(store), progress_for(quiet=quiet)
+    training, recordings, base = gathered(
+        lambda: section_of(TrainingConfig, set_ or ()),
+        lambda: read_manifest(manifest),
+        lambda: resolve_model(model, shelf),
+    )
+    require_model_folder(out)
     record = stage(
-        resolve_model(model, shelf),
-        read_manifest(manifest),
+        base,
+        recordings,
         training,
         store=shelf,
         seed=seed,
@@ -115,20 +126,20 @@ def finetune(
     _export(record.path / "model", out, {"audio_context": training.audio_context, "language": language})
     row = {"model": str(out), "updates": record.details["updates"], "epoch_losses": record.details["epoch_losses"]}
     losses = ", ".join(f"{loss:.2f}" for loss in record.details["epoch_losses"])
-    _say(row, as_json=as_json, text=f"{record.details['updates']} updates, loss by epoch {losses}: {out}")
+    say(row, as_json=as_json, text=f"{record.details['updates']} updates, loss by epoch {losses}: {out}")
 
 
-def _training(overrides: list[str]) -> Any:
-    from asr_tv.config import parse_config, with_overrides
-    from asr_tv.config_file import settings_of
+def require_model_folder(out: Path) -> None:
+    """Refuses to mix a model with other files.
 
-    settings = {f"training.{key}": value for key, value in settings_of(overrides).items()}
-    return parse_config(with_overrides({"name": "finetune"}, settings), "--set").training
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "config.json").exists())):
+        raise ConfigError(f"--out {out}: holds something that is not a model")
 
 
 def _export(model: Path, out: Path, settings: dict[str, Any]) -> None:
-    if out.exists() and any(out.iterdir()) and not (out / "config.json").exists():
-        raise ConfigError(f"--out {out}: the folder holds something that is not a model")
     shutil.copytree(model, out, dirs_exist_ok=True)
     (out / "asr_tv.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
@@ -155,13 +166,19 @@ def transcribe(
     from asr_tv.transcribe import decoding_for
     from asr_tv.transcribe import transcribe as stage
 
-    settings = _model_settings(Path(model))
-    context = _context(audio_context) if audio_context else settings.get("audio_context", "full")
-    decoding = decoding_for(context, language or settings.get("language", "en"), 200, "auto")
     shelf = Store(store)
+    settings, context, recordings, base = gathered(
+        lambda: _model_settings(Path(model)),
+        lambda: _context(audio_context, "--audio-context") if audio_context else None,
+        lambda: _recordings(inputs),
+        lambda: resolve_model(model, shelf),
+    )
+    decoding = decoding_for(
+        context or settings["audio_context"], language or settings.get("language", "en"), 200, "auto"
+    )
     record = stage(
-        resolve_model(model, shelf),
-        _recordings(inputs),
+        base,
+        recordings,
         decoding,
         store=shelf,
         batch_size=batch_size,
@@ -179,19 +196,23 @@ def _model_settings(model: Path) -> dict[str, Any]:
     """How a model that asr-tv made is to be decoded; empty for any other."""
     file = model / "asr_tv.json"
     try:
-        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        settings: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except ValueError as error:
         raise DataError(f"{file}: not JSON: {error}") from error
-    return settings
+    if not (isinstance(settings, dict) and isinstance(settings.get("language", "en"), str)):
+        raise DataError(f"{file}: not what asr-tv writes beside a model")
+    return settings | {"audio_context": _context(settings.get("audio_context", "full"), f"{file}: audio_context")}
 
 
-def _context(value: str) -> Any:
-    if value in ("full", "dynamic"):
-        return value
+def _context(value: object, where: str) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    from asr_tv.config import AudioContext
+
     try:
-        return float(value)
-    except ValueError:
-        raise ConfigError(f"--audio-context {value!r}: full, dynamic or a number of seconds") from None
+        return TypeAdapter(AudioContext).validate_python(value)
+    except ValidationError:
+        raise ConfigError(f"{where} {value!r}: full, dynamic, or a number of seconds up to 30") from None
 
 
 def _recordings(inputs: list[Path]) -> Any:
@@ -214,10 +235,16 @@ def score(
     """
     from asr_tv.config import ScoringConfig
     from asr_tv.corpora.local import read_manifest
+    from asr_tv.normalize import get_normalizer
     from asr_tv.score import evaluate, read_hypotheses
 
     defaults = ScoringConfig()
-    evaluation = evaluate(read_manifest(reference, need_audio=False), read_hypotheses(hypotheses), normalizer)
+    _, references, heard = gathered(
+        lambda: get_normalizer(normalizer),
+        lambda: read_manifest(reference, need_audio=False),
+        lambda: read_hypotheses(hypotheses),
+    )
+    evaluation = evaluate(references, heard, normalizer)
     interval = evaluation.interval(resamples=defaults.resamples, confidence=defaults.confidence, seed=0)
     counts = evaluation.word_counts
     row = {
@@ -233,9 +260,10 @@ def score(
         "normalizer": evaluation.conditions.normalizer,
         "normalizer_version": evaluation.conditions.normalizer_version,
     }
+    between = f"[{interval.low:.2%}, {interval.high:.2%}]" if math.isfinite(interval.high) else "(no interval)"
     text = (
-        f"WER {evaluation.wer:.2%} [{interval.low:.2%}, {interval.high:.2%}], CER {evaluation.cer:.2%}: "
+        f"WER {evaluation.wer:.2%} {between}, CER {evaluation.cer:.2%}: "
         f"{counts.substitutions} substitutions, {counts.deletions} deletions, {counts.insertions} insertions "
         f"in {counts.words} words, {len(evaluation.utterances)} utterances; normaliser {normalizer}"
     )
-    _say(row, as_json=as_json, text=text)
+    say(row, as_json=as_json, text=text)

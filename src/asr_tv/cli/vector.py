@@ -1,13 +1,17 @@
 """`asr-tv vector`: task vectors between checkpoints."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, StoreOption, _say
+from asr_tv.cli.tools import JsonOption, StoreOption, require_model_folder, say
+from asr_tv.errors import ConfigError, UserError, gathered
 
+MODEL = "model"
 app = typer.Typer(help="Build task vectors and add them to checkpoints.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -28,10 +32,11 @@ def create(
     from asr_tv.store import Store
 
     shelf = Store(store)
-    parents = [resolve_model(name, shelf).path / "model" for name in (tuned, base)]
+    parents = gathered(*(lambda name=name: resolve_model(name, shelf).path / MODEL for name in (tuned, base)))
     out.parent.mkdir(parents=True, exist_ok=True)
-    create_vector(parents[0], parents[1], out, provenance={})
-    _say({"vector": str(out)}, as_json=as_json, text=f"{tuned} - {base}: {out}")
+    with _named_as_given({parents[0]: tuned, parents[1]: base}):
+        create_vector(parents[0], parents[1], out, provenance={})
+    say({"vector": str(out)}, as_json=as_json, text=f"{tuned} - {base}: {out}")
 
 
 @app.command()
@@ -51,6 +56,22 @@ def apply(
     from asr_tv.checkpoint.vectors import apply_vector
     from asr_tv.store import Store
 
-    record = resolve_model(model, Store(store))
-    apply_vector(record.path / "model", vector, coef, out)
-    _say({"model": str(out), "coef": coef}, as_json=as_json, text=f"{model} + {coef:g} x {vector}: {out}")
+    require_model_folder(out)
+    if out.resolve() == Path(model).resolve():
+        raise ConfigError(f"--out {out}: is the model itself")
+    start = resolve_model(model, Store(store)).path / MODEL
+    with _named_as_given({start: model}):
+        apply_vector(start, vector, coef, out)
+    say({"model": str(out), "coef": coef}, as_json=as_json, text=f"{model} + {coef:g} x {vector}: {out}")
+
+
+@contextmanager
+def _named_as_given(names: Mapping[Path, str]) -> Iterator[None]:
+    """Puts what the user typed in the place of the store's folders in messages."""
+    try:
+        yield
+    except UserError as error:
+        problems = list(error.problems)
+        for path, name in names.items():
+            problems = [problem.replace(str(path), name) for problem in problems]
+        raise type(error)(problems) from error

@@ -28,10 +28,12 @@ def read_manifest(path: Path, *, need_audio: bool = True) -> Manifest:
         utterances whose `audio` is absolute.
 
     Raises:
-        DataError: every line that is no utterance, or every recording that is missing, empty, truncated, not audio,
-            or not the one that duration and digest in the manifest describe.
+        DataError: no utterance at all, every line that is none, or every recording that is missing, empty,
+            truncated, not audio, or not the one that duration and digest in the manifest describe.
     """
     manifest = parse_manifest(_read(path), str(path))
+    if not len(manifest):
+        raise DataError(f"{path}: no utterance")
     located = tuple(_located(u, path.parent) for u in manifest)
     named = Manifest(path.stem, located)
     return opened(named) if need_audio else named

@@ -13,6 +13,7 @@ from asr_tv.errors import ConfigError, DataError
 from asr_tv.manifest import Manifest, Utterance, concatenate
 from asr_tv.normalize import get_normalizer
 from asr_tv.pipeline.executor import Call, Executor
+from asr_tv.pipeline.preflight import required_target
 from asr_tv.progress import Progress, silent
 from asr_tv.splits import Dropped, Normalize, Shares, split_by_sentence, without_sentences
 from asr_tv.store import Record, Store
@@ -116,9 +117,7 @@ def _prefixed(name: str, records: Sequence[Record]) -> Manifest:
 
 
 def _target(config: AdaptConfig, labelled: Manifest, normalize: Normalize) -> tuple[str, Manifest]:
-    target = config.target
-    if target is None:
-        raise ConfigError("no target: set target.domain, or give the new domain's sentences with --target-text FILE")
+    target = required_target(config)
     if target.texts is not None:
         path = Path(target.texts)
         name = target.domain if target.domain and target.domain not in labelled.domains else f"text:{path.stem}"

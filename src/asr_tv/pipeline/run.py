@@ -9,12 +9,14 @@ from asr_tv.pipeline.executor import Executor
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.outputs import report_of, write_outputs
 from asr_tv.pipeline.plan import Plan
+from asr_tv.pipeline.preflight import check
 
 
 def run(
     config: AdaptConfig, execute: Executor, folder: Path, *, announce: Callable[[Plan], Any] = lambda plan: None
 ) -> dict[str, Any]:
     """Runs the configuration and leaves report, model and vector in `folder`; returns the report."""
+    check(config)
     outcome = adapt(config, execute, announce)
     report = report_of(config, outcome, execute.done)
     write_outputs(config, outcome, report, folder)

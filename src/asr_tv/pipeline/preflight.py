@@ -1,0 +1,51 @@
+"""What can be known to be wrong before a run starts: cheap to check, and all of it told at once."""
+
+from functools import partial
+from pathlib import Path
+
+from asr_tv.config import AdaptConfig, CorpusConfig, TargetConfig
+from asr_tv.corpora.asterisk import prompt_set
+from asr_tv.corpora.local import read_manifest
+from asr_tv.corpora.texts import read_texts
+from asr_tv.devices import choose_device
+from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.tts import open_synthesizer
+
+
+def check(config: AdaptConfig) -> None:
+    """Looks at target, engine, voices, device and corpora without opening a recording.
+
+    Raises:
+        ConfigError, DataError: every problem of all of them.
+    """
+    gathered(
+        partial(_check_target, config),
+        partial(open_synthesizer, config.synthesis),
+        partial(choose_device, config.run.device),
+        *(partial(_check_corpus, corpus) for corpus in dict.fromkeys((*config.corpora, *config.general))),
+    )
+
+
+def required_target(config: AdaptConfig) -> TargetConfig:
+    """The target.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if config.target is None:
+        raise ConfigError("no target: set target.domain, or give the new domain's sentences with --target-text FILE")
+    return config.target
+
+
+def _check_target(config: AdaptConfig) -> None:
+    if (texts := required_target(config).texts) is not None:
+        read_texts(Path(texts), "target")
+
+
+def _check_corpus(corpus: CorpusConfig) -> None:
+    if corpus.kind == "asterisk":
+        prompt_set(corpus.language)
+    elif corpus.kind == "manifest":
+        read_manifest(Path(corpus.path or "").expanduser(), need_audio=False)
+    elif not Path(corpus.path or "").expanduser().is_dir():
+        raise DataError(f"{corpus.path}: no such folder")
