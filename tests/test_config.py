@@ -219,7 +219,7 @@ class TestSectionsAgree:
     def test_no_source_speech(self) -> None:
         fixed = {"method": "fixed", "fixed": {"start": "source_real", "scaling_coef": 0.5}}
         assert problems({"name": "x", "target": {"domain": "voicemail"}, "selection": fixed}) == [
-            "run.yaml: selection.fixed.scaling_coef: 0.5 needs a vector, and so source speech in corpora; without it, 0",
+            "run.yaml: selection.fixed.scaling_coef: 0.5 needs a vector, so source speech in corpora; without it, 0",
             "run.yaml: selection.fixed.start: source_real needs source speech in corpora",
             "run.yaml: target.domain: voicemail is to be found in corpora, and there are none: give target.texts",
         ]

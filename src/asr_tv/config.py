@@ -151,7 +151,7 @@ class TrainingConfig(Section):
     weight_decay: float = Field(0.01, ge=0)
     gradient_clip: Positive = 1.0
     audio_context: AudioContext = "dynamic"
-    full_context_share: Fraction = Field(0.1, description="share of batches padded to 30 s in spite of audio_context")
+    full_context_share: Fraction = Field(0.0, description="share of batches padded to 30 s in spite of audio_context")
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     def scaled(self, learning_rate: float, epochs: float) -> "TrainingConfig":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
@@ -13,6 +14,7 @@ Split = Literal["train", "dev", "test"]
 
 _ALIASES = {"audio_filepath": "audio", "audio_path": "audio", "transcript": "text", "sentence": "text"}
 """NeMo's and Hugging Face's names for the same fields."""
+_LONGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,9 @@ def _repeated_ids(manifest: Manifest) -> list[str]:
     problems: list[str] = []
     first: dict[str, Utterance] = {}
     for utterance in manifest:
-        earlier = first.setdefault(utterance.id, utterance)
-        if earlier is utterance:
-            continue
-        if earlier.split != utterance.split:
+        if (earlier := first.get(utterance.id)) is None:
+            first[utterance.id] = utterance
+        elif earlier.split != utterance.split:
             problems.append(
                 f"{manifest.name}: id {utterance.id!r} is in two splits: {earlier.split} and {utterance.split}"
             )
@@ -186,6 +187,8 @@ def _utterance(row: Any, default_id: str) -> Utterance:
     values = {key: value for key, value in values.items() if key in known and value is not None}
     values.setdefault("id", str(values["audio"]) if "audio" in values else default_id)
     _check_types(values)
+    if "duration" in values:
+        values["duration"] = float(values["duration"])  # 2 and 2.0 must give one digest
     return Utterance(**values)
 
 
@@ -194,7 +197,7 @@ def _check_types(values: dict[str, Any]) -> None:
         raise ValueError("no text")
     for key, value in values.items():
         if key == "duration":
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
                 raise ValueError(f"duration is not a number of seconds: {value!r}")
         elif not isinstance(value, str) or "\0" in value:
             raise ValueError(f"{key} is not text: {value!r:.80}")

@@ -26,39 +26,48 @@ def difference(tuned: State, base: State) -> Named:
     Raises:
         DataError: before the first tensor, all names and shapes that differ; while streaming, NaN or infinity.
     """
-    _require_alike(tuned, base, "the tuned checkpoint", "the base checkpoint")
+    _require_same_names(tuned, base, "the tuned checkpoint", "the base checkpoint")
     return _differences(tuned, base)
 
 
 def _differences(tuned: State, base: State) -> Named:
-    for name in _floating(base):
-        yield name, _finite(name, tuned[name].float() - base[name].float(), "the difference")
+    for name in floating_names(base):
+        yield name, require_finite(name, tuned[name].float() - base[name].float(), "the difference")
 
 
-def applied(state: State, vector: State, scaling_coef: float) -> Named:
+def applied(state: State, vector: State, scaling_coef: float | Mapping[str, float]) -> Named:
     """`state` + scaling_coef · `vector` in fp32, each tensor rounded once to the state's dtype, on the state's device.
 
     A coefficient of 0 gives the state's own tensors, byte for byte; integer tensors pass as they are.
 
+    Args:
+        scaling_coef: one number, or one for each name of the vector.
+
     Raises:
-        ConfigError: the coefficient is not a finite number.
-        DataError: the vector is not of this state: names or shapes differ; or the sum overflows.
+        ConfigError: a coefficient is not a finite number, or a tensor has none.
+        DataError: the vector is not of this state: names or shapes differ; or an input or the sum is not finite.
     """
-    if not math.isfinite(scaling_coef):
-        raise ConfigError(f"a scaling coefficient must be a finite number, not {scaling_coef}")
-    own = {name: state[name] for name in _floating(state)}
-    _require_alike(own, vector, "the checkpoint", "the vector")
-    return _sums(state, vector, scaling_coef)
+    own = {name: state[name] for name in floating_names(state)}
+    _require_same_names(own, vector, "the checkpoint", "the vector")
+    coefficients = scaling_coef if isinstance(scaling_coef, Mapping) else dict.fromkeys(own, scaling_coef)
+    if lacking := sorted(own.keys() - coefficients.keys()):
+        raise ConfigError(f"{name}: has no scaling coefficient" for name in lacking[:_SHOWN])
+    if wrong := sorted({value for value in coefficients.values() if not math.isfinite(value)}, key=str):
+        raise ConfigError(f"a scaling coefficient must be a finite number, not {value}" for value in wrong)
+    return _sums(state, vector, coefficients)
 
 
-def _sums(state: State, vector: State, scaling_coef: float) -> Named:
+def _sums(state: State, vector: State, coefficients: Mapping[str, float]) -> Named:
     for name in sorted(state):
         tensor = state[name]
-        if scaling_coef == 0 or not tensor.is_floating_point():
+        if not tensor.is_floating_point():
             yield name, tensor
-            continue
-        moved = torch.add(tensor.float(), vector[name].to(tensor.device).float(), alpha=scaling_coef)
-        yield name, _finite(name, moved.to(tensor.dtype), "the sum")
+        elif coefficients[name] == 0:
+            require_finite(name, vector[name], "the vector")
+            yield name, require_finite(name, tensor, "the checkpoint")
+        else:
+            moved = torch.add(tensor.float(), vector[name].to(tensor.device).float(), alpha=coefficients[name])
+            yield name, require_finite(name, moved.to(tensor.dtype), "the sum")
 
 
 def combined(vectors: Sequence[State], coefficients: Sequence[float]) -> Named:
@@ -70,7 +79,7 @@ def combined(vectors: Sequence[State], coefficients: Sequence[float]) -> Named:
     """
     if not vectors or len(vectors) != len(coefficients) or not all(map(math.isfinite, coefficients)):
         raise ConfigError(f"{len(vectors)} vectors need as many finite coefficients, got {list(coefficients)}")
-    return _combinations(_alike(vectors), coefficients, 1.0)
+    return _combinations(require_alike(vectors), coefficients, 1.0)
 
 
 def mean(vectors: Sequence[State]) -> Named:
@@ -82,22 +91,22 @@ def mean(vectors: Sequence[State]) -> Named:
     """
     if not vectors:
         raise ConfigError("the mean of no vectors is undefined")
-    return _combinations(_alike(vectors), [1.0] * len(vectors), float(len(vectors)))
+    return _combinations(require_alike(vectors), [1.0] * len(vectors), float(len(vectors)))
 
 
 def _combinations(vectors: Sequence[State], coefficients: Sequence[float], divisor: float) -> Named:
-    for name in _floating(vectors[0]):
+    for name in floating_names(vectors[0]):
         tensors = [vector[name] for vector in vectors]
         total = torch.empty(tensors[0].shape, dtype=torch.float32)
-        for into, *parts in _chunks(total, *tensors):
+        for into, *parts in chunks(total, *tensors):
             weighted = (c * part.double() for c, part in zip(coefficients, parts, strict=True))
             into.copy_(sum(weighted, start=torch.zeros((), dtype=torch.float64)) / divisor)
-        yield name, _finite(name, total, "the combination")
+        yield name, require_finite(name, total, "the combination")
 
 
 def negated(vector: State) -> Named:
     """−vector."""
-    return ((name, -vector[name].float()) for name in _floating(vector))
+    return ((name, -vector[name].float()) for name in floating_names(vector))
 
 
 def interpolated(a: State, b: State, weight_of_b: float) -> Named:
@@ -111,7 +120,7 @@ def interpolated(a: State, b: State, weight_of_b: float) -> Named:
     """
     if not 0 <= weight_of_b <= 1:
         raise ConfigError(f"the share of a weight average must lie between 0 and 1, not {weight_of_b}")
-    _require_alike(a, b, "the first checkpoint", "the second checkpoint")
+    _require_same_names(a, b, "the first checkpoint", "the second checkpoint")
     return _averages(a, b, weight_of_b)
 
 
@@ -126,7 +135,7 @@ def _averages(a: State, b: State, weight_of_b: float) -> Named:
             yield name, tensor
         else:
             average = torch.lerp(tensor.float(), other.float(), weight_of_b)
-            yield name, _finite(name, average.to(tensor.dtype), "the average")
+            yield name, require_finite(name, average.to(tensor.dtype), "the average")
 
 
 def dot(a: State, b: State) -> float:
@@ -135,8 +144,8 @@ def dot(a: State, b: State) -> float:
     Raises:
         DataError: names or shapes differ.
     """
-    _require_alike(a, b, "the first vector", "the second vector")
-    pairs = ((x, y) for name in _floating(a) for x, y in _chunks(a[name], b[name]))
+    _require_same_names(a, b, "the first vector", "the second vector")
+    pairs = ((x, y) for name in floating_names(a) for x, y in chunks(a[name], b[name]))
     return math.fsum(float(torch.dot(x.double(), y.double())) for x, y in pairs)
 
 
@@ -187,28 +196,39 @@ class TaskVector:
         return dict(applied(state, self.tensors, scaling_coef))
 
 
-def _floating(state: State) -> list[str]:
+def floating_names(state: State) -> list[str]:
+    """The names of the tensors that are no integers, sorted."""
     return [name for name in sorted(state) if state[name].is_floating_point()]
 
 
-def _chunks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
+def chunks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
     """Flat pieces of tensors of one shape, so that fp64 copies stay small."""
     return zip(*(torch.split(tensor.reshape(-1), _CHUNK) for tensor in tensors), strict=True)
 
 
-def _finite(name: str, tensor: Tensor, what: str) -> Tensor:
-    if not all(bool(torch.isfinite(part).all()) for (part,) in _chunks(tensor)):
+def require_finite(name: str, tensor: Tensor, what: str) -> Tensor:
+    """The tensor itself.
+
+    Raises:
+        DataError: it holds NaN or infinity.
+    """
+    if not all(bool(torch.isfinite(part).all()) for (part,) in chunks(tensor)):
         raise DataError(f"{name}: {what} holds NaN or infinity")
     return tensor
 
 
-def _alike(vectors: Sequence[State]) -> Sequence[State]:
+def require_alike(vectors: Sequence[State]) -> Sequence[State]:
+    """The vectors themselves.
+
+    Raises:
+        DataError: their names or shapes differ.
+    """
     for number, vector in enumerate(vectors[1:], start=2):
-        _require_alike(vectors[0], vector, "vector 1", f"vector {number}")
+        _require_same_names(vectors[0], vector, "vector 1", f"vector {number}")
     return vectors
 
 
-def _require_alike(a: State, b: State, a_is: str, b_is: str) -> None:
+def _require_same_names(a: State, b: State, a_is: str, b_is: str) -> None:
     problems = [*_lacking(a, b, b_is), *_lacking(b, a, a_is)]
     unlike = [
         f"{name}: {a_is} has {_form(a[name])}, {b_is} has {_form(b[name])}"

@@ -1,8 +1,7 @@
 """Reads a CTranslate2 Whisper model file (`model.bin`) as a state dict with transformers' names.
 
-The format, little-endian: u32 version, spec name, u32 revision, u32 number of variables; each variable is
-a name (u16 length, NUL-terminated), u8 rank, u32 shape, u8 type, u32 byte count and data; then u32 number
-of aliases, each a pair of names.
+Little-endian: u32 version, spec name, u32 revision, u32 number of variables, each a name (u16 length, NUL-terminated),
+u8 rank, u32 shape, u8 type, u32 byte count and data; then u32 number of aliases, each a pair of names.
 """
 
 import re

@@ -205,13 +205,11 @@ def _model_settings(model: Path) -> dict[str, Any]:
 
 
 def _context(value: object, where: str) -> Any:
-    from pydantic import TypeAdapter, ValidationError
-
-    from asr_tv.config import AudioContext
+    from asr_tv.config import TrainingConfig, parse_section
 
     try:
-        return TypeAdapter(AudioContext).validate_python(value)
-    except ValidationError:
+        return parse_section(TrainingConfig, {"audio_context": value}, where).audio_context
+    except ConfigError:
         raise ConfigError(f"{where} {value!r}: full, dynamic, or a number of seconds up to 30") from None
 
 

@@ -1,0 +1,101 @@
+"""The parts of a model, read from its tensors' names: module groups, layers, and coefficients by pattern."""
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from asr_tv.errors import ConfigError
+
+CONV_STEM, EMBEDDING = "conv_stem", "embedding"
+
+_EMBEDDINGS = frozenset({"embed_tokens", "token_embedding", "wte"})
+_LAYER = re.compile(r"(.*?\.?(?:layers|blocks|h)\.\d+)(?:\.|$)")
+_RANGE = re.compile(r"(\d+)-(\d+)")
+_GROUP_DEPTH = 2
+"""As specific as the modules they stand for: encoder.conv1, decoder.embed_tokens."""
+_SHOWN = 3
+
+
+def group_of(name: str) -> str:
+    """The module group of a tensor: conv_stem, embedding, else its first module, as encoder, decoder.
+
+    Positions count to the side they are of; a tied output is the embedding.
+    """
+    parts = _parts(name)
+    if not _EMBEDDINGS.isdisjoint(parts):
+        return EMBEDDING
+    return CONV_STEM if parts[0] == "encoder" and parts[1:2] in (["conv1"], ["conv2"]) else parts[0]
+
+
+def layer_of(name: str) -> str | None:
+    """The layer of a tensor, as encoder.layers.3; None for what is in no layer."""
+    match = _LAYER.match(_without_root(name))
+    return match[1] if match else None
+
+
+def order_of(part: str) -> tuple[int | str, ...]:
+    """A sorting key of names in which layer 10 comes after layer 9."""
+    return tuple(f"{int(word):09d}" if word.isdigit() else word for word in part.split("."))
+
+
+def coefficients_by_name(
+    names: Iterable[str], by_module: Mapping[str, float], rest: float | None = None
+) -> dict[str, float]:
+    """A coefficient for each tensor, from patterns of modules.
+
+    A pattern is a module and stands for all below it: encoder, decoder.layers.2, encoder.layers.0-3 (both ends
+    included), decoder.layers.*.encoder_attn; or a group, conv_stem or embedding. The longest pattern that fits a tensor
+    wins, so that encoder.layers.0-3 may differ from encoder; groups count as two parts.
+
+    Args:
+        rest: the coefficient of what no pattern fits.
+
+    Raises:
+        ConfigError: a pattern that fits nothing, two of one length that fit the same tensor, tensors with none.
+    """
+    names = sorted(names)
+    fitting = {name: _fitting(name, by_module) for name in names}
+    unused = by_module.keys() - {pattern for patterns in fitting.values() for pattern in patterns}
+    problems = [f"{pattern}: no tensor of the model is in such a module" for pattern in sorted(unused)]
+    problems += sorted({f"{p} and {q} both fit {n}" for n, (p, q) in _contests(fitting).items()})[:_SHOWN]
+    bare = [name for name in names if not fitting[name]] if rest is None else []
+    if bare:
+        problems.append(f"{len(bare)} tensors have no coefficient, such as {bare[0]}; give one number for the rest")
+    if problems:
+        raise ConfigError(problems)
+    return {name: by_module[found[0]] if found else float(rest or 0) for name, found in fitting.items()}
+
+
+def _fitting(name: str, patterns: Iterable[str]) -> list[str]:
+    """The patterns that fit, the most specific first."""
+    return sorted((pattern for pattern in patterns if _fits(name, pattern)), key=lambda p: (-_depth(p), p))
+
+
+def _contests(fitting: Mapping[str, list[str]]) -> dict[str, tuple[str, str]]:
+    pairs = {name: (found[0], found[1]) for name, found in fitting.items() if len(found) > 1}
+    return {name: (p, q) for name, (p, q) in pairs.items() if _depth(p) == _depth(q)}
+
+
+def _fits(name: str, pattern: str) -> bool:
+    if pattern in (CONV_STEM, EMBEDDING):
+        return group_of(name) == pattern
+    parts, wanted = _parts(name), _parts(pattern)
+    return len(wanted) <= len(parts) and all(map(_word_fits, parts, wanted))
+
+
+def _word_fits(word: str, wanted: str) -> bool:
+    if (limits := _RANGE.fullmatch(wanted)) and word.isdigit():
+        return int(limits[1]) <= int(word) <= int(limits[2])
+    return fnmatchcase(word, wanted)
+
+
+def _depth(pattern: str) -> int:
+    return _GROUP_DEPTH if pattern in (CONV_STEM, EMBEDDING) else len(_parts(pattern))
+
+
+def _parts(name: str) -> list[str]:
+    return _without_root(name).split(".")
+
+
+def _without_root(name: str) -> str:
+    return name.removeprefix("model.")
