@@ -16,9 +16,10 @@ from torch import Tensor
 
 from asr_tv import task_vector
 from asr_tv.checkpoint.directory import CONFIG, METADATA, TOKENIZER, copy_side_files
-from asr_tv.checkpoint.tensors import WEIGHTS, Tensors, layout_of, open_tensors, read_json, write_tensors
+from asr_tv.checkpoint.tensors import WEIGHTS, Layout, Tensors, layout_of, open_tensors, read_json, write_tensors
 from asr_tv.checkpoint.whisper import checkpoint_digest
 from asr_tv.errors import DataError
+from asr_tv.modules import coefficients_by_name
 from asr_tv.store import canonical_json, file_digest
 
 KIND = "task vector"
@@ -37,12 +38,14 @@ def create_vector(tuned: Path, base: Path, out: Path, provenance: Mapping[str, A
     Raises:
         DataError: checkpoints of different architecture or vocabulary, or with NaN or infinity.
     """
-    _require_same_form(_form(tuned), _form(base), f"{tuned} and {base}")
+    require_same_form(_form(tuned), _form(base), f"{tuned} and {base}")
     recipe = {"operation": "difference", "tuned": checkpoint_digest(tuned), "base": checkpoint_digest(base)}
     base_tensors = open_tensors(base)
-    with _naming(f"{tuned} − {base}"):
+    with naming(f"{tuned} − {base}"):
         difference = task_vector.difference(open_tensors(tuned), base_tensors)
-        write_tensors(out, _fp32_layout(base_tensors), difference, _metadata(_form(base), recipe | dict(provenance)))
+        write_tensors(
+            out, fp32_layout(base_tensors), difference, vector_metadata(_form(base), recipe | dict(provenance))
+        )
 
 
 def mean_vector(vectors: Sequence[Path], out: Path) -> None:
@@ -52,34 +55,47 @@ def mean_vector(vectors: Sequence[Path], out: Path) -> None:
         ConfigError: no vectors.
         DataError: a file that is not a task vector, or vectors of different architecture or vocabulary.
     """
-    opened = [_open_vector(path) for path in vectors]
+    opened = [open_vector(path) for path in vectors]
     for vector in opened[1:]:
-        _require_same_form(opened[0].metadata, vector.metadata, f"{opened[0].path} and {vector.path}")
+        require_same_form(opened[0].metadata, vector.metadata, f"{opened[0].path} and {vector.path}")
     recipe = {"operation": "mean", "vectors": sorted(file_digest(path) for path in vectors)}
-    with _naming("the mean of vectors"):
+    with naming("the mean of vectors"):
         tensors = task_vector.mean(opened)
-        write_tensors(out, _fp32_layout(opened[0]), tensors, _metadata(opened[0].metadata, recipe))
+        write_tensors(out, fp32_layout(opened[0]), tensors, vector_metadata(opened[0].metadata, recipe))
 
 
-def apply_vector(model: Path, vector: Path, scaling_coef: float, out: Path) -> None:
+def apply_vector(
+    model: Path, vector: Path, scaling_coef: float | None, out: Path, by_module: Mapping[str, float] | None = None
+) -> None:
     """Writes the directory of model + scaling_coef · vector; with a coefficient of 0, the model's own tensors.
 
     The tied output is one tensor with the embedding, and so moves once.
 
+    Args:
+        scaling_coef: the coefficient of all modules that `by_module` leaves; None if it must leave none.
+        by_module: coefficients by pattern, as `modules.coefficients_by_name` reads them.
+
     Raises:
-        ConfigError: the coefficient is not a finite number.
-        DataError: not a task vector, or one of another architecture or vocabulary.
+        ConfigError: a coefficient is not a finite number; a pattern fits no module; a tensor has no coefficient.
+        DataError: not a task vector, or one of another architecture or vocabulary; NaN or infinity.
     """
-    tensors, delta = open_tensors(model), _open_vector(vector)
-    _require_same_form(delta.metadata, _form(model), f"{vector} and {model}")
+    tensors, delta = open_tensors(model), open_vector(vector)
+    require_same_form(delta.metadata, _form(model), f"{vector} and {model}")
+    coefficients = coefficients_by_name(delta, by_module or {}, scaling_coef)
     recipe = {
         "operation": "apply",
         "model": checkpoint_digest(model),
         "vector": file_digest(vector),
         "scaling_coef": scaling_coef,
-    }
-    with _naming(f"{model} + {scaling_coef:g} · {vector}"):
-        _write_directory(tensors, task_vector.applied(tensors, delta, scaling_coef), recipe, like=model, out=out)
+    } | ({"by_module": dict(by_module)} if by_module else {})
+    with naming(f"{model} + {_coefficient_text(scaling_coef, by_module or {})} · {vector}"):
+        _write_directory(tensors, task_vector.applied(tensors, delta, coefficients), recipe, like=model, out=out)
+
+
+def _coefficient_text(scaling_coef: float | None, by_module: Mapping[str, float]) -> str:
+    rest = [] if scaling_coef is None else [f"{scaling_coef:g}"]
+    parts = [*rest, *(f"{pattern}={value:g}" for pattern, value in by_module.items())]
+    return f"({', '.join(parts)})" if by_module else "".join(parts)
 
 
 def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None:
@@ -89,7 +105,7 @@ def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None
         ConfigError: a weight outside 0..1.
         DataError: checkpoints of different architecture or vocabulary.
     """
-    _require_same_form(_form(a), _form(b), f"{a} and {b}")
+    require_same_form(_form(a), _form(b), f"{a} and {b}")
     recipe = {
         "operation": "average",
         "a": checkpoint_digest(a),
@@ -97,7 +113,7 @@ def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None
         "weight_of_b": weight_of_b,
     }
     tensors = open_tensors(a)
-    with _naming(f"the average of {a} and {b}"):
+    with naming(f"the average of {a} and {b}"):
         average = task_vector.interpolated(tensors, open_tensors(b), weight_of_b)
         _write_directory(tensors, average, recipe, like=a, out=out)
 
@@ -116,7 +132,12 @@ def _write_directory(
     )
 
 
-def _open_vector(path: Path) -> Tensors:
+def open_vector(path: Path) -> Tensors:
+    """The tensors and metadata of a task vector's file.
+
+    Raises:
+        DataError: not such a file.
+    """
     if path.is_dir():
         raise DataError(f"{path}: is a directory; a task vector is one .safetensors file")
     tensors = open_tensors(path)
@@ -139,7 +160,12 @@ def _vocabulary_digest(directory: Path) -> str:
     return hashlib.sha256(canonical_json(ordinary).encode()).hexdigest()
 
 
-def _require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str) -> None:
+def require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str) -> None:
+    """Refuses to combine weights of different architectures or vocabularies, as two files' metadata have them.
+
+    Raises:
+        DataError: they differ; `which` names the two.
+    """
     ours, theirs = (json.loads(form["architecture"]) for form in (a, b))
     problems = [
         f"{which}: different architectures: {key} is {ours.get(key)} and {theirs.get(key)}"
@@ -152,12 +178,14 @@ def _require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str) -
         raise DataError(problems)
 
 
-def _fp32_layout(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+def fp32_layout(tensors: Mapping[str, Tensor]) -> Layout:
+    """The layout of a vector of these tensors."""
     floating = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
     return {name: (torch.float32, tuple(tensor.shape)) for name, tensor in floating}
 
 
-def _metadata(form: Mapping[str, str], recipe: Mapping[str, Any]) -> dict[str, str]:
+def vector_metadata(form: Mapping[str, str], recipe: Mapping[str, Any]) -> dict[str, str]:
+    """What a vector's file says of itself: its form, as that of a parent, and how it was made."""
     same = {key: form[key] for key in ("architecture", "vocabulary")}
     return METADATA | {"kind": KIND, "recipe": canonical_json(recipe)} | same | _versions()
 
@@ -167,7 +195,7 @@ def _versions() -> dict[str, str]:
 
 
 @contextmanager
-def _naming(what: str) -> Iterator[None]:
+def naming(what: str) -> Iterator[None]:
     """Puts the files' names before the problems that the arithmetic, which knows none, finds."""
     try:
         yield

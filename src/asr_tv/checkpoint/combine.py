@@ -1,0 +1,117 @@
+"""Several task vectors from files: merged into one, compared, and what each says of itself."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from asr_tv.checkpoint.tensors import Tensors, write_tensors
+from asr_tv.checkpoint.vectors import fp32_layout, naming, open_vector, require_same_form, vector_metadata
+from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.merging import Merge, merged
+from asr_tv.similarity import GROUP, Part, compared
+from asr_tv.store import file_digest
+
+
+@dataclass(frozen=True)
+class VectorInfo:
+    """What a task vector's file holds.
+
+    Attributes:
+        digest: sha256 of the file.
+        recipe: operation and parents, as its maker recorded them.
+        versions: of the software that made it.
+        norm: Euclidean, over all tensors.
+        groups: the module groups, without cosines.
+    """
+
+    path: Path
+    digest: str
+    recipe: Mapping[str, Any]
+    architecture: Mapping[str, Any]
+    versions: Mapping[str, str]
+    tensors: int
+    parameters: int
+    norm: float
+    groups: tuple[Part, ...]
+
+
+def combine_vectors(vectors: Sequence[Path], out: Path, method: Merge) -> None:
+    """Writes one task vector merged from several; their order matters only to coefficients.
+
+    Raises:
+        ConfigError: no vectors, not one coefficient for each, or `out` is one of them.
+        DataError: a file that is not a task vector, vectors of different architecture or vocabulary, NaN or infinity.
+    """
+    if out.resolve() in {path.resolve() for path in vectors}:
+        raise ConfigError(f"{out}: is one of the vectors to combine")
+    if method.coefficients is not None and len(method.coefficients) != len(vectors):
+        raise ConfigError(f"{len(vectors)} vectors need as many coefficients, got {len(method.coefficients)}")
+    opened = _open_alike(vectors)
+    digests = [file_digest(path) for path in vectors]
+    # One order for equal sets, so that equal sets give equal bytes.
+    order = sorted(range(len(vectors)), key=lambda i: (digests[i], (method.coefficients or [0.0] * len(vectors))[i]))
+    if method.coefficients is not None:
+        method = replace(method, coefficients=tuple(method.coefficients[i] for i in order))
+    recipe = {"operation": method.method, "vectors": [digests[i] for i in order]} | method.parameters
+    with naming(f"{method.method} of {', '.join(map(str, vectors))}"):
+        tensors = merged([opened[i] for i in order], method)
+        write_tensors(out, fp32_layout(opened[0]), tensors, vector_metadata(opened[0].metadata, recipe))
+
+
+def compare_vectors(vectors: Sequence[Path]) -> tuple[Part, ...]:
+    """Norms and cosines of task vectors: whole, by module group, by layer.
+
+    Raises:
+        ConfigError: no vectors.
+        DataError: a file that is not a task vector, vectors of different architecture or vocabulary, NaN or infinity.
+    """
+    opened = _open_alike(vectors)
+    with naming(", ".join(map(str, vectors))):
+        return compared(opened)
+
+
+def describe_vector(vector: Path) -> VectorInfo:
+    """What a task vector is and where it comes from.
+
+    Raises:
+        DataError: a file that is not a task vector; NaN or infinity.
+    """
+    metadata = open_vector(vector).metadata
+    whole, *parts = compare_vectors([vector])
+    return VectorInfo(
+        path=vector,
+        digest=file_digest(vector),
+        recipe=_object_in(metadata, "recipe", vector),
+        architecture=_object_in(metadata, "architecture", vector),
+        versions={key: metadata[key] for key in sorted(metadata) if key.endswith("_version")},
+        tensors=whole.tensors,
+        parameters=whole.parameters,
+        norm=whole.norms[0],
+        groups=tuple(part for part in parts if part.kind == GROUP),
+    )
+
+
+def _open_alike(vectors: Sequence[Path]) -> list[Tensors]:
+    if not vectors:
+        raise ConfigError("there are no vectors")
+    opened: list[Tensors] = gathered(*(lambda path=path: open_vector(path) for path in vectors))
+    first = opened[0]
+    gathered(
+        *(
+            lambda other=other: require_same_form(first.metadata, other.metadata, f"{first.path} and {other.path}")
+            for other in opened[1:]
+        )
+    )
+    return opened
+
+
+def _object_in(metadata: Mapping[str, str], key: str, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(metadata[key])
+    except (KeyError, ValueError):
+        value = None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: its metadata has no {key}")
+    return value
