@@ -13,7 +13,8 @@ COPY --chown=asr:asr . .
 RUN chown asr:asr .
 USER asr
 
-RUN python3 -m venv .venv \
+RUN mkdir .store runs \
+    && python3 -m venv .venv \
     && .venv/bin/pip install --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch \
     && make .venv/.demo
 

@@ -231,8 +231,8 @@ class TestSectionsAgree:
     def test_the_target_is_no_source(self) -> None:
         values = {**SPOKEN, "target": {"domain": "a"}, "sources": ["a", "b"]}
         assert problems(values) == ["run.yaml: sources: a is the target"]
-        # With texts given, the target's name is only a name.
-        assert parse_config(with_overrides(values, {"target.texts": "a.txt"}), "run.yaml")
+        # With texts given, its recordings are the test.
+        assert problems(with_overrides(values, {"target.texts": "a.txt"})) == ["run.yaml: sources: a is the target"]
 
     def test_a_choice_needs_recordings_to_choose_on(self) -> None:
         (problem,) = problems(changed("splits.dev", 0))

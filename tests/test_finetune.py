@@ -169,4 +169,4 @@ def test_killed_training_goes_on_from_its_last_epoch_to_the_same_bytes(
     unbroken = finetune(base, manifest, training, store=Store(tmp_path / "unbroken"), seed=1)
     assert resumed.digest == unbroken.digest
     assert not list(stage.glob("*.partial"))
-    assert {p.name for p in resumed.path.iterdir()} == {"model", "record.json"}
+    assert {p.name for p in resumed.path.iterdir()} == {"model", "losses.json", "record.json"}

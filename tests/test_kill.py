@@ -1,4 +1,4 @@
-"""Kill -9 at any point of a whole run, run again: nothing finished is redone, and the digests are the unbroken run's."""
+"""Kill -9 at any point of a run, run again: nothing finished is redone, and the digests are the unbroken run's."""
 
 import json
 import os

@@ -49,15 +49,15 @@ def test_every_row_is_there(first: Run) -> None:
     starts = ["", "source_real_then_", "source_mixed_then_"]
     tuned = [f"{start}target_synthetic{suffix}" for start in starts for suffix in ("", "_augmented")]
     sources = ["pretrained", "source_real", "source_synthetic", "source_mixed"]
-    assert set(first.rows()) == {*sources, *tuned, "adapted", "topline"}
-    assert set(first.rows("source")) == {*sources, *tuned, "adapted"}
+    assert set(first.rows()) == {*sources, *tuned, "adapted", "adapted_at_30_s", "topline"}
+    assert set(first.rows("source")) == {*sources, *tuned, "adapted", "adapted_at_30_s"}
     assert [name for name, row in first.rows().items() if not row["text_only"]] == ["topline"]
     assert {c["rival"] for c in first.report["comparison"]} == {*sources, *tuned, "topline"}
 
 
 def test_the_pretrained_row_is_in_full_context_and_the_tuned_ones_are_not(first: Run) -> None:
     contexts = {name: row["conditions"]["audio_context"] for name, row in first.rows().items()}
-    assert contexts.pop("pretrained") == "full"
+    assert contexts.pop("pretrained") == contexts.pop("adapted_at_30_s") == "full"
     assert set(contexts.values()) == {"dynamic"}
 
 
@@ -160,8 +160,8 @@ def test_text_only_without_source_speech(first: Run, tmp_path: Path) -> None:
         selection={"method": "fixed", "fixed": {"start": "pretrained", "augmentation": True, "scaling_coef": 0.0}},
         pretrained_weight=0.5,
     )
-    assert [plan.total for plan in second.plans] == [2]
-    assert set(second.rows("general")) == {"pretrained", "adapted"}
+    assert [plan.total for plan in second.plans] == [1]
+    assert set(second.rows("general")) == {"pretrained", "target_synthetic_augmented", "adapted", "adapted_at_30_s"}
     assert not (second.folder / "vector.safetensors").exists()
     label = "finetune target_synthetic_augmented"
     (tuned,) = [open_tensors(d.record.path / "model") for d in second.execute.done if d.label == label]

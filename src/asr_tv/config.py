@@ -270,7 +270,7 @@ def _language_conflicts(config: AdaptConfig) -> Iterator[str]:
 def _source_conflicts(config: AdaptConfig) -> Iterator[str]:
     target, selection = config.target, config.selection
     fixed, chosen = selection.method == "fixed", selection.method != "fixed"
-    if target and target.domain and not target.texts and target.domain in (config.sources or ()):
+    if target and target.domain in (config.sources or ()):
         yield f"sources: {target.domain} is the target"
     if chosen and not config.splits.dev:
         yield "splits.dev: 0 leaves no recordings to choose the recipe on; selection.method fixed needs none"

@@ -25,10 +25,12 @@ from asr_tv.labels import IGNORED, collate, token_ids
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.progress import Progress, silent
 from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel
-from asr_tv.store import Identity, Produced, Record, Store
+from asr_tv.store import Identity, Produced, Record, Store, write_atomically
 
 STAGE, VERSION = "finetune", 1
 MODEL = "model"
+LOSSES = "losses.json"
+"""Mean loss of each epoch; its being there says that what it lies beside is whole."""
 _KEPT_SECONDS = 2 * 3600.0
 """Up to so much audio stays decoded in memory between epochs (460 MB); more is read anew each time."""
 
@@ -70,13 +72,27 @@ def finetune(
     if not len(manifest):
         raise DataError(f"{label}: the manifest {manifest.name} is empty, there is nothing to train on")
     on = choose_device(device)
-    job = Job(manifest, training, choose_precision(training.precision, on), seed, language, augmentation)
+    ordered = Manifest(manifest.name, tuple(sorted(manifest, key=lambda u: u.id)))  # a digest knows no order
+    _require_fitting(ordered, training)
+    job = Job(ordered, training, choose_precision(training.precision, on), seed, language, augmentation)
 
     def produce(scratch: Path) -> Produced:
         losses = run(base.path / MODEL, job, scratch, on, progress, label)
         return Produced((manifest.ref(),), {"epoch_losses": losses, **_counts(job)})
 
     return store.build(identity(base, job), produce)
+
+
+def _require_fitting(manifest: Manifest, training: TrainingConfig) -> None:
+    """A clip longer than the context would be cut while its label stays whole, which teaches to make words up."""
+    limit = context_seconds(training.audio_context, FULL_SECONDS)
+    problems = [
+        f"{u.id}: lasts {u.duration:.1f} s, and training.audio_context sees {limit:g} s"
+        for u in manifest
+        if u.duration is not None and u.duration > limit
+    ]
+    if problems:
+        raise DataError(problems)
 
 
 def identity(base: Record, job: Job) -> Identity:
@@ -114,6 +130,9 @@ def run(
     Returns:
         The mean loss of each epoch.
     """
+    finished = scratch / LOSSES
+    if finished.exists():
+        return _losses(finished)
     trainer = _Trainer(base, job, device, total_updates(job))
     losses = trainer.resume(scratch)
     with progress(label, job.training.epochs * len(job.manifest), "utterances") as advance:
@@ -124,6 +143,12 @@ def run(
                 trainer.save(scratch, losses)
     save_checkpoint(trainer.model, base, scratch / MODEL)
     _forget_epochs(scratch)
+    write_atomically(finished, json.dumps(losses))
+    return losses
+
+
+def _losses(file: Path) -> list[float]:
+    losses: list[float] = json.loads(file.read_text(encoding="utf-8"))
     return losses
 
 
@@ -212,7 +237,10 @@ class _Trainer:
         if utterance.origin != "synthetic" or self.job.augmentation is None:
             return wave
         rng = generator("augment", self.job.seed, epoch, utterance.id)
-        return augment(wave, SAMPLING_RATE, self.job.augmentation, rng)
+        augmented = augment(wave, SAMPLING_RATE, self.job.augmentation, rng)
+        limit = context_seconds(self.job.training.audio_context, FULL_SECONDS) * SAMPLING_RATE
+        # Slowed or with more silence it may not fit any more; cut, it would lose words that its label keeps.
+        return augmented if len(augmented) <= limit else wave
 
     def save(self, scratch: Path, losses: Sequence[float]) -> None:
         """Keeps the finished epoch: state first, its name last, older epochs after that."""
@@ -221,7 +249,7 @@ class _Trainer:
         # It warns of each tied tensor that safetensors holds once, which is as it should be.
         logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
         self._accelerator.save_state(str(temporary))
-        (temporary / "losses.json").write_text(json.dumps(list(losses)))
+        (temporary / LOSSES).write_text(json.dumps(list(losses)))
         temporary.rename(folder)
         for older in _epochs(scratch)[:-1]:
             shutil.rmtree(older)
@@ -232,8 +260,7 @@ class _Trainer:
         if not kept:
             return []
         self._accelerator.load_state(str(kept[-1]))
-        losses: list[float] = json.loads((kept[-1] / "losses.json").read_text())
-        return losses
+        return _losses(kept[-1] / LOSSES)
 
 
 def _sequences(

@@ -13,7 +13,7 @@ from asr_tv.config import Recipe
 from asr_tv.evaluation import AUDIO_CONTEXT, Conditions, Evaluation, compare
 from asr_tv.ledger import StageEntry, ledger_entries, target_recordings_read_before_scoring
 from asr_tv.manifest import Split
-from asr_tv.verdict import ADAPTED, NO_TARGET, PRETRAINED, difference_verdict, set_of, verdict
+from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, NO_TARGET, PRETRAINED, difference_verdict, set_of, verdict
 
 SCHEMA_VERSION = 1
 
@@ -220,7 +220,7 @@ def _comparison(systems: Sequence[SystemInput], bootstrap: Bootstrap) -> list[Js
     return [
         _compared(adapted[rival.set], rival, rival.evaluation, bootstrap)
         for rival in systems
-        if rival.name != ADAPTED and rival.evaluation is not None and rival.set in adapted
+        if rival.name not in (ADAPTED, ADAPTED_AT_30_S) and rival.evaluation is not None and rival.set in adapted
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from asr_tv.config import Recipe, Start
 from asr_tv.errors import DataError
@@ -62,6 +63,6 @@ def _pooled(recipe: Recipe, group: list[FoldScore]) -> RecipeScore:
     )
 
 
-def _preference(score: RecipeScore) -> tuple[float, float, bool, str]:
+def _preference(score: RecipeScore) -> tuple[float, float, bool, int]:
     recipe = score.recipe
-    return score.wer, abs(recipe.scaling_coef), recipe.augmentation, recipe.start
+    return score.wer, abs(recipe.scaling_coef), recipe.augmentation, get_args(Start).index(recipe.start)

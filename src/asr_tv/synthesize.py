@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import shutil
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from asr_tv.tts.clips import CLIP_SAMPLING_RATE, Clip, ClipCache, clip_key, key_
 from asr_tv.tts.pool import ClipJob, Spoken, speak_missing
 
 STAGE = "synthesize"
+MANIFEST = "manifest.jsonl"
 VERSION = 1
 MAX_SECONDS = 30.0
 """What Whisper hears at once: of a longer clip the end would be trained on without being heard."""
@@ -88,7 +90,16 @@ def synthesize(
         details = _write_payload(folder, spoken.name, plan, result, drops)
         return Produced((spoken.ref(),), {**details, "repeated_texts": len(texts) - len(spoken)})
 
-    return store.build(_identity(spoken, config, engine, seed), produce)
+    identity = _identity(spoken, config, engine, seed)
+    if (found := store.find(identity)) is not None and not _clips_are_there(found.path / MANIFEST):
+        shutil.rmtree(found.path)
+    return store.build(identity, produce)
+
+
+def _clips_are_there(manifest: Path) -> bool:
+    """Clips lie outside the record's folder, where they can get lost without it."""
+    clips = (json.loads(line)["audio"] for line in manifest.read_text(encoding="utf-8").splitlines())
+    return all((manifest.parent / clip).is_file() for clip in clips)
 
 
 def texts_alone(texts: Manifest) -> Manifest:
@@ -191,7 +202,7 @@ def _write_payload(
     if not kept:
         raise DataError([f"{name}: id {drop.id!r} is not spoken: {drop.reason}" for drop in drops])
     manifest = Manifest(name, tuple(kept))
-    write_manifest(manifest, folder / "manifest.jsonl")
+    write_manifest(manifest, folder / MANIFEST)
     rows = [vars(drop) for drop in drops]
     write_atomically(folder / "dropped.json", json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
     return {**_counts(manifest, drops), **_costs(result)}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from asr_tv.audio import read_audio
-from asr_tv.checkpoint.tensors import open_tensors
+from asr_tv.checkpoint.tensors import TIED, open_tensors
 from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids
 from asr_tv.config import AudioContext
 from asr_tv.devices import Precision, choose_device, choose_precision
@@ -21,11 +21,13 @@ from asr_tv.manifest import Manifest, Utterance
 from asr_tv.progress import Progress, silent
 from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel
 from asr_tv.store import Identity, Produced, Record, Store, write_atomically
-from asr_tv.task_vector import applied
+from asr_tv.task_vector import applied, interpolated
 
 STAGE, VERSION = "transcribe", 1
-_TOKENS_PER_SECOND = 8.0
+MODEL, VECTOR = "model", "vector.safetensors"
+_TOKENS_PER_SECOND = 12.0
 _LEAST_TOKENS = 20
+"""A hypothesis is cut after 20 + 12 tokens a second of its own clip, which ends loops; English speech has about 4."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,7 @@ class Decoding:
 
     Attributes:
         audio_context: as in training; "full" for a checkpoint that was not tuned on a short one.
-        max_new_tokens: bound on a hypothesis; besides, none is longer than 20 + 8 tokens a second of its batch's
-            context, which cuts loops short (English speech has about 4).
+        max_new_tokens: bound on a hypothesis, beside that of its clip's length.
     """
 
     audio_context: AudioContext
@@ -47,10 +48,27 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Coefficients with which a vector is added to the checkpoint, each giving a transcription of its own."""
+    """Coefficients with which a vector is added to the checkpoint, each giving a transcription of its own.
+
+    Attributes:
+        pretrained: averaged into each sum with `pretrained_weight`, as the adapted model is made.
+    """
 
     vector: Record
     scaling_coefs: tuple[float, ...]
+    pretrained: Record
+    pretrained_weight: float = 0.0
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Digests of what the sums are made of."""
+        weighted = {"pretrained": self.pretrained.digest} if self.pretrained_weight else {}
+        return {"vector": self.vector.digest, **weighted}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        weighted = {"pretrained_weight": self.pretrained_weight} if self.pretrained_weight else {}
+        return {"scaling_coefs": list(self.scaling_coefs), **weighted}
 
 
 def hypotheses_file(scaling_coef: float | None = None) -> str:
@@ -71,24 +89,34 @@ def transcribe(
     label: str = "transcribe",
 ) -> Record:
     """The stage: hypotheses of every utterance, `hyp.jsonl`, or one such file a coefficient when a sweep is given."""
-    coefs = sweep.scaling_coefs if sweep else ()
-    inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest}
-    if sweep:
-        inputs["vector"] = sweep.vector.digest
-    parameters = asdict(decoding) | {"scaling_coefs": list(coefs)}
+    _require_short(manifest)
+    inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest} | (sweep.inputs if sweep else {})
+    parameters = asdict(decoding) | (sweep.parameters if sweep else {})
 
     def produce(scratch: Path) -> Produced:
-        recogniser = Recogniser(checkpoint.path / "model", decoding, choose_device(device))
-        rounds: Sequence[float | None] = coefs or (None,)
+        recogniser = Recogniser(checkpoint.path / MODEL, decoding, choose_device(device))
+        rounds: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
+        cut = 0
         with progress(label, len(manifest) * len(rounds), "utterances") as advance:
             for coef in rounds:
                 if sweep is not None and coef is not None:
-                    recogniser.add(open_tensors(sweep.vector.path / "vector.safetensors"), coef)
+                    recogniser.add(sweep, coef)
                 texts = recogniser.transcribe(manifest.utterances, batch_size, advance)
+                cut += recogniser.cut
                 _write(scratch / hypotheses_file(coef), texts)
-        return Produced((manifest.ref(),), {"utterances": len(manifest)})
+        return Produced((manifest.ref(),), {"utterances": len(manifest), "cut_hypotheses": cut})
 
     return store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
+
+
+def _require_short(manifest: Manifest) -> None:
+    problems = [
+        f"{u.id}: lasts {u.duration:.1f} s; a recording of over {FULL_SECONDS:g} s must be cut before it is transcribed"
+        for u in manifest
+        if u.duration is not None and u.duration > FULL_SECONDS
+    ]
+    if problems:
+        raise DataError(problems)
 
 
 def _write(path: Path, texts: Mapping[str, str]) -> None:
@@ -105,38 +133,60 @@ class Recogniser:
         self._decoding = decoding
         self._device = device
         self._prompt = prompt_ids(self._tokenizer, decoding.language)
+        self.cut = 0
         self._own_state = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
 
-    def add(self, vector: Mapping[str, Tensor], scaling_coef: float) -> None:
+    def add(self, sweep: Sweep, scaling_coef: float) -> None:
         """Makes the model its own checkpoint plus `scaling_coef` x vector; repeated calls do not add up."""
-        own = {name: tensor for name, tensor in self._own_state.items() if name != "proj_out.weight"}
-        self._model.load_state_dict(dict(applied(own, vector, scaling_coef)), strict=False)
+        own = {name: tensor for name, tensor in self._own_state.items() if name not in TIED}
+        state = dict(applied(own, open_tensors(sweep.vector.path / VECTOR), scaling_coef))
+        if sweep.pretrained_weight:
+            pretrained = open_tensors(sweep.pretrained.path / MODEL)
+            state = dict(interpolated(state, pretrained, sweep.pretrained_weight))
+        self._model.load_state_dict(state, strict=False)
 
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
-        """Text by id, in the order given; clips of like length are decoded together."""
+        """Text by id, in the order given. Clips of one context are decoded together, so none depends on its neighbours.
+
+        `cut` afterwards says how many hypotheses ran into their bound.
+        """
+        self.cut = 0
         texts: dict[str, str] = {}
-        ordered = sorted(utterances, key=lambda u: (u.duration or 0.0, u.id))
-        for start in range(0, len(ordered), batch_size):
-            batch = ordered[start : start + batch_size]
-            texts.update(zip((u.id for u in batch), self._texts(batch), strict=True))
-            advance(len(batch))
+        for seconds, group in self._by_context(utterances).items():
+            for start in range(0, len(group), batch_size):
+                batch = group[start : start + batch_size]
+                texts.update(zip((u.id for u in batch), self._texts(batch, seconds), strict=True))
+                advance(len(batch))
         return {u.id: texts[u.id] for u in utterances}
 
-    def _texts(self, batch: Sequence[Utterance]) -> list[str]:
+    def _by_context(self, utterances: Sequence[Utterance]) -> dict[float, list[Utterance]]:
+        groups: dict[float, list[Utterance]] = {}
+        for u in sorted(utterances, key=lambda u: (u.duration or 0.0, u.id)):
+            seconds = context_seconds(self._decoding.audio_context, u.duration or FULL_SECONDS)
+            groups.setdefault(seconds, []).append(u)
+        return groups
+
+    def _texts(self, batch: Sequence[Utterance], seconds: float) -> list[str]:
         waves = [read_audio(_audio(u), utterance=u.id) for u in batch]
-        longest = max(len(wave) for wave in waves) / SAMPLING_RATE
-        if longest > FULL_SECONDS:
-            raise DataError(
-                f"{u.id}: lasts {len(w) / SAMPLING_RATE:.1f} s; a recording of over {FULL_SECONDS:g} s must be cut"
-                for u, w in zip(batch, waves, strict=True)
-                if len(w) > FULL_SECONDS * SAMPLING_RATE
-            )
-        seconds = context_seconds(self._decoding.audio_context, longest)
+        problems = [
+            f"{u.id}: lasts {len(wave) / SAMPLING_RATE:.1f} s, and the audio context is {seconds:g} s"
+            for u, wave in zip(batch, waves, strict=True)
+            if len(wave) > seconds * SAMPLING_RATE
+        ]
+        if problems:
+            raise DataError(problems)
         features = log_mel(waves, seconds, self._model.config.num_mel_bins).to(self._device)
-        return self._tokenizer.batch_decode(self._generate(features, longest), skip_special_tokens=True)  # type: ignore[no-any-return]
+        limits = [self._limit(len(wave) / SAMPLING_RATE) for wave in waves]
+        rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
+        end = self._model.config.eos_token_id
+        self.cut += sum(end not in row for row in rows)
+        return self._tokenizer.batch_decode(rows, skip_special_tokens=True)  # type: ignore[no-any-return]
+
+    def _limit(self, seconds: float) -> int:
+        return min(self._decoding.max_new_tokens, _LEAST_TOKENS + round(_TOKENS_PER_SECOND * seconds))
 
     @torch.inference_mode()
-    def _generate(self, features: Tensor, longest: float) -> Tensor:
+    def _generate(self, features: Tensor, limit: int) -> list[list[int]]:
         """Token ids after the prompt, through the generic generation of transformers.
 
         Whisper's own `generate` insists on 30 s of features; the generic one takes encoder states of any length.
@@ -147,7 +197,6 @@ class Recogniser:
         with self._autocast():
             states = encode(self._model.model.encoder, features).float()
         prompt = torch.tensor([self._prompt] * len(states), device=self._device)
-        limit = min(self._decoding.max_new_tokens, _LEAST_TOKENS + round(_TOKENS_PER_SECOND * longest))
         generated = GenerationMixin.generate(
             self._model,
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
@@ -155,7 +204,7 @@ class Recogniser:
             decoder_attention_mask=torch.ones_like(prompt),
             generation_config=self._generation(limit),
         )
-        return generated[:, len(self._prompt) :]
+        return generated[:, len(self._prompt) :].tolist()
 
     def _generation(self, limit: int) -> Any:
         """The checkpoint's own settings (suppressed tokens and the like), greedy and bounded."""

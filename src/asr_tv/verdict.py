@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ADAPTED = "adapted"
+ADAPTED_AT_30_S = "adapted_at_30_s"
+"""The same model in Whisper's full context, as other programs will decode it."""
 BASELINE = "target_synthetic"
 PRETRAINED = "pretrained"
 
@@ -84,13 +86,16 @@ def simulated_line(row: Row) -> str:
 
 
 def _claim(row: Row, scores: Mapping[str, float | None], confidence: float, remark: str) -> str:
+    name, wer = row["rival"], percent(scores[row["rival"]])
+    if row["difference"] == row["ci_low"] == row["ci_high"] == 0:
+        return f"no word more or less wrong than {name} at {wer}{remark}"
     relative = "" if row["relative"] is None else f", {100 * row['relative']:+.0f} % relative"
     if row["ci_low"] is None:
         spread = "interval unknown: fewer than two sentences"
     else:
         spread = f"{100 * confidence:g} % interval {points(row['ci_low'])} to {points(row['ci_high'])}"
     numbers = f"{points(row['difference'])} points, {spread}{relative}"
-    return f"{_PHRASES[row['verdict']]} {row['rival']} at {percent(scores[row['rival']])}{remark} ({numbers})"
+    return f"{_PHRASES[row['verdict']]} {name} at {wer}{remark} ({numbers})"
 
 
 def _also_better(rivals: Mapping[str, Row], best: str | None) -> str:

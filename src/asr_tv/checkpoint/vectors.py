@@ -126,10 +126,11 @@ def _write_directory(
     like: Path,
     out: Path,
 ) -> None:
-    copy_side_files(like, out)
+    # Weights first: where they cannot be computed, no half model is left.
     write_tensors(
         out / WEIGHTS, layout_of(layout), tensors, METADATA | {"recipe": canonical_json(recipe)} | _versions()
     )
+    copy_side_files(like, out)
 
 
 def open_vector(path: Path) -> Tensors:

@@ -13,16 +13,19 @@ from asr_tv.evaluation import Evaluation
 from asr_tv.finetune import finetune
 from asr_tv.manifest import Manifest, in_domain
 from asr_tv.merge import adapt_stage
+from asr_tv.pairs import paired
 from asr_tv.pipeline.executor import Call, Executor
-from asr_tv.pipeline.material import Material, prepare, stored_manifest
+from asr_tv.pipeline.material import Material, prepare, sentence_identity, stored_manifest
 from asr_tv.pipeline.plan import Plan, plan
 from asr_tv.pipeline.scoring import System, TestSet, score_curve, score_folds, score_systems
 from asr_tv.pipeline.trainings import Scope, Trained, target_row, train_scopes
 from asr_tv.select import RecipeScore, score_recipes
+from asr_tv.splits import without_sentences
 from asr_tv.store import Record
 from asr_tv.synthesize import synthesize
+from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
 
-ADAPTED, PRETRAINED, TOPLINE = "adapted", "pretrained", "topline"
+TOPLINE = "topline"
 
 
 @dataclass(frozen=True)
@@ -56,25 +59,26 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
     """
     material = prepare(config, execute)
     folds = _folds(config, material)
-    announce(plan(config, len(material.source_domains), topline=material.target_train is not None))
+    announce(plan(config, len(material.source_domains), topline=material.has_topline))
     scopes, synthesis = _speak(config, material, folds, execute)
     trained = train_scopes(config, material.base, scopes, execute)
-    scores = score_folds(config, scopes[1:], trained[1:], material.source_dev, execute)
+    scores = score_folds(config, material.base, scopes[1:], trained[1:], material.source_dev, execute)
     recipes = score_recipes(scores) if scores else ()
     recipe = recipes[0].recipe if recipes else config.selection.fixed
     adapted = _adapted(config, material, trained[0], recipe, execute)
     evaluations = _score(config, material, trained[0], adapted, execute)
     curve: Mapping[float, Evaluation] = {}
     if material.target_test is not None:
-        curve = score_curve(config, recipe, trained[0], material.target_test, execute)
+        curve = score_curve(config, material.base, recipe, trained[0], material.target_test, execute)
     return Outcome(material, trained[0], recipe, recipes, folds, adapted, evaluations, curve, synthesis)
 
 
 def _folds(config: AdaptConfig, material: Material) -> tuple[str, ...]:
-    """The source domains that play the target: those with most to train on, as far as dev recordings exist."""
+    """The source domains that play the target: those with most dev recordings, which decide between the recipes."""
     if config.selection.method == "fixed":
         return ()
-    sizes = {d: sum(u.domain == d for u in material.source_train) for d in material.source_dev.domains}
+    trained = set(material.source_domains)
+    sizes = {d: sum(u.domain == d for u in material.source_dev) for d in material.source_dev.domains if d in trained}
     if len(sizes) < 2:
         raise ConfigError(
             f"selection.method leave_one_source_domain_out needs two source domains, found {len(sizes)}: "
@@ -96,14 +100,14 @@ def _speak(
     records = execute(calls)
     target, *rest = [stored_manifest(record) for record in records]
     source = rest[0] if len(real) else Manifest("source clips", ())
-    scopes = [Scope("", real, source, target)]
-    scopes += [_fold(domain, real, source, clips) for domain, clips in zip(folds, rest[1:], strict=True)]
+    normalize = sentence_identity(config.language)
+    scopes = [Scope("", *paired(real, source, normalize), target)]
+    for domain, clips in zip(folds, rest[1:], strict=True):
+        asked = {normalize(u.text) for u in material.source_dev if u.domain == domain}
+        others = real.where(f"{real.name} without {domain}", lambda u, d=domain: u.domain != d)  # type: ignore[misc]
+        unasked, _ = without_sentences(others, asked, normalize, "")
+        scopes.append(Scope(domain, *paired(unasked, source, normalize), clips))
     return scopes, tuple(records[: 1 + bool(len(real))])
-
-
-def _fold(domain: str, real: Manifest, clips: Manifest, target_clips: Manifest) -> Scope:
-    others = [m.where(f"{m.name} without {domain}", lambda u: u.domain != domain) for m in (real, clips)]
-    return Scope(domain, others[0], others[1], target_clips)
 
 
 def _synthesis(config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig) -> Call:
@@ -139,10 +143,13 @@ def _score(
     systems += [System(name, record, context) for name, record in trained.sources.items()]
     systems += [System(target_row(*key), record, context) for key, record in trained.targets.items()]
     systems.append(System(ADAPTED, adapted, context))
-    ends = [system for system in systems if system.name in (PRETRAINED, ADAPTED)]
+    # What transformers does with the model as it is: 30 s, whatever it was tuned on.
+    systems.append(System(ADAPTED_AT_30_S, adapted, "full"))
+    names = {PRETRAINED, ADAPTED, ADAPTED_AT_30_S, target_row("pretrained", False), target_row("pretrained", True)}
+    ends = [system for system in systems if system.name in names]
     results: dict[tuple[str, str], Evaluation] = {}
     if material.target_test is not None:
-        topline = _topline(config, material, execute)
+        topline = _topline(config, material, execute) if material.has_topline else []
         tests = [TestSet("target", material.target_test)]
         results |= score_systems(config, [*systems, *topline], tests, execute)
     if len(material.source_test):
@@ -153,13 +160,15 @@ def _score(
 
 
 def _topline(config: AdaptConfig, material: Material, execute: Executor) -> list[System]:
-    """What real recordings of the target's sentences would have bought; trained after everything was chosen."""
-    if material.target_train is None:
-        return []
+    """What real recordings of the target's sentences would have bought; trained after everything was chosen.
+
+    It sees each recording as often as target_synthetic sees all takes of its sentence.
+    """
+    passes = config.target_epochs * config.synthesis.takes * len(config.synthesis.voices)
     arguments = {
         "base": material.base,
         "manifest": material.target_train,
-        "training": config.training.scaled(learning_rate=1, epochs=config.target_epochs),
+        "training": config.training.scaled(learning_rate=1, epochs=passes),
         "seed": config.seed,
         "language": config.language,
         "device": config.run.device,

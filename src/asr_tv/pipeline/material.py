@@ -10,13 +10,16 @@ from asr_tv.corpora import load_corpus
 from asr_tv.corpora.local import read_manifest
 from asr_tv.corpora.texts import read_texts
 from asr_tv.errors import ConfigError, DataError
-from asr_tv.manifest import Manifest, Utterance, concatenate
+from asr_tv.manifest import Manifest, concatenate
 from asr_tv.normalize import get_normalizer
 from asr_tv.pipeline.executor import Call, Executor
 from asr_tv.pipeline.preflight import required_target
 from asr_tv.progress import Progress, silent
 from asr_tv.splits import Dropped, Normalize, Shares, split_by_sentence, without_sentences
 from asr_tv.store import Record, Store
+
+TEXT_DOMAIN = "target_text"
+"""The domain of sentences that come as a text file, whatever the file is called."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,18 @@ class Material:
     corpora: tuple[Record, ...]
 
     @property
+    def has_topline(self) -> bool:
+        """Whether real recordings of the target's training sentences exist, and a test to score them on."""
+        return self.target_train is not None and self.target_test is not None
+
+    @property
     def source_domains(self) -> tuple[str, ...]:
         return self.source_train.domains
+
+
+def sentence_identity(language: str) -> Normalize:
+    """What makes two texts one sentence, in splits and pairs; whatever the scores are normalised by."""
+    return get_normalizer("english" if language == "en" else "basic")
 
 
 def checkpoint_stage(name: str, *, store: Store, progress: Progress = silent) -> Record:
@@ -67,7 +80,7 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
     Raises:
         ConfigError: the target or a source domain is not in the corpora.
     """
-    normalize = get_normalizer(config.scoring.normalizer)
+    normalize = sentence_identity(config.language)
     base, *records = execute(
         [
             Call(f"checkpoint {config.model}", checkpoint_stage, {"name": config.model}, alone=True),
@@ -83,7 +96,7 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
     if config.drop_shared_sentences:
         source, dropped = without_sentences(source, tested, normalize, "its sentence is in the target's test")
     train = source.where("source train", lambda u: u.split == "train")
-    general, shared = _general(records[len(sources) :], (*source, *target), normalize)
+    general, shared = _general(records[len(sources) :], target_domain, source, target, normalize)
     return Material(
         base=base,
         target_domain=target_domain,
@@ -119,9 +132,10 @@ def _prefixed(name: str, records: Sequence[Record]) -> Manifest:
 def _target(config: AdaptConfig, labelled: Manifest, normalize: Normalize) -> tuple[str, Manifest]:
     target = required_target(config)
     if target.texts is not None:
-        path = Path(target.texts)
-        name = target.domain if target.domain and target.domain not in labelled.domains else f"text:{path.stem}"
-        return name, read_texts(path, name)
+        name = target.domain or TEXT_DOMAIN
+        texts = read_texts(Path(target.texts), name)
+        tests = tuple(replace(u, split="test") for u in labelled if u.domain == name)
+        return name, concatenate("target", [texts, Manifest(name, tests)])
     if target.domain is None or target.domain not in labelled.domains:
         raise ConfigError(
             f"target.domain: there is no domain {target.domain!r}; domains: {', '.join(labelled.domains) or 'none'}"
@@ -153,14 +167,15 @@ def _recorded(manifest: Manifest) -> Manifest | None:
 
 
 def _general(
-    records: Sequence[Record], used: Sequence[Utterance], normalize: Normalize
+    records: Sequence[Record], target_domain: str, source: Manifest, target: Manifest, normalize: Normalize
 ) -> tuple[Manifest | None, tuple[Dropped, ...]]:
-    """General recordings whose sentences nothing trained on and no selection saw."""
+    """General recordings: not of the target, and of no sentence that was spoken, trained on or chosen by."""
     if not records:
         return None, ()
-    seen = {normalize(u.text) for u in used if u.split != "test"}
+    recordings = _prefixed("general", records).where("general", lambda u: u.domain != target_domain)
+    seen = {normalize(u.text) for u in source if u.split != "test"} | {normalize(u.text) for u in target}
     manifest, dropped = without_sentences(
-        _prefixed("general", records), seen, normalize, "general: its sentence was used for training or selection"
+        recordings, seen, normalize, "general: its sentence is the target's, or was used for training or selection"
     )
     return (manifest if len(manifest) else None), dropped
 

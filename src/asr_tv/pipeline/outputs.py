@@ -12,7 +12,8 @@ from asr_tv.markdown import render_markdown
 from asr_tv.merge import MODEL, VECTOR
 from asr_tv.model_card import model_card
 from asr_tv.pipeline.executor import Done
-from asr_tv.pipeline.graph import ADAPTED, TOPLINE, Outcome
+from asr_tv.pipeline.graph import TOPLINE, Outcome
+from asr_tv.pipeline.trainings import target_row
 from asr_tv.report import (
     Bootstrap,
     CorpusInput,
@@ -24,6 +25,7 @@ from asr_tv.report import (
     build_report,
 )
 from asr_tv.store import Record, write_atomically
+from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
 
 REPORT_JSON, REPORT_MD = "report.json", "report.md"
 SETTINGS = "asr_tv.json"
@@ -33,6 +35,8 @@ SETTINGS = "asr_tv.json"
 def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
     """The content of report.json, made of nothing but records and evaluations."""
     labels = [entry.label for entry in done]
+    # Only what comes after the model is made can be final scoring, whatever it is called.
+    final = labels[labels.index("adapt") :]
     inputs = ReportInputs(
         name=config.name,
         target_domain=outcome.material.target_domain,
@@ -44,7 +48,7 @@ def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> di
         max_relative=config.forgetting.max_relative,
         dropped=tuple(_dropped(outcome)),
         target_curve=outcome.curve,
-        final_scoring_labels=frozenset(label for label in labels if _is_final_scoring(label)),
+        final_scoring_labels=frozenset(label for label in final if _is_final_scoring(label)),
         topline_labels=frozenset({f"finetune {TOPLINE}"}),
     )
     return build_report(inputs)
@@ -61,7 +65,8 @@ def _entry(done: Done) -> StageEntry:
 
 def _systems(config: AdaptConfig, outcome: Outcome) -> Iterator[SystemInput]:
     material = outcome.material
-    names = {name for name, _ in outcome.evaluations}
+    names = {name for name, _ in outcome.evaluations} | {PRETRAINED, ADAPTED}
+    names |= {*outcome.trained.sources, *(target_row(*key) for key in outcome.trained.targets)}
     sets: list[tuple[str, Role, str]] = [
         ("target", "target", material.target_domain),
         ("source", "source", "all domains"),
@@ -79,7 +84,7 @@ def _systems(config: AdaptConfig, outcome: Outcome) -> Iterator[SystemInput]:
                 split="test",
                 evaluation=evaluation,
                 text_only=name != TOPLINE,
-                scaling_coef=outcome.recipe.scaling_coef if name == ADAPTED else None,
+                scaling_coef=outcome.recipe.scaling_coef if name in (ADAPTED, ADAPTED_AT_30_S) else None,
                 simulated_line=_line_of(config, test),
             )
 
@@ -93,7 +98,7 @@ def _ordered(names: set[str]) -> list[str]:
     def rank(name: str) -> tuple[int, str]:
         if name in _ORDER:
             return _ORDER.index(name), name
-        last = {ADAPTED: 98, TOPLINE: 99}
+        last = {ADAPTED: 97, ADAPTED_AT_30_S: 98, TOPLINE: 99}
         return last.get(name, 10 + name.startswith("source")), name
 
     return sorted(names, key=rank)
@@ -115,12 +120,16 @@ def _corpora(config: AdaptConfig, outcome: Outcome) -> Iterator[CorpusInput]:
     for corpus, record in zip(configs, outcome.material.corpora, strict=True):
         details = record.details
         yield CorpusInput(
-            name=f"{corpus.kind} {corpus.path or corpus.language}",
+            name=f"{corpus.kind} {corpus.path or corpus.language}{_version_note(record)}",
             licence=str(details.get("licence", "the user's own")),
             utterances=int(details["utterances"]),
             seconds=float(details["seconds"]),
             simulated_line=_line(corpus.line) if corpus.line else None,
         )
+
+
+def _version_note(record: Record) -> str:
+    return "" if record.details.get("package_as_pinned", True) else " (another version than the tested one)"
 
 
 def _dropped(outcome: Outcome) -> Iterator[Dropped]:
@@ -135,7 +144,7 @@ def _dropped(outcome: Outcome) -> Iterator[Dropped]:
 def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any], folder: Path) -> None:
     """Writes the run's folder; the report comes last, so a folder with a report is a whole one."""
     folder.mkdir(parents=True, exist_ok=True)
-    _replace_folder(outcome.adapted.path / MODEL, folder / "model", _beside_weights(config, report))
+    _replace_folder(outcome.adapted.path / MODEL, folder / "model", _beside_weights(config, outcome, report))
     vector = folder / VECTOR
     if outcome.trained.vector is not None:
         _copy_file(outcome.trained.vector, vector)
@@ -145,11 +154,17 @@ def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any],
     write_atomically(folder / REPORT_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _beside_weights(config: AdaptConfig, report: dict[str, Any]) -> dict[str, str]:
+def _beside_weights(config: AdaptConfig, outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:
     settings = {"audio_context": config.training.audio_context, "language": config.language}
     return {
         SETTINGS: json.dumps(settings, indent=1) + "\n",
-        "README.md": model_card(report, base=config.model, synthesis=config.synthesis, language=config.language),
+        "README.md": model_card(
+            report,
+            base=config.model,
+            base_licence=str(outcome.material.base.details.get("licence", "not stated")),
+            synthesis=config.synthesis,
+            language=config.language,
+        ),
     }
 
 

@@ -33,7 +33,7 @@ class Plan:
 def plan(config: AdaptConfig, source_domains: int, *, topline: bool) -> Plan:
     """Counts the fine-tunings of a run over so many source domains."""
     if not source_domains:
-        return Plan(systems=2, vectors=0, folds=0)
+        return Plan(systems=1 + topline, vectors=0, folds=0)
     pooled = config.vector.pooling == "pooled"
     return Plan(
         systems=3 + 6 + topline,

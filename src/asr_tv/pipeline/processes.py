@@ -8,12 +8,14 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from types import TracebackType
 from typing import Any
 
+from asr_tv.errors import DataError
 from asr_tv.pipeline.executor import Call, Done
 from asr_tv.progress import Advance, Progress, silent
 from asr_tv.store import Identity, Record, Store
@@ -66,16 +68,14 @@ class Processes:
             if kind is not None:
                 for process in list(self._pool._processes.values()):
                     process.terminate()
+                self._events.cancel_join_thread()  # a terminated worker may hold its lock
             self._pool.shutdown(cancel_futures=True)
             self._events.put(None)
 
     def __call__(self, calls: Sequence[Call]) -> list[Record]:
         found = [self._stored(call) for call in calls]
-        side_by_side = self.jobs > 1 and sum(record is None for record in found) > 1
-        pending = [
-            record or self._start(call, side_by_side=side_by_side) for call, record in zip(calls, found, strict=True)
-        ]
-        records = [entry.result() if isinstance(entry, Future) else entry for entry in pending]
+        pending = [record or self._start(call) for call, record in zip(calls, found, strict=True)]
+        records = [self._result(entry) for entry in pending]
         self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
         return records
 
@@ -87,10 +87,21 @@ class Processes:
         except NotStored:
             return None
 
-    def _start(self, call: Call, *, side_by_side: bool) -> "Future[Record] | Record":
-        if call.alone or not side_by_side:
+    def _start(self, call: Call) -> "Future[Record] | Record":
+        # With several jobs a single call goes to a worker, too: the number of threads moves the last bits of a
+        # training, and must not depend on what happens to be left to do.
+        if call.alone or self.jobs == 1:
             return call.run(self.store, self.progress)
         return self._workers().submit(_work, call, self.store.root)
+
+    def _result(self, entry: "Future[Record] | Record") -> Record:
+        try:
+            return entry.result() if isinstance(entry, Future) else entry
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a worker process died, perhaps for want of memory; what is finished is kept: "
+                "run again, with --set run.jobs=1 if it dies again"
+            ) from error
 
     def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:

@@ -51,8 +51,9 @@ def score(
     coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
     normalizer = get_normalizer(scoring.normalizer)
     parameters = asdict(decoding) | {"normalizer": [normalizer.name, normalizer.version], "scaling_coefs": list(coefs)}
+    added = sweep.inputs if sweep else {}
     inputs = {"manifest": manifest.digest, "transcription": transcription.digest, "checkpoint": checkpoint.digest}
-    added = {"vector": sweep.vector.digest} if sweep else {}
+    inputs |= added
 
     def produce(scratch: Path) -> Produced:
         with progress("score", len(coefs), "files") as advance:
@@ -130,11 +131,17 @@ class _Curve:
     label: str
     checkpoint: Record
     vector: Record
+    pretrained: Record
     manifest: Manifest
 
 
 def score_folds(
-    config: AdaptConfig, scopes: Sequence[Scope], trained: Sequence[Trained], dev: Manifest, execute: Executor
+    config: AdaptConfig,
+    base: Record,
+    scopes: Sequence[Scope],
+    trained: Sequence[Trained],
+    dev: Manifest,
+    execute: Executor,
 ) -> list[FoldScore]:
     """Every recipe on the real dev recordings of each fold's domain."""
     owners: list[tuple[Scope, Start, bool]] = []
@@ -145,7 +152,9 @@ def score_folds(
             if result.vector is None:
                 continue
             owners.append((scope, start, augmentation))
-            curves.append(_Curve(scope.label(target_row(start, augmentation)), checkpoint, result.vector, recordings))
+            curves.append(
+                _Curve(scope.label(target_row(start, augmentation)), checkpoint, result.vector, base, recordings)
+            )
     return [
         FoldScore(scope.name, start, augmentation, coef, e.word_counts.errors, e.word_counts.words)
         for (scope, start, augmentation), row in zip(owners, _score_curves(config, curves, execute), strict=True)
@@ -154,19 +163,20 @@ def score_folds(
 
 
 def score_curve(
-    config: AdaptConfig, recipe: Recipe, trained: Trained, test: Manifest, execute: Executor
+    config: AdaptConfig, base: Record, recipe: Recipe, trained: Trained, test: Manifest, execute: Executor
 ) -> dict[float, Evaluation]:
     """WER on the target's test over the coefficients, for the reader: the recipe is chosen before this is known."""
     if trained.vector is None:
         return {}
     checkpoint = trained.targets[recipe.start, recipe.augmentation]
-    curve = _Curve("coefficient curve on target", checkpoint, trained.vector, test)
+    curve = _Curve("coefficient curve on target", checkpoint, trained.vector, base, test)
     return _score_curves(config, [curve], execute)[0]
 
 
 def _score_curves(config: AdaptConfig, curves: Sequence[_Curve], execute: Executor) -> list[dict[float, Evaluation]]:
     decoding = _decoding(config, config.training.audio_context)
-    sweeps = [Sweep(curve.vector, config.selection.scaling_coefs) for curve in curves]
+    coefs = config.selection.scaling_coefs
+    sweeps = [Sweep(c.vector, coefs, c.pretrained, config.pretrained_weight) for c in curves]
     transcriptions = execute(
         [
             _transcription(config, f"sweep {c.label}", c.checkpoint, c.manifest, decoding, sweep=sweep)
@@ -183,7 +193,4 @@ def _score_curves(config: AdaptConfig, curves: Sequence[_Curve], execute: Execut
             for c, record, sweep in zip(curves, transcriptions, sweeps, strict=True)
         ]
     )
-    return [
-        {coef: read_evaluation(record.path / _folder(coef)) for coef in config.selection.scaling_coefs}
-        for record in records
-    ]
+    return [{coef: read_evaluation(record.path / _folder(coef)) for coef in coefs} for record in records]

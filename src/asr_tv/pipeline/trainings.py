@@ -183,7 +183,7 @@ def _train_targets(
     calls, owners = [], []
     for number, (scope, trained) in enumerate(zip(scopes, sources, strict=True)):
         for start in _starts(config, scope, trained):
-            for augmentation in (False, True) if not scope.name else config.selection.augmentation:
+            for augmentation in _augmentations(config, scope, trained):
                 calls.append(_target_call(config, scope, start, trained.get(start, base), augmentation))
                 owners.append((number, start, augmentation))
     targets: list[dict[tuple[Start, bool], Record]] = [{} for _ in scopes]
@@ -197,6 +197,13 @@ def _starts(config: AdaptConfig, scope: Scope, trained: Mapping[str, Record]) ->
     if not trained:
         return ("pretrained",)
     return config.selection.starts if scope.name else ("pretrained", "source_real", "source_mixed")
+
+
+def _augmentations(config: AdaptConfig, scope: Scope, trained: Mapping[str, Record]) -> tuple[bool, ...]:
+    """Both for the run's report, those to choose from for a fold; without source speech, the fixed recipe's alone."""
+    if scope.name:
+        return config.selection.augmentation
+    return (False, True) if trained else (config.selection.fixed.augmentation,)
 
 
 def _target_call(config: AdaptConfig, scope: Scope, start: Start, checkpoint: Record, augmentation: bool) -> Call:

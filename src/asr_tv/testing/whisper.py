@@ -20,14 +20,14 @@ _SENTENCES = (
 _MERGES = 120
 
 
-def tiny_whisper(directory: Path, *, multilingual: bool = False, seed: int = 0) -> Path:
+def tiny_whisper(directory: Path, *, multilingual: bool = False, seed: int = 0, layers: int = 2) -> Path:
     """Writes a Whisper of 2 + 2 layers, 64 wide, with random weights; returns the directory."""
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
     tokenizer = tiny_tokenizer(multilingual=multilingual)
     sizes: dict[str, Any] = {"d_model": 64, "vocab_size": len(tokenizer)}
     for side in ("encoder", "decoder"):
-        sizes |= {f"{side}_layers": 2, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 128}
+        sizes |= {f"{side}_layers": layers, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 128}
     end = tokenizer.eos_token_id
     special = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": end + 1}
     with torch.random.fork_rng(devices=[]):
