@@ -8,7 +8,7 @@ import soundfile
 
 import asr_tv.corpora as corpora
 from asr_tv.config import CorpusConfig, LineConfig
-from asr_tv.corpora import corpus_manifest, corpus_statistics, load_corpus
+from asr_tv.corpora import corpus_statistics, load_corpus, stored_manifest
 from asr_tv.corpora.selection import select
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.manifest import Manifest, Utterance
@@ -41,7 +41,7 @@ def test_a_corpus_is_stored_whole_and_found_again(speech: Path, tmp_path: Path) 
     record = load_corpus(config(speech), store)
     assert not record.cached
     verify(record)
-    manifest = corpus_manifest(record)
+    manifest = stored_manifest(record)
     assert manifest.name == "m"
     assert record.details["utterances"] == 8
     assert record.details["seconds"] == pytest.approx(18.0, abs=0.01)
@@ -65,7 +65,7 @@ def test_a_corpus_is_stored_whole_and_found_again(speech: Path, tmp_path: Path) 
 def test_the_simulated_line_is_applied_and_named(speech: Path, tmp_path: Path) -> None:
     record = load_corpus(config(speech, line=LineConfig(snr_db=7)), Store(tmp_path / "store"))
     assert record.details["simulated_line"] == {"codec": "gsm", "snr_db": 7.0, "seed": 0}
-    for utterance in corpus_manifest(record):
+    for utterance in stored_manifest(record):
         info = soundfile.info(utterance.audio)
         assert (info.samplerate, info.channels, info.subtype) == (8000, 1, "PCM_16")
         assert info.duration == pytest.approx(int(utterance.id[-1]) * 0.5, abs=0.01)
@@ -79,7 +79,7 @@ def test_what_is_left_out_is_listed_and_counted(speech: Path, tmp_path: Path) ->
         "more than 2 in its domain": 1,
     }
     listed = json.loads((record.path / "dropped.json").read_text())
-    assert {row["id"] for row in listed} == {f"../x y/{n}" for n in range(1, 9)} - corpus_manifest(record).by_id.keys()
+    assert {row["id"] for row in listed} == {f"../x y/{n}" for n in range(1, 9)} - stored_manifest(record).by_id.keys()
 
 
 def test_unknown_domains_and_nothing_left(speech: Path, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_the_english_asterisk_prompts(tmp_path: Path) -> None:
         "voicemail": 114,
     }
     assert record.details["seconds"] == pytest.approx(1455.6, abs=0.1)
-    manifest = corpus_manifest(record)
+    manifest = stored_manifest(record)
     assert manifest.by_id["vm-goodbye"].text == "Goodbye"
     start = time.perf_counter()
     assert load_corpus(everything, store).cached

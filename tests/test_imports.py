@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for names in (
         # values in, values out
         """errors config manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
-        select pairs batches labels task_vector modules similarity merging progress""",
+        select pairs batches labels task_vector modules similarity sparsify merging progress""",
         # edges: one outside thing each
         "store audio channel corpora checkpoint tts devices workers short_context config_file",
         # stages

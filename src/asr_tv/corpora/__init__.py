@@ -21,7 +21,7 @@ from asr_tv.manifest import Manifest, Utterance
 from asr_tv.progress import Progress, silent
 from asr_tv.store import Identity, Produced, Record, Store, file_digest, write_atomically
 
-__all__ = ["corpus_manifest", "corpus_statistics", "load_corpus"]
+__all__ = ["corpus_statistics", "load_corpus", "stored_manifest"]
 
 MANIFEST = "manifest.jsonl"
 DROPPED = "dropped.json"
@@ -57,10 +57,10 @@ def load_corpus(config: CorpusConfig, store: Store, progress: Progress = silent)
     return store.build(identity, partial(_produce, config, source, progress))
 
 
-def corpus_manifest(record: Record) -> Manifest:
-    """The utterances of a loaded corpus, with absolute paths; the recordings are not opened again."""
+def stored_manifest(record: Record) -> Manifest:
+    """The utterances of a corpus or synthesis record, with absolute paths; the recordings are not opened again."""
     manifest = read_manifest(record.path / MANIFEST, need_audio=False)
-    return replace(manifest, name=record.details["name"])
+    return replace(manifest, name=record.details.get("name", manifest.name))
 
 
 def _source(config: CorpusConfig) -> _Source:

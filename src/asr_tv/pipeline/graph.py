@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from asr_tv.config import AdaptConfig, Recipe, SynthesisConfig
+from asr_tv.corpora import stored_manifest
 from asr_tv.errors import ConfigError
 from asr_tv.evaluation import Evaluation
 from asr_tv.finetune import finetune
@@ -15,7 +16,7 @@ from asr_tv.manifest import Manifest, in_domain
 from asr_tv.merge import adapt_stage
 from asr_tv.pairs import paired
 from asr_tv.pipeline.executor import Call, Executor
-from asr_tv.pipeline.material import Material, prepare, sentence_identity, stored_manifest
+from asr_tv.pipeline.material import Material, prepare, sentence_identity
 from asr_tv.pipeline.plan import Plan, plan
 from asr_tv.pipeline.scoring import System, TestSet, score_curve, score_folds, score_systems
 from asr_tv.pipeline.trainings import Scope, Trained, target_row, train_scopes

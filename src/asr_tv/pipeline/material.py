@@ -6,8 +6,7 @@ from pathlib import Path
 
 from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.config import AdaptConfig, CorpusConfig
-from asr_tv.corpora import load_corpus
-from asr_tv.corpora.local import read_manifest
+from asr_tv.corpora import load_corpus, stored_manifest
 from asr_tv.corpora.texts import read_texts
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.manifest import Manifest, concatenate
@@ -67,11 +66,6 @@ def checkpoint_stage(name: str, *, store: Store, progress: Progress = silent) ->
         record = resolve_model(name, store)
         advance()
     return record
-
-
-def stored_manifest(record: Record) -> Manifest:
-    """The manifest in a record's payload; its recordings were checked when the record was written."""
-    return read_manifest(record.path / "manifest.jsonl", need_audio=False)
 
 
 def prepare(config: AdaptConfig, execute: Executor) -> Material:
