@@ -1,0 +1,49 @@
+"""What the tests of the command line share: a finished command, and files to run it on."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+
+@dataclass(frozen=True)
+class Done:
+    """One command: its exit code, standard output, and the lines on standard error."""
+
+    code: int
+    out: str
+    lines: list[str]
+
+    @property
+    def problems(self) -> list[str]:
+        """What it refused, once it is clear that it did so properly."""
+        assert self.code == 2
+        assert self.out == ""
+        assert all(line.startswith("error: ") for line in self.lines), self.lines
+        return [line.removeprefix("error: ") for line in self.lines]
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What `--json` printed; NaN and infinity are not JSON."""
+        assert self.code == 0, self.lines
+        row: dict[str, Any] = json.loads(self.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+        return row
+
+
+Command = Callable[..., Done]
+
+
+def record(path: Path, seconds: float = 1.0, rate: int = 16_000) -> Path:
+    wave = np.random.default_rng(round(seconds * 1000)).standard_normal(round(seconds * rate)) * 0.1
+    soundfile.write(path, wave, rate)
+    return path
+
+
+def write_rows(path: Path, *rows: dict[str, object]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path

@@ -1,0 +1,60 @@
+"""Fixtures of the tests of the command line."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import Command, Done, record, write_rows
+
+
+@pytest.fixture
+def asr_tv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """The program in this process, in an empty folder, with a fake engine and a hub that does not answer."""
+    from asr_tv import cli, tts
+    from asr_tv.checkpoint import hub
+    from asr_tv.testing import speech
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(tts._ENGINES, "fake", (speech.__name__, speech.open_fake.__name__))
+    monkeypatch.setattr(hub, "_status", lambda url: None)
+    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["asr-tv", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ending:
+            cli.main()
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return Done(int(ending.value.code or 0), printed.out, printed.err.splitlines())
+
+    handlers = logging.getLogger().handlers[:]
+    yield run
+    logging.getLogger().handlers[:] = handlers
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny models: two of one form, one of another vocabulary, one of another architecture."""
+    from asr_tv.testing.whisper import tiny_whisper
+
+    folder = tmp_path_factory.mktemp("models")
+    tiny_whisper(folder / "base")
+    tiny_whisper(folder / "tuned", seed=1)
+    tiny_whisper(folder / "multilingual", multilingual=True)
+    tiny_whisper(folder / "deeper", layers=3)
+    return folder
+
+
+@pytest.fixture
+def bad_recordings(tmp_path: Path) -> Path:
+    record(tmp_path / "good.wav")
+    whole = record(tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 3])
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "text.wav").write_text("not audio " * 100)
+    names = ("good", "gone", "cut", "empty", "text")
+    return write_rows(tmp_path / "bad.jsonl", *({"id": n, "audio": f"{n}.wav", "text": "hi"} for n in names))
