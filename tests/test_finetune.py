@@ -118,6 +118,21 @@ def test_over_long_texts_are_all_named_before_any_training(base: Record, manifes
     assert [problem.split(":")[0] for problem in error.value.problems] == [u.id for u in long]
 
 
+def test_clips_longer_than_the_context_are_refused_and_never_cut(
+    base: Record, manifest: Manifest, tmp_path: Path
+) -> None:
+    training = TRAINING.model_copy(update={"audio_context": 0.5})
+    with pytest.raises(DataError, match=r"banking-0000: lasts .* longer training.audio_context"):
+        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+
+
+def test_the_order_of_the_manifest_changes_nothing(base: Record, manifest: Manifest, tmp_path: Path) -> None:
+    turned = Manifest(manifest.name, tuple(reversed(manifest.utterances)))
+    one = finetune(base, manifest, TRAINING, store=Store(tmp_path / "a"), seed=1)
+    other = finetune(base, turned, TRAINING, store=Store(tmp_path / "b"), seed=1)
+    assert (one.key, one.digest) == (other.key, other.digest)
+
+
 def test_an_empty_manifest_is_refused(base: Record, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing to train on"):
         finetune(base, Manifest("none", ()), TRAINING, store=Store(tmp_path), seed=1)

@@ -24,7 +24,7 @@ from asr_tv.errors import DataError
 from asr_tv.labels import IGNORED, collate, token_ids
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.progress import Progress, silent
-from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel
+from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel, refuse_longer
 from asr_tv.store import Identity, Produced, Record, Store, write_atomically
 
 STAGE, VERSION = "finetune", 1
@@ -73,7 +73,8 @@ def finetune(
         raise DataError(f"{label}: the manifest {manifest.name} is empty, there is nothing to train on")
     on = choose_device(device)
     ordered = Manifest(manifest.name, tuple(sorted(manifest, key=lambda u: u.id)))  # a digest knows no order
-    _require_fitting(ordered, training)
+    limit = context_seconds(training.audio_context, FULL_SECONDS)
+    refuse_longer(ordered, limit, "cut it, or set a longer training.audio_context")
     job = Job(ordered, training, choose_precision(training.precision, on), seed, language, augmentation)
 
     def produce(scratch: Path) -> Produced:
@@ -81,18 +82,6 @@ def finetune(
         return Produced((manifest.ref(),), {"epoch_losses": losses, **_counts(job)})
 
     return store.build(identity(base, job), produce)
-
-
-def _require_fitting(manifest: Manifest, training: TrainingConfig) -> None:
-    """A clip longer than the context would be cut while its label stays whole, which teaches to make words up."""
-    limit = context_seconds(training.audio_context, FULL_SECONDS)
-    problems = [
-        f"{u.id}: lasts {u.duration:.1f} s, and training.audio_context sees {limit:g} s"
-        for u in manifest
-        if u.duration is not None and u.duration > limit
-    ]
-    if problems:
-        raise DataError(problems)
 
 
 def identity(base: Record, job: Job) -> Identity:

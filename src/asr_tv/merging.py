@@ -71,6 +71,8 @@ def merged(vectors: Sequence[State], merge: Merge) -> Named:
         ConfigError: no vectors, or not one coefficient for each.
         DataError: vectors of different names or shapes; NaN or infinity.
     """
+    if not vectors:
+        raise ConfigError("there are no vectors to merge")
     return _FUNCTIONS[merge.method](vectors, **merge.parameters)
 
 

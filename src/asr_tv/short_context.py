@@ -4,7 +4,7 @@ The waveform is padded with silence, never the mel: padding the mel gives the en
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from asr_tv.config import AudioContext
+from asr_tv.errors import DataError
+from asr_tv.manifest import Utterance
 
 SAMPLING_RATE = 16_000
 FULL_SECONDS = 30.0
@@ -30,6 +32,21 @@ def context_seconds(audio_context: AudioContext, longest: float) -> float:
         padded = math.ceil((longest + _MARGIN_SECONDS) / _STEP_SECONDS) * _STEP_SECONDS
         return min(FULL_SECONDS, max(2 * _STEP_SECONDS, padded))
     return min(FULL_SECONDS, float(audio_context))
+
+
+def refuse_longer(utterances: Iterable[Utterance], seconds: float, advice: str) -> None:
+    """Nothing is cut in silence: a label that is longer than its audio teaches to make words up.
+
+    Raises:
+        DataError: every utterance that lasts longer than `seconds`.
+    """
+    problems = [
+        f"{u.id}: lasts {u.duration:.1f} s, over {seconds:g} s: {advice}"
+        for u in utterances
+        if u.duration is not None and u.duration > seconds
+    ]
+    if problems:
+        raise DataError(problems)
 
 
 def log_mel(waves: Sequence[NDArray[np.float32]], seconds: float, mels: int) -> Tensor:

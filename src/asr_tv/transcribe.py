@@ -19,7 +19,7 @@ from asr_tv.devices import Precision, choose_device, choose_precision
 from asr_tv.errors import DataError
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.progress import Progress, silent
-from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel
+from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel, refuse_longer
 from asr_tv.store import Identity, Produced, Record, Store, write_atomically
 from asr_tv.task_vector import applied, interpolated
 
@@ -89,7 +89,8 @@ def transcribe(
     label: str = "transcribe",
 ) -> Record:
     """The stage: hypotheses of every utterance, `hyp.jsonl`, or one such file a coefficient when a sweep is given."""
-    _require_short(manifest)
+    limit = context_seconds(decoding.audio_context, FULL_SECONDS)
+    refuse_longer(manifest, limit, "cut it before it is transcribed")
     inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest} | (sweep.inputs if sweep else {})
     parameters = asdict(decoding) | (sweep.parameters if sweep else {})
 
@@ -107,16 +108,6 @@ def transcribe(
         return Produced((manifest.ref(),), {"utterances": len(manifest), "cut_hypotheses": cut})
 
     return store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
-
-
-def _require_short(manifest: Manifest) -> None:
-    problems = [
-        f"{u.id}: lasts {u.duration:.1f} s; a recording of over {FULL_SECONDS:g} s must be cut before it is transcribed"
-        for u in manifest
-        if u.duration is not None and u.duration > FULL_SECONDS
-    ]
-    if problems:
-        raise DataError(problems)
 
 
 def _write(path: Path, texts: Mapping[str, str]) -> None:
@@ -200,6 +191,7 @@ class Recogniser:
         generated = GenerationMixin.generate(
             self._model,
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
+            attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self._device),
             decoder_input_ids=prompt,
             decoder_attention_mask=torch.ones_like(prompt),
             generation_config=self._generation(limit),
@@ -209,7 +201,7 @@ class Recogniser:
     def _generation(self, limit: int) -> Any:
         """The checkpoint's own settings (suppressed tokens and the like), greedy and bounded."""
         settings = copy.deepcopy(self._model.generation_config)
-        settings.update(max_length=None, max_new_tokens=limit, do_sample=False, num_beams=1)
+        settings.update(max_length=len(self._prompt) + limit, max_new_tokens=None, do_sample=False, num_beams=1)
         return settings
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -1,0 +1,84 @@
+"""Transcription: no hypothesis depends on its neighbours, sums are formed as the adapted model is, limits are told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asr_tv.checkpoint.locate import resolve_model
+from asr_tv.checkpoint.vectors import apply_vector, average_checkpoints
+from asr_tv.config import TrainingConfig
+from asr_tv.corpora.local import read_manifest
+from asr_tv.errors import DataError
+from asr_tv.finetune import finetune
+from asr_tv.manifest import Manifest
+from asr_tv.merge import vector_stage
+from asr_tv.score import read_hypotheses
+from asr_tv.store import Record, Store
+from asr_tv.testing.runs import fake_recordings
+from asr_tv.testing.whisper import tiny_whisper
+from asr_tv.transcribe import Decoding, Sweep, hypotheses_file, transcribe
+
+DYNAMIC = Decoding("dynamic", "en", max_new_tokens=30)
+TRAINING = TrainingConfig(epochs=40, learning_rate=3e-3, batch_size=4, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("transcribe") / "store")
+
+
+@pytest.fixture(scope="module")
+def manifest(store: Store) -> Manifest:
+    return read_manifest(fake_recordings(store.root.parent / "recordings", sentences=6, domains=("banking", "travel")))
+
+
+@pytest.fixture(scope="module")
+def base(store: Store) -> Record:
+    return resolve_model(str(tiny_whisper(store.root.parent / "base")), store)
+
+
+@pytest.fixture(scope="module")
+def tuned(store: Store, base: Record, manifest: Manifest) -> Record:
+    return finetune(base, manifest, TRAINING, store=store, seed=1)
+
+
+def test_batch_size_and_neighbours_change_no_hypothesis(tuned: Record, manifest: Manifest, tmp_path: Path) -> None:
+    texts = [
+        read_hypotheses(
+            transcribe(tuned, part, DYNAMIC, store=Store(tmp_path / str(size)), batch_size=size).path / "hyp.jsonl"
+        )
+        for size, part in ((1, manifest), (16, manifest), (16, Manifest("half", manifest.utterances[::2])))
+    ]
+    assert texts[0] == texts[1]
+    assert texts[2].items() <= texts[0].items()
+    assert len(set(texts[0].values())) > 1
+
+
+def test_ids_stand_in_the_order_of_the_manifest(tuned: Record, manifest: Manifest, store: Store) -> None:
+    lines = (transcribe(tuned, manifest, DYNAMIC, store=store).path / "hyp.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [u.id for u in manifest]
+
+
+def test_loops_are_cut_and_counted(base: Record, manifest: Manifest, store: Store) -> None:
+    """A random model never ends by itself."""
+    record = transcribe(base, manifest, Decoding("dynamic", "en", max_new_tokens=5), store=store)
+    assert record.details["cut_hypotheses"] == len(manifest)
+
+
+def test_a_sweep_scores_what_the_adapted_model_will_be(
+    base: Record, tuned: Record, manifest: Manifest, store: Store, tmp_path: Path
+) -> None:
+    vector = vector_stage(tuned, base, store=store)
+    sweep = Sweep(vector, (0.0, 0.5), pretrained=base, pretrained_weight=0.25)
+    record = transcribe(tuned, manifest, DYNAMIC, store=store, sweep=sweep)
+    apply_vector(tuned.path / "model", vector.path / "vector.safetensors", 0.5, tmp_path / "sum")
+    average_checkpoints(tmp_path / "sum", base.path / "model", 0.25, tmp_path / "adapted")
+    adapted = transcribe(resolve_model(str(tmp_path / "adapted"), store), manifest, DYNAMIC, store=store)
+    assert read_hypotheses(record.path / hypotheses_file(0.5)) == read_hypotheses(adapted.path / "hyp.jsonl")
+
+
+def test_clips_longer_than_the_context_are_all_named_first(tuned: Record, manifest: Manifest, store: Store) -> None:
+    with pytest.raises(DataError) as error:
+        transcribe(tuned, manifest, Decoding(0.5, "en"), store=store)
+    assert len(error.value.problems) == len(manifest)
