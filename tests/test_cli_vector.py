@@ -23,7 +23,7 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def run(made, tmp_path, monkeypatch, capsys):
+def run(made, monkeypatch, capsys):
     """`asr-tv vector ...` in this process, beside the vectors: exit code, standard output and error."""
     monkeypatch.chdir(made)
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
@@ -49,13 +49,14 @@ def refused(done, *says):
     ]
 
 
-def test_combine(run, tmp_path):
+def test_combine(run, made, tmp_path):
     out = tmp_path / "deep" / "v.safetensors"
     code, text, _ = run(
         "combine", "a.safetensors", "b.safetensors", "--method", "sum", "--coef", 0.5, "--coef", -1, "--out", out
     )
     assert (code, text) == (0, f"sum, coefficients (0.5, -1.0) of 2 vectors: {out}\n")
-    expected = 0.5 * open_tensors("a.safetensors")[EMBEDDING] - open_tensors("b.safetensors")[EMBEDDING]
+    a, b = (open_tensors(made / name)[EMBEDDING] for name in ("a.safetensors", "b.safetensors"))
+    expected = 0.5 * a - b
     torch.testing.assert_close(open_tensors(out)[EMBEDDING], expected)
 
 

@@ -43,9 +43,10 @@ def main() -> None:
     except UserError as error:
         _refuse(error.problems)
     except OSError as error:  # a place where nothing can be written, a full disk
-        if error.filename is None:
+        if error.strerror is None:
             raise
-        _refuse([f"{error.filename}: {error.strerror}"])
+        where = f"{error.filename}: " if error.filename else ""
+        _refuse([f"{where}{error.strerror}; what is finished is kept"])
     except SystemExit as ending:
         if ending.code == _INTERRUPTED:
             print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)

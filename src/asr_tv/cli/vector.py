@@ -82,16 +82,18 @@ def apply(
     say(row, as_json=as_json, text=f"{model} + {shown} x {vector}: {out}")
 
 
-def _coefficients(texts: Iterable[str]) -> tuple[float | None, dict[str, float]]:
+def _coefficients(texts: Sequence[str]) -> tuple[float | None, dict[str, float]]:
     """The plain coefficient, and those of module patterns."""
-    pairs = [text.rpartition("=")[::2] for text in texts]
-    problems = [f"--coef {pattern or 'N'}: given twice" for pattern in _repeated(pattern for pattern, _ in pairs)]
+    pairs = [text.rpartition("=") for text in texts]
+    problems = [f"--coef {pattern or 'N'}: given twice" for pattern in _repeated(pattern for pattern, _, _ in pairs)]
     by_module: dict[str, float] = {}
-    for pattern, number in pairs:
+    for text, (pattern, equals, number) in zip(texts, pairs, strict=True):
+        if equals and not pattern:
+            problems.append(f"--coef {text}: no module before the equals sign")
         try:
             by_module[pattern] = float(number)
         except ValueError:
-            problems.append(f"--coef {pattern}{'=' if pattern else ''}{number}: {number!r} is not a number")
+            problems.append(f"--coef {text}: {number!r} is not a number")
     if problems:
         raise ConfigError(problems)
     return by_module.pop("", None), by_module
