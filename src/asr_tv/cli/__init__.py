@@ -45,8 +45,7 @@ def main() -> None:
     except OSError as error:  # a place where nothing can be written, a full disk
         if error.strerror is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        _refuse([f"{where}{error.strerror}; what is finished is kept"])
+        _refuse([f"{error.filename or 'writing'}: {error.strerror}"])
     except SystemExit as ending:
         if ending.code == _INTERRUPTED:
             print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
