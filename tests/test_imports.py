@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         """errors config manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
         select pairs batches labels task_vector modules similarity sparsify merging progress""",
         # edges: one outside thing each
-        "store audio channel corpora checkpoint tts devices workers short_context config_file",
+        "store audio channel corpora checkpoint tts devices workers short_context training_loss config_file",
         # stages
         "synthesize finetune transcribe score merge",
         "pipeline",

@@ -50,7 +50,7 @@ def test_every_row_is_there(first: Run) -> None:
     tuned = [f"{start}target_synthetic{suffix}" for start in starts for suffix in ("", "_augmented")]
     sources = ["pretrained", "source_real", "source_synthetic", "source_mixed"]
     assert set(first.rows()) == {*sources, *tuned, "adapted", "adapted_at_30_s", "topline"}
-    assert set(first.rows("source")) == {*sources, *tuned, "adapted", "adapted_at_30_s"}
+    assert set(first.rows("source")) == {*sources, *tuned, "adapted"}
     assert [name for name, row in first.rows().items() if not row["text_only"]] == ["topline"]
     assert {c["rival"] for c in first.report["comparison"]} == {*sources, *tuned, "topline"}
 

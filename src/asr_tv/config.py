@@ -176,7 +176,7 @@ class SelectionConfig(Section):
     """How the recipe is chosen: on source domains only, or fixed beforehand."""
 
     method: Literal["leave_one_source_domain_out", "fixed"] = "leave_one_source_domain_out"
-    folds: int = Field(2, ge=1, description="so many source domains, the largest first, play the target")
+    folds: int = Field(2, ge=1, description="so many source domains play the target, those with most dev words first")
     starts: Choices[Start] = ("pretrained", "source_real", "source_mixed")
     augmentation: Choices[bool] = (False, True)
     scaling_coefs: Choices[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

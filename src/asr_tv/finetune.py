@@ -21,11 +21,12 @@ from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids, sa
 from asr_tv.config import AugmentationConfig, TrainingConfig
 from asr_tv.devices import Precision, choose_device, choose_precision
 from asr_tv.errors import DataError
-from asr_tv.labels import IGNORED, collate, token_ids
+from asr_tv.labels import collate, token_ids
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.progress import Progress, silent
-from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel, refuse_longer
+from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, log_mel, refuse_longer
 from asr_tv.store import Identity, Produced, Record, Store, write_atomically
+from asr_tv.training_loss import WhisperLoss
 
 STAGE, VERSION = "finetune", 1
 MODEL = "model"
@@ -163,14 +164,16 @@ class _Trainer:
         schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
             optimizer, math.ceil(training.warmup * updates), updates
         )
-        self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(model, optimizer, schedule)
+        self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(
+            WhisperLoss(model), optimizer, schedule
+        )
         self._sequences = _sequences(job.manifest, load_tokenizer(base), job.language, model.config)
         self._waves: dict[str, NDArray[np.float32]] = {}
 
     @property
     def model(self) -> Any:
         """The bare model, without what accelerate wraps around it."""
-        return self._accelerator.unwrap_model(self._prepared, keep_fp32_wrapper=False)
+        return self._accelerator.unwrap_model(self._prepared).whisper
 
     def train_epoch(self, epoch: int, advance: Any) -> float:
         """One pass over the manifest; returns the mean loss over its batches."""
@@ -187,10 +190,7 @@ class _Trainer:
 
     def _update(self, utterances: Sequence[Utterance], epoch: int, number: int) -> float:
         features, inputs, labels = self._batch(utterances, epoch, number)
-        with self._accelerator.autocast():
-            states = encode(self.model.model.encoder, features)
-            logits = self._prepared(encoder_outputs=(states,), decoder_input_ids=inputs).logits
-        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+        loss = self._prepared(features, inputs, labels)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DataError(

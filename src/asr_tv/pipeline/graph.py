@@ -75,11 +75,14 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
 
 
 def _folds(config: AdaptConfig, material: Material) -> tuple[str, ...]:
-    """The source domains that play the target: those with most dev recordings, which decide between the recipes."""
+    """The source domains that play the target: those with most dev words, which decide between the recipes."""
     if config.selection.method == "fixed":
         return ()
     trained = set(material.source_domains)
-    sizes = {d: sum(u.domain == d for u in material.source_dev) for d in material.source_dev.domains if d in trained}
+    sizes = {d: 0 for d in material.source_dev.domains if d in trained}
+    for u in material.source_dev:
+        if u.domain in sizes:
+            sizes[u.domain] += len(u.text.split())
     if len(sizes) < 2:
         raise ConfigError(
             f"selection.method leave_one_source_domain_out needs two source domains, found {len(sizes)}: "
@@ -145,18 +148,18 @@ def _score(
     systems += [System(target_row(*key), record, context) for key, record in trained.targets.items()]
     systems.append(System(ADAPTED, adapted, context))
     # What transformers does with the model as it is: 30 s, whatever it was tuned on.
-    systems.append(System(ADAPTED_AT_30_S, adapted, "full"))
-    names = {PRETRAINED, ADAPTED, ADAPTED_AT_30_S, target_row("pretrained", False), target_row("pretrained", True)}
+    at_30_s = System(ADAPTED_AT_30_S, adapted, "full")
+    names = {PRETRAINED, ADAPTED, target_row("pretrained", False), target_row("pretrained", True)}
     ends = [system for system in systems if system.name in names]
     results: dict[tuple[str, str], Evaluation] = {}
     if material.target_test is not None:
         topline = _topline(config, material, execute) if material.has_topline else []
         tests = [TestSet("target", material.target_test)]
-        results |= score_systems(config, [*systems, *topline], tests, execute)
+        results |= score_systems(config, [*systems, at_30_s, *topline], tests, execute)
     if len(material.source_test):
         results |= score_systems(config, systems, [TestSet("source", material.source_test)], execute)
     if material.general is not None:
-        results |= score_systems(config, ends, [TestSet("general", material.general)], execute)
+        results |= score_systems(config, [*ends, at_30_s], [TestSet("general", material.general)], execute)
     return results
 
 
