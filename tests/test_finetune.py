@@ -64,6 +64,16 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_trainings_of_different_precision_share_a_process(base: Record, manifest: Manifest, tmp_path: Path) -> None:
+    losses = []
+    for precision in ("bf16", "fp32", "bf16"):
+        training = TRAINING.model_copy(update={"precision": precision})
+        record = finetune(base, manifest, training, store=Store(tmp_path / f"{len(losses)}"), seed=1)
+        losses.append(record.details["epoch_losses"])
+    assert losses[0] == losses[2] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
 def test_embedding_stays_tied_and_positions_stay_frozen(base: Record, manifest: Manifest, folder: Path) -> None:
     record = finetune(base, manifest, TRAINING, store=Store(folder / "store"), seed=1)
     model = load_model(record.path / "model")

@@ -33,7 +33,7 @@ def voice_file(folder: Path, name: str, content: object = VOICE) -> str:
 def test_an_unknown_engine_names_the_engines():
     with pytest.raises(ConfigError, match=r"unknown engine 'festival'; engines: .*piper"):
         open_synthesizer(SynthesisConfig(engine="festival"))
-    assert engines() == ("piper",)
+    assert "piper" in engines()
 
 
 def test_no_voice_is_refused():

@@ -150,9 +150,8 @@ class _Trainer:
         from transformers import get_linear_schedule_with_warmup
 
         self.job = job
-        self._accelerator = Accelerator(
-            cpu=device.type == "cpu", mixed_precision="bf16" if job.precision == "bf16" else "no"
-        )
+        # Precision stays out of accelerate, whose choice is the process's and cannot differ between two trainings.
+        self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
         model = load_model(base).train()
         training = job.training
         optimizer = torch.optim.AdamW(
@@ -190,7 +189,8 @@ class _Trainer:
 
     def _update(self, utterances: Sequence[Utterance], epoch: int, number: int) -> float:
         features, inputs, labels = self._batch(utterances, epoch, number)
-        loss = self._prepared(features, inputs, labels)
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.job.precision == "bf16"):
+            loss = self._prepared(features, inputs, labels)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DataError(
