@@ -155,7 +155,7 @@ def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any],
 
 
 def _beside_weights(config: AdaptConfig, outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:
-    settings = {"audio_context": config.training.audio_context, "language": config.language}
+    settings = {"audio_context": outcome.audio_context, "language": config.language}
     return {
         SETTINGS: json.dumps(settings, indent=1) + "\n",
         "README.md": model_card(
