@@ -27,14 +27,18 @@ def _start(folder: Path, root: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", _SCRIPT, str(folder), str(root)], env=environment)
 
 
+def _finished(root: Path) -> list[Path]:
+    """Records of finished results; one still in its scratch folder may be renamed while it is looked at."""
+    return [f for f in (root / "store").glob("*/*/record.json") if f.parent.suffix != ".partial"]
+
+
 def _records(root: Path) -> dict[str, str]:
     """Digest by stage and key."""
-    files = (root / "store").glob("*/*/record.json")
-    return {f"{f.parent.parent.name}/{f.parent.name}": json.loads(f.read_text())["digest"] for f in files}
+    return {f"{f.parent.parent.name}/{f.parent.name}": json.loads(f.read_text())["digest"] for f in _finished(root)}
 
 
 def _when_written(root: Path) -> dict[Path, int]:
-    return {f: f.stat().st_mtime_ns for f in (root / "store").glob("*/*/record.json")}
+    return {f: f.stat().st_mtime_ns for f in _finished(root)}
 
 
 def _wait_for(root: Path, records: int, process: "subprocess.Popen[bytes]") -> None:

@@ -12,7 +12,6 @@ from asr_tv.config import AdaptConfig, AudioContext, Recipe, SynthesisConfig
 from asr_tv.corpora import stored_manifest
 from asr_tv.errors import ConfigError
 from asr_tv.evaluation import Evaluation
-from asr_tv.finetune import finetune
 from asr_tv.manifest import Manifest, in_domain
 from asr_tv.merge import adapt_stage
 from asr_tv.pairs import paired
@@ -20,7 +19,7 @@ from asr_tv.pipeline.executor import Call, Executor
 from asr_tv.pipeline.material import Material, prepare, sentence_identity
 from asr_tv.pipeline.plan import Plan, plan
 from asr_tv.pipeline.scoring import System, TestSet, score_curve, score_folds, score_systems
-from asr_tv.pipeline.trainings import Scope, Trained, target_row, train_scopes
+from asr_tv.pipeline.trainings import Scope, Trained, finetune_call, target_row, train_scopes
 from asr_tv.select import RecipeScore, score_recipes
 from asr_tv.splits import without_sentences
 from asr_tv.store import Record
@@ -172,7 +171,7 @@ def _score(
     ends = [system for system in systems if system.name in names]
     results: dict[tuple[str, str], Evaluation] = {}
     if material.target_test is not None:
-        topline = _topline(config, material, execute) if material.has_topline else []
+        topline = _topline(config, material, execute)
         tests = [TestSet("target", material.target_test)]
         results |= score_systems(config, [*systems, *at_30_s, *topline], tests, execute)
     if len(material.source_test):
@@ -187,15 +186,10 @@ def _topline(config: AdaptConfig, material: Material, execute: Executor) -> list
 
     It sees each recording as often as target_synthetic sees all takes of its sentence.
     """
+    if material.target_train is None:
+        return []
     passes = config.target_epochs * config.synthesis.takes * len(config.synthesis.voices)
-    arguments = {
-        "base": material.base,
-        "manifest": material.target_train,
-        "training": config.training.scaled(learning_rate=1, epochs=passes),
-        "seed": config.seed,
-        "language": config.language,
-        "device": config.run.device,
-        "label": "finetune topline",
-    }
-    (record,) = execute([Call("finetune topline", finetune, arguments)])
+    training = config.training.scaled(learning_rate=1, epochs=passes)
+    call = finetune_call(config, f"finetune {TOPLINE}", material.base, material.target_train, training)
+    (record,) = execute([call])
     return [System(TOPLINE, record, config.training.audio_context)]

@@ -68,7 +68,7 @@ def _train_sources(
         for system, manifest in _source_manifests(config, scope).items():
             factor = config.mixed_epochs if system == "source_mixed" else 1.0
             calls.append(
-                _call(
+                finetune_call(
                     config,
                     scope.label(f"finetune {system}"),
                     base,
@@ -100,9 +100,10 @@ def _source_manifests(config: AdaptConfig, scope: Scope) -> dict[str, Manifest]:
     return {system: manifest for system, manifest in manifests.items() if system in needed}
 
 
-def _call(
+def finetune_call(
     config: AdaptConfig, label: str, base: Record, manifest: Manifest, training: TrainingConfig, **more: object
 ) -> Call:
+    """A fine-tuning as the configuration has it, but for what it trains on and how long."""
     arguments = {
         "base": base,
         "manifest": manifest,
@@ -162,7 +163,7 @@ def _mean_vectors(config: AdaptConfig, base: Record, scopes: Sequence[Scope], ex
 
 def _pair(config: AdaptConfig, base: Record, whole: Scope, domain: str) -> list[Call]:
     return [
-        _call(
+        finetune_call(
             config,
             f"finetune {kind} of {domain}",
             base,
@@ -208,7 +209,7 @@ def _augmentations(config: AdaptConfig, scope: Scope, trained: Mapping[str, Reco
 
 def _target_call(config: AdaptConfig, scope: Scope, start: Start, checkpoint: Record, augmentation: bool) -> Call:
     second = config.second_stage_learning_rate if start != "pretrained" else 1.0
-    return _call(
+    return finetune_call(
         config,
         scope.label(f"finetune {target_row(start, augmentation)}"),
         checkpoint,
