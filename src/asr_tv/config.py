@@ -7,9 +7,19 @@ says only how to run.
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
 from asr_tv.errors import ConfigError
+from asr_tv.trainable import ALL, Trainable, parse_trainable, written
 
 Start = Literal["pretrained", "source_real", "source_mixed"]
 Pooling = Literal["pooled", "mean_of_domains"]
@@ -142,6 +152,7 @@ class TrainingConfig(Section):
 
     `audio_context` is the length the encoder sees: "full" (Whisper's 30 s), "dynamic" (each batch as long as its
     longest clip) or a number of seconds. A checkpoint is decoded in the context it was tuned in.
+    `trainable` is what may change: docs/training.md lists the choices.
     """
 
     epochs: int = Field(3, ge=1)
@@ -153,6 +164,8 @@ class TrainingConfig(Section):
     audio_context: AudioContext = "dynamic"
     full_context_share: Fraction = Field(0.0, description="share of batches padded to 30 s in spite of audio_context")
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    trainable: Annotated[Trainable, PlainValidator(parse_trainable), PlainSerializer(written)] = ALL
+    freeze_feature_encoder: bool = Field(True, description="CTC models only: leave the convolutions as they are")
 
     def scaled(self, learning_rate: float, epochs: float) -> "TrainingConfig":
         """The same recipe with the learning rate and the number of epochs multiplied."""

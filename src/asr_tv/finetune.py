@@ -1,4 +1,4 @@
-"""Fine-tunes a Whisper checkpoint on one manifest; an interrupted run goes on from its last finished epoch."""
+"""Fine-tunes a checkpoint, whole or in part, on one manifest; an interrupted run goes on from its last finished epoch."""
 
 import json
 import logging
@@ -14,22 +14,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asr_tv.adapters import (
+    low_rank_parts,
+    make_trainable,
+    merge_adapters,
+    set_training_mode,
+    trainable_parameters,
+)
 from asr_tv.audio import read_audio
 from asr_tv.batches import generator, length_grouped
 from asr_tv.channel import augment
-from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids, save_checkpoint
+from asr_tv.checkpoint.family import empty_model, family_of
+from asr_tv.checkpoint.vectors import write_lora_vector
+from asr_tv.checkpoint.whisper import save_checkpoint
 from asr_tv.config import AugmentationConfig, TrainingConfig
+from asr_tv.ctc_lessons import CtcLessons
 from asr_tv.devices import Precision, choose_device, choose_precision
 from asr_tv.errors import DataError
-from asr_tv.labels import collate, token_ids
+from asr_tv.families import Family, deciding, settings_for
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.progress import Progress, silent
-from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, log_mel, refuse_longer
+from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, refuse_longer
 from asr_tv.store import Identity, Produced, Record, Store, write_atomically
-from asr_tv.training_loss import WhisperLoss
+from asr_tv.trainable import Lora, written
+from asr_tv.whisper_lessons import WhisperLessons
 
 STAGE, VERSION = "finetune", 1
 MODEL = "model"
+LORA_VECTOR = "lora_vector.safetensors"
+"""What LoRA changed, as a task vector of a few megabytes; beside the model, which has it merged in."""
 LOSSES = "losses.json"
 """Mean loss of each epoch; its being there says that what it lies beside is whole."""
 _KEPT_SECONDS = 2 * 3600.0
@@ -50,6 +63,7 @@ class Job:
     seed: int
     language: str
     augmentation: AugmentationConfig | None = None
+    family: Family = "whisper"
 
 
 def finetune(
@@ -65,22 +79,26 @@ def finetune(
     progress: Progress = silent,
     label: str = "finetune",
 ) -> Record:
-    """The stage: `base` tuned on `manifest`, as a record whose folder holds `model/`.
+    """The stage: `base` tuned on `manifest`, as a record whose folder holds `model/`, adapters merged in.
 
     Raises:
+        ConfigError: settings that this kind of model does not know, or parts that it does not have.
         DataError: nothing to train on, a clip that cannot be read, or a loss that is not a number.
     """
     if not len(manifest):
         raise DataError(f"{label}: the manifest {manifest.name} is empty, there is nothing to train on")
     on = choose_device(device)
+    family = family_of(base.path / MODEL)
+    training = settings_for(training, family)
     ordered = Manifest(manifest.name, tuple(sorted(manifest, key=lambda u: u.id)))  # a digest knows no order
-    limit = context_seconds(training.audio_context, FULL_SECONDS)
-    refuse_longer(ordered, limit, "cut it, or set a longer training.audio_context")
-    job = Job(ordered, training, choose_precision(training.precision, on), seed, language, augmentation)
+    if family == "whisper":
+        limit = context_seconds(training.audio_context, FULL_SECONDS)
+        refuse_longer(ordered, limit, "cut it, or set a longer training.audio_context")
+    job = Job(ordered, training, choose_precision(training.precision, on), seed, language, augmentation, family)
 
     def produce(scratch: Path) -> Produced:
         losses = run(base.path / MODEL, job, scratch, on, progress, label)
-        return Produced((manifest.ref(),), {"epoch_losses": losses, **_counts(job)})
+        return Produced((manifest.ref(),), {"epoch_losses": losses, **_counts(job, base.path / MODEL)})
 
     return store.build(identity(base, job), produce)
 
@@ -89,21 +107,32 @@ def identity(base: Record, job: Job) -> Identity:
     """The key of a fine-tuning. Augmentation counts only where there is synthetic speech to augment."""
     augmented = job.augmentation is not None and any(u.origin == "synthetic" for u in job.manifest)
     parameters = {
-        "training": job.training.model_dump(mode="json") | {"precision": job.precision},
+        "training": deciding(job.training, job.family) | {"precision": job.precision},
         "augmentation": job.augmentation.model_dump(mode="json") if augmented and job.augmentation else None,
         "language": job.language,
     }
     return Identity(STAGE, VERSION, parameters, {"base": base.digest, "manifest": job.manifest.digest}, job.seed)
 
 
-def _counts(job: Job) -> dict[str, Any]:
+def _counts(job: Job, base: Path) -> dict[str, Any]:
+    model = empty_model(base)
+    _restrict(model, job)
     return {
         "utterances": len(job.manifest),
         "seconds_of_audio": round(job.manifest.seconds, 1),
         "updates": total_updates(job),
         "audio_context": job.training.audio_context,
         "precision": job.precision,
+        "trainable": written(job.training.trainable),
+        "trainable_parameters": trainable_parameters(model),
     }
+
+
+def _restrict(model: Any, job: Job) -> None:
+    """Leaves only what the job is to tune, and puts its adapters in."""
+    if job.family == "ctc" and job.training.freeze_feature_encoder:
+        model.freeze_feature_encoder()
+    make_trainable(model, job.training.trainable, seed=int(generator("adapters", job.seed).integers(2**31)))
 
 
 def total_updates(job: Job) -> int:
@@ -131,7 +160,7 @@ def run(
             losses.append(trainer.train_epoch(epoch, advance))
             if epoch + 1 < job.training.epochs:
                 trainer.save(scratch, losses)
-    save_checkpoint(trainer.model, base, scratch / MODEL)
+    trainer.save_result(base, scratch)
     _forget_epochs(scratch)
     write_atomically(finished, json.dumps(losses))
     return losses
@@ -152,10 +181,14 @@ class _Trainer:
         self.job = job
         # Precision stays out of accelerate, whose choice is the process's and cannot differ between two trainings.
         self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-        model = load_model(base).train()
         training = job.training
+        self._lessons = _lessons(base, job)
+        self._model = self._lessons.model
+        _restrict(self._model, job)
+        set_training_mode(self._model)
         optimizer = torch.optim.AdamW(
-            [p for p in model.parameters() if p.requires_grad],
+            # What is frozen must stay out: weight decay would move it without any gradient.
+            [p for p in self._model.parameters() if p.requires_grad],
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
             fused=True,
@@ -164,20 +197,15 @@ class _Trainer:
             optimizer, math.ceil(training.warmup * updates), updates
         )
         self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(
-            WhisperLoss(model), optimizer, schedule
+            self._lessons.loss(), optimizer, schedule
         )
-        self._sequences = _sequences(job.manifest, load_tokenizer(base), job.language, model.config)
         self._waves: dict[str, NDArray[np.float32]] = {}
-
-    @property
-    def model(self) -> Any:
-        """The bare model, without what accelerate wraps around it."""
-        return self._accelerator.unwrap_model(self._prepared).whisper
 
     def train_epoch(self, epoch: int, advance: Any) -> float:
         """One pass over the manifest; returns the mean loss over its batches."""
         job = self.job
         torch.manual_seed(int(generator("torch", job.seed, epoch).integers(2**31)))
+        np.random.seed(int(generator("numpy", job.seed, epoch).integers(2**31)))  # transformers' SpecAugment
         durations = [u.duration or 0.0 for u in job.manifest]
         batches = length_grouped(durations, job.training.batch_size, seed=job.seed, epoch=epoch)
         losses = []
@@ -188,9 +216,9 @@ class _Trainer:
         return float(np.mean(losses))
 
     def _update(self, utterances: Sequence[Utterance], epoch: int, number: int) -> float:
-        features, inputs, labels = self._batch(utterances, epoch, number)
-        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.job.precision == "bf16"):
-            loss = self._prepared(features, inputs, labels)
+        tensors = self._batch(utterances, epoch, number)
+        with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=self.job.precision == "bf16"):
+            loss = self._prepared(*tensors)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DataError(
@@ -205,16 +233,11 @@ class _Trainer:
         self._optimizer.zero_grad()
         return value
 
-    def _batch(self, utterances: Sequence[Utterance], epoch: int, number: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _batch(self, utterances: Sequence[Utterance], epoch: int, number: int) -> list[Tensor]:
         waves = [self._wave(u, epoch) for u in utterances]
-        training = self.job.training
-        longest = max(len(wave) for wave in waves) / SAMPLING_RATE
-        full = generator("context", self.job.seed, epoch, number).random() < training.full_context_share
-        seconds = FULL_SECONDS if full else context_seconds(training.audio_context, longest)
-        config, device = self.model.config, self._accelerator.device
-        prompt_length, sequences = self._sequences
-        inputs, labels = collate([sequences[u.id] for u in utterances], prompt_length, config.pad_token_id)
-        return log_mel(waves, seconds, config.num_mel_bins).to(device), inputs.to(device), labels.to(device)
+        full = generator("context", self.job.seed, epoch, number).random() < self.job.training.full_context_share
+        tensors = self._lessons.batch([u.id for u in utterances], waves, full=full)
+        return [tensor.to(self._accelerator.device) for tensor in tensors]
 
     def _wave(self, utterance: Utterance, epoch: int) -> NDArray[np.float32]:
         if (wave := self._waves.get(utterance.id)) is None:
@@ -227,9 +250,7 @@ class _Trainer:
             return wave
         rng = generator("augment", self.job.seed, epoch, utterance.id)
         augmented = augment(wave, SAMPLING_RATE, self.job.augmentation, rng)
-        limit = context_seconds(self.job.training.audio_context, FULL_SECONDS) * SAMPLING_RATE
-        # Slowed or with more silence it may not fit any more; cut, it would lose words that its label keeps.
-        return augmented if len(augmented) <= limit else wave
+        return augmented if self._lessons.fits(utterance.id, augmented) else wave
 
     def save(self, scratch: Path, losses: Sequence[float]) -> None:
         """Keeps the finished epoch: state first, its name last, older epochs after that."""
@@ -251,21 +272,19 @@ class _Trainer:
         self._accelerator.load_state(str(kept[-1]))
         return _losses(kept[-1] / LOSSES)
 
+    def save_result(self, base: Path, scratch: Path) -> None:
+        """Writes the tuned model, and what LoRA learnt beside it; the adapters are weights afterwards."""
+        factors = low_rank_parts(self._model)
+        merge_adapters(self._model)
+        save_checkpoint(self._model, base, scratch / MODEL)
+        if isinstance(lora := self.job.training.trainable, Lora):
+            write_lora_vector(factors, lora.scale, scratch / MODEL, base, scratch / LORA_VECTOR)
 
-def _sequences(
-    manifest: Manifest, tokenizer: Any, language: str, config: Any
-) -> tuple[int, dict[str, tuple[int, ...]]]:
-    """Length of the prompt, and each utterance's tokens; every over-long text is reported before any training."""
-    prompt = prompt_ids(tokenizer, language)
-    sequences = {u.id: token_ids(tokenizer, prompt, u.text, config.eos_token_id) for u in manifest}
-    problems = [
-        f"{name}: its text is {len(tokens)} tokens long, the decoder has {config.max_target_positions} positions"
-        for name, tokens in sequences.items()
-        if len(tokens) > config.max_target_positions
-    ]
-    if problems:
-        raise DataError(problems)
-    return len(prompt), sequences
+
+def _lessons(base: Path, job: Job) -> WhisperLessons | CtcLessons:
+    if job.family == "ctc":
+        return CtcLessons(base, job.manifest)
+    return WhisperLessons(base, job.manifest, job.training.audio_context, job.language)
 
 
 def _epochs(scratch: Path) -> list[Path]:

@@ -9,8 +9,10 @@ from asr_tv.errors import ConfigError
 CONV_STEM, EMBEDDING = "conv_stem", "embedding"
 
 _EMBEDDINGS = frozenset({"embed_tokens", "token_embedding", "wte"})
+_BUFFERS = frozenset({"running_mean", "running_var", "num_batches_tracked", "inv_freq", "original_inv_freq"})
 _LAYER = re.compile(r"(.*?\.?(?:layers|blocks|h)\.\d+)(?:\.|$)")
 _RANGE = re.compile(r"(\d+)-(\d+)")
+_ROOTS = ("model.", "wav2vec2.", "wav2vec2_conformer.")
 _GROUP_DEPTH = 2
 """As specific as the modules they stand for: encoder.conv1, decoder.embed_tokens."""
 _SHOWN = 3
@@ -29,8 +31,13 @@ def group_of(name: str) -> str:
 
 def layer_of(name: str) -> str | None:
     """The layer of a tensor, as encoder.layers.3; None for what is in no layer."""
-    match = _LAYER.match(_without_root(name))
+    match = _LAYER.match(without_root(name))
     return match[1] if match else None
+
+
+def is_buffer(name: str) -> bool:
+    """Whether a tensor is kept and not learnt: statistics of batch norm, frequencies of rotary positions."""
+    return name.rpartition(".")[2] in _BUFFERS
 
 
 def order_of(part: str) -> tuple[int | str, ...]:
@@ -94,8 +101,9 @@ def _depth(pattern: str) -> int:
 
 
 def _parts(name: str) -> list[str]:
-    return _without_root(name).split(".")
+    return without_root(name).split(".")
 
 
-def _without_root(name: str) -> str:
-    return name.removeprefix("model.")
+def without_root(name: str) -> str:
+    """The name below the one module that holds all of a model but its head."""
+    return next((name.removeprefix(root) for root in _ROOTS if name.startswith(root)), name)

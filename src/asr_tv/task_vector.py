@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from asr_tv.errors import ConfigError, DataError
+from asr_tv.modules import is_buffer
 
 State = Mapping[str, Tensor]
 Named = Iterator[tuple[str, Tensor]]
@@ -21,7 +22,7 @@ _CHUNK = 1 << 20
 
 
 def difference(tuned: State, base: State) -> Named:
-    """The task vector tuned − base, in fp32; integer tensors have none.
+    """The task vector tuned − base, in fp32; integer tensors and buffers have none.
 
     Raises:
         DataError: before the first tensor, all names and shapes that differ; while streaming, NaN or infinity.
@@ -38,7 +39,7 @@ def _differences(tuned: State, base: State) -> Named:
 def applied(state: State, vector: State, scaling_coef: float | Mapping[str, float]) -> Named:
     """`state` + scaling_coef · `vector` in fp32, each tensor rounded once to the state's dtype, on the state's device.
 
-    A coefficient of 0 gives the state's own tensors, byte for byte; integer tensors pass as they are.
+    A coefficient of 0 gives the state's own tensors, byte for byte; integer tensors and buffers pass as they are.
 
     Args:
         scaling_coef: one number, or one for each name of the vector.
@@ -60,7 +61,7 @@ def applied(state: State, vector: State, scaling_coef: float | Mapping[str, floa
 def _sums(state: State, vector: State, coefficients: Mapping[str, float]) -> Named:
     for name in sorted(state):
         tensor = state[name]
-        if not tensor.is_floating_point():
+        if name not in vector:
             yield name, tensor
         elif coefficients[name] == 0:
             require_finite(name, vector[name], "the vector")
@@ -112,6 +113,8 @@ def negated(vector: State) -> Named:
 def interpolated(a: State, b: State, weight_of_b: float) -> Named:
     """The weight average (1 − weight_of_b) · a + weight_of_b · b in fp32, rounded once to the dtypes of `a`.
 
+    Buffers are those of `a`.
+
     A weight of 0 gives the tensors of `a` byte for byte, 1 those of `b` in the dtypes of `a`.
 
     Raises:
@@ -127,7 +130,9 @@ def interpolated(a: State, b: State, weight_of_b: float) -> Named:
 def _averages(a: State, b: State, weight_of_b: float) -> Named:
     for name in sorted(a):
         tensor, other = a[name], b[name]
-        if not tensor.is_floating_point():
+        if is_buffer(name):
+            yield name, tensor
+        elif not tensor.is_floating_point():
             if not torch.equal(tensor, other):
                 raise DataError(f"{name}: an integer tensor that differs between the checkpoints cannot be averaged")
             yield name, tensor
@@ -197,8 +202,8 @@ class TaskVector:
 
 
 def floating_names(state: State) -> list[str]:
-    """The names of the tensors that are no integers, sorted."""
-    return [name for name in sorted(state) if state[name].is_floating_point()]
+    """The names of the parameters: of tensors that are neither integers nor buffers; sorted."""
+    return [name for name in sorted(state) if state[name].is_floating_point() and not is_buffer(name)]
 
 
 def chunks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:

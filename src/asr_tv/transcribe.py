@@ -1,4 +1,4 @@
-"""Transcribes a manifest with a checkpoint: greedy, batched, in the audio context the checkpoint was tuned in."""
+"""Transcribes a manifest with a checkpoint: greedy; a Whisper batched, in the audio context it was tuned in."""
 
 import copy
 import json
@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from asr_tv.audio import read_audio
+from asr_tv.checkpoint.family import family_of
 from asr_tv.checkpoint.tensors import TIED, open_tensors
 from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids
 from asr_tv.config import AudioContext
+from asr_tv.ctc_recogniser import CtcRecogniser
 from asr_tv.devices import Precision, choose_device, choose_precision
-from asr_tv.errors import DataError
+from asr_tv.errors import ConfigError, DataError
+from asr_tv.families import Family
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.progress import Progress, silent
 from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel, refuse_longer
@@ -25,6 +28,7 @@ from asr_tv.task_vector import applied, interpolated
 
 STAGE, VERSION = "transcribe", 1
 MODEL, VECTOR = "model", "vector.safetensors"
+_WHISPER, _CTC = "transformers, greedy", "transformers, greedy CTC, clip by clip"
 _TOKENS_PER_SECOND = 12.0
 _LEAST_TOKENS = 20
 """A hypothesis is cut after 20 + 12 tokens a second of its own clip, which ends loops; English speech has about 4."""
@@ -35,7 +39,8 @@ class Decoding:
     """The conditions of a transcription, all of which can move a WER.
 
     Attributes:
-        audio_context: as in training; "full" for a checkpoint that was not tuned on a short one.
+        audio_context: as in training; "full" for a checkpoint that was not tuned on a short one, and for every CTC
+            model, which hears the whole clip.
         max_new_tokens: bound on a hypothesis, beside that of its clip's length.
     """
 
@@ -43,7 +48,7 @@ class Decoding:
     language: str
     max_new_tokens: int = 200
     precision: Precision = "fp32"
-    engine: str = "transformers, greedy"
+    engine: str = _WHISPER
 
 
 @dataclass(frozen=True)
@@ -89,19 +94,21 @@ def transcribe(
     label: str = "transcribe",
 ) -> Record:
     """The stage: hypotheses of every utterance, `hyp.jsonl`, or one such file a coefficient when a sweep is given."""
-    limit = context_seconds(decoding.audio_context, FULL_SECONDS)
-    refuse_longer(manifest, limit, "cut it before it is transcribed")
+    family = family_of(checkpoint.path / MODEL)
+    if family == "whisper":
+        limit = context_seconds(decoding.audio_context, FULL_SECONDS)
+        refuse_longer(manifest, limit, "cut it before it is transcribed")
     inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest} | (sweep.inputs if sweep else {})
     parameters = asdict(decoding) | (sweep.parameters if sweep else {})
 
     def produce(scratch: Path) -> Produced:
-        recogniser = Recogniser(checkpoint.path / MODEL, decoding, choose_device(device))
+        recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(device))
         rounds: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
         cut = 0
         with progress(label, len(manifest) * len(rounds), "utterances") as advance:
             for coef in rounds:
                 if sweep is not None and coef is not None:
-                    recogniser.add(sweep, coef)
+                    recogniser.load(_sum(recogniser.own_state, sweep, coef))
                 texts = recogniser.transcribe(manifest.utterances, batch_size, advance)
                 cut += recogniser.cut
                 _write(scratch / hypotheses_file(coef), texts)
@@ -110,13 +117,46 @@ def transcribe(
     return store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
 
 
+class AnyRecogniser(Protocol):
+    """A loaded checkpoint that turns recordings into text.
+
+    Attributes:
+        cut: how many hypotheses of the last transcription ran into their bound.
+        own_state: its weights as they were loaded.
+    """
+
+    cut: int
+    own_state: Mapping[str, Tensor]
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes other weights."""
+
+    def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
+        """Text by id, in the order given; no hypothesis depends on its neighbours."""
+
+
+def _recogniser(directory: Path, family: Family, decoding: Decoding, device: torch.device) -> AnyRecogniser:
+    if family == "ctc":
+        return CtcRecogniser(directory, decoding.precision, device)
+    return Recogniser(directory, decoding, device)
+
+
+def _sum(own: Mapping[str, Tensor], sweep: Sweep, scaling_coef: float) -> dict[str, Tensor]:
+    """The checkpoint's own weights plus `scaling_coef` x vector, averaged as the adapted model will be."""
+    state = dict(applied(own, open_tensors(sweep.vector.path / VECTOR), scaling_coef))
+    if sweep.pretrained_weight:
+        pretrained = open_tensors(sweep.pretrained.path / MODEL)
+        state = dict(interpolated(state, pretrained, sweep.pretrained_weight))
+    return state
+
+
 def _write(path: Path, texts: Mapping[str, str]) -> None:
     rows = (json.dumps({"id": name, "text": text}, ensure_ascii=False) for name, text in texts.items())
     write_atomically(path, "".join(row + "\n" for row in rows))
 
 
 class Recogniser:
-    """A loaded checkpoint that turns recordings into text."""
+    """A Whisper that turns recordings into text."""
 
     def __init__(self, directory: Path, decoding: Decoding, device: torch.device) -> None:
         self._model = load_model(directory).to(device).eval()
@@ -125,15 +165,11 @@ class Recogniser:
         self._device = device
         self._prompt = prompt_ids(self._tokenizer, decoding.language)
         self.cut = 0
-        self._own_state = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+        state = self._model.state_dict()
+        self.own_state = {name: tensor.clone() for name, tensor in state.items() if name not in TIED}
 
-    def add(self, sweep: Sweep, scaling_coef: float) -> None:
-        """Makes the model its own checkpoint plus `scaling_coef` x vector; repeated calls do not add up."""
-        own = {name: tensor for name, tensor in self._own_state.items() if name not in TIED}
-        state = dict(applied(own, open_tensors(sweep.vector.path / VECTOR), scaling_coef))
-        if sweep.pretrained_weight:
-            pretrained = open_tensors(sweep.pretrained.path / MODEL)
-            state = dict(interpolated(state, pretrained, sweep.pretrained_weight))
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes other weights; the tied output comes with the embedding."""
         self._model.load_state_dict(state, strict=False)
 
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
@@ -216,6 +252,17 @@ def _audio(utterance: Utterance) -> Path:
     return Path(utterance.audio)
 
 
-def decoding_for(audio_context: AudioContext, language: str, max_new_tokens: int, device: str) -> Decoding:
-    """The decoding of this machine: bf16 in the encoder where the hardware has it."""
-    return Decoding(audio_context, language, max_new_tokens, choose_precision("auto", choose_device(device)))
+def decoding_for(
+    audio_context: AudioContext, language: str, max_new_tokens: int, device: str, family: Family = "whisper"
+) -> Decoding:
+    """The decoding of this machine: bf16 where the hardware has it, for a Whisper in the encoder alone.
+
+    Raises:
+        ConfigError: seconds of audio context for a CTC model.
+    """
+    precision = choose_precision("auto", choose_device(device))
+    if family == "whisper":
+        return Decoding(audio_context, language, max_new_tokens, precision)
+    if not isinstance(audio_context, str):
+        raise ConfigError(f"audio_context: {audio_context:g} seconds are for Whisper; a CTC model hears the whole clip")
+    return Decoding("full", language, max_new_tokens, precision, _CTC)

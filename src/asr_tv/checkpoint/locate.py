@@ -1,4 +1,4 @@
-"""Finds a Whisper by path or hub name and keeps it in the store as a Hugging Face directory, `model/`.
+"""Finds a Whisper or a CTC model by path or hub name and keeps it in the store as a Hugging Face directory, `model/`.
 
 Tried in order: a path on this machine; what this store already made of the packaged weights; the hub's local cache;
 the hub; weights that come as Python packages.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asr_tv.checkpoint.ctc import normalise_ctc
 from asr_tv.checkpoint.ctranslate2 import read_variables, to_transformers
 from asr_tv.checkpoint.directory import (
     CONFIG,
@@ -18,6 +19,7 @@ from asr_tv.checkpoint.directory import (
     parameter_count,
     write_directory,
 )
+from asr_tv.checkpoint.family import family_of
 from asr_tv.checkpoint.hub import Snapshot, cached_snapshot, download_snapshot
 from asr_tv.checkpoint.openai import read_openai
 from asr_tv.checkpoint.packaged import PackagedModel, install_hint, packages_of
@@ -102,13 +104,18 @@ def _local(path: Path) -> _Source:
         names = [name for name in (_BINARY, CONFIG, "tokenizer.json") if (path / name).exists()]
         digests = {name: file_digest(path / name) for name in names}
         return _Source(digests, details, lambda out: write_directory(_from_ctranslate2(path), out))
-    return _Source({"directory": checkpoint_digest(path)}, details, lambda out: normalise_directory(path, out))
+    return _Source({"directory": checkpoint_digest(path)}, details, lambda out: _normalise(path, out))
 
 
 def _hub(snapshot: Snapshot) -> _Source:
     details = {"source": f"{snapshot.name} at {snapshot.revision} (hub)", "licence": snapshot.licence}
     identity = {"hub": snapshot.name, "revision": snapshot.revision}
-    return _Source(identity, details, lambda out: normalise_directory(snapshot.path, out))
+    return _Source(identity, details, lambda out: _normalise(snapshot.path, out))
+
+
+def _normalise(source: Path, out: Path) -> None:
+    normalise = normalise_ctc if family_of(source) == "ctc" else normalise_directory
+    normalise(source, out)
 
 
 def _packaged(package: PackagedModel) -> _Source:

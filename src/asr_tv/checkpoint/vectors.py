@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 
 from asr_tv import task_vector
+from asr_tv.checkpoint.ctc import VOCABULARY
 from asr_tv.checkpoint.directory import CONFIG, METADATA, TOKENIZER, copy_side_files
+from asr_tv.checkpoint.family import family_of
+from asr_tv.checkpoint.low_rank import FORM, LowRankVector, write_low_rank
 from asr_tv.checkpoint.tensors import WEIGHTS, Layout, Tensors, layout_of, open_tensors, read_json, write_tensors
 from asr_tv.checkpoint.whisper import checkpoint_digest
 from asr_tv.errors import DataError
@@ -26,6 +29,10 @@ KIND = "task vector"
 _ARCHITECTURE = (
     *("d_model", "encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"),
     *("num_mel_bins", "vocab_size", "tie_word_embeddings"),
+)
+_CTC_ARCHITECTURE = (
+    *("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size"),
+    *("conv_dim", "conv_kernel", "conv_stride", "feat_extract_norm", "position_embeddings_type"),
 )
 
 
@@ -46,6 +53,20 @@ def create_vector(tuned: Path, base: Path, out: Path, provenance: Mapping[str, A
         write_tensors(
             out, fp32_layout(base_tensors), difference, vector_metadata(_form(base), recipe | dict(provenance))
         )
+
+
+def write_lora_vector(
+    factors: Mapping[str, tuple[Tensor, Tensor]], scale: float, tuned: Path, base: Path, out: Path
+) -> None:
+    """Writes what LoRA changed between two directories, as a task vector of its factors alone.
+
+    Args:
+        factors: (a, b) of each changed tensor: the change is `scale` · b @ a.
+        tuned: the base with the change merged in.
+    """
+    recipe = {"operation": "lora", "tuned": checkpoint_digest(tuned), "base": checkpoint_digest(base)}
+    shapes = {name: shape for name, (_, shape) in fp32_layout(open_tensors(base)).items()}
+    write_low_rank(out, factors, scale, shapes, vector_metadata(_form(base), recipe))
 
 
 def mean_vector(vectors: Sequence[Path], out: Path) -> None:
@@ -144,12 +165,19 @@ def open_vector(path: Path) -> Tensors:
     tensors = open_tensors(path)
     if tensors.metadata.get("kind") != KIND:
         raise DataError(f"{path}: is not a task vector, as `asr-tv vector create` makes them")
-    return tensors
+    return LowRankVector(tensors) if FORM in tensors.metadata else tensors
 
 
 def _form(directory: Path) -> dict[str, str]:
     """Architecture and vocabulary, as vectors carry them: weights of equal form may be added."""
     config = {"tie_word_embeddings": True} | read_json(directory / CONFIG)
+    if family_of(directory) == "ctc":
+        architecture = {key: config.get(key) for key in _CTC_ARCHITECTURE}
+        vocabulary = canonical_json(read_json(directory / VOCABULARY))
+        return {
+            "architecture": canonical_json(architecture),
+            "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest(),
+        }
     architecture = {key: config.get(key) for key in _ARCHITECTURE}
     return {"architecture": canonical_json(architecture), "vocabulary": _vocabulary_digest(directory)}
 
@@ -170,7 +198,7 @@ def require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str) ->
     ours, theirs = (json.loads(form["architecture"]) for form in (a, b))
     problems = [
         f"{which}: different architectures: {key} is {ours.get(key)} and {theirs.get(key)}"
-        for key in _ARCHITECTURE
+        for key in dict.fromkeys((*_ARCHITECTURE, *_CTC_ARCHITECTURE))
         if ours.get(key) != theirs.get(key)
     ]
     if a["vocabulary"] != b["vocabulary"]:
@@ -181,8 +209,7 @@ def require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str) ->
 
 def fp32_layout(tensors: Mapping[str, Tensor]) -> Layout:
     """The layout of a vector of these tensors."""
-    floating = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
-    return {name: (torch.float32, tuple(tensor.shape)) for name, tensor in floating}
+    return {name: (torch.float32, tuple(tensors[name].shape)) for name in task_vector.floating_names(tensors)}
 
 
 def vector_metadata(form: Mapping[str, str], recipe: Mapping[str, Any]) -> dict[str, str]:

@@ -31,7 +31,7 @@ def load_model(directory: Path) -> Whisper:
     from transformers import WhisperForConditionalGeneration
 
     open_tensors(directory)
-    with _no_progress_bar():
+    with no_progress_bar():
         try:
             loaded: Any = WhisperForConditionalGeneration.from_pretrained(
                 directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
@@ -77,13 +77,14 @@ def _language_id(known: dict[str, int], language: str | None) -> int:
 def save_checkpoint(model: Whisper, like: Path, out: Path) -> None:
     """Writes a model as fp32 safetensors, with the other files of the directory it was loaded from.
 
-    Equal weights give equal bytes. The weights come last.
+    Equal weights give equal bytes; counters stay integers. The weights come last.
     """
-    tied = TIED if model.config.tie_word_embeddings else {}
+    tied = TIED if getattr(model.config, "tie_word_embeddings", False) else {}
     tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
-    layout = {name: (torch.float32, shape) for name, (_, shape) in layout_of(tensors).items()}
+    dtypes = {name: torch.float32 if tensor.is_floating_point() else tensor.dtype for name, tensor in tensors.items()}
+    layout = {name: (dtypes[name], shape) for name, (_, shape) in layout_of(tensors).items()}
     copy_side_files(like, out)
-    in_fp32 = ((name, tensors[name].detach().float().cpu()) for name in sorted(tensors))
+    in_fp32 = ((name, tensors[name].detach().to(dtypes[name]).cpu()) for name in sorted(tensors))
     write_tensors(out / WEIGHTS, layout, in_fp32, METADATA)
 
 
@@ -110,7 +111,8 @@ def _faults(loading: dict[str, Any], tied: dict[str, str]) -> Iterator[tuple[str
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
+    """Keeps transformers from drawing while it loads."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

@@ -94,7 +94,7 @@ def finetune(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fine-tune a Whisper model on a manifest. An interrupted run goes on from its last finished epoch.
+    """Fine-tune a Whisper or a CTC model on a manifest. An interrupted run goes on from its last finished epoch.
 
     Example: asr-tv finetune openai/whisper-tiny.en clips/manifest.jsonl --set epochs=2 --out tuned
     """
@@ -103,6 +103,7 @@ def finetune(
     from asr_tv.config import AugmentationConfig, TrainingConfig
     from asr_tv.config_file import section_of
     from asr_tv.corpora.local import read_manifest
+    from asr_tv.finetune import LORA_VECTOR
     from asr_tv.finetune import finetune as stage
     from asr_tv.store import Store
 
@@ -123,10 +124,14 @@ def finetune(
         augmentation=AugmentationConfig() if augment else None,
         progress=progress,
     )
-    _export(record.path / "model", out, {"audio_context": training.audio_context, "language": language})
-    row = {"model": str(out), "updates": record.details["updates"], "epoch_losses": record.details["epoch_losses"]}
+    context = record.details["audio_context"]
+    _export(record.path / "model", out, {"audio_context": context, "language": language})
+    if (record.path / LORA_VECTOR).exists():
+        shutil.copyfile(record.path / LORA_VECTOR, out / LORA_VECTOR)
+    row = {key: record.details[key] for key in ("updates", "trainable_parameters", "epoch_losses")} | {"model": str(out)}
     losses = ", ".join(f"{loss:.2f}" for loss in record.details["epoch_losses"])
-    say(row, as_json=as_json, text=f"{record.details['updates']} updates, loss by epoch {losses}: {out}")
+    text = f"{row['trainable_parameters']:,} parameters tuned, {row['updates']} updates, loss by epoch {losses}: {out}"
+    say(row, as_json=as_json, text=text)
 
 
 def require_model_folder(out: Path) -> None:
@@ -160,6 +165,7 @@ def transcribe(
 
     Example: asr-tv transcribe runs/demo/model test.jsonl --out hyp.jsonl
     """
+    from asr_tv.checkpoint.family import family_of
     from asr_tv.checkpoint.locate import resolve_model
     from asr_tv.cli.console import progress_for
     from asr_tv.store import Store
@@ -174,7 +180,11 @@ def transcribe(
         lambda: resolve_model(model, shelf),
     )
     decoding = decoding_for(
-        context or settings["audio_context"], language or settings.get("language", "en"), 200, "auto"
+        context or settings["audio_context"],
+        language or settings.get("language", "en"),
+        200,
+        "auto",
+        family_of(base.path / "model"),
     )
     record = stage(
         base,

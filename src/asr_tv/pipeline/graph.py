@@ -8,12 +8,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, AudioContext, Recipe, SynthesisConfig
 from asr_tv.corpora import stored_manifest
 from asr_tv.errors import ConfigError
 from asr_tv.evaluation import Evaluation
+from asr_tv.families import settings_for
 from asr_tv.manifest import Manifest, in_domain
-from asr_tv.merge import adapt_stage
+from asr_tv.merge import MODEL, adapt_stage
 from asr_tv.pairs import paired
 from asr_tv.pipeline.executor import Call, Executor
 from asr_tv.pipeline.material import Material, prepare, sentence_identity
@@ -61,6 +63,8 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
         ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
     """
     material = prepare(config, execute)
+    training = settings_for(config.training, family_of(material.base.path / MODEL))
+    config = config.model_copy(update={"training": training})
     folds = _folds(config, material)
     announce(plan(config, len(material.source_domains), topline=material.has_topline))
     scopes, synthesis = _speak(config, material, folds, execute)

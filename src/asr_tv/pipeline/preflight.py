@@ -3,27 +3,37 @@
 from functools import partial
 from pathlib import Path
 
+from asr_tv.checkpoint.directory import CONFIG
+from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, CorpusConfig, TargetConfig
 from asr_tv.corpora.asterisk import prompt_set
 from asr_tv.corpora.local import read_manifest
 from asr_tv.corpora.texts import read_texts
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.families import settings_for
 from asr_tv.tts import open_synthesizer
 
 
 def check(config: AdaptConfig) -> None:
-    """Looks at target, engine, voices, device and corpora without opening a recording.
+    """Looks at model, target, engine, voices, device and corpora without opening a recording.
 
     Raises:
         ConfigError, DataError: every problem of all of them.
     """
     gathered(
+        partial(_check_model, config),
         partial(_check_target, config),
         partial(open_synthesizer, config.synthesis),
         partial(choose_device, config.run.device),
         *(partial(_check_corpus, corpus) for corpus in dict.fromkeys((*config.corpora, *config.general))),
     )
+
+
+def _check_model(config: AdaptConfig) -> None:
+    """Settings that its kind does not know, where the model is a directory here; others are known once they are had."""
+    if (Path(config.model) / CONFIG).is_file():
+        settings_for(config.training, family_of(Path(config.model)))
 
 
 def required_target(config: AdaptConfig) -> TargetConfig:

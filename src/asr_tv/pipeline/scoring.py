@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, AudioContext, Recipe, ScoringConfig, Start
 from asr_tv.evaluation import Evaluation
 from asr_tv.manifest import Manifest, in_domain
@@ -14,7 +15,7 @@ from asr_tv.progress import Progress, silent
 from asr_tv.score import VERSION, read_evaluation, score_stage
 from asr_tv.select import FoldScore
 from asr_tv.store import Identity, Produced, Record, Store
-from asr_tv.transcribe import Decoding, Sweep, decoding_for, hypotheses_file, transcribe
+from asr_tv.transcribe import MODEL, Decoding, Sweep, decoding_for, hypotheses_file, transcribe
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def score_systems(
 ) -> dict[tuple[str, str], Evaluation]:
     """Every system on every test set, by (system, test set)."""
     pairs = [(system, test) for test in tests for system in systems]
-    decodings = [_decoding(config, system.audio_context) for system, _ in pairs]
+    decodings = [_decoding(config, system.audio_context, system.checkpoint) for system, _ in pairs]
     transcriptions = execute(
         [
             _transcription(config, f"transcribe {s.name} on {t.name}", s.checkpoint, t.manifest, d)
@@ -94,8 +95,9 @@ def score_systems(
     return {(s.name, t.name): read_evaluation(r.path / _folder(None)) for (s, t), r in zip(pairs, records, strict=True)}
 
 
-def _decoding(config: AdaptConfig, context: AudioContext) -> Decoding:
-    return decoding_for(context, config.language, config.scoring.max_new_tokens, config.run.device)
+def _decoding(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:
+    family = family_of(checkpoint.path / MODEL)
+    return decoding_for(context, config.language, config.scoring.max_new_tokens, config.run.device, family)
 
 
 def _transcription(
@@ -174,13 +176,13 @@ def score_curve(
 
 
 def _score_curves(config: AdaptConfig, curves: Sequence[_Curve], execute: Executor) -> list[dict[float, Evaluation]]:
-    decoding = _decoding(config, config.training.audio_context)
+    decodings = [_decoding(config, config.training.audio_context, c.checkpoint) for c in curves]
     coefs = config.selection.scaling_coefs
     sweeps = [Sweep(c.vector, coefs, c.pretrained, config.pretrained_weight) for c in curves]
     transcriptions = execute(
         [
-            _transcription(config, f"sweep {c.label}", c.checkpoint, c.manifest, decoding, sweep=sweep)
-            for c, sweep in zip(curves, sweeps, strict=True)
+            _transcription(config, f"sweep {c.label}", c.checkpoint, c.manifest, d, sweep=sweep)
+            for c, d, sweep in zip(curves, decodings, sweeps, strict=True)
         ]
     )
     records = execute(
@@ -188,9 +190,9 @@ def _score_curves(config: AdaptConfig, curves: Sequence[_Curve], execute: Execut
             Call(
                 f"score {c.label}",
                 score,
-                {**_score_arguments(config, c.manifest, record, c.checkpoint, decoding), "sweep": sweep},
+                {**_score_arguments(config, c.manifest, record, c.checkpoint, d), "sweep": sweep},
             )
-            for c, record, sweep in zip(curves, transcriptions, sweeps, strict=True)
+            for c, d, record, sweep in zip(curves, decodings, transcriptions, sweeps, strict=True)
         ]
     )
     return [{coef: read_evaluation(record.path / _folder(coef)) for coef in coefs} for record in records]

@@ -1,0 +1,105 @@
+"""A model made ready to be tuned in part: what is frozen, LoRA and (IA)3 through peft, and how they become weights."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asr_tv.errors import ConfigError
+from asr_tv.trainable import Everything, Ia3, Lora, Trainable, frozen_names
+
+_QUERY_VALUE = ("q_proj", "v_proj", "linear_q", "linear_v")
+_KEY_VALUE = ("k_proj", "v_proj", "linear_k", "linear_v")
+_LAST_OF_MLP = ("fc2", "output_dense")
+_TIED = "proj_out"
+"""Whisper's output is its embedding, and must stay so."""
+
+
+def make_trainable(model: Any, trainable: Trainable, seed: int = 0) -> None:
+    """Freezes, in place, all that is not to be tuned, and puts adapters in; until a step, the model computes the same.
+
+    Args:
+        seed: of the adapters' random half.
+
+    Raises:
+        ConfigError: the model has no such part or modules; or peft is not installed.
+    """
+    if isinstance(trainable, Lora | Ia3):
+        _inject(model, trainable, seed)
+        return
+    frozen = frozen_names([name for name, _ in model.named_parameters()], trainable)
+    for name, parameter in model.named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+    if not isinstance(trainable, Everything) and not any(p.requires_grad for p in model.parameters()):
+        raise ConfigError("training.trainable: leaves nothing to tune")
+
+
+def _inject(model: Any, adapter: Lora | Ia3, seed: int) -> None:
+    try:
+        from peft import IA3Config, LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise ConfigError("training.trainable: lora and ia3 need peft: pip install peft") from error
+
+    if isinstance(adapter, Lora):
+        config: Any = LoraConfig(
+            r=adapter.r, lora_alpha=adapter.alpha, target_modules=_found(model, adapter.targets or _QUERY_VALUE, adapter)
+        )
+    else:
+        # The default maps of peft know no Whisper.
+        inputs = adapter.feedforward if adapter.targets or adapter.feedforward else _LAST_OF_MLP
+        outputs = adapter.targets if adapter.targets or adapter.feedforward else _KEY_VALUE
+        rescaled_inputs = _found(model, inputs, adapter)
+        config = IA3Config(
+            target_modules=[*_found(model, outputs, adapter), *rescaled_inputs], feedforward_modules=rescaled_inputs
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, model)
+
+
+def _found(model: Any, names: Iterable[str], adapter: Lora | Ia3) -> list[str]:
+    """Names of linear modules that the model has; a default may name those of other models, the user may not."""
+    linear = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split(".")[-1] != _TIED]
+    found = [name for name in names if any(n == name or n.endswith(f".{name}") for n in linear)]
+    given = {*adapter.targets, *(adapter.feedforward if isinstance(adapter, Ia3) else ())}
+    if unknown := sorted(given.intersection(names) - set(found)):
+        known = ", ".join(sorted({name.split(".")[-1] for name in linear}))
+        raise ConfigError(f"training.trainable: no linear module is called {', '.join(unknown)}; there are {known}")
+    return found
+
+
+def set_training_mode(model: Any) -> None:
+    """Training mode, but for modules of which nothing is tuned: no dropout there, and batch statistics stand still."""
+    model.train()
+    for module in model.modules():
+        own = list(module.parameters())
+        if own and not any(parameter.requires_grad for parameter in own):
+            module.eval()
+
+
+def trainable_parameters(model: Any) -> int:
+    """How many numbers a training may change; tied tensors count once."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def low_rank_parts(model: Any) -> dict[str, tuple[Tensor, Tensor]]:
+    """What LoRA learnt, by the name of the weight it changes: a of shape (r, in) and b of shape (out, r)."""
+    return {
+        f"{name}.weight": (_factor(module.lora_A), _factor(module.lora_B))
+        for name, module in model.named_modules()
+        if "default" in getattr(module, "lora_A", {})
+    }
+
+
+def _factor(adapters: Any) -> Tensor:
+    return adapters["default"].weight.detach().float().cpu().clone()  # type: ignore[no-any-return]
+
+
+def merge_adapters(model: Any) -> None:
+    """Makes adapters part of the weights, in place; what remains is an ordinary model with the names it had before."""
+    for name, module in list(model.named_modules()):
+        if hasattr(module, "get_base_layer"):
+            module.merge(safe_merge=True)
+            model.set_submodule(name, module.get_base_layer())

@@ -1,0 +1,105 @@
+"""CTC recognisers (Wav2Vec2ForCTC, Wav2Vec2ConformerForCTC) in Hugging Face directories: load, normalise, spell."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_tv.checkpoint.directory import FEATURES
+from asr_tv.checkpoint.tensors import open_tensors, read_json
+from asr_tv.checkpoint.whisper import no_progress_bar, save_checkpoint
+from asr_tv.errors import DataError
+
+VOCABULARY = "vocab.json"
+_MASK = "masked_spec_embed"
+"""Stands in for masked frames while training; some published checkpoints come without it."""
+_SAMPLING_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a CTC model writes: its single characters with their ids, and what parts words.
+
+    Attributes:
+        tokenizer: transformers' own, which turns ids back into text.
+    """
+
+    characters: dict[str, int]
+    delimiter: str
+    tokenizer: Any
+
+
+def load_ctc(directory: Path) -> Any:
+    """The CTC model of a directory in fp32, for inference.
+
+    Raises:
+        DataError: files missing or damaged; tensors missing, unknown or of another shape.
+    """
+    from transformers import AutoModelForCTC
+
+    open_tensors(directory)
+    with no_progress_bar(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # for the mask alone, where a checkpoint lacks it
+        try:
+            loaded: Any = AutoModelForCTC.from_pretrained(
+                directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(f"{directory}: does not load as a CTC model: {error}") from error
+    model, loading = loaded
+    problems = []
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if names := sorted(str(name) for name in loading.get(kind, ()) if not str(name).endswith(_MASK)):
+            problems.append(f"{directory}: {kind.replace('_', ' ')}: {', '.join(names[:5])}")
+    if problems:
+        raise DataError(problems)
+    return model.eval()
+
+
+def load_spelling(directory: Path) -> Spelling:
+    """The characters of a directory's vocabulary.
+
+    Raises:
+        DataError: no tokenizer that loads, or a vocabulary without single characters.
+    """
+    from transformers import Wav2Vec2CTCTokenizer
+
+    try:
+        tokenizer: Any = Wav2Vec2CTCTokenizer.from_pretrained(directory, local_files_only=True)
+        vocabulary = tokenizer.get_vocab()
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{directory}: has no CTC tokenizer that loads: {error}") from error
+    delimiter = tokenizer.word_delimiter_token or " "
+    characters = {token: number for token, number in vocabulary.items() if len(token) == 1}
+    if not any(character.isalnum() for character in characters):
+        raise DataError(f"{directory / VOCABULARY}: writes no single characters, which is all that is supported")
+    return Spelling(characters, delimiter, tokenizer)
+
+
+def load_extractor(directory: Path) -> Any:
+    """The feature extractor of a directory: 16 kHz waveforms, normalised and masked as its file says.
+
+    Raises:
+        DataError: its file is missing, or asks for another sampling rate.
+    """
+    from transformers import Wav2Vec2FeatureExtractor
+
+    rate = read_json(directory / FEATURES).get("sampling_rate", _SAMPLING_RATE)
+    if rate != _SAMPLING_RATE:
+        raise DataError(f"{directory / FEATURES}: a sampling rate of {rate}; only models for {_SAMPLING_RATE} are read")
+    return Wav2Vec2FeatureExtractor.from_pretrained(directory, local_files_only=True)
+
+
+def normalise_ctc(source: Path, out: Path) -> None:
+    """Copies a CTC model with its tensors in fp32 under transformers' present names.
+
+    Raises:
+        DataError: not a complete CTC model, or a tokenizer of another vocabulary.
+    """
+    model, spelling = load_ctc(source), load_spelling(source)
+    load_extractor(source)
+    highest = max(spelling.tokenizer.get_vocab().values())
+    if highest >= model.config.vocab_size:
+        raise DataError(f"{source}: the tokenizer's ids go up to {highest}, the model writes {model.config.vocab_size}")
+    save_checkpoint(model, source, out)
