@@ -189,11 +189,3 @@ def test_the_seed_decides_the_adapters_and_no_other_draw(folder: Path) -> None:
 def test_unknown_modules_are_named_with_those_there_are(folder: Path, choice: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_trainable(loaded(folder, "whisper"), parse_trainable(choice))
-
-
-def test_without_peft_the_message_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ConfigError, match="pip install"):
-        make_trainable(loaded(folder, "whisper"), Lora())

@@ -33,7 +33,9 @@ def base(folder: Path) -> Record:
 @pytest.fixture(scope="module")
 def tuned(folder: Path, base: Record) -> Record:
     manifest = read_manifest(fake_recordings(folder / "recordings", sentences=6, domains=("banking",)))
-    training = TrainingConfig(epochs=3, learning_rate=1e-2, batch_size=4, precision="fp32", trainable={"lora": {"r": 2}})
+    training = TrainingConfig(
+        epochs=3, learning_rate=1e-2, batch_size=4, precision="fp32", trainable={"lora": {"r": 2}}
+    )
     return finetune(base, manifest, training, store=Store(folder / "store"), seed=1)
 
 
@@ -99,7 +101,9 @@ def test_a_planted_product_of_factors(tmp_path: Path) -> None:
         ({"x.weight": (3, 2)}, r"x.weight do not make a tensor of shape \[3, 2\]"),
     ],
 )
-def test_a_file_that_does_not_hold_what_it_says(tmp_path: Path, shapes: dict[str, tuple[int, ...]], message: str) -> None:
+def test_a_file_that_does_not_hold_what_it_says(
+    tmp_path: Path, shapes: dict[str, tuple[int, ...]], message: str
+) -> None:
     factors = {"x.weight": (torch.ones(1, 3), torch.ones(2, 1))}
     write_low_rank(tmp_path / "v.safetensors", factors, 1.0, shapes, {"kind": KIND})
     with pytest.raises(DataError, match=message):

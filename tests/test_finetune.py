@@ -1,5 +1,6 @@
 """Fine-tuning: the loss falls, inputs stay untouched, a stop costs at most an epoch, bad data is named."""
 
+import math
 import os
 import signal
 import subprocess
@@ -7,21 +8,27 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 
 from asr_tv.checkpoint.locate import resolve_model
-from asr_tv.checkpoint.tensors import open_tensors
+from asr_tv.checkpoint.tensors import layout_of, open_tensors
 from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids
 from asr_tv.config import AugmentationConfig, TrainingConfig
 from asr_tv.corpora.local import read_manifest
-from asr_tv.errors import DataError
-from asr_tv.finetune import Job, finetune, identity
+from asr_tv.errors import ConfigError, DataError
+from asr_tv.finetune import LORA_VECTOR, Job, finetune, identity
 from asr_tv.manifest import Manifest
+from asr_tv.merge import vector_stage
+from asr_tv.modules import is_buffer
 from asr_tv.store import Record, Store, file_digest
+from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
+from asr_tv.trainable import Blocks, Ia3, Lora, Part
 
 TRAINING = TrainingConfig(epochs=3, learning_rate=1e-3, batch_size=4, precision="fp32", full_context_share=0)
 
@@ -195,3 +202,149 @@ def test_killed_training_goes_on_from_its_last_epoch_to_the_same_bytes(
     assert resumed.digest == unbroken.digest
     assert not list(stage.glob("*.partial"))
     assert {p.name for p in resumed.path.iterdir()} == {"model", "losses.json", "record.json"}
+
+
+LORA = TRAINING.model_copy(update={"trainable": Lora(r=2), "learning_rate": 1e-2})
+
+
+def test_the_default_choice_leaves_key_and_result_as_they_were(base: Record, manifest: Manifest) -> None:
+    """This key is that of the first release: results in a store stay valid."""
+    job = Job(manifest, TRAINING, "fp32", 1, "en")
+    assert set(identity(base, job).parameters["training"]) == {
+        *("epochs", "learning_rate", "batch_size", "warmup", "weight_decay", "gradient_clip"),
+        *("audio_context", "full_context_share", "precision"),
+    }
+    lora = replace(job, training=LORA)
+    assert identity(base, lora).key != identity(base, job).key
+
+
+def test_a_part_is_tuned_and_the_rest_stays_bit_for_bit(base: Record, manifest: Manifest, tmp_path: Path) -> None:
+    """Through the whole stage, weight decay and all."""
+    training = TRAINING.model_copy(update={"trainable": Part("only", "attention"), "weight_decay": 0.5})
+    record = finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+    tuned, start = open_tensors(record.path / "model"), open_tensors(base.path / "model")
+    moved = {name for name in start if not torch.equal(tuned[name], start[name])}
+    assert moved == {name for name in start if ".self_attn." in name or ".encoder_attn." in name}
+    assert record.details["trainable"] == "only_attention"
+    assert record.details["trainable_parameters"] == sum(start[name].numel() for name in moved)
+
+
+@pytest.mark.parametrize("choice", [Lora(r=2), Ia3()])
+def test_adapters_end_as_an_ordinary_checkpoint(base: Record, manifest: Manifest, tmp_path: Path, choice: Any) -> None:
+    training = LORA.model_copy(update={"trainable": choice, "epochs": 6})
+    record = finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+    assert record.details["epoch_losses"][-1] < record.details["epoch_losses"][0]
+    assert record.details["trainable_parameters"] == {Lora: 2 * 12 * 2 * 64, Ia3: 2 * (256 + 384)}[type(choice)]
+    assert layout_of(open_tensors(record.path / "model")) == layout_of(open_tensors(base.path / "model"))
+    model = load_model(record.path / "model")
+    assert model.proj_out.weight.data_ptr() == model.model.decoder.embed_tokens.weight.data_ptr()
+    assert (record.path / LORA_VECTOR).exists() is isinstance(choice, Lora)
+    vector = vector_stage(record, base, store=Store(tmp_path))
+    again = finetune(record, manifest, training, store=Store(tmp_path), seed=1)  # a second stage on top
+    assert again.details["epoch_losses"][0] < record.details["epoch_losses"][0]
+    assert open_tensors(vector.path / "vector.safetensors").keys() == open_tensors(base.path / "model").keys()
+
+
+def test_a_choice_that_the_model_has_not_is_told_before_training(
+    base: Record, manifest: Manifest, tmp_path: Path
+) -> None:
+    training = TRAINING.model_copy(update={"trainable": Blocks("first", 3, "encoder")})
+    with pytest.raises(ConfigError, match="the model's encoder has 2 blocks"):
+        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+
+
+@pytest.mark.parametrize("kind", ["whisper", "conformer"])
+def test_adapters_go_on_from_the_last_epoch_to_the_same_bytes(
+    base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Stopped after two of four epochs, by a failure in the third."""
+    if kind == "conformer":
+        base = resolve_model(str(tiny_ctc(tmp_path / "ctc", "conformer")), Store(tmp_path / "models"))
+    training = LORA.model_copy(update={"epochs": 4})
+    from asr_tv import finetune as module
+
+    original = module._Trainer.train_epoch
+
+    def stopping(self: Any, epoch: int, advance: Any) -> float:
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return original(self, epoch, advance)
+
+    monkeypatch.setattr(module._Trainer, "train_epoch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(base, manifest, training, store=Store(tmp_path / "stopped"), seed=1)
+    monkeypatch.undo()
+    assert len(list((tmp_path / "stopped" / "finetune").glob("*.partial/epoch-2/losses.json"))) == 1
+    torch.manual_seed(99)  # another process has drawn other numbers
+    resumed = finetune(base, manifest, training, store=Store(tmp_path / "stopped"), seed=1)
+    unbroken = finetune(base, manifest, training, store=Store(tmp_path / "unbroken"), seed=1)
+    assert resumed.digest == unbroken.digest
+    assert {p.name for p in resumed.path.iterdir()} == {"model", "losses.json", "record.json", LORA_VECTOR}
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
+    path = tmp_path_factory.mktemp("ctc")
+    kinds: tuple[Literal["wav2vec2", "conformer"], ...] = ("wav2vec2", "conformer")
+    return {kind: resolve_model(str(tiny_ctc(path / kind, kind)), Store(path / "store")) for kind in kinds}
+
+
+class TestCtc:
+    @pytest.mark.parametrize("kind", ["wav2vec2", "conformer"])
+    def test_the_loss_falls_and_the_feature_encoder_stays(
+        self, bases: dict[str, Record], manifest: Manifest, tmp_path: Path, kind: str
+    ) -> None:
+        training = TRAINING.model_copy(update={"epochs": 12, "learning_rate": 5e-3})
+        record = finetune(bases[kind], manifest, training, store=Store(tmp_path), seed=1)
+        assert record.details["epoch_losses"][-1] < 0.6 * record.details["epoch_losses"][0]
+        assert record.details["audio_context"] == "full"
+        tuned, start = open_tensors(record.path / "model"), open_tensors(bases[kind].path / "model")
+        moved = {name for name in start if not torch.equal(tuned[name], start[name])}
+        assert not [name for name in moved if ".feature_extractor." in name]
+        assert any(name.startswith("lm_head") for name in moved)
+        assert any("running_mean" in name for name in moved) is (kind == "conformer")
+        kept = sum(start[n].numel() for n in start if ".feature_extractor." in n or is_buffer(n))
+        assert record.details["trainable_parameters"] == sum(t.numel() for t in start.values()) - kept
+
+    def test_the_feature_encoder_is_tuned_on_demand(
+        self, bases: dict[str, Record], manifest: Manifest, tmp_path: Path
+    ) -> None:
+        training = TRAINING.model_copy(update={"freeze_feature_encoder": False})
+        record = finetune(bases["conformer"], manifest, training, store=Store(tmp_path), seed=1)
+        tuned, start = open_tensors(record.path / "model"), open_tensors(bases["conformer"].path / "model")
+        name = "wav2vec2_conformer.feature_extractor.conv_layers.0.conv.weight"
+        assert not torch.equal(tuned[name], start[name])
+
+    def test_the_same_seed_gives_the_same_bytes_with_specaugment(
+        self, bases: dict[str, Record], manifest: Manifest, tmp_path: Path
+    ) -> None:
+        digests = []
+        for name in ("a", "b"):
+            np.random.seed(len(digests))
+            digests.append(
+                finetune(bases["conformer"], manifest, TRAINING, store=Store(tmp_path / name), seed=1).digest
+            )
+        assert digests[0] == digests[1]
+
+    def test_settings_of_whisper_are_refused(
+        self, bases: dict[str, Record], manifest: Manifest, tmp_path: Path
+    ) -> None:
+        training = TRAINING.model_copy(update={"audio_context": 8.0})
+        with pytest.raises(ConfigError, match="a CTC model hears the whole clip"):
+            finetune(bases["conformer"], manifest, training, store=Store(tmp_path), seed=1)
+
+
+def test_settings_of_ctc_models_are_refused(base: Record, manifest: Manifest, tmp_path: Path) -> None:
+    training = TRAINING.model_copy(update={"freeze_feature_encoder": False})
+    with pytest.raises(ConfigError, match="is for CTC models"):
+        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+
+
+class TestCtcClips:
+    def test_augmented_clips_that_no_longer_fit_are_heard_as_they_are(
+        self, bases: dict[str, Record], manifest: Manifest, tmp_path: Path
+    ) -> None:
+        clips = Manifest("clips", tuple(replace(u, origin="synthetic") for u in manifest))
+        fast = AugmentationConfig(speed=(4.0, 4.0), silence_seconds=(0, 0), probability=1.0)
+        record = finetune(bases["conformer"], clips, TRAINING, store=Store(tmp_path), seed=1, augmentation=fast)
+        assert all(math.isfinite(loss) for loss in record.details["epoch_losses"])

@@ -19,9 +19,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for names in (
         # values in, values out
         """errors config manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
-        select pairs batches labels task_vector modules similarity sparsify merging progress""",
+        select pairs batches labels task_vector modules similarity sparsify merging progress trainable families""",
         # edges: one outside thing each
-        "store audio channel corpora checkpoint tts devices workers short_context training_loss config_file",
+        """store audio channel corpora checkpoint tts devices workers short_context training_loss config_file
+        adapters whisper_lessons ctc_lessons ctc_recogniser""",
         # stages
         "synthesize finetune transcribe score merge",
         "pipeline",
@@ -33,6 +34,7 @@ ONLY_IN = {
     "jiwer": {"wer"},
     "transformers": {"checkpoint", "finetune", "transcribe", "testing"},
     "accelerate": {"finetune"},
+    "peft": {"adapters"},
     "tokenizers": {"testing"},
     "huggingface_hub": {"checkpoint.hub"},
     "httpx": {"checkpoint.hub"},
@@ -49,7 +51,7 @@ ONLY_IN = {
     "prefect": set(),
 }
 
-HEAVY = ("torch", "transformers", "accelerate", "whisper", "piper", "onnxruntime", "prefect", "huggingface_hub")
+HEAVY = ("torch", "transformers", "accelerate", "peft", "whisper", "piper", "onnxruntime", "prefect", "huggingface_hub")
 
 
 @cache

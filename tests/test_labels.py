@@ -1,6 +1,8 @@
 """Correct Whisper labels: one start token, the prompt unscored, one end-of-text that survives padding."""
 
-from asr_tv.labels import IGNORED, collate, token_ids
+import pytest
+
+from asr_tv.labels import IGNORED, character_ids, collate, frames_needed, token_ids
 
 SOT, LANG, TASK, NOTIME, END = 100, 101, 102, 103, 99
 PROMPT = (SOT, LANG, TASK, NOTIME)
@@ -37,3 +39,42 @@ def test_position_is_scored_after_the_last_prompt_token() -> None:
     """The logits at the last prompt position predict the first word, so that label must be there."""
     _, labels = collate([(*PROMPT, 7, END)], len(PROMPT), pad=END)
     assert labels[0, len(PROMPT) - 1] == 7
+
+
+UPPER = {character: n for n, character in enumerate("|ABCDEFGHIJKLMNOPQRSTUVWXYZ'")}
+
+
+class TestCharacters:
+    def spelled(self, text: str, characters: dict[str, int] = UPPER) -> tuple[str, tuple[str, ...]]:
+        ids, unknown = character_ids(text, characters, "|")
+        letters = {number: character for character, number in characters.items()}
+        return "".join(letters[number] for number in ids), unknown
+
+    @pytest.mark.parametrize(
+        ("text", "written"),
+        [
+            ("Hello world.", "HELLO|WORLD"),
+            ("  What’s   this?! ", "WHAT'S|THIS"),
+            ("twenty-one, e.g. café", "TWENTY|ONE|E|G|CAFE"),
+            ("a | b", "A|B"),
+            ("— …", ""),
+        ],
+    )
+    def test_case_and_punctuation_are_the_vocabularys(self, text: str, written: str) -> None:
+        assert self.spelled(text) == (written, ())
+
+    def test_letters_and_digits_it_lacks_are_told_once(self) -> None:
+        assert self.spelled("Press 11 or 2, жук") == ("PRESS|OR", ("1", "2", "Ж", "У", "К"))
+
+    def test_a_lower_case_vocabulary_and_one_of_both(self) -> None:
+        lower = {character.lower(): n for character, n in UPPER.items()}
+        assert self.spelled("Hello", lower)[0] == "hello"
+        both = {c: n for n, c in enumerate([*UPPER, *(c for c in lower if c not in UPPER), "."])}
+        assert self.spelled("Hello You.", both)[0] == "Hello|You."
+
+    def test_an_apostrophe_it_lacks_joins(self) -> None:
+        assert self.spelled("what's", {c: n for c, n in UPPER.items() if c != "'"})[0] == "WHATS"
+
+    @pytest.mark.parametrize(("ids", "frames"), [((1, 2, 3), 3), ((1, 1), 3), ((5, 5, 5), 5), ((), 0)])
+    def test_equal_neighbours_need_a_frame_between(self, ids: tuple[int, ...], frames: int) -> None:
+        assert frames_needed(ids) == frames

@@ -23,7 +23,7 @@ def make_trainable(model: Any, trainable: Trainable, seed: int = 0) -> None:
         seed: of the adapters' random half.
 
     Raises:
-        ConfigError: the model has no such part or modules; or peft is not installed.
+        ConfigError: the model has no such part or modules.
     """
     if isinstance(trainable, Lora | Ia3):
         _inject(model, trainable, seed)
@@ -37,14 +37,13 @@ def make_trainable(model: Any, trainable: Trainable, seed: int = 0) -> None:
 
 
 def _inject(model: Any, adapter: Lora | Ia3, seed: int) -> None:
-    try:
-        from peft import IA3Config, LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise ConfigError("training.trainable: lora and ia3 need peft: pip install peft") from error
+    from peft import IA3Config, LoraConfig, inject_adapter_in_model
 
     if isinstance(adapter, Lora):
         config: Any = LoraConfig(
-            r=adapter.r, lora_alpha=adapter.alpha, target_modules=_found(model, adapter.targets or _QUERY_VALUE, adapter)
+            r=adapter.r,
+            lora_alpha=adapter.alpha,
+            target_modules=_found(model, adapter.targets or _QUERY_VALUE, adapter),
         )
     else:
         # The default maps of peft know no Whisper.

@@ -39,7 +39,9 @@ class CtcLessons:
             elif not self._ids[u.id]:
                 problems.append(f"{u.id}: nothing of its text can be written with the model's vocabulary")
             elif u.duration is not None and not self._enough(u.id, round(u.duration * SAMPLING_RATE)):
-                problems.append(f"{u.id}: {u.duration:.1f} s are too short for its text of {len(self._ids[u.id])} letters")
+                problems.append(
+                    f"{u.id}: {u.duration:.1f} s are too short for its text of {len(self._ids[u.id])} letters"
+                )
         if problems:
             raise DataError(problems)
 
@@ -54,7 +56,13 @@ class CtcLessons:
     def _enough(self, name: str, samples: int) -> bool:
         return frames(self.model, samples) >= frames_needed(self._ids[name])
 
-    def batch(self, ids: Sequence[str], waves: Sequence[NDArray[np.float32]], *, full: bool) -> tuple[Tensor, ...]:
+    def batch(
+        self,
+        ids: Sequence[str],
+        waves: Sequence[NDArray[np.float32]],
+        *,
+        full: bool,  # noqa: ARG002
+    ) -> tuple[Tensor, ...]:
         """Waveforms of shape (batch, samples), their lengths, characters of shape (batch, letters), their lengths.
 
         Args:

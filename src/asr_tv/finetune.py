@@ -1,4 +1,4 @@
-"""Fine-tunes a checkpoint, whole or in part, on one manifest; an interrupted run goes on from its last finished epoch."""
+"""Fine-tunes a checkpoint, whole or in part, on a manifest; an interrupted run goes on from its last whole epoch."""
 
 import json
 import logging

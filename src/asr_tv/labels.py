@@ -39,8 +39,8 @@ def collate(sequences: Sequence[Sequence[int]], prompt_length: int, pad: int) ->
 def character_ids(text: str, characters: Mapping[str, int], delimiter: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Ids of a text for CTC, in the vocabulary's case, with one delimiter between words; and what it cannot write.
 
-    An accent that the vocabulary lacks is left away. Punctuation it lacks parts words, an apostrophe joins them. Letters
-    and digits it lacks are the caller's to report: a label without them would teach to leave words out.
+    An accent that the vocabulary lacks is left away. Punctuation it lacks parts words, an apostrophe joins them.
+    Letters and digits it lacks are the caller's to report: a label without them would teach to leave words out.
     """
     letters = [c for c in characters if c.isalpha()]
     if not any(c.islower() for c in letters):

@@ -1,13 +1,32 @@
 """The model card that goes with an adapted model: what it was made of, and what was measured."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from asr_tv.config import SynthesisConfig
+from asr_tv.families import Family
 from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
+
+_HOW_TO_DECODE: Mapping[Family, tuple[str, str]] = {
+    "whisper": (
+        "Decode greedily and without timestamps: the training labels had none.",
+        "Audio context is what the encoder saw: transformers' own pipeline always takes 30 s (full).",
+    ),
+    "ctc": (
+        "Scored with greedy CTC, one clip at a time: padding changes what such a model hears.",
+        "Audio context is what the model heard: the whole clip (full).",
+    ),
+}
 
 
 def model_card(
-    report: dict[str, Any], *, base: str, base_licence: str, synthesis: SynthesisConfig, language: str
+    report: dict[str, Any],
+    *,
+    base: str,
+    base_licence: str,
+    synthesis: SynthesisConfig,
+    language: str,
+    family: Family = "whisper",
 ) -> str:
     """Markdown with the metadata block that model hubs read.
 
@@ -15,6 +34,7 @@ def model_card(
         report: the content of report.json.
         base: name of the pretrained model.
     """
+    decode, context = _HOW_TO_DECODE[family]
     chosen = report["selection"]["chosen"]
     leaks = report["ledger"]["target_recordings_read_before_scoring"]
     data = dict.fromkeys(f"- Data: {c['name']} ({c['licence']})" for c in report["corpus"]["corpora"])
@@ -38,11 +58,11 @@ def model_card(
         f"- Speech synthesis: {synthesis.engine}, voices {', '.join(synthesis.voices)}, {synthesis.takes} takes.",
         f"- Base: {base} ({base_licence}). The voices have licences of their own.",
         *data,
-        "- Decode greedily and without timestamps: the training labels had none.",
+        f"- {decode}",
         "",
         "## Scores",
         "",
-        "Audio context is what the encoder saw: transformers' own pipeline always takes 30 s (full).",
+        context,
         "",
         "| recordings | system | audio context | WER | interval |",
         "|---|---|---|---|---|",

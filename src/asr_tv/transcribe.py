@@ -166,7 +166,9 @@ class Recogniser:
         self._prompt = prompt_ids(self._tokenizer, decoding.language)
         self.cut = 0
         state = self._model.state_dict()
-        self.own_state = {name: tensor.clone() for name, tensor in state.items() if name not in TIED}
+        self.own_state: Mapping[str, Tensor] = {
+            name: tensor.clone() for name, tensor in state.items() if name not in TIED
+        }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Takes other weights; the tied output comes with the embedding."""

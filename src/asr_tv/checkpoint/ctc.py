@@ -43,7 +43,11 @@ def load_ctc(directory: Path) -> Any:
         torch.manual_seed(0)  # for the mask alone, where a checkpoint lacks it
         try:
             loaded: Any = AutoModelForCTC.from_pretrained(
-                directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
+                directory,
+                dtype=torch.float32,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that they are named below
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(f"{directory}: does not load as a CTC model: {error}") from error

@@ -26,6 +26,6 @@ def empty_model(directory: Path) -> Any:
     from transformers import AutoConfig, AutoModelForCTC, AutoModelForSpeechSeq2Seq
 
     config = AutoConfig.from_pretrained(directory, local_files_only=True)
-    kind = AutoModelForCTC if family_of(directory) == "ctc" else AutoModelForSpeechSeq2Seq
+    kind: Any = AutoModelForCTC if family_of(directory) == "ctc" else AutoModelForSpeechSeq2Seq
     with torch.device("meta"):
         return kind.from_config(config)

@@ -128,7 +128,9 @@ def finetune(
     _export(record.path / "model", out, {"audio_context": context, "language": language})
     if (record.path / LORA_VECTOR).exists():
         shutil.copyfile(record.path / LORA_VECTOR, out / LORA_VECTOR)
-    row = {key: record.details[key] for key in ("updates", "trainable_parameters", "epoch_losses")} | {"model": str(out)}
+    row = {key: record.details[key] for key in ("updates", "trainable_parameters", "epoch_losses")} | {
+        "model": str(out)
+    }
     losses = ", ".join(f"{loss:.2f}" for loss in record.details["epoch_losses"])
     text = f"{row['trainable_parameters']:,} parameters tuned, {row['updates']} updates, loss by epoch {losses}: {out}"
     say(row, as_json=as_json, text=text)

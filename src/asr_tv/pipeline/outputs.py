@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, LineConfig
 from asr_tv.ledger import StageEntry
 from asr_tv.markdown import render_markdown
@@ -164,6 +165,7 @@ def _beside_weights(config: AdaptConfig, outcome: Outcome, report: dict[str, Any
             base_licence=str(outcome.material.base.details.get("licence", "not stated")),
             synthesis=config.synthesis,
             language=config.language,
+            family=family_of(outcome.adapted.path / MODEL),
         ),
     }
 

@@ -17,20 +17,14 @@ def tiny_ctc(
     directory: Path, kind: Literal["wav2vec2", "conformer"] = "wav2vec2", *, seed: int = 0, layers: int = 2
 ) -> Path:
     """Writes a CTC model of a few layers, 32 wide, 100 frames a second; returns the directory."""
-    from transformers import (
-        Wav2Vec2Config,
-        Wav2Vec2ConformerConfig,
-        Wav2Vec2ConformerForCTC,
-        Wav2Vec2CTCTokenizer,
-        Wav2Vec2FeatureExtractor,
-        Wav2Vec2ForCTC,
-    )
+    import transformers
 
+    library: Any = transformers  # its annotations do not fit settings from a dictionary
     directory.mkdir(parents=True, exist_ok=True)
     tokens = ["<pad>", "<s>", "</s>", "<unk>", "|", *CHARACTERS]
     vocabulary = directory / "vocab.json"
     vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}), encoding="utf-8")
-    tokenizer: Any = Wav2Vec2CTCTokenizer(str(vocabulary))
+    tokenizer = library.Wav2Vec2CTCTokenizer(str(vocabulary))
     tokenizer.save_pretrained(directory)
     sizes: dict[str, Any] = {
         "hidden_size": 32,
@@ -44,17 +38,22 @@ def tiny_ctc(
         "num_conv_pos_embedding_groups": 2,
         "vocab_size": len(tokens),
         "pad_token_id": 0,
-        **dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop", "mask_time_prob"), 0.0),
+        **dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop"), 0.0),
+        **{"mask_time_prob": 0.01, "mask_time_length": 2, "mask_time_min_masks": 1},
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if kind == "wav2vec2":
-            model: Any = Wav2Vec2ForCTC(Wav2Vec2Config(**sizes))
+            model = library.Wav2Vec2ForCTC(library.Wav2Vec2Config(**sizes))
         else:
-            forms = {"feat_extract_norm": "layer", "position_embeddings_type": "rotary", "conv_depthwise_kernel_size": 7}
-            model = Wav2Vec2ConformerForCTC(Wav2Vec2ConformerConfig(**sizes, **forms))
+            forms = {
+                "feat_extract_norm": "layer",
+                "position_embeddings_type": "rotary",
+                "conv_depthwise_kernel_size": 7,
+            }
+            model = library.Wav2Vec2ConformerForCTC(library.Wav2Vec2ConformerConfig(**sizes, **forms))
     # Published models with group norm were trained without a mask.
-    extractor: Any = Wav2Vec2FeatureExtractor(return_attention_mask=kind == "conformer")
+    extractor = library.Wav2Vec2FeatureExtractor(return_attention_mask=kind == "conformer")
     extractor.save_pretrained(directory)
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(directory)
