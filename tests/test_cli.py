@@ -16,6 +16,7 @@ from commands import Command, record, write_rows
 
 from asr_tv import cli
 from asr_tv.checkpoint.tensors import open_tensors
+from asr_tv.testing.ctc import tiny_ctc
 
 
 def commands() -> dict[str, Any]:
@@ -182,6 +183,22 @@ class TestStagesOnFiles:
         assert asr_tv("score", "clips/manifest.jsonl", "hyp/hyp.jsonl", "--json").row["utterances"] == 4
         printed = asr_tv("transcribe", "tuned", *sorted((tmp_path / "clips" / "clips").iterdir())[:1], "--quiet").out
         assert json.loads(printed).keys() == {"id", "text"}
+
+    def test_a_ctc_model_is_tuned_by_lora_and_transcribes(self, asr_tv: Command, tmp_path: Path) -> None:
+        tiny_ctc(tmp_path / "ctc", "conformer")
+        record(tmp_path / "a.wav")
+        write_rows(tmp_path / "m.jsonl", {"id": "a", "audio": "a.wav", "text": "go"})
+        tune = ["finetune", "ctc", "m.jsonl", "--set", "epochs=1", "--set", "trainable=lora", "--out", "tuned"]
+        done = asr_tv(*tune, "--quiet", "--json")
+        assert done.row["trainable_parameters"] == 2 * 2 * 2 * 8 * 32  # layers, query and value, a and b, r, width
+        assert json.loads((tmp_path / "tuned" / "asr_tv.json").read_text())["audio_context"] == "full"
+        assert asr_tv("vector", "info", "tuned/lora_vector.safetensors", "--json").row["recipe"]["operation"] == "lora"
+        assert json.loads(asr_tv("transcribe", "tuned", "m.jsonl", "--quiet").out).keys() == {"id", "text"}
+        refused = asr_tv("transcribe", "ctc", "m.jsonl", "--audio-context", "5", "--quiet")
+        assert (refused.code, refused.lines) == (
+            2,
+            ["error: audio_context: 5 seconds are for Whisper; a CTC model hears the whole clip"],
+        )
 
     def test_a_long_id_still_names_a_file(self, asr_tv: Command, tmp_path: Path) -> None:
         rows = [{"id": "ü" * 150 + end, "text": "Good bye."} for end in "ab"]

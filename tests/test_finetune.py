@@ -29,6 +29,7 @@ from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.trainable import Blocks, Ia3, Lora, Part
+from asr_tv.transcribe import Decoding, transcribe
 
 TRAINING = TrainingConfig(epochs=3, learning_rate=1e-3, batch_size=4, precision="fp32", full_context_share=0)
 
@@ -243,6 +244,8 @@ def test_adapters_end_as_an_ordinary_checkpoint(base: Record, manifest: Manifest
     again = finetune(record, manifest, training, store=Store(tmp_path), seed=1)  # a second stage on top
     assert again.details["epoch_losses"][0] < record.details["epoch_losses"][0]
     assert open_tensors(vector.path / "vector.safetensors").keys() == open_tensors(base.path / "model").keys()
+    said = transcribe(record, manifest, Decoding("dynamic", "en", max_new_tokens=3), store=Store(tmp_path))
+    assert said.details["utterances"] == len(manifest)
 
 
 def test_a_choice_that_the_model_has_not_is_told_before_training(

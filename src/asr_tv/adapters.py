@@ -1,7 +1,7 @@
 """A model made ready to be tuned in part: what is frozen, LoRA and (IA)3 through peft, and how they become weights."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ def _inject(model: Any, adapter: Lora | Ia3, seed: int) -> None:
     if isinstance(adapter, Lora):
         config: Any = LoraConfig(
             r=adapter.r,
-            lora_alpha=adapter.alpha,
+            lora_alpha=cast("Any", adapter.alpha),  # in peft's annotation a whole number
             target_modules=_found(model, adapter.targets or _QUERY_VALUE, adapter),
         )
     else:
