@@ -16,9 +16,10 @@ def family_of(directory: Path) -> Family:
     """The kind of recogniser; what is no CTC model is left to Whisper's loader, which refuses what it does not know.
 
     Raises:
-        DataError: no readable config.json.
+        DataError: a config.json that cannot be read.
     """
-    return "ctc" if read_json(directory / CONFIG).get("model_type") in CTC_TYPES else "whisper"
+    config = read_json(directory / CONFIG) if (directory / CONFIG).exists() else {}
+    return "ctc" if config.get("model_type") in CTC_TYPES else "whisper"
 
 
 def empty_model(directory: Path) -> Any:
