@@ -19,9 +19,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for names in (
         # values in, values out
         """errors config manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
-        select pairs batches labels task_vector modules similarity sparsify merging progress trainable families""",
+        select pairs batches labels task_vector modules similarity sparsify merging progress trainable families
+        loops terms matched_pairs scored_set breakdown examples report_inputs report_scores""",
         # edges: one outside thing each
-        """store audio channel corpora checkpoint tts devices workers short_context training_loss config_file
+        """store page audio channel corpora checkpoint tts devices workers short_context training_loss config_file
         adapters whisper_lessons ctc_lessons ctc_recogniser""",
         # stages
         "synthesize finetune transcribe score merge",
@@ -48,6 +49,8 @@ ONLY_IN = {
     "yaml": {"config_file"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "jinja2": {"page"},
+    "markupsafe": {"page"},
     "prefect": set(),
 }
 

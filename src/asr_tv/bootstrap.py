@@ -4,7 +4,8 @@ Recordings of one sentence are not independent, so whole sentences (clusters) ar
 (Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation").
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
@@ -13,6 +14,15 @@ from numpy.typing import NDArray
 
 _BLOCK = 4_000_000
 """Weights held at once: bounds the memory, not the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How intervals are made."""
+
+    resamples: int
+    confidence: float
+    seed: int
 
 
 class Interval(NamedTuple):
@@ -53,11 +63,9 @@ def interval(
     Raises:
         ValueError: the lengths differ.
     """
-    sums = _cluster_sums(clusters, errors, words)
-    if sums.shape[1] < 2:
-        return Interval(0.0, inf)
-    error_sums, word_sums = _resampled(sums, resamples, seed)
-    return _percentiles(_ratios(error_sums, word_sums), confidence)
+    columns = {"errors": errors, "words": words}
+    drawn = Resampled(clusters, columns, resamples=resamples, confidence=confidence, seed=seed)
+    return drawn.interval("errors", "words")
 
 
 def paired_difference(
@@ -79,16 +87,52 @@ def paired_difference(
     Raises:
         ValueError: the lengths differ.
     """
-    sums = _cluster_sums(clusters, errors_a, errors_b, words)
-    total_a, total_b, total_words = sums.sum(axis=1)
-    observed = float(_ratios(np.array([total_a - total_b]), np.array([total_words]))[0])
-    if sums.shape[1] < 2 or total_words == 0:
-        return Difference(observed, -inf, inf, 1.0)
-    resampled_a, resampled_b, resampled_words = _resampled(sums, resamples, seed)
-    differences = _ratios(resampled_a - resampled_b, resampled_words)
-    low, high = _percentiles(differences, confidence)
-    rarer = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    return Difference(observed, low, high, min(1.0, 2 * (rarer + 1) / (resamples + 1)))
+    columns = {"a": errors_a, "b": errors_b, "words": words}
+    drawn = Resampled(clusters, columns, resamples=resamples, confidence=confidence, seed=seed)
+    return drawn.difference("a", "b", "words")
+
+
+class Resampled:
+    """Columns of counts summed over each drawn set of sentences: one draw serves every rate of a set of recordings."""
+
+    def __init__(
+        self,
+        clusters: Sequence[str],
+        columns: Mapping[str, Sequence[int]],
+        *,
+        resamples: int,
+        confidence: float,
+        seed: int,
+    ) -> None:
+        """Draws whole clusters; each column has one number an utterance.
+
+        Raises:
+            ValueError: the lengths differ.
+        """
+        sums = _cluster_sums(clusters, *columns.values())
+        self._index = {name: row for row, name in enumerate(columns)}
+        self._totals = sums.sum(axis=1)
+        self._confidence = confidence
+        self._drawn = _resampled(sums, resamples, seed) if sums.shape[1] > 1 else None
+
+    def interval(self, counted: str, of: str) -> Interval:
+        """The interval of the pooled rate of one column over another; as the function of that name."""
+        if self._drawn is None:
+            return Interval(0.0, inf)
+        rates = _ratios(self._drawn[self._index[counted]], self._drawn[self._index[of]])
+        return _percentiles(rates, self._confidence)
+
+    def difference(self, a: str, b: str, of: str) -> Difference:
+        """The difference of two columns' pooled rates; as `paired_difference`."""
+        left, right, whole = self._index[a], self._index[b], self._index[of]
+        total = self._totals[whole]
+        observed = float(_ratios(np.array([self._totals[left] - self._totals[right]]), np.array([total]))[0])
+        if self._drawn is None or total == 0:
+            return Difference(observed, -inf, inf, 1.0)
+        differences = _ratios(self._drawn[left] - self._drawn[right], self._drawn[whole])
+        low, high = _percentiles(differences, self._confidence)
+        rarer = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+        return Difference(observed, low, high, min(1.0, 2 * (rarer + 1) / (differences.size + 1)))
 
 
 def _cluster_sums(clusters: Sequence[str], *columns: Sequence[int]) -> NDArray[np.int64]:

@@ -213,6 +213,10 @@ class ScoringConfig(Section):
 
     normalizer: Literal["english", "basic", "none"] = "english"
     max_new_tokens: int = Field(200, ge=1, le=440)
+    terms: Choices[str] | str | None = Field(
+        None,
+        description="words and phrases that matter, or a text file of them; found in the target's texts if not given",
+    )
     resamples: int = Field(2000, ge=100)
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 

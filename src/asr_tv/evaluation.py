@@ -58,6 +58,8 @@ class UtteranceScore:
     Attributes:
         sentence: the normalised reference; utterances that share it are one cluster of the bootstrap.
         reference: as in the manifest, as is `hypothesis` as the decoder wrote it.
+        heard: the normalised hypothesis.
+        raw_word_counts: of the texts as they are, not normalised.
     """
 
     id: str
@@ -67,6 +69,9 @@ class UtteranceScore:
     hypothesis: str
     word_counts: ErrorCounts
     character_counts: ErrorCounts
+    heard: str
+    raw_word_counts: ErrorCounts
+    speaker: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,11 @@ class Evaluation:
     def character_counts(self) -> ErrorCounts:
         """Pooled over the utterances."""
         return sum((u.character_counts for u in self.utterances), ErrorCounts())
+
+    @cached_property
+    def raw_word_counts(self) -> ErrorCounts:
+        """Pooled over the utterances; of the texts as they are, not normalised."""
+        return sum((u.raw_word_counts for u in self.utterances), ErrorCounts())
 
     @property
     def wer(self) -> float:
@@ -122,6 +132,18 @@ def compare(
     Raises:
         DataError: each condition that differs and must not, with both values, or utterances that do.
     """
+    require_comparable(a, b, may_differ)
+    errors_a, words, clusters = _columns(a)
+    errors_b, _, _ = _columns(b)
+    return paired_difference(errors_a, errors_b, words, clusters, resamples=resamples, confidence=confidence, seed=seed)
+
+
+def require_comparable(a: Evaluation, b: Evaluation, may_differ: Collection[str] = (AUDIO_CONTEXT,)) -> None:
+    """Whether a difference of the two says something of the checkpoints alone.
+
+    Raises:
+        DataError: as `compare`.
+    """
     differing = {
         k: v for k, v in a.conditions.differences(b.conditions).items() if k not in {*may_differ, "checkpoint"}
     }
@@ -129,9 +151,6 @@ def compare(
     problems += _different_references(a, b)
     if problems:
         raise DataError(problems)
-    errors_a, words, clusters = _columns(a)
-    errors_b, _, _ = _columns(b)
-    return paired_difference(errors_a, errors_b, words, clusters, resamples=resamples, confidence=confidence, seed=seed)
 
 
 def _different_references(a: Evaluation, b: Evaluation) -> list[str]:

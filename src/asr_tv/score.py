@@ -14,7 +14,7 @@ from asr_tv.normalize import Normalizer, get_normalizer
 from asr_tv.store import write_atomically
 from asr_tv.wer import ErrorCounts, count_characters, count_words
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same hypotheses would be scored otherwise."""
 
 ROWS = "evaluation.jsonl"
@@ -107,6 +107,9 @@ def _scored(utterance: Utterance, hypothesis: str, normalize: Normalizer) -> Utt
         hypothesis=hypothesis,
         word_counts=count_words(expected, found),
         character_counts=count_characters(expected, found),
+        heard=found,
+        raw_word_counts=count_words(utterance.text, hypothesis),
+        speaker=utterance.speaker,
     )
 
 
@@ -159,6 +162,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         "conditions": {**asdict(evaluation.conditions), "decoding": dict(evaluation.conditions.decoding)},
         "word_counts": asdict(evaluation.word_counts),
         "character_counts": asdict(evaluation.character_counts),
+        "raw_word_counts": asdict(evaluation.raw_word_counts),
         "utterances": len(evaluation.utterances),
     }
     write_atomically(folder / ROWS, lines)
@@ -188,5 +192,5 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 
 def _row_from(row: Any) -> UtteranceScore:
-    counts = {key: ErrorCounts(**row[key]) for key in ("word_counts", "character_counts")}
+    counts = {key: ErrorCounts(**row[key]) for key in ("word_counts", "character_counts", "raw_word_counts")}
     return UtteranceScore(**{**row, **counts})

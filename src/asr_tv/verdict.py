@@ -37,6 +37,48 @@ def verdict(
     return " ".join(part for part in parts if part)
 
 
+def headline(systems: Sequence[Row], comparison: Sequence[Row], leaks: Sequence[Row], confidence: float) -> str:
+    """One sentence: the adapted model's WER on the target against the baseline and the best rival, with intervals."""
+    adapted = next((row for row in systems if row["name"] == ADAPTED and row["role"] == "target"), None)
+    if adapted is None or adapted["wer"] is None:
+        why = adapted["note"] if adapted else "adapted was not scored"
+        return f"Nothing was measured on the target domain: {why or 'WER undefined'}."
+    rivals = {row["rival"]: row for row in comparison if set_of(row) == set_of(adapted)}
+    scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
+    named = _named(rivals, best_rival(rivals, scores))
+    claims = [
+        _short_claim(rivals[name], "the best text-only rival, " if n else "") for n, (name, _) in enumerate(named)
+    ]
+    share = f"{confidence:.0%} intervals"
+    against = f", {' and '.join(claims)} ({share})" if claims else ""
+    start = "NOT TEXT-ONLY: " if leaks else ""
+    return f"{start}{percent(adapted['wer'])} word error rate on {adapted['domain']}{against}."
+
+
+def _short_claim(row: Row, remark: str) -> str:
+    name = f"{remark}{row['rival']}"
+    if row["ci_low"] is None:
+        return f"nothing known against {name}"
+    if row["verdict"] == UNDECIDED:
+        return f"not shown to differ from {name} ({points(row['difference'])}, {_ends(row)})"
+    side, sign = ("below", -1) if row["verdict"] == BETTER else ("above", 1)
+    ends = sorted((sign * row["ci_low"], sign * row["ci_high"]))
+    between = f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+    return f"{100 * abs(row['difference']):.1f} points ({between}) {side} {name}"
+
+
+def _ends(row: Row) -> str:
+    return f"{points(row['ci_low'])} to {points(row['ci_high'])}"
+
+
+def unfinished(missing: Sequence[str] | None) -> str:
+    """What to say first of a run that has not come to its end; empty for one that has."""
+    if missing is None:
+        return ""
+    listed = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
+    return f"UNFINISHED: this run has not come to its end; missing: {listed}. "
+
+
 def _leak(leaks: Sequence[Row]) -> str:
     if not leaks:
         return ""

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: report.json, report.md, the adapted model with its card, and the vector."""
+"""What a run leaves in its folder: the report as page, text and data, the adapted model with its card, the vector."""
 
 import json
 import shutil
@@ -6,29 +6,37 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from asr_tv.bootstrap import Bootstrap
 from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, LineConfig
+from asr_tv.corpora.texts import read_texts
 from asr_tv.ledger import StageEntry
 from asr_tv.markdown import render_markdown
 from asr_tv.merge import MODEL, VECTOR
 from asr_tv.model_card import model_card
+from asr_tv.normalize import get_normalizer
+from asr_tv.page import render_page
 from asr_tv.pipeline.executor import Done
 from asr_tv.pipeline.graph import TOPLINE, Outcome
+from asr_tv.pipeline.material import Material
+from asr_tv.pipeline.players import players
 from asr_tv.pipeline.trainings import target_row
-from asr_tv.report import (
-    Bootstrap,
+from asr_tv.report import build_report
+from asr_tv.report_inputs import (
     CorpusInput,
     Dropped,
     ReportInputs,
     Role,
     SelectionInput,
+    SynthesisInput,
     SystemInput,
-    build_report,
+    TermsInput,
 )
-from asr_tv.store import Record, write_atomically
+from asr_tv.store import RECORD, Record, write_atomically
+from asr_tv.terms import find_terms
 from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
 
-REPORT_JSON, REPORT_MD = "report.json", "report.md"
+REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
 SETTINGS = "asr_tv.json"
 """Beside the weights: how to decode them."""
 
@@ -51,8 +59,28 @@ def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> di
         target_curve=outcome.curve,
         final_scoring_labels=frozenset(label for label in final if _is_final_scoring(label)),
         topline_labels=frozenset({f"finetune {TOPLINE}"}),
+        terms=report_terms(config, outcome.material),
+        synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in done if d.record.stage == "synthesize"),
+        settings=config.model_dump(mode="json"),
+        packages=_packages(outcome.adapted),
     )
     return build_report(inputs)
+
+
+def report_terms(config: AdaptConfig, material: Material) -> TermsInput:
+    """The user's terms, or those found in the target's texts, as the scores' normaliser leaves them."""
+    normalize = get_normalizer(config.scoring.normalizer)
+    given = config.scoring.terms
+    if given is not None:
+        texts = given if isinstance(given, tuple) else [u.text for u in read_texts(Path(given).expanduser(), "terms")]
+        return TermsInput("given", tuple(dict.fromkeys(term for text in texts if (term := normalize(text)))))
+    spoken, known = ([normalize(u.text) for u in m] for m in (material.target_texts, material.source_train))
+    return TermsInput("found", find_terms(spoken, known))
+
+
+def _packages(record: Record) -> dict[str, str]:
+    packages: dict[str, str] = json.loads((record.path / RECORD).read_text(encoding="utf-8"))["packages"]
+    return packages
 
 
 def _is_final_scoring(label: str) -> bool:
@@ -152,6 +180,7 @@ def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any],
     else:
         vector.unlink(missing_ok=True)
     write_atomically(folder / REPORT_MD, render_markdown(report))
+    write_atomically(folder / REPORT_HTML, render_page(report, players(report, outcome, folder)))
     write_atomically(folder / REPORT_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asr_tv.checkpoint.directory import CONFIG
 from asr_tv.checkpoint.family import family_of
-from asr_tv.config import AdaptConfig, CorpusConfig, TargetConfig
+from asr_tv.config import AdaptConfig, CorpusConfig, ScoringConfig, TargetConfig
 from asr_tv.corpora.asterisk import prompt_set
 from asr_tv.corpora.local import read_manifest
 from asr_tv.corpora.texts import read_texts
@@ -24,6 +24,7 @@ def check(config: AdaptConfig) -> None:
     gathered(
         partial(_check_model, config),
         partial(_check_target, config),
+        partial(_check_terms, config.scoring),
         partial(open_synthesizer, config.synthesis),
         partial(choose_device, config.run.device),
         *(partial(_check_corpus, corpus) for corpus in dict.fromkeys((*config.corpora, *config.general))),
@@ -50,6 +51,11 @@ def required_target(config: AdaptConfig) -> TargetConfig:
 def _check_target(config: AdaptConfig) -> None:
     if (texts := required_target(config).texts) is not None:
         read_texts(Path(texts), "target")
+
+
+def _check_terms(scoring: ScoringConfig) -> None:
+    if isinstance(scoring.terms, str):
+        read_texts(Path(scoring.terms).expanduser(), "terms")
 
 
 def _check_corpus(corpus: CorpusConfig) -> None:
