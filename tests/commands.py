@@ -1,6 +1,8 @@
 """What the tests of the command line share: a finished command, and files to run it on."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,3 +49,26 @@ def record(path: Path, seconds: float = 1.0, rate: int = 16_000) -> Path:
 def write_rows(path: Path, *rows: dict[str, object]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+SLICE = """
+name: slice
+model: openai/whisper-tiny.en
+corpora:
+  - {kind: asterisk, language: en, max_per_domain: 8, domains: [voicemail, conference, services], line: {snr_db: 10}}
+target: {domain: voicemail}
+synthesis: {takes: 1}
+training: {epochs: 2, learning_rate: 3.0e-5, batch_size: 4}
+selection: {folds: 1, starts: [source_real], augmentation: [true], scaling_coefs: [0.0, 0.3]}
+run: {jobs: 2}
+"""
+
+
+def adapt_slice(folder: Path) -> dict[str, Any]:
+    """Runs slice.yaml of the folder in a process of its own; returns the report."""
+    command = [sys.executable, "-c", "from asr_tv.cli import main; main()", "adapt", str(folder / "slice.yaml")]
+    command += ["--store", str(folder / "store"), "--out", str(folder / "out"), "--json", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report

@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from commands import Command, Done, record, write_rows
+from commands import SLICE, Command, Done, adapt_slice, record, write_rows
 
 
 @pytest.fixture
@@ -58,3 +59,17 @@ def bad_recordings(tmp_path: Path) -> Path:
     (tmp_path / "text.wav").write_text("not audio " * 100)
     names = ("good", "gone", "cut", "empty", "text")
     return write_rows(tmp_path / "bad.jsonl", *({"id": n, "audio": f"{n}.wav", "text": "hi"} for n in names))
+
+
+@pytest.fixture(scope="session")
+def slice_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the real slice's configuration, store and results lie."""
+    folder = tmp_path_factory.mktemp("slice")
+    (folder / "slice.yaml").write_text(SLICE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def slice_report(slice_folder: Path) -> dict[str, Any]:
+    """The whole method run once on a slice of the real corpus: real weights, a real voice, through the command line."""
+    return adapt_slice(slice_folder)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr_tv.bootstrap import Difference, Interval, interval, paired_difference
+from asr_tv.bootstrap import Difference, Interval, Resampled, interval, paired_difference
 
 HOW = {"resamples": 500, "confidence": 0.95, "seed": 3}
 
@@ -21,12 +21,25 @@ def population(rng, clusters):
 
 
 def test_a_95_percent_interval_covers_the_truth_in_95_percent_of_samples():
-    rng, truth, trials = np.random.default_rng(11), 0.2, 600  # 0.2 is the mean of beta(1, 4)
+    rng, truth, trials = np.random.default_rng(11), 0.2, 1000  # 0.2 is the mean of beta(1, 4)
     covered = 0
     for trial in range(trials):
         errors, words, clusters = population(rng, 150)
         low, high = interval(errors, words, clusters, resamples=400, confidence=0.95, seed=trial)
         covered += low <= truth <= high
+    assert 0.93 <= covered / trials <= 0.97
+
+
+def test_a_95_percent_interval_of_a_difference_covers_the_truth_in_95_percent_of_samples():
+    rng, trials = np.random.default_rng(12), 1000
+    covered = 0
+    for trial in range(trials):
+        errors, words, clusters = population(rng, 100)
+        mended = rng.binomial(errors, 0.25)  # b makes three quarters of a's errors: 0.05 less than 0.2
+        low, high = paired_difference(
+            errors - mended, errors, words, clusters, resamples=400, confidence=0.95, seed=trial
+        )[1:3]
+        covered += low <= -0.05 <= high
     assert 0.93 <= covered / trials <= 0.97
 
 
@@ -113,3 +126,13 @@ def test_blocks_do_not_change_the_result(monkeypatch):
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match="lengths differ"):
         interval([1], [2, 3], ["a", "b"], **HOW)
+
+
+def test_one_draw_serves_all_columns():
+    rng = np.random.default_rng(5)
+    a, words, clusters = population(rng, 25)
+    b = rng.binomial(words, 0.3)
+    drawn = Resampled(clusters, {"a": a, "b": b, "words": words}, **HOW)
+    assert drawn.interval("a", "words") == interval(a, words, clusters, **HOW)
+    assert drawn.interval("b", "words") == interval(b, words, clusters, **HOW)
+    assert drawn.difference("b", "a", "words") == paired_difference(b, a, words, clusters, **HOW)

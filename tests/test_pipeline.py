@@ -1,19 +1,27 @@
 """The whole method on fakes: what comes out, what a second run costs, what a change costs, and the ledger."""
 
 import json
+import shutil
 from collections import Counter
+from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import torch
+from jsonschema import validate
 
 from asr_tv.checkpoint.tensors import open_tensors
 from asr_tv.config import AdaptConfig
-from asr_tv.errors import ConfigError
+from asr_tv.errors import ConfigError, DataError, UserError
+from asr_tv.pipeline import players
 from asr_tv.pipeline.executor import InProcess
+from asr_tv.pipeline.graph import adapt
+from asr_tv.pipeline.outputs import report_terms
 from asr_tv.pipeline.plan import Plan
 from asr_tv.pipeline.run import run
+from asr_tv.pipeline.unfinished import unfinished_report
 from asr_tv.store import Store
 from asr_tv.testing.runs import fake_config
 
@@ -189,3 +197,89 @@ def test_mean_of_domains_trains_a_pair_a_domain(first: Run) -> None:
     assert len(pairs) == 4
     assert sum(d.record.cached for d in pairs) == 2  # of the domain that is also all that the fold leaves
     assert second.plans[0].total == len([d for d in second.execute.done if d.record.stage == "finetune"])
+
+
+def test_the_report_is_of_the_published_schema(first: Run) -> None:
+    schema = json.loads((resources.files("asr_tv.schemas") / "report-2.json").read_text(encoding="utf-8"))
+    validate(first.report, schema)
+    assert "Word error rates" in (first.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_recordings_are_inlined_within_the_budget_linked_beyond_it_and_named_when_lost(
+    first: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = Store(shutil.copytree(first.execute.store.root, tmp_path / "store"))
+    outcome = adapt(fake_config(first.folder.parent), InProcess(store))
+    assert outcome.material.target_test is not None
+    ids = [u.id for u in outcome.material.target_test]
+    report = {"examples": {"role": "target", "most_improved": [{"id": ids[0]}], "most_worsened": [{"id": ids[1]}]}}
+    inline = players.players(report, outcome, tmp_path)
+    assert [len(inline[i]) for i in ids[:2]] == [2, 2]
+    assert all(p.source and p.source.startswith("data:audio/flac;base64,") for row in inline.values() for p in row)
+    monkeypatch.setattr(players, "BUDGET", 0)
+    linked = players.players(report, outcome, tmp_path / "out")
+    assert all((tmp_path / "out" / unquote(p.source or "")).is_file() for row in linked.values() for p in row)
+    assert not any(p.source and Path(p.source).is_absolute() for row in linked.values() for p in row)
+    for file in (tmp_path / "store").rglob("*.flac"):
+        file.unlink()
+    lost = players.players(report, outcome, tmp_path)
+    assert {(p.source, p.note) for row in lost.values() for p in row} == {(None, "recording not found")}
+    assert players.players({"examples": None}, outcome, tmp_path) == {}
+
+
+def stopped(first: Run, folder: Path, *stages: str) -> Path:
+    """A copy of the run's store that has not come to some of its stages, and a folder that has no report."""
+    store = shutil.copytree(first.execute.store.root, folder / "store")
+    for done in first.execute.done:
+        if done.label in stages:
+            shutil.rmtree(store / done.record.stage / done.record.key)
+    (folder / "out").mkdir()
+    shutil.copyfile(first.folder / "run.json", folder / "out" / "run.json")
+    return store
+
+
+def test_a_stopped_run_reports_what_it_has_and_what_is_missing(first: Run, tmp_path: Path) -> None:
+    store = stopped(first, tmp_path, "score adapted on target", "score topline on target")
+    before = sorted(store.rglob("*"))
+    report = unfinished_report(tmp_path / "out", store)
+    assert report is not None
+    assert report["missing"][:2] == ["score adapted on target", "score topline on target"]
+    rows = {row["name"]: row for row in report["systems"] if row["role"] == "target"}
+    for name in ("pretrained", "target_synthetic"):
+        assert rows[name]["wer"] == first.rows()[name]["wer"]
+    assert (rows["adapted"]["wer"], rows["adapted"]["note"]) == (None, "not scored yet")
+    assert report["ledger"]["target_recordings_read_before_scoring"] == []
+    assert [f for f in sorted(store.rglob("*")) if f.suffix != ".lock"] == [f for f in before if f.suffix != ".lock"]
+    for name in ("unfinished.md", "unfinished.html"):
+        assert "score adapted on target" in (tmp_path / "out" / name).read_text(encoding="utf-8")
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_a_run_stopped_at_its_start_still_has_a_report(first: Run, tmp_path: Path) -> None:
+    stopped(first, tmp_path)
+    report = unfinished_report(tmp_path / "out", tmp_path / "nothing")
+    assert report is not None
+    assert report["missing"][0].startswith("checkpoint ")
+    assert {"fine-tunings", "the adapted model", "the report"} <= set(report["missing"])
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_only_a_stopped_run_is_unfinished(first: Run, tmp_path: Path) -> None:
+    assert unfinished_report(first.folder, first.execute.store.root) is None
+    assert unfinished_report(tmp_path, first.execute.store.root) is None
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(DataError, match=r"run\.json: cannot be read"):
+        unfinished_report(tmp_path, first.execute.store.root)
+
+
+def test_terms_of_the_user_or_of_the_target_s_texts(first: Run, tmp_path: Path) -> None:
+    material = adapt(fake_config(first.folder.parent), InProcess(first.execute.store)).material
+    words = tmp_path / "terms.txt"
+    words.write_text("Boarding pass\n\nGate\n")
+    for terms in (str(words), ["Gate,", "Boarding pass", "gate"]):
+        found = report_terms(fake_config(first.folder.parent, scoring__terms=terms), material)
+        assert found.origin == "given"
+        assert set(found.terms) == {"gate", "boarding pass"}
+    assert report_terms(fake_config(first.folder.parent), material).origin == "found"
+    with pytest.raises(UserError, match="no such file"):
+        again(first, scoring__terms="nowhere.txt")

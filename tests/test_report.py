@@ -1,7 +1,9 @@
 import json
 from dataclasses import replace
+from importlib import resources
 
 import pytest
+from jsonschema import Draft202012Validator, ValidationError, validate
 
 from asr_tv.bootstrap import Bootstrap
 from asr_tv.config import Recipe
@@ -9,8 +11,8 @@ from asr_tv.errors import DataError
 from asr_tv.ledger import StageEntry
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.markdown import WER_HEADER, escaped, render_markdown, sparkline, wer_tables
-from asr_tv.report import build_report
-from asr_tv.report_inputs import CorpusInput, Dropped, ReportInputs, SelectionInput, SystemInput
+from asr_tv.report import SCHEMA_VERSION, build_report
+from asr_tv.report_inputs import CorpusInput, Dropped, ReportInputs, SelectionInput, SystemInput, TermsInput
 from asr_tv.score import evaluate
 from asr_tv.select import RecipeScore
 
@@ -109,6 +111,107 @@ def test_report_is_json_and_deterministic():
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert build_report(INPUTS) == report
     assert report["schema_version"] == 2
+
+
+def schema():
+    file = resources.files("asr_tv.schemas") / f"report-{SCHEMA_VERSION}.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_the_published_schema_is_one_and_the_report_is_of_it():
+    Draft202012Validator.check_schema(schema())
+    assert schema()["$id"] == f"urn:asr-tv:report:{SCHEMA_VERSION}"
+    validate(build_report(INPUTS), schema())
+    validate(build_report(replace(INPUTS, systems=(), target_curve={}, stages=(), missing=("all",))), schema())
+    rows = tuple(SystemInput(n, "target", "mine", "test", None, True) for n in ("target_synthetic", "adapted"))
+    validate(build_report(replace(INPUTS, systems=rows, selection=SelectionInput("fixed", None))), schema())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r.pop("verdict"),
+        lambda r: r.update(more=1),
+        lambda r: r.update(schema_version=1),
+        lambda r: r["systems"][0].update(wer="10 %"),
+        lambda r: r["systems"][0].update(wer=-0.1),
+        lambda r: r["comparison"][0].update(verdict="much better"),
+        lambda r: r["stages"][0].update(state="skipped"),
+    ],
+)
+def test_the_schema_refuses_what_is_no_report(change):
+    report = build_report(INPUTS)
+    change(report)
+    with pytest.raises(ValidationError):
+        validate(report, schema())
+
+
+def test_the_headline_is_one_sentence_with_its_intervals():
+    report = build_report(INPUTS)
+    low, high = (f"{-100 * report['comparison'][1][key]:.1f}" for key in ("ci_high", "ci_low"))
+    best_low, best_high = (f"{-100 * report['comparison'][2][key]:.1f}" for key in ("ci_high", "ci_low"))
+    assert report["headline"] == (
+        f"10.0 % word error rate on voicemail, 15.0 points ({low} to {high}) below target_synthetic and "
+        f"12.5 points ({best_low} to {best_high}) below the best text-only rival, source_real_then_target_synthetic "
+        "(95 % intervals)."
+    )
+    undecided = with_target(target_synthetic=41, adapted=40)["headline"]
+    assert "not shown to differ from target_synthetic (-0.2 points, " in undecided
+    worse = with_target(target_synthetic=100, adapted=120)["headline"]
+    assert "above target_synthetic" in worse
+    assert build_report(replace(INPUTS, systems=()))["headline"].startswith("Nothing was measured on the target domain")
+
+
+def test_no_difference_inside_its_interval_is_called_better_anywhere():
+    report = with_target(pretrained=41, target_synthetic=41, rival=42, adapted=40)
+    rows = [
+        *report["comparison"],
+        *(r for p in report["breakdowns"] for g in p["groups"] for r in g["differences"].values()),
+    ]
+    assert rows
+    assert len(rows) >= 3
+    for row in rows:
+        assert (row["verdict"] == "better") == (row["ci_high"] < 0)
+    for text in (report["verdict"], report["headline"], render_markdown(report)):
+        assert "better than" not in text
+        assert "below" not in text.partition("Differences are in points")[0]
+
+
+def test_an_unfinished_run_says_what_is_missing():
+    report = build_report(replace(INPUTS, missing=("finetune source_real", "adapt")))
+    assert report["missing"] == ["finetune source_real", "adapt"]
+    for text in (report["verdict"], report["headline"]):
+        assert text.startswith("UNFINISHED: this run has not come to its end; missing: finetune source_real, adapt.")
+    assert build_report(INPUTS)["missing"] is None
+
+
+def test_terms_are_scored_on_the_target():
+    inputs = replace(INPUTS, terms=TermsInput("given", ("a b", "h", "zebra")))
+    report = build_report(inputs)
+    (part,) = report["terms"]["sets"]
+    rows = {row["name"]: row for row in part["systems"]}
+    assert (rows["adapted"]["expected"], rows["adapted"]["right"]) == (80, 40)  # every sentence lost its last word, h
+    assert (rows["adapted"]["recall"], rows["adapted"]["precision"]) == (0.5, 1.0)
+    by_term = {row["term"]: row["systems"]["adapted"] for row in part["by_term"]}
+    assert by_term == {
+        "a b": {"expected": 40, "heard": 40, "right": 40},
+        "h": {"expected": 40, "heard": 0, "right": 0},
+    }
+    against = {row["rival"]: row for row in part["differences"]}
+    assert against["topline"]["verdict"] == "worse"
+    assert against["topline"]["difference"] == -0.25
+    assert build_report(INPUTS)["terms"]["sets"] == []
+    validate(report, schema())
+
+
+def test_raw_and_normalised_stand_side_by_side():
+    row = row_of(build_report(INPUTS), "adapted")
+    assert (row["wer"], row["raw_wer"], row["raw_words"], row["loops"]) == (0.1, 0.1, 400, 0)
+    shouted = Manifest("v", tuple(replace(u, text=f"{u.text.upper()}!") for u in VOICEMAIL))
+    heard = evaluate(shouted, {u.id: u.text for u in VOICEMAIL}, "basic")
+    systems = (SystemInput("adapted", "target", "voicemail", "test", heard, True),)
+    row = row_of(build_report(replace(INPUTS, systems=systems)), "adapted")
+    assert (row["wer"], row["raw_wer"]) == (0.0, 0.9)  # all words but the number
 
 
 def test_comparison_is_adapted_minus_rival_on_every_shared_set():

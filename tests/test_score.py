@@ -123,3 +123,14 @@ def test_the_stage_scores_a_file_into_a_folder(tmp_path):
     hypotheses.write_text("".join(json.dumps({"id": k, "text": v}) + "\n" for k, v in HEARD.items()))
     evaluation = score_stage(REFERENCE, hypotheses, ScoringConfig(), tmp_path / "out", checkpoint="abc")
     assert evaluation == read_evaluation(tmp_path / "out") == evaluate(REFERENCE, HEARD, "english", checkpoint="abc")
+
+
+def test_what_version_1_wrote_is_read(tmp_path):
+    evaluation = evaluate(REFERENCE, HEARD, "english")
+    write_evaluation(evaluation, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "evaluation.jsonl").read_text().splitlines()]
+    for row in rows:
+        for key in ("heard", "raw_word_counts", "speaker"):
+            del row[key]
+    (tmp_path / "evaluation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_evaluation(tmp_path) == evaluation

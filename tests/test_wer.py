@@ -2,7 +2,7 @@ from math import inf
 
 import jiwer
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from asr_tv.wer import AlignedWord, ErrorCounts, count_characters, count_words, word_alignment
@@ -64,10 +64,23 @@ def test_errors_are_the_edit_distance(reference, hypothesis):
         assert result.hits + result.substitutions + result.insertions == len(found)
 
 
-@given(sentences.filter(bool), sentences.filter(bool))
-def test_rates_are_jiwer_s(reference, hypothesis):
-    assert count_words(reference, hypothesis).rate == jiwer.wer(reference, hypothesis)
-    assert count_characters(reference, hypothesis).rate == jiwer.cer(reference, hypothesis)
+@given(sentences, sentences)
+@example("", "")
+@example("", "two words")
+@example("two words", "")
+def test_counts_are_jiwer_s(reference, hypothesis):
+    for count, process in ((count_words, jiwer.process_words), (count_characters, jiwer.process_characters)):
+        theirs = process(reference, hypothesis)
+        ours = (theirs.hits, theirs.substitutions, theirs.deletions, theirs.insertions)
+        assert count(reference, hypothesis) == ErrorCounts(*ours)
+
+
+@given(st.lists(st.tuples(sentences, sentences), min_size=1, max_size=6))
+def test_the_pooled_rate_is_jiwer_s(pairs):
+    references, hypotheses = map(list, zip(*pairs, strict=True))
+    assume(any(references))
+    pooled = sum((count_words(*pair) for pair in pairs), ErrorCounts())
+    assert pooled.rate == jiwer.wer(references, hypotheses)
 
 
 @given(sentences)

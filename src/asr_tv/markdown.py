@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from asr_tv.verdict import percent, points, simulated_line
+from asr_tv.verdict import ADAPTED, BASELINE, PRETRAINED, percent, points, simulated_line
 
 Row = Mapping[str, Any]
 
@@ -61,6 +61,10 @@ def render_markdown(report: Row) -> str:
         _opening(report),
         _section("Word error rates", _wer_sections(report)),
         _section("Adapted against each rival", _comparison(report["comparison"])),
+        _section("Characters, raw words and loops", _more_rates(report["systems"])),
+        _section("Terms of the domain", _terms(report["terms"])),
+        _section("By domain, speaker and length", _breakdowns(report["breakdowns"])),
+        _section("What changed most", _examples(report["examples"])),
         _section("How the recipe was chosen", _selection(report["selection"], report["target_curve"])),
         _section("Forgetting", _forgetting(report["forgetting"])),
         _section("Leak ledger", _ledger(report["ledger"])),
@@ -107,9 +111,13 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]], limit: int = _M
 
 
 def _comparison(rows: Sequence[Row]) -> str:
-    header = ("rival", "set", "difference", "interval", "relative", "p", "adapted is", "uses target recordings?")
+    header = (
+        *("rival", "set", "difference", "interval", "relative", "p", "p, matched pairs"),
+        *("adapted is", "uses target recordings?"),
+    )
     note = (
-        "Differences are in points of WER, adapted minus rival, on the same utterances: below zero adapted is better."
+        "Differences are in points of WER, adapted minus rival, on the same utterances: below zero adapted is better. "
+        "A difference whose interval holds zero is called neither better nor worse."
     )
     return f"{note}\n\n{_table(header, map(_compared, rows), _MAX_SCORES)}"
 
@@ -122,9 +130,89 @@ def _compared(row: Row) -> tuple[str, ...]:
         _difference_span(row),
         _relative(row["relative"]),
         f"{row['p']:.4f}",
+        _p(row["matched_pairs"]["p"]),
         row["verdict"],
         "no" if row["text_only"] else "yes",
     )
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _more_rates(systems: Sequence[Row]) -> str:
+    header = ("system", "set", "CER %", "raw WER %", "insertions", "loops")
+    note = (
+        "Raw WER is of the texts as written, case and punctuation included. A loop compresses beyond 2.4 or repeats "
+        "four words more than five times."
+    )
+    rows = [
+        (
+            row["name"],
+            f"{row['role']} {row['domain']} {row['split']}",
+            _rate(row["cer"]),
+            _rate(row["raw_wer"]),
+            _text(row["insertions"]),
+            _text(row["loops"]),
+        )
+        for row in systems
+        if row["words"] is not None
+    ]
+    return f"{note}\n\n{_table(header, rows, _MAX_SCORES)}"
+
+
+def _terms(terms: Row) -> str:
+    if not terms["terms"]:
+        return "None is known: none was given, and the target's texts hold no word that is rare in the sources'."
+    origin = "given" if terms["origin"] == "given" else "found in the target's texts"
+    lines = [f"{len(terms['terms'])} terms, {origin}: {escaped(', '.join(terms['terms']), limit=600)}."]
+    header = ("system", "recall %", "interval", "precision %", "adapted minus this", "interval", "adapted is")
+    for part in terms["sets"]:
+        against = {row["rival"]: row for row in part["differences"]}
+        lines.append(_table(header, [_term_row(row, against.get(row["name"])) for row in part["systems"]]))
+    return "\n\n".join(lines)
+
+
+def _term_row(row: Row, against: Row | None) -> tuple[str, ...]:
+    own = (row["name"], _rate(row["recall"]), _span(row["ci_low"], row["ci_high"]), _rate(row["precision"]))
+    if against is None:
+        return (*own, "-", "-", "-")
+    return (*own, points(against["difference"]), _difference_span(against), against["verdict"])
+
+
+def _breakdowns(parts: Sequence[Row]) -> str:
+    tables = []
+    for part in parts:
+        systems = [name for name in (PRETRAINED, BASELINE, ADAPTED) if name in part["groups"][0]["systems"]]
+        header = (part["dimension"], "utterances", "words", *(f"{name} WER %" for name in systems))
+        rows = [
+            (g["group"], str(g["utterances"]), str(g["words"]), *(_rate(g["systems"][n]["wer"]) for n in systems))
+            for g in part["groups"]
+        ]
+        tables.append(f"### {escaped(part['role'])}, by {part['dimension']}\n\n{_table(header, rows)}")
+    note = "Groups are small, and among many some differ by chance; report.json has the intervals."
+    return "\n\n".join([note, *tables]) if tables else "The recordings make one group only."
+
+
+def _examples(examples: Row | None) -> str:
+    if examples is None:
+        return "Pretrained and adapted were not both scored on recordings of the target or a source."
+    lead = (
+        f"From {examples['before']} to {examples['after']}: {examples['improved']} utterances improved, "
+        f"{examples['worsened']} worsened, {examples['unchanged']} kept their number of errors."
+    )
+    shown = [*examples["most_improved"][:5], *examples["most_worsened"][:5]]
+    header = ("errors", "said", "pretrained heard", "adapted heard")
+    rows = [
+        (
+            f"{e['systems'][0]['errors']} to {e['systems'][-1]['errors']}",
+            e["reference"],
+            e["systems"][0]["hypothesis"].strip(),
+            e["systems"][-1]["hypothesis"].strip(),
+        )
+        for e in shown
+    ]
+    return f"{escaped(lead, limit=None)}\n\n{_table(header, rows)}"
 
 
 def _difference_span(row: Row) -> str:
@@ -149,7 +237,9 @@ def _selection(selection: Row, target_curve: Sequence[Row]) -> str:
     return "\n\n".join(lines)
 
 
-def _recipe(recipe: Row) -> str:
+def _recipe(recipe: Row | None) -> str:
+    if recipe is None:
+        return "nothing yet"
     augmentation = "with" if recipe["augmentation"] else "without"
     return f"start {recipe['start']}, {augmentation} augmentation, scaling coefficient {recipe['scaling_coef']:g}"
 
@@ -160,7 +250,7 @@ def _curves(selection: Row) -> str:
     coefficients = sorted({score["scaling_coef"] for score in scores})
     kinds = list(dict.fromkeys((score["start"], score["augmentation"]) for score in scores))
     by_recipe = {(s["start"], s["augmentation"], s["scaling_coef"]): s["wer"] for s in scores}
-    chosen = tuple(selection["chosen"][key] for key in ("start", "augmentation", "scaling_coef"))
+    chosen = tuple((selection["chosen"] or {}).get(key) for key in ("start", "augmentation", "scaling_coef"))
     header = ("start", "augmentation", *(f"c = {c:g}" for c in coefficients), "curve")
     rows = []
     for start, augmentation in kinds:

@@ -170,7 +170,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
 
 
 def read_evaluation(folder: Path) -> Evaluation:
-    """What `write_evaluation` wrote.
+    """What `write_evaluation` wrote, in this version or an earlier one.
 
     Raises:
         DataError: a file is missing, is not an evaluation, or its rows do not add up to its totals.
@@ -178,11 +178,10 @@ def read_evaluation(folder: Path) -> Evaluation:
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         lines = (folder / ROWS).read_text(encoding="utf-8").split("\n")
-        conditions = summary["conditions"]
-        evaluation = Evaluation(
-            tuple(_row_from(json.loads(line)) for line in lines if line),
-            Conditions(**{**conditions, "decoding": decoding_pairs(conditions["decoding"])}),
-        )
+        decoding = decoding_pairs(summary["conditions"]["decoding"])
+        conditions = Conditions(**{**summary["conditions"], "decoding": decoding})
+        rows = tuple(_row_from(json.loads(line), conditions) for line in lines if line)
+        evaluation = Evaluation(rows, conditions)
         totals = ErrorCounts(**summary["word_counts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder}: not an evaluation: {error!r}") from error
@@ -191,6 +190,10 @@ def read_evaluation(folder: Path) -> Evaluation:
     return evaluation
 
 
-def _row_from(row: Any) -> UtteranceScore:
+def _row_from(row: Any, conditions: Conditions) -> UtteranceScore:
+    if "heard" not in row:  # as version 1 wrote it
+        clean = get_normalizer(conditions.normalizer)
+        row = {**row, "heard": clean(row["hypothesis"])}
+        row["raw_word_counts"] = asdict(count_words(row["reference"], row["hypothesis"]))
     counts = {key: ErrorCounts(**row[key]) for key in ("word_counts", "character_counts", "raw_word_counts")}
     return UtteranceScore(**{**row, **counts})

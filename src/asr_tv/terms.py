@@ -38,8 +38,8 @@ def find_terms(target: Iterable[str], source: Iterable[str]) -> tuple[str, ...]:
     """Words of the target's texts that are rare in the sources', most frequent first, at most 200.
 
     A term has at least three letters and is five times as frequent as in the sources, where every word counts
-    once more than it occurs: a word that stands once in few sentences is none. Texts are normalised; without any
-    source text there is nothing to be rare in, and no term is found.
+    once more than it occurs: sources shorter than the target's texts show of few words that they are rare in them.
+    Texts are normalised; without any source text no term is found.
     """
     wanted, known = (Counter(word for text in texts for word in text.split()) for texts in (target, source))
     if not wanted or not known:

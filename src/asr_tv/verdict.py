@@ -49,8 +49,7 @@ def headline(systems: Sequence[Row], comparison: Sequence[Row], leaks: Sequence[
     claims = [
         _short_claim(rivals[name], "the best text-only rival, " if n else "") for n, (name, _) in enumerate(named)
     ]
-    share = f"{confidence:.0%} intervals"
-    against = f", {' and '.join(claims)} ({share})" if claims else ""
+    against = f", {' and '.join(claims)} ({100 * confidence:g} % intervals)" if claims else ""
     start = "NOT TEXT-ONLY: " if leaks else ""
     return f"{start}{percent(adapted['wer'])} word error rate on {adapted['domain']}{against}."
 
@@ -60,7 +59,7 @@ def _short_claim(row: Row, remark: str) -> str:
     if row["ci_low"] is None:
         return f"nothing known against {name}"
     if row["verdict"] == UNDECIDED:
-        return f"not shown to differ from {name} ({points(row['difference'])}, {_ends(row)})"
+        return f"not shown to differ from {name} ({points(row['difference'])} points, {_ends(row)})"
     side, sign = ("below", -1) if row["verdict"] == BETTER else ("above", 1)
     ends = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     between = f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"

@@ -70,6 +70,8 @@ def count_characters(reference: str, hypothesis: str) -> ErrorCounts:
 def word_alignment(reference: str, hypothesis: str) -> tuple[AlignedWord, ...]:
     """The alignment that `count_words` counts, word by word."""
     expected, found = reference.split(), hypothesis.split()
+    if expected == found:
+        return tuple(AlignedWord("hit", word, word) for word in expected)
     if not expected or not found:
         return tuple(_one_sided(expected, found))
     chunks = jiwer.process_words(" ".join(expected), " ".join(found)).alignments[0]
@@ -77,6 +79,8 @@ def word_alignment(reference: str, hypothesis: str) -> tuple[AlignedWord, ...]:
 
 
 def _count(expected: list[str], found: list[str], process: Callable[..., Any], joint: str) -> ErrorCounts:
+    if expected == found:
+        return ErrorCounts(hits=len(expected))
     # jiwer refuses or special-cases an empty side, by version; the counts need no alignment then.
     if not expected or not found:
         return ErrorCounts(deletions=len(expected), insertions=len(found))

@@ -49,19 +49,27 @@ def adapt(
         seconds = time.perf_counter() - start
         console.print(
             f"{executed} stages executed, {len(execute.done) - executed} cached, {seconds:.1f} s; "
-            f"report: {folder / 'report.md'}; model: {folder / 'model'}"
+            f"report: {folder / 'report.html'}; model: {folder / 'model'}"
         )
 
 
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo")],
+    store: Annotated[Path, typer.Option(help="Folder of cached stages, for a run that was stopped")] = DEFAULT_STORE,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json")] = False,
 ) -> None:
-    """Print a finished run's table and verdict.
+    """Print a run's table and verdict; of one that was stopped, what it has come to and what is missing.
 
     Example: asr-tv report runs/demo
     """
     file = run / "report.json"
+    if not file.exists() and (run / "run.json").is_file():
+        from asr_tv.pipeline.unfinished import unfinished_report
+
+        if (partial := unfinished_report(run, store)) is not None:
+            typer.echo(json.dumps(partial, ensure_ascii=False, indent=1)) if as_json else _print(partial)
+            typer.echo(f"report so far: {run / 'unfinished.html'}", err=True)
+            return
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):

@@ -37,6 +37,8 @@ from asr_tv.terms import find_terms
 from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
 
 REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
+RUN_JSON, UNFINISHED = "run.json", "unfinished"
+"""What a run notes of itself at its start, and the name of the report of one that was stopped."""
 SETTINGS = "asr_tv.json"
 """Beside the weights: how to decode them."""
 
@@ -51,8 +53,8 @@ def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> di
         target_domain=outcome.material.target_domain,
         systems=tuple(_systems(config, outcome)),
         selection=SelectionInput(config.selection.method, outcome.recipe, outcome.folds, outcome.recipes),
-        stages=tuple(_entry(entry) for entry in done),
-        corpora=tuple(_corpora(config, outcome)),
+        stages=tuple(map(stage_entry, done)),
+        corpora=tuple(corpus_inputs(config, outcome.material.corpora)),
         bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
         max_relative=config.forgetting.max_relative,
         dropped=tuple(_dropped(outcome)),
@@ -87,7 +89,8 @@ def _is_final_scoring(label: str) -> bool:
     return label.startswith(("transcribe ", "score ", "sweep ")) and label.endswith((" on target", " on general"))
 
 
-def _entry(done: Done) -> StageEntry:
+def stage_entry(done: Done) -> StageEntry:
+    """A record as the report lists it."""
     record = done.record
     return StageEntry(record.stage, done.label, record.key, record.cached, record.seconds, record.reads)
 
@@ -144,9 +147,9 @@ def _line(line: LineConfig) -> str:
     return f"{codec}white noise at {line.snr_db:g} dB SNR"
 
 
-def _corpora(config: AdaptConfig, outcome: Outcome) -> Iterator[CorpusInput]:
-    configs = (*config.corpora, *config.general)
-    for corpus, record in zip(configs, outcome.material.corpora, strict=True):
+def corpus_inputs(config: AdaptConfig, records: Sequence[Record]) -> Iterator[CorpusInput]:
+    """Corpora with their licences; of an unfinished run those that it has loaded."""
+    for corpus, record in zip((*config.corpora, *config.general), records, strict=False):
         details = record.details
         yield CorpusInput(
             name=f"{corpus.kind} {corpus.path or corpus.language}{_version_note(record)}",
@@ -170,6 +173,12 @@ def _dropped(outcome: Outcome) -> Iterator[Dropped]:
             yield Dropped(row["id"], record.stage, row["reason"])
 
 
+def note_start(config: AdaptConfig, folder: Path) -> None:
+    """Notes what the run is, so that a report can tell of it if it is stopped."""
+    row = {"settings": config.model_dump(mode="json")}
+    write_atomically(folder / RUN_JSON, json.dumps(row, indent=1, ensure_ascii=False) + "\n")
+
+
 def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any], folder: Path) -> None:
     """Writes the run's folder; the report comes last, so a folder with a report is a whole one."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -182,6 +191,8 @@ def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any],
     write_atomically(folder / REPORT_MD, render_markdown(report))
     write_atomically(folder / REPORT_HTML, render_page(report, players(report, outcome, folder)))
     write_atomically(folder / REPORT_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    for form in ("md", "html"):
+        (folder / f"{UNFINISHED}.{form}").unlink(missing_ok=True)
 
 
 def _beside_weights(config: AdaptConfig, outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:

@@ -92,7 +92,12 @@ def score_systems(
             for (s, t), tr, d in zip(pairs, transcriptions, decodings, strict=True)
         ]
     )
-    return {(s.name, t.name): read_evaluation(r.path / _folder(None)) for (s, t), r in zip(pairs, records, strict=True)}
+    return {(s.name, t.name): scored_in(r) for (s, t), r in zip(pairs, records, strict=True)}
+
+
+def scored_in(record: Record) -> Evaluation:
+    """What a score record of one checkpoint holds."""
+    return read_evaluation(record.path / _folder(None))
 
 
 def _decoding(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:
