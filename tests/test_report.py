@@ -204,6 +204,28 @@ def test_terms_are_scored_on_the_target():
     validate(report, schema())
 
 
+def test_each_coefficient_is_compared_with_none_of_the_vector():
+    zero, chosen = build_report(INPUTS)["target_curve"]
+    assert zero["against_zero"] is None
+    assert chosen["against_zero"]["difference"] == pytest.approx(-0.15)
+    assert chosen["against_zero"]["verdict"] == "better"
+    curve = {c: scored(VOICEMAIL, 40 + round(10 * c), scaling_coef=c) for c in (0.0, 0.1)}
+    assert build_report(replace(INPUTS, target_curve=curve))["target_curve"][1]["against_zero"]["verdict"] == (
+        "no difference shown"
+    )
+    without = build_report(replace(INPUTS, target_curve={0.4: scored(VOICEMAIL, 40)}))
+    assert without["target_curve"][0]["against_zero"] is None
+
+
+def test_the_tables_of_a_report_of_version_1_are_read():
+    report = build_report(INPUTS)
+    new = ("raw_wer", "raw_errors", "raw_words", "loops", "loop_ids")
+    older = {**report, "systems": [{k: v for k, v in row.items() if k not in new} for row in report["systems"]]}
+    for key in ("headline", "missing", "breakdowns", "terms", "examples", "synthesis", "settings", "packages"):
+        del older[key]
+    assert wer_tables(older) == wer_tables(report)
+
+
 def test_raw_and_normalised_stand_side_by_side():
     row = row_of(build_report(INPUTS), "adapted")
     assert (row["wer"], row["raw_wer"], row["raw_words"], row["loops"]) == (0.1, 0.1, 400, 0)

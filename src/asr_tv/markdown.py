@@ -264,8 +264,16 @@ def _curves(selection: Row) -> str:
 
 
 def _target_curve(curve: Sequence[Row]) -> str:
-    header = (*(f"c = {row['scaling_coef']:g}" for row in curve), "curve")
-    return _table(header, [(*(_rate(row["wer"]) for row in curve), sparkline([row["wer"] for row in curve]))])
+    header = ("coefficient", "WER %", "interval", "minus without the vector", "interval", "the vector is")
+    return _table(header, map(_curve_row, curve)) + f"\n\n{escaped(sparkline([row['wer'] for row in curve]))}"
+
+
+def _curve_row(row: Row) -> tuple[str, ...]:
+    own = (f"{row['scaling_coef']:g}", _rate(row["wer"]), _span(row["ci_low"], row["ci_high"]))
+    zero = row["against_zero"]
+    return (
+        (*own, points(zero["difference"]), _difference_span(zero), zero["verdict"]) if zero else (*own, "-", "-", "-")
+    )
 
 
 def _rate(rate: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from asr_tv.bootstrap import Bootstrap
 from asr_tv.breakdown import breakdowns
-from asr_tv.evaluation import Evaluation
+from asr_tv.evaluation import Evaluation, compare
 from asr_tv.examples import examples
 from asr_tv.ledger import StageEntry, ledger_entries, target_recordings_read_before_scoring
 from asr_tv.report_inputs import (
@@ -22,10 +22,19 @@ from asr_tv.report_inputs import (
     SynthesisInput,
     SystemInput,
 )
-from asr_tv.report_scores import Sets, comparison_rows, finite, forgetting_part, span, system_row, terms_part
+from asr_tv.report_scores import (
+    Sets,
+    comparison_rows,
+    difference_row,
+    finite,
+    forgetting_part,
+    span,
+    system_row,
+    terms_part,
+)
 from asr_tv.scored_set import ScoredSet
 from asr_tv.terms import TermCounter
-from asr_tv.verdict import headline, unfinished, verdict
+from asr_tv.verdict import difference_verdict, headline, unfinished, verdict
 
 SCHEMA_VERSION = 2
 """Of report.json; its schema is asr_tv/schemas/report-2.json."""
@@ -131,9 +140,16 @@ def _target_curve(curve: Mapping[float, Evaluation], bootstrap: Bootstrap) -> li
             **span(e.interval(**asdict(bootstrap))),
             "errors": e.word_counts.errors,
             "words": e.word_counts.words,
+            "against_zero": _against_zero(e, curve[0.0], bootstrap) if coef and 0.0 in curve else None,
         }
         for coef, e in sorted(curve.items())
     ]
+
+
+def _against_zero(evaluation: Evaluation, zero: Evaluation, bootstrap: Bootstrap) -> Json:
+    """What the vector changes: the same start with it, minus without it."""
+    result = compare(evaluation, zero, **asdict(bootstrap), may_differ=("scaling_coef",))
+    return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}
 
 
 def _synthesis(entry: SynthesisInput) -> Json:

@@ -105,14 +105,15 @@ def _compared(rival: SystemInput, scored: ScoredSet) -> Json:
         "domain": rival.domain,
         "split": rival.split,
         "text_only": rival.text_only,
-        **_difference(result),
+        **difference_row(result),
         "relative": finite(result.difference / wer) if wer else None,
         "verdict": difference_verdict(result.low, result.high),
         "matched_pairs": scored.matched_pairs(ADAPTED, rival.name)._asdict(),
     }
 
 
-def _difference(result: Difference) -> Json:
+def difference_row(result: Difference) -> Json:
+    """A difference with its interval, null where nothing is known."""
     low, high = finite(result.low), finite(result.high)
     return {"difference": finite(result.difference), "ci_low": low, "ci_high": high, "p": result.p}
 
@@ -168,7 +169,7 @@ def _term_row(name: str, scored: ScoredSet, counts: Mapping[str, TermCounts]) ->
 def _recall_difference(rival: str, scored: ScoredSet) -> Json:
     result = scored.recall_difference(ADAPTED, rival)
     # A recall is better when it is higher.
-    return {"rival": rival, **_difference(result), "verdict": difference_verdict(-result.high, -result.low)}
+    return {"rival": rival, **difference_row(result), "verdict": difference_verdict(-result.high, -result.low)}
 
 
 def _by_term(counts: Mapping[str, Mapping[str, TermCounts]]) -> list[Json]:

@@ -186,27 +186,31 @@ def recipe_table(report: Row) -> Table | None:
 
 
 def curve_table(report: Row) -> Table | None:
-    """The target's own curve in numbers."""
+    """The target's own curve in numbers, each coefficient against none of the vector."""
     columns = (
         Column("coefficient", True),
         Column("WER %", True),
-        Column("interval", True, _SPAN),
+        Column("interval", True, tuple(f"WER % {end}" for end in _SPAN)),
         Column("errors", True),
+        Column("difference", True, hint="from the same start without the vector, in points"),
+        Column("its interval", True, tuple(f"difference {end}" for end in _SPAN)),
+        Column("the vector is"),
     )
-    rows = [
-        [
-            Cell(
-                f"{s['scaling_coef']:g}",
-                s["scaling_coef"],
-                mark="chosen" * _is_chosen(report["selection"], s["scaling_coef"]),
-            ),
-            percent(s["wer"]),
-            percent_span(s["ci_low"], s["ci_high"]),
-            whole(s["errors"]),
-        ]
-        for s in report["target_curve"]
-    ]
+    rows = [_curve_cells(s, _is_chosen(report["selection"], s["scaling_coef"])) for s in report["target_curve"]]
     return table("target-curve", "The target's curve, scored after the choice", columns, rows)
+
+
+def _curve_cells(score: Row, chosen: bool) -> list[Cell]:
+    cells = [
+        Cell(f"{score['scaling_coef']:g}", score["scaling_coef"], mark="chosen" if chosen else ""),
+        percent(score["wer"]),
+        percent_span(score["ci_low"], score["ci_high"]),
+        whole(score["errors"]),
+    ]
+    zero = score["against_zero"]
+    if zero is None:
+        return [*cells, text(None), Cell("", more=(None, None)), text("")]
+    return [*cells, point(zero["difference"]), point_span(zero["ci_low"], zero["ci_high"]), judged(zero["verdict"])]
 
 
 def breakdown_parts(report: Row) -> Iterator[tuple[str, list[BarPanel], Table]]:
