@@ -217,6 +217,7 @@ def test_recordings_are_inlined_within_the_budget_linked_beyond_it_and_named_whe
     assert [len(inline[i]) for i in ids[:2]] == [2, 2]
     assert all(p.source and p.source.startswith("data:audio/flac;base64,") for row in inline.values() for p in row)
     monkeypatch.setattr(players, "BUDGET", 0)
+    (tmp_path / "out").mkdir()
     linked = players.players(report, outcome, tmp_path / "out")
     assert all((tmp_path / "out" / unquote(p.source or "")).is_file() for row in linked.values() for p in row)
     assert not any(p.source and Path(p.source).is_absolute() for row in linked.values() for p in row)
