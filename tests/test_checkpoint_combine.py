@@ -3,9 +3,10 @@ import json
 import pytest
 import torch
 
+from asr_tv.checkpoint.apply import apply_vector
 from asr_tv.checkpoint.combine import combine_vectors, compare_vectors, describe_vector
 from asr_tv.checkpoint.tensors import layout_of, open_tensors, write_tensors
-from asr_tv.checkpoint.vectors import apply_vector, create_vector, mean_vector
+from asr_tv.checkpoint.vectors import create_vector, mean_vector
 from asr_tv.checkpoint.whisper import checkpoint_digest, load_model
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.merging import METHODS, Merge, merged

@@ -4,8 +4,9 @@ import shutil
 import pytest
 import torch
 
+from asr_tv.checkpoint.apply import apply_vector
 from asr_tv.checkpoint.tensors import open_tensors, read_json
-from asr_tv.checkpoint.vectors import apply_vector, average_checkpoints, create_vector, mean_vector
+from asr_tv.checkpoint.vectors import average_checkpoints, create_vector, mean_vector
 from asr_tv.checkpoint.whisper import checkpoint_digest, load_model, save_checkpoint
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.store import file_digest
