@@ -158,7 +158,7 @@ def test_apply_by_module(run, made, tmp_path):
     }.items():
         torch.testing.assert_close(result[name], base[name] + by * vector[name], atol=1e-6, rtol=0)
     row = json.loads(run(*arguments, *modules, "--json")[1])
-    assert row == {"model": str(out), "coef": 0.5, "by_module": {"decoder": 0.25, "embedding": 0.0}}
+    assert row == {"model": str(out), "other_base": [], "coef": 0.5, "by_module": {"decoder": 0.25, "embedding": 0.0}}
 
 
 def test_apply_refuses(run, made, tmp_path):

@@ -133,8 +133,8 @@ def _combinations(vectors: Sequence[State], coefficients: Sequence[float], divis
         for into, *parts in chunks(total, *tensors):
             weighted = (c * part.double() for c, part in zip(coefficients, parts, strict=True))
             into.copy_(sum(weighted, start=torch.zeros((), dtype=torch.float64)) / divisor)
-        called = (_called(vector, f"vector {number}") for number, vector in enumerate(vectors, start=1))
-        yield name, _checked(name, total, "the combination", dict(zip(called, tensors, strict=True)))
+        names = (name_of(vector, f"vector {number}") for number, vector in enumerate(vectors, start=1))
+        yield name, _checked(name, total, "the combination", dict(zip(names, tensors, strict=True)))
 
 
 def negated(vector: State) -> Named:
@@ -271,7 +271,7 @@ def _is_finite(tensor: Tensor) -> bool:
     )
 
 
-def _called(state: State, otherwise: str) -> str:
+def name_of(state: State, otherwise: str) -> str:
     """What errors call a state: a file's has a path."""
     return str(getattr(state, "path", otherwise))
 

@@ -52,6 +52,8 @@ class Reader:
                 digest.update(bytes_of(piece))
             yield piece
             self.tensors.release(name, start * size, stop * size)
+        # A page of a large folio brings the others back that were given up already.
+        self.tensors.release(name)
         self._hashes[name] = digest.hexdigest()
 
     @property

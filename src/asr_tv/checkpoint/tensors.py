@@ -44,6 +44,9 @@ _DTYPES: Mapping[torch.dtype, str] = {
 }
 _NAMED = {name: dtype for dtype, name in _DTYPES.items()}
 
+_FAULTED_AROUND = 1 << 17
+"""Linux maps what lies around the page that is asked for, before it as well."""
+
 # Private and writable, as torch wants memory; without it Linux would refuse files larger than its memory.
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 
@@ -73,7 +76,7 @@ class _File:
     def release(self, name: str, start: int, stop: int | None) -> None:
         first, last = self._entries[name]["data_offsets"]
         stop = last - first if stop is None else stop
-        page = (self._data + first + start) // mmap.PAGESIZE * mmap.PAGESIZE
+        page = max(0, self._data + first + start - _FAULTED_AROUND) // mmap.PAGESIZE * mmap.PAGESIZE
         if stop > start:
             self._map.madvise(mmap.MADV_DONTNEED, page, self._data + first + stop - page)
 

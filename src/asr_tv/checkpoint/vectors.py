@@ -155,8 +155,9 @@ def open_vector(path: Path) -> Tensors:
     tensors = open_tensors(path)
     if tensors.metadata.get("kind") != KIND:
         raise DataError(f"{path}: is not a task vector, as `asr-tv vector create` makes them")
-    for key in ("recipe", "architecture"):
+    for key in ("recipe", "architecture", "base_tensors"):
         object_in(tensors, key)
+    bases_of(tensors)
     return tensors
 
 
