@@ -1,9 +1,11 @@
 import errno
+import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -12,8 +14,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from asr_tv.checkpoint import stream
+from asr_tv.checkpoint.apply import Addend, apply_vectors
 from asr_tv.checkpoint.stream import Output, Reader, cuts, exhaust, new_file, new_folder, on_all_cores, weights_digest
-from asr_tv.checkpoint.tensors import layout_of, open_tensors
+from asr_tv.checkpoint.tensors import INDEX, layout_of, open_tensors
+from asr_tv.checkpoint.vectors import create_vector
+from asr_tv.task_vector import applied, difference
 
 STATE = {
     "long": torch.arange(100_000, dtype=torch.float16),
@@ -147,6 +152,49 @@ def test_a_disk_that_is_too_small_is_seen_before_the_work(tmp_path, monkeypatch)
     with pytest.raises(OSError, match="bytes are needed, 1,000 are free"):
         write(tmp_path / "x.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+@st.composite
+def models(draw):
+    """Two states of equal names, shapes and integers, each in numbers of any width."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    shapes = draw(st.lists(st.lists(st.integers(0, 7), max_size=3), min_size=1, max_size=6))
+    dtypes = st.sampled_from([torch.float32, torch.float16, torch.bfloat16])
+    sides = []
+    for _ in range(2):
+        state = {f"t{i}.w": torch.randn(shape, generator=generator) for i, shape in enumerate(shapes)}
+        sides.append({name: tensor.to(draw(dtypes)) for name, tensor in state.items()} | {"n": torch.tensor([7, 8])})
+    return sides, draw(st.integers(1, len(shapes) + 1))
+
+
+@settings(deadline=None, max_examples=60)
+@given(models(), st.floats(-2, 2, allow_nan=False), st.sampled_from([1, 7, 64]))
+def test_files_hold_what_the_arithmetic_in_memory_gives(drawn, coef, piece):
+    """Whatever the types, shapes, pieces and shards."""
+    (tuned, base), count = drawn
+    with TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "PIECE", piece)
+        folder, v = Path(root), Path(root) / "v.safetensors"
+        save_file(tuned, folder / "tuned.safetensors")
+        (folder / "base").mkdir()
+        shards = {name: f"model-{i % count}.safetensors" for i, name in enumerate(base)}
+        for shard in set(shards.values()):
+            save_file({n: t for n, t in base.items() if shards[n] == shard}, folder / "base" / shard)
+        (folder / "base" / INDEX).write_text(json.dumps({"weight_map": shards}))
+        create_vector(folder / "tuned.safetensors", folder / "base", v, {})
+        vector = dict(difference(tuned, base))
+        same(load_file(v), vector)
+        apply_vectors(folder / "base", [Addend(v, coef)], folder / "out")
+        same(dict(open_tensors(folder / "out")), dict(applied(base, vector, coef)))
+        for shard in set(shards.values()):
+            assert load_file(folder / "out" / shard).keys() == load_file(folder / "base" / shard).keys()
+
+
+def same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor), name
 
 
 PEAK = """

@@ -221,7 +221,7 @@ class TestVectors:
             found = asr_tv("vector", "apply", base, vector, "--coef", 1, "--out", out).problems
             assert found == [f"--out {out}: {holds}"]
         assert asr_tv("vector", "apply", base, vector, "--coef", 1, "--out", base).problems == [
-            f"--out {base}: is the model itself"
+            f"--out {base}: is, holds or lies in {models / 'base'}; inputs are never touched"
         ]
         (problem,) = asr_tv("vector", "create", base, base, "--out", "v.safetensors/v").problems
         assert problem == "v.safetensors: File exists"

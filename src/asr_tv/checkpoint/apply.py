@@ -13,7 +13,7 @@ from asr_tv.checkpoint.form import Embedding, matched_names, require_form
 from asr_tv.checkpoint.lineage import Lineage
 from asr_tv.checkpoint.rows import RowMap
 from asr_tv.checkpoint.stream import Reader, cuts, exhaust, on_all_cores
-from asr_tv.checkpoint.tensors import Tensors, open_tensors
+from asr_tv.checkpoint.tensors import Tensors
 from asr_tv.checkpoint.vectors import (
     NO_DIGEST,
     ancestors_of,
@@ -21,6 +21,7 @@ from asr_tv.checkpoint.vectors import (
     model_metadata,
     naming,
     object_in,
+    open_model,
     open_vector,
 )
 from asr_tv.errors import ConfigError, DataError, UserError, gathered
@@ -97,12 +98,15 @@ def apply_vectors(
         raise ConfigError("there are no vectors to add")
     require_apart(out, (model, *(addend.vector for addend in addends), *([rows.model] if rows else [])))
     vectors: list[Tensors] = gathered(*(lambda path=addend.vector: open_vector(path) for addend in addends))
-    start = Reader(open_tensors(model))
+    start = Reader(open_model(model))
+    ways = [_way(vector, embedding) for vector in vectors]
+    for vector, way in zip(vectors, ways, strict=True):
+        require_form(vector.metadata, model, f"{vector.path} and {model}", way)
+    lineage = Lineage(start.tensors, vectors)
+    if not other_base:
+        lineage.require()
     with naming(f"{model} + {' + '.join(addend.text for addend in addends)}"):
-        lineage = Lineage(start.tensors, vectors)
-        plan = _planned(start.tensors, vectors, addends, embedding)
-        if not other_base:
-            lineage.require()
+        plan = _planned(start.tensors, vectors, addends, ways)
         overlay = rows.overlay(start.tensors, vectors, [a.scaling_coef for a in addends]) if rows else None
         recipe = {"operation": "apply", "vectors": [_recipe(*pair) for pair in zip(vectors, addends, strict=True)]}
         recipe |= ({} if embedding == "same" else {"embedding": embedding}) | (rows.recipe if rows else {})
@@ -163,14 +167,17 @@ def apply_analogy(
             raise type(error)(problem.replace(str(vector), f"({b} − {a})") for problem in error.problems) from error
 
 
+def _way(vector: Tensors, embedding: Embedding) -> Embedding:
+    """What was left out when a vector was made cannot be added."""
+    return "skip" if vector.metadata.get("embedding") == "skip" else embedding
+
+
 def _planned(
-    model: Tensors, vectors: Sequence[Tensors], addends: Sequence[Addend], embedding: Embedding
+    model: Tensors, vectors: Sequence[Tensors], addends: Sequence[Addend], ways: Sequence[Embedding]
 ) -> dict[str, list[tuple[int, float]]]:
     """For each tensor, which vectors are added to it and how much of them."""
     plan: dict[str, list[tuple[int, float]]] = {}
-    for number, (vector, addend) in enumerate(zip(vectors, addends, strict=True)):
-        way: Embedding = "skip" if vector.metadata.get("embedding") == "skip" else embedding
-        require_form(vector.metadata, model.path, f"{vector.path} and {model.path}", way)
+    for number, (vector, addend, way) in enumerate(zip(vectors, addends, ways, strict=True)):
         names = matched_names(model, vector, CHECKPOINT, VECTOR, way)
         longer = [name for name in names if vector[name].numel() > model[name].numel()]
         if longer:

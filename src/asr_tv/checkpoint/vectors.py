@@ -48,7 +48,7 @@ def create_vector(
     require_apart(out, (tuned, base))
     form = form_of(base) | ({} if embedding == "same" else {"embedding": embedding})
     require_form(form, tuned, f"{base} and {tuned}", embedding)
-    ours, theirs = Reader(open_tensors(tuned)), Reader(open_tensors(base))
+    ours, theirs = Reader(open_model(tuned)), Reader(open_model(base))
     with naming(f"{tuned} − {base}"):
         names = matched_names(ours.tensors, theirs.tensors, TUNED, BASE, embedding)
     layout = {name: (torch.float32, _shared_shape(ours.tensors[name], theirs.tensors[name])) for name in names}
@@ -126,7 +126,7 @@ def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None
     """
     require_apart(out, (a, b))
     require_form(form_of(a), b, f"{a} and {b}")
-    ours, theirs = Reader(open_tensors(a)), Reader(open_tensors(b))
+    ours, theirs = Reader(open_model(a)), Reader(open_model(b))
     with naming(f"the average of {a} and {b}"):
         # Names, shapes and the weight are judged before the first tensor comes.
         task_vector.interpolated(ours.tensors, theirs.tensors, weight_of_b)
@@ -142,6 +142,18 @@ def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None
         with new_model_like(ours.tensors, out, metadata()) as output:
             on_all_cores(average, ours.tensors)
             output.finish(metadata())
+
+
+def open_model(path: Path) -> Tensors:
+    """The tensors and metadata of a model.
+
+    Raises:
+        DataError: not whole, or a task vector.
+    """
+    tensors = open_tensors(path)
+    if tensors.metadata.get("kind") == KIND:
+        raise DataError(f"{path}: is a task vector, not a model")
+    return tensors
 
 
 def open_vector(path: Path) -> Tensors:

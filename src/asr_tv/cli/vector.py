@@ -94,15 +94,15 @@ def apply(
     Modules: encoder, decoder, embedding, conv_stem, layers as encoder.layers.0-3 or layers.4-7, or
     decoder.layers.*.encoder_attn; the most specific wins, and a plain number is for the rest.
 
-    Learn two domains: asr-tv vector apply base a.safetensors b.safetensors --coef 0.5 --coef 0.5 --out both
+    Example, two domains learnt: asr-tv vector apply base a.safetensors b.safetensors --coef 0.5 --coef 0.5 --out both
 
-    Forget one: asr-tv vector apply base a.safetensors --coef -0.4 --out without
+    Example, one forgotten: asr-tv vector apply base a.safetensors --coef -0.4 --out without
 
-    SYN2REAL: asr-tv vector apply target_synthetic v.safetensors --coef 0.4 --other-base --out adapted
+    Example: asr-tv vector apply target_synthetic syn2real.safetensors --coef 0.4 --other-base --out adapted
 
-    By module: asr-tv vector apply base v.safetensors --coef 0.3 --coef decoder=0.6 --coef embedding=0 --out adapted
+    Example: asr-tv vector apply base v.safetensors --coef 0.3 --coef decoder=0.6 --coef embedding=0 --out adapted
 
-    Chat: asr-tv vector apply Llama-ja chat.safetensors --coef 1 --other-base --embedding skip
+    Example: asr-tv vector apply Llama-ja chat.safetensors --coef 1 --other-base --embedding skip
     --rows-from Llama-chat --row 45001=32001 --out Llama-ja-chat
     """
     from asr_tv.checkpoint.apply import apply_vectors
@@ -125,7 +125,8 @@ def apply(
         )
     for vector in done.foreign:
         typer.echo(f"warning: {vector} was made on another model, none that {model} is known to come from", err=True)
-    row_of: dict[str, Any] = {"model": str(out), "other_base": [str(path) for path in done.foreign]}
+    row_of: dict[str, Any] = {"model": str(out)}
+    row_of |= {"other_base": [str(path) for path in done.foreign]} if done.foreign else {}
     row_of |= {"coef": addends[0].scaling_coef} if len(addends) == 1 else {"coef": [a.scaling_coef for a in addends]}
     row_of |= {"by_module": dict(addends[0].by_module)} if addends[0].by_module else {}
     shown = ", ".join(coef) if len(addends) == 1 else ""
@@ -147,9 +148,9 @@ def analogy(
 ) -> None:
     """Write C + COEF x (B - A), without a vector file.
 
-    SYN2REAL: asr-tv vector analogy source_synthetic source_real target_synthetic --coef 0.4 --out adapted
+    Example: asr-tv vector analogy source_synthetic source_real target_synthetic --coef 0.4 --out adapted
 
-    Chat vector: asr-tv vector analogy Llama Llama-chat Llama-ja --embedding skip --row 45001=32001 --out Llama-ja-chat
+    Example: asr-tv vector analogy Llama Llama-chat Llama-ja --embedding skip --row 45001=32001 --out Llama-ja-chat
     """
     from asr_tv.checkpoint.apply import apply_analogy
 
