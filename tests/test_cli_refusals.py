@@ -190,7 +190,7 @@ class TestVectors:
         problems = asr_tv("vector", "create", models / "base", models / "deeper", "--out", "w").problems
         assert (
             problems[0]
-            == f"{models / 'deeper'} and {models / 'base'}: different architectures: encoder_layers is 3 and 2"
+            == f"{models / 'base'} and {models / 'deeper'}: different architectures: encoder_layers is 2 and 3"
         )
 
     @pytest.mark.parametrize("coef", ["nan", "inf"])

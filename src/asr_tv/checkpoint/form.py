@@ -116,7 +116,7 @@ def _unlike(a: Mapping[str, str], b: Mapping[str, str], which: str, ignored: fro
     ours, theirs = (json.loads(form.get("architecture", "{}")) for form in (a, b))
     return [
         f"{which}: different architectures: {key} is {ours[key]} and {theirs[key]}"
-        for key in dict.fromkeys((*_WHISPER, *_ANY))
+        for key in dict.fromkeys((*_WHISPER, *_CTC, *_ANY))
         if key in ours and key in theirs and key not in ignored and ours[key] != theirs[key]
     ]
 

@@ -170,7 +170,7 @@ def open_vector(path: Path) -> Tensors:
     for key in ("recipe", "architecture", "base_tensors"):
         object_in(tensors, key)
     bases_of(tensors)
-    return tensors
+    return LowRankVector(tensors) if FORM in tensors.metadata else tensors
 
 
 def object_in(vector: Tensors, key: str) -> dict[str, Any]:
