@@ -3,10 +3,12 @@ import json
 import pytest
 import torch
 
+from asr_tv.checkpoint.apply import apply_vector
 from asr_tv.checkpoint.combine import combine_vectors, compare_vectors, describe_vector
+from asr_tv.checkpoint.stream import weights_digest
 from asr_tv.checkpoint.tensors import layout_of, open_tensors, write_tensors
-from asr_tv.checkpoint.vectors import apply_vector, create_vector, mean_vector
-from asr_tv.checkpoint.whisper import checkpoint_digest, load_model
+from asr_tv.checkpoint.vectors import create_vector, mean_vector
+from asr_tv.checkpoint.whisper import load_model
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.merging import METHODS, Merge, merged
 from asr_tv.store import file_digest
@@ -123,9 +125,10 @@ def test_describe(made):
     assert info.digest == file_digest(made / "a")
     assert info.recipe == {
         "operation": "difference",
-        "tuned": checkpoint_digest(made / "one"),
-        "base": checkpoint_digest(made / "base"),
+        "tuned": weights_digest(open_tensors(made / "one")),
+        "base": weights_digest(open_tensors(made / "base")),
     }
+    assert info.bases == (info.recipe["base"],)
     assert info.architecture["d_model"] == 64
     assert set(info.versions) == {"asr-tv_version", "torch_version"}
     tensors = open_tensors(made / "a")
@@ -148,7 +151,7 @@ class TestApplyByModule:
         }.items():
             torch.testing.assert_close(result[name], base[name] + by * vector[name], atol=1e-6, rtol=0)
         assert torch.equal(result[EMBEDDING].view(torch.uint8), base[EMBEDDING].view(torch.uint8))
-        recipe = json.loads(result.metadata["recipe"])
+        (recipe,) = json.loads(result.metadata["recipe"])["vectors"]
         assert (recipe["scaling_coef"], recipe["by_module"]) == (2.0, patterns)
 
     def test_equal_coefficients_are_one_coefficient(self, made, tmp_path):
@@ -170,7 +173,7 @@ class TestApplyByModule:
     @pytest.mark.parametrize("coef", [0.0, 1.0])
     def test_a_vector_that_is_not_a_number_is_refused_by_name(self, coef, made, tmp_path):
         broken = rewritten(made / "a", tmp_path / "nan", **{EMBEDDING: open_tensors(made / "a")[EMBEDDING] / 0})
-        with pytest.raises(DataError, match=rf"{EMBEDDING}: the (sum|vector) holds NaN"):
+        with pytest.raises(DataError, match=rf"{EMBEDDING}: {broken} holds NaN"):
             apply_vector(made / "base", broken, coef, tmp_path / "out")
         assert not (tmp_path / "out" / "model.safetensors").exists()
         assert not (tmp_path / "out" / "config.json").exists()

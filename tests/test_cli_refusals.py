@@ -190,7 +190,7 @@ class TestVectors:
         problems = asr_tv("vector", "create", models / "base", models / "deeper", "--out", "w").problems
         assert (
             problems[0]
-            == f"{models / 'deeper'} and {models / 'base'}: different architectures: encoder_layers is 3 and 2"
+            == f"{models / 'base'} and {models / 'deeper'}: different architectures: encoder_layers is 2 and 3"
         )
 
     @pytest.mark.parametrize("coef", ["nan", "inf"])
@@ -221,7 +221,7 @@ class TestVectors:
             found = asr_tv("vector", "apply", base, vector, "--coef", 1, "--out", out).problems
             assert found == [f"--out {out}: {holds}"]
         assert asr_tv("vector", "apply", base, vector, "--coef", 1, "--out", base).problems == [
-            f"--out {base}: is the model itself"
+            f"--out {base}: is, holds or lies in {models / 'base'}; inputs are never touched"
         ]
         (problem,) = asr_tv("vector", "create", base, base, "--out", "v.safetensors/v").problems
         assert problem == "v.safetensors: File exists"

@@ -180,3 +180,103 @@ def test_apply_refuses(run, made, tmp_path):
     assert apply("encoder=0.4")[2].startswith("error: ")
     assert apply("encoder=0.4")[0] == 2
     assert not (tmp_path / "o").exists()
+
+
+class TestOtherBase:
+    def test_refused_without_the_word_and_said_with_it(self, run, tmp_path):
+        words = ("apply", "two", "a.safetensors", "--coef", 0.5, "--out", tmp_path / "out")
+        code, out, err = run(*words)
+        assert (code, out) == (2, "")
+        assert "a.safetensors: was made on another model than two;" in err
+        assert "--other-base" in err
+        assert not list(tmp_path.iterdir())
+        code, out, err = run(*words, "--other-base", "--json")
+        assert code == 0
+        assert json.loads(out)["other_base"] == ["a.safetensors"]
+        assert err == "warning: a.safetensors was made on another model, none that two is known to come from\n"
+        code, out, err = run(*words, "--other-base")
+        assert (code, out) == (0, f"two + 0.5 x a.safetensors: {tmp_path / 'out'}\n")
+        assert err.startswith("warning: ")
+
+    def test_what_was_made_from_the_base_needs_no_word(self, run, tmp_path):
+        assert run("apply", "base", "a.safetensors", "--coef", 0.5, "--out", tmp_path / "one")[0] == 0
+        code, _, err = run("apply", tmp_path / "one", "b.safetensors", "--coef", 0.5, "--out", tmp_path / "two")
+        assert (code, err) == (0, "")
+
+
+def test_several_vectors_and_forgetting(run, made, tmp_path):
+    out = tmp_path / "out"
+    vectors = ("a.safetensors", "b.safetensors")
+    code, text, _ = run("apply", "base", *vectors, "--scaling-coef", 0.5, "--scaling-coef", -1, "--out", out)
+    assert (code, text) == (0, f"base + 0.5 x a.safetensors + -1 x b.safetensors: {out}\n")
+    base, a, b, result = (open_tensors(made / name)[EMBEDDING] for name in ("base", *vectors, out))
+    torch.testing.assert_close(result, base + 0.5 * a - b, atol=1e-6, rtol=0)
+    refused(run("apply", "base", *vectors, "--coef", 1, "--out", out), "2 vectors need as many --coef, got 1")
+    refused(
+        run("apply", "base", *vectors, "--coef", 1, "--coef", "encoder=1", "--out", out),
+        "coefficients of modules are for a single vector; combine the vectors first",
+    )
+
+
+def test_the_analogy(run, made, tmp_path):
+    out = tmp_path / "out"
+    code, text, _ = run("analogy", "base", "one", "two", "--coef", 0.25, "--coef", "embedding=0", "--out", out)
+    assert (code, text) == (0, f"two + 0.25, embedding=0 x (one - base): {out}\n")
+    two, result = open_tensors(made / "two"), open_tensors(out)
+    assert torch.equal(result[EMBEDDING], two[EMBEDDING])
+    name = "model.encoder.layers.0.fc1.weight"
+    change = open_tensors(made / "one")[name] - open_tensors(made / "base")[name]
+    torch.testing.assert_close(result[name], two[name] + 0.25 * change, atol=1e-6, rtol=0)
+    assert run("analogy", "base", "one", "two", "--out", out, "--json")[1] == f'{{"model": "{out}", "coef": 1.0}}\n'
+    code, _, err = run("analogy", "base", "one", "a.safetensors", "--out", tmp_path / "new.safetensors")
+    assert code == 2
+    assert "a.safetensors: is a task vector, not a model" in err
+
+
+def test_options_of_token_rows(run, made, tmp_path):
+    def apply(*options):
+        return run("apply", "base", "a.safetensors", "--coef", 1, "--out", tmp_path / "out", *options)
+
+    refused(apply("--embedding", "some"), "--embedding some: must be one of same, skip, shared")
+    refused(apply("--row", "3=4"), "--row and --rows-from go together")
+    refused(
+        apply("--rows-from", "one", "--row", "3", "--row", "4=5", "--row", "4=6"),
+        "--row 3: two numbers of tokens, as 32011=32000",
+        "--row 4: given twice",
+    )
+    code, _, err = apply("--rows-from", "two", "--row", "3=4")
+    assert code == 2
+    assert "two: rows must come from the tuned model of a vector, and this is that of none" in err
+    assert apply("--embedding", "skip", "--rows-from", "one", "--row", "3=4")[0] == 0
+    rows, one = open_tensors(tmp_path / "out")[EMBEDDING], open_tensors(made / "one")[EMBEDDING]
+    assert torch.equal(rows[3], one[4])
+
+
+def test_a_file_gives_a_file(run, made, tmp_path):
+    model = made / "base" / "model.safetensors"
+    out = tmp_path / "out.safetensors"
+    assert run("apply", model, "a.safetensors", "--coef", 1, "--out", out)[0] == 0
+    assert out.is_file()
+    refused(
+        run("apply", model, "a.safetensors", "--coef", 1, "--out", tmp_path / "folder"),
+        f"--out {tmp_path / 'folder'}: the model is one file, and so is the result; name it .safetensors",
+    )
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "x.txt").write_text("mine")
+    code, _, err = run("apply", "base", "a.safetensors", "--coef", 1, "--out", tmp_path / "notes")
+    assert code == 2
+    assert "holds something that is not a model" in err
+    assert (tmp_path / "notes" / "x.txt").read_text() == "mine"
+
+
+def test_settings_beside_the_model_go_along(run, made, tmp_path):
+    (made / "two" / "asr_tv.json").write_text('{"audio_context": "dynamic", "language": "en"}')
+    assert run("analogy", "base", "one", "two", "--out", tmp_path / "out")[0] == 0
+    assert (tmp_path / "out" / "asr_tv.json").read_text() == '{"audio_context": "dynamic", "language": "en"}'
+
+
+@pytest.mark.parametrize("command", ["create", "apply", "analogy", "combine", "compare", "info"])
+def test_help_has_an_example(run, command):
+    code, text, _ = run(command, "--help")
+    assert code == 0
+    assert f"asr-tv vector {command}" in " ".join(text.split())

@@ -109,6 +109,50 @@ def test_a_coefficient_of_zero_gives_the_states_own_bytes(dtype):
         assert torch.equal(result[name].view(torch.uint8), tensor.view(torch.uint8))  # -0.0 stays -0.0
 
 
+DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16])
+
+
+@law(states(), vectors(), st.lists(DTYPES, min_size=3, max_size=3))
+def test_a_coefficient_of_zero_is_the_identity_byte_for_byte(state, vector, dtypes):
+    stored = state | {name: state[name].to(dtype) for name, dtype in zip(NAMES, dtypes, strict=True)}
+    result = dict(applied(stored, vector, 0.0))
+    assert result.keys() == stored.keys()
+    for name, tensor in stored.items():
+        assert result[name].dtype == tensor.dtype
+        assert torch.equal(result[name].reshape(-1).view(torch.uint8), tensor.reshape(-1).view(torch.uint8))
+
+
+@law(states(), states(), DTYPES, DTYPES)
+def test_any_two_storage_types_are_subtracted_in_fp32(tuned, base, ours, theirs):
+    tuned, base = ({n: t.to(dtype) for n, t in side.items()} for side, dtype in ((tuned, ours), (base, theirs)))
+    tuned["steps"] = base["steps"] = torch.tensor(3)
+    vector = dict(difference(tuned, base))
+    assert all(torch.equal(vector[name], tuned[name].float() - base[name].float()) for name in NAMES)
+
+
+@law(states(), states(), states())
+def test_the_analogy_with_c_equal_to_a_is_b_and_with_a_equal_to_b_is_c(a, b, c):
+    close(dict(applied(a, dict(difference(b, a)), 1)), b)
+    close(dict(applied(c, dict(difference(a, a)), 1)), c, atol=0)
+
+
+@law(states(), vectors(), vectors(), COEFS, COEFS)
+def test_several_vectors_added_at_once_are_their_sum(state, a, b, one, other):
+    at_once = {
+        name: task_vector.moved(name, state[name], [(one, a[name]), (other, b[name])], ("state", "a", "b"))
+        for name in NAMES
+    }
+    close(at_once | {"steps": state["steps"]}, dict(applied(state, dict(combined([a, b], [one, other])), 1)))
+
+
+def test_buffers_are_left_out_and_left_alone():
+    state = {"w": torch.ones(2), "norm.running_mean": torch.ones(2), "rope.inv_freq": torch.ones(2)}
+    assert set(dict(difference(state, state))) == {"w"}
+    moved = dict(applied(state, {"w": torch.ones(2)}, 1.0))
+    assert moved["w"].tolist() == [2, 2]
+    assert moved["norm.running_mean"] is state["norm.running_mean"]
+
+
 def test_the_sum_is_made_in_fp32_and_rounded_once():
     state = {"w": torch.tensor([1.0], dtype=torch.bfloat16)}
     vector = {"w": torch.tensor([2.0**-9])}
@@ -197,6 +241,33 @@ def test_vector_names_must_be_the_states_floating_names():
         applied(state, {"w": torch.zeros(2), "v": torch.zeros(2)}, 0.0)
     with pytest.raises(DataError, match="the vector lacks w"):
         applied(state, {}, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("tuned", "base", "says"),
+    [(1.0, "bad", "the base checkpoint"), ("bad", 1.0, "the tuned checkpoint"), ("bad", "bad", "the tuned checkpoint")],
+)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_the_input_that_is_not_a_number_is_named(tuned, base, says, bad):
+    sides = ({"w": torch.tensor([1.0, bad if value == "bad" else value])} for value in (tuned, base))
+    with pytest.raises(DataError, match=f"w: {says} holds NaN or infinity"):
+        dict(difference(*sides))
+
+
+def test_the_vector_that_is_not_a_number_is_named():
+    good, wrong = {"w": torch.ones(2)}, {"w": torch.tensor([1.0, float("nan")])}
+    for compute, says in (
+        (lambda: applied(good, wrong, 1.0), "the vector"),
+        (lambda: applied(wrong, good, 0.0), "the checkpoint"),
+        (lambda: combined([good, wrong], [1.0, 1.0]), "vector 2"),
+    ):
+        with pytest.raises(DataError, match=f"w: {says} holds NaN or infinity"):
+            dict(compute())
+
+
+def test_a_sum_that_overflows_is_not_taken_for_infinity():
+    huge = {"w": torch.full((4,), 3e38)}
+    assert torch.equal(dict(difference(huge, {"w": torch.zeros(4)}))["w"], huge["w"])
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

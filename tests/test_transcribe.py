@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from asr_tv.checkpoint.apply import apply_vector
 from asr_tv.checkpoint.locate import resolve_model
-from asr_tv.checkpoint.vectors import apply_vector, average_checkpoints
+from asr_tv.checkpoint.vectors import average_checkpoints
 from asr_tv.config import TrainingConfig
 from asr_tv.corpora.local import read_manifest
 from asr_tv.errors import DataError

@@ -4,7 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr_tv.checkpoint.vectors import apply_vector, average_checkpoints, create_vector, mean_vector
+from asr_tv.checkpoint.apply import apply_vector
+from asr_tv.checkpoint.vectors import average_checkpoints, create_vector, mean_vector
 from asr_tv.errors import ConfigError
 from asr_tv.progress import Progress, silent
 from asr_tv.store import Identity, Produced, Record, Store

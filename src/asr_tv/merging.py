@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asr_tv.errors import ConfigError, gathered
 from asr_tv.sparsify import Streamed, dropped, require_drop, require_keep, streamed, trimmed
-from asr_tv.task_vector import Named, State, chunks, combined, mean, require_alike, require_finite
+from asr_tv.task_vector import Named, State, chunks, combined, mean, name_of, require_alike, require_finite
 
 _TAKES: Mapping[str, tuple[str, ...]] = {
     "mean": (),
@@ -137,7 +137,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Named]] = {
 def _numbered(vectors: Sequence[State]) -> list[Streamed]:
     if not vectors:
         raise ConfigError("there are no vectors to merge")
-    return [streamed(vector, f"vector {number}") for number, vector in enumerate(require_alike(vectors), start=1)]
+    return [streamed(v, name_of(v, f"vector {number}")) for number, v in enumerate(require_alike(vectors), start=1)]
 
 
 def _require_numbers(coefficients: Sequence[float]) -> None:

@@ -9,6 +9,7 @@ from asr_tv.errors import ConfigError
 CONV_STEM, EMBEDDING = "conv_stem", "embedding"
 
 _EMBEDDINGS = frozenset({"embed_tokens", "token_embedding", "wte"})
+_HEADS = frozenset({"lm_head", "proj_out", "embed_out"})
 _BUFFERS = frozenset({"running_mean", "running_var", "num_batches_tracked", "inv_freq", "original_inv_freq"})
 _LAYER = re.compile(r"(.*?\.?(?:layers|blocks|h)\.\d+)(?:\.|$)")
 _RANGE = re.compile(r"(\d+)-(\d+)")
@@ -33,6 +34,11 @@ def layer_of(name: str) -> str | None:
     """The layer of a tensor, as encoder.layers.3; None for what is in no layer."""
     match = _LAYER.match(without_root(name))
     return match[1] if match else None
+
+
+def has_token_rows(name: str) -> bool:
+    """Whether a tensor has a row for each token of the vocabulary: the embedding, the output head."""
+    return not (_EMBEDDINGS | _HEADS).isdisjoint(name.split("."))
 
 
 def is_buffer(name: str) -> bool:

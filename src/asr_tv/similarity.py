@@ -9,7 +9,7 @@ from torch import Tensor
 
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.modules import group_of, layer_of, order_of
-from asr_tv.task_vector import State, chunks, floating_names, require_alike
+from asr_tv.task_vector import State, chunks, floating_names, name_of, require_alike
 
 WHOLE, GROUP, LAYER = "whole", "group", "layer"
 
@@ -59,7 +59,7 @@ def _gram(vectors: Sequence[State], name: str) -> Tensor:
         total += stack @ stack.T
     for number, square in enumerate(total.diagonal().tolist(), start=1):
         if not math.isfinite(square):
-            raise DataError(f"{name}: vector {number} holds NaN or infinity")
+            raise DataError(f"{name}: {name_of(vectors[number - 1], f'vector {number}')} holds NaN or infinity")
     return total
 
 

@@ -17,6 +17,9 @@ from asr_tv.modules import is_buffer
 State = Mapping[str, Tensor]
 Named = Iterator[tuple[str, Tensor]]
 
+TUNED, BASE = "the tuned checkpoint", "the base checkpoint"
+CHECKPOINT, VECTOR = "the checkpoint", "the vector"
+
 _SHOWN = 5
 _CHUNK = 1 << 20
 
@@ -27,13 +30,21 @@ def difference(tuned: State, base: State) -> Named:
     Raises:
         DataError: before the first tensor, all names and shapes that differ; while streaming, NaN or infinity.
     """
-    _require_same_names(tuned, base, "the tuned checkpoint", "the base checkpoint")
-    return _differences(tuned, base)
+    require_same_names(tuned, base, TUNED, BASE)
+    return ((name, subtracted(name, tuned[name], base[name])) for name in floating_names(base))
 
 
-def _differences(tuned: State, base: State) -> Named:
-    for name in floating_names(base):
-        yield name, require_finite(name, tuned[name].float() - base[name].float(), "the difference")
+def subtracted(name: str, tuned: Tensor, base: Tensor, called: tuple[str, str] = (TUNED, BASE)) -> Tensor:
+    """The difference tuned − base in fp32, of one tensor or of a piece of it.
+
+    Args:
+        called: what errors call the two.
+
+    Raises:
+        DataError: NaN or infinity, and in which of the two.
+    """
+    change = tuned.float() - base.float()
+    return _checked(name, change, "the difference", dict(zip(called, (tuned, base), strict=True)))
 
 
 def applied(state: State, vector: State, scaling_coef: float | Mapping[str, float]) -> Named:
@@ -49,26 +60,46 @@ def applied(state: State, vector: State, scaling_coef: float | Mapping[str, floa
         DataError: the vector is not of this state: names or shapes differ; or an input or the sum is not finite.
     """
     own = {name: state[name] for name in floating_names(state)}
-    _require_same_names(own, vector, "the checkpoint", "the vector")
+    require_same_names(own, vector, CHECKPOINT, VECTOR)
     coefficients = scaling_coef if isinstance(scaling_coef, Mapping) else dict.fromkeys(own, scaling_coef)
     if lacking := sorted(own.keys() - coefficients.keys()):
         raise ConfigError(f"{name}: has no scaling coefficient" for name in lacking[:_SHOWN])
-    if wrong := sorted({value for value in coefficients.values() if not math.isfinite(value)}, key=str):
-        raise ConfigError(f"a scaling coefficient must be a finite number, not {value}" for value in wrong)
-    return _sums(state, vector, coefficients)
+    require_coefficients(coefficients.values())
+    moves = {name: ((coefficients[name], vector[name]),) for name in own}
+    return ((name, moved(name, state[name], moves[name]) if name in own else state[name]) for name in sorted(state))
 
 
-def _sums(state: State, vector: State, coefficients: Mapping[str, float]) -> Named:
-    for name in sorted(state):
-        tensor = state[name]
-        if name not in vector:
-            yield name, tensor
-        elif coefficients[name] == 0:
-            require_finite(name, vector[name], "the vector")
-            yield name, require_finite(name, tensor, "the checkpoint")
+def moved(
+    name: str, tensor: Tensor, by: Sequence[tuple[float, Tensor]], called: Sequence[str] = (CHECKPOINT, VECTOR)
+) -> Tensor:
+    """The sum tensor + Σ coefficient · change in fp32, rounded once to the tensor's dtype; of a whole or a piece.
+
+    Where all coefficients are 0, the tensor itself.
+
+    Args:
+        called: what errors call the tensor and each change.
+
+    Raises:
+        DataError: NaN or infinity in an input, and in which; or a sum beyond the tensor's dtype.
+    """
+    total = tensor
+    for what, (coefficient, change) in zip(called[1:], by, strict=True):
+        if coefficient:
+            total = torch.add(total.float(), change.to(tensor.device).float(), alpha=coefficient)
         else:
-            moved = torch.add(tensor.float(), vector[name].to(tensor.device).float(), alpha=coefficients[name])
-            yield name, require_finite(name, moved.to(tensor.dtype), "the sum")
+            require_finite(name, change, what)
+    inputs = dict(zip(called, (tensor, *(change for _, change in by)), strict=True))
+    return _checked(name, total.to(tensor.dtype), "the sum", inputs)
+
+
+def require_coefficients(values: Iterable[float]) -> None:
+    """Refuses what is no number.
+
+    Raises:
+        ConfigError: NaN or infinity.
+    """
+    if wrong := sorted({value for value in values if not math.isfinite(value)}, key=str):
+        raise ConfigError(f"a scaling coefficient must be a finite number, not {value}" for value in wrong)
 
 
 def combined(vectors: Sequence[State], coefficients: Sequence[float]) -> Named:
@@ -102,7 +133,8 @@ def _combinations(vectors: Sequence[State], coefficients: Sequence[float], divis
         for into, *parts in chunks(total, *tensors):
             weighted = (c * part.double() for c, part in zip(coefficients, parts, strict=True))
             into.copy_(sum(weighted, start=torch.zeros((), dtype=torch.float64)) / divisor)
-        yield name, require_finite(name, total, "the combination")
+        names = (name_of(vector, f"vector {number}") for number, vector in enumerate(vectors, start=1))
+        yield name, _checked(name, total, "the combination", dict(zip(names, tensors, strict=True)))
 
 
 def negated(vector: State) -> Named:
@@ -123,24 +155,24 @@ def interpolated(a: State, b: State, weight_of_b: float) -> Named:
     """
     if not 0 <= weight_of_b <= 1:
         raise ConfigError(f"the share of a weight average must lie between 0 and 1, not {weight_of_b}")
-    _require_same_names(a, b, "the first checkpoint", "the second checkpoint")
-    return _averages(a, b, weight_of_b)
+    require_same_names(a, b, "the first checkpoint", "the second checkpoint")
+    return ((name, averaged(name, a[name], b[name], weight_of_b)) for name in sorted(a))
 
 
-def _averages(a: State, b: State, weight_of_b: float) -> Named:
-    for name in sorted(a):
-        tensor, other = a[name], b[name]
-        if is_buffer(name):
-            yield name, tensor
-        elif not tensor.is_floating_point():
-            if not torch.equal(tensor, other):
-                raise DataError(f"{name}: an integer tensor that differs between the checkpoints cannot be averaged")
-            yield name, tensor
-        elif weight_of_b == 0:
-            yield name, tensor
-        else:
-            average = torch.lerp(tensor.float(), other.float(), weight_of_b)
-            yield name, require_finite(name, average.to(tensor.dtype), "the average")
+def averaged(name: str, a: Tensor, b: Tensor, weight_of_b: float) -> Tensor:
+    """The weight average of one tensor or of a piece of it, see `interpolated`.
+
+    Raises:
+        DataError: integers that differ; NaN or infinity.
+    """
+    if is_buffer(name):
+        return a
+    if not a.is_floating_point():
+        if not torch.equal(a, b):
+            raise DataError(f"{name}: an integer tensor that differs between the checkpoints cannot be averaged")
+        return a
+    average = torch.lerp(a.float(), b.float(), weight_of_b).to(a.dtype) if weight_of_b else a
+    return require_finite(name, average, "the average")
 
 
 def dot(a: State, b: State) -> float:
@@ -149,7 +181,7 @@ def dot(a: State, b: State) -> float:
     Raises:
         DataError: names or shapes differ.
     """
-    _require_same_names(a, b, "the first vector", "the second vector")
+    require_same_names(a, b, "the first vector", "the second vector")
     pairs = ((x, y) for name in floating_names(a) for x, y in chunks(a[name], b[name]))
     return math.fsum(float(torch.dot(x.double(), y.double())) for x, y in pairs)
 
@@ -217,9 +249,31 @@ def require_finite(name: str, tensor: Tensor, what: str) -> Tensor:
     Raises:
         DataError: it holds NaN or infinity.
     """
-    if not all(bool(torch.isfinite(part).all()) for (part,) in chunks(tensor)):
+    if not _is_finite(tensor):
         raise DataError(f"{name}: {what} holds NaN or infinity")
     return tensor
+
+
+def _checked(name: str, result: Tensor, what: str, inputs: Mapping[str, Tensor]) -> Tensor:
+    """The result; NaN or infinity is laid to the input it came from."""
+    if _is_finite(result):
+        return result
+    for called, tensor in inputs.items():
+        require_finite(name, tensor, called)
+    raise DataError(f"{name}: {what} holds NaN or infinity")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """A sum tells it in one pass; only where that overflows must each entry be looked at."""
+    wide = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
+    return math.isfinite(float(tensor.sum(dtype=wide))) or all(
+        bool(torch.isfinite(part.to(wide)).all()) for (part,) in chunks(tensor)
+    )
+
+
+def name_of(state: State, otherwise: str) -> str:
+    """What errors call a state: a file's has a path."""
+    return str(getattr(state, "path", otherwise))
 
 
 def require_alike(vectors: Sequence[State]) -> Sequence[State]:
@@ -229,11 +283,16 @@ def require_alike(vectors: Sequence[State]) -> Sequence[State]:
         DataError: their names or shapes differ.
     """
     for number, vector in enumerate(vectors[1:], start=2):
-        _require_same_names(vectors[0], vector, "vector 1", f"vector {number}")
+        require_same_names(vectors[0], vector, "vector 1", f"vector {number}")
     return vectors
 
 
-def _require_same_names(a: State, b: State, a_is: str, b_is: str) -> None:
+def require_same_names(a: State, b: State, a_is: str, b_is: str) -> None:
+    """Refuses to match states that are not alike.
+
+    Raises:
+        DataError: the first names that either lacks, the first tensors of other shapes or of integers.
+    """
     problems = [*_lacking(a, b, b_is), *_lacking(b, a, a_is)]
     unlike = [
         f"{name}: {a_is} has {_form(a[name])}, {b_is} has {_form(b[name])}"

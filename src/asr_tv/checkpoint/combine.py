@@ -1,14 +1,22 @@
 """Several task vectors from files: merged into one, compared, and what each says of itself."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from asr_tv.checkpoint.form import require_same_form
 from asr_tv.checkpoint.tensors import Tensors, write_tensors
-from asr_tv.checkpoint.vectors import fp32_layout, naming, open_vector, require_same_form, vector_metadata
-from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.checkpoint.vectors import (
+    bases_of,
+    common_origin,
+    fp32_layout,
+    naming,
+    object_in,
+    open_vector,
+    vector_metadata,
+)
+from asr_tv.errors import ConfigError, gathered
 from asr_tv.merging import Merge, merged
 from asr_tv.similarity import GROUP, Part, compared
 from asr_tv.store import file_digest
@@ -21,6 +29,7 @@ class VectorInfo:
     Attributes:
         digest: sha256 of the file.
         recipe: operation and parents, as its maker recorded them.
+        bases: digests of the models it was made on; none where the file does not tell.
         versions: of the software that made it.
         norm: Euclidean, over all tensors.
         groups: the module groups, without cosines.
@@ -29,6 +38,7 @@ class VectorInfo:
     path: Path
     digest: str
     recipe: Mapping[str, Any]
+    bases: tuple[str, ...]
     architecture: Mapping[str, Any]
     versions: Mapping[str, str]
     tensors: int
@@ -57,7 +67,8 @@ def combine_vectors(vectors: Sequence[Path], out: Path, method: Merge) -> None:
     recipe = {"operation": method.method, "vectors": [digests[i] for i in order]} | method.parameters
     with naming(f"{method.method} of {', '.join(map(str, vectors))}"):
         tensors = merged([opened[i] for i in order], method)
-        write_tensors(out, fp32_layout(opened[0]), tensors, vector_metadata(opened[0].metadata, recipe))
+        metadata = vector_metadata(opened[0].metadata, recipe) | common_origin(opened)
+        write_tensors(out, fp32_layout(opened[0]), tensors, metadata)
 
 
 def compare_vectors(vectors: Sequence[Path]) -> tuple[Part, ...]:
@@ -78,14 +89,15 @@ def describe_vector(vector: Path) -> VectorInfo:
     Raises:
         DataError: a file that is not a task vector; NaN or infinity.
     """
-    metadata = open_vector(vector).metadata
+    opened = open_vector(vector)
     whole, *parts = compare_vectors([vector])
     return VectorInfo(
         path=vector,
         digest=file_digest(vector),
-        recipe=_object_in(metadata, "recipe", vector),
-        architecture=_object_in(metadata, "architecture", vector),
-        versions={key: metadata[key] for key in sorted(metadata) if key.endswith("_version")},
+        recipe=object_in(opened, "recipe"),
+        bases=tuple(bases_of(opened)),
+        architecture=object_in(opened, "architecture"),
+        versions={key: value for key, value in sorted(opened.metadata.items()) if key.endswith("_version")},
         tensors=whole.tensors,
         parameters=whole.parameters,
         norm=whole.norms[0],
@@ -105,13 +117,3 @@ def _open_alike(vectors: Sequence[Path]) -> list[Tensors]:
         )
     )
     return opened
-
-
-def _object_in(metadata: Mapping[str, str], key: str, path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(metadata[key])
-    except (KeyError, ValueError):
-        value = None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: its metadata has no {key}")
-    return value

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asr_tv.checkpoint.tensors import CONFIG as CONFIG
 from asr_tv.checkpoint.tensors import TIED, WEIGHTS, Layout, layout_of, open_tensors, read_json, write_tensors
 from asr_tv.checkpoint.vocabulary import (
     END,
@@ -32,7 +33,7 @@ from asr_tv.checkpoint.vocabulary import (
 from asr_tv.errors import DataError
 from asr_tv.store import write_atomically
 
-CONFIG, GENERATION, FEATURES = "config.json", "generation_config.json", "preprocessor_config.json"
+GENERATION, FEATURES = "generation_config.json", "preprocessor_config.json"
 TOKENIZER = "tokenizer.json"
 _VOCABULARY_FILES = (
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),

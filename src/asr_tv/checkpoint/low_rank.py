@@ -30,6 +30,7 @@ class LowRankVector(Tensors):
     def __init__(self, stored: Tensors) -> None:
         self.path = stored.path
         self.metadata = stored.metadata
+        self.copies, self.files = {}, {}
         self._stored = stored
         try:
             form: Any = json.loads(stored.metadata[FORM])
@@ -50,6 +51,9 @@ class LowRankVector(Tensors):
         if a.ndim != 2 or b.ndim != 2 or (b.shape[0], a.shape[1]) != shape or a.shape[0] != b.shape[1]:
             raise DataError(f"{self.path}: the factors of {name} do not make a tensor of shape {list(shape)}")
         return (b.float() @ a.float()) * self._scale
+
+    def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
+        """Nothing is held: tensors are made when they are asked for."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._shapes))

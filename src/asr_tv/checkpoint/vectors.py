@@ -1,9 +1,8 @@
-"""Task vectors and weight averages from files to files, streamed tensor by tensor.
+"""Task vectors of safetensors models, from files to files, each read once and piece by piece.
 
 Every result carries in its metadata the digests of its parents, the operation and the library versions, and no clock.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,44 +14,73 @@ import torch
 from torch import Tensor
 
 from asr_tv import task_vector
-from asr_tv.checkpoint.ctc import VOCABULARY
-from asr_tv.checkpoint.directory import CONFIG, METADATA, TOKENIZER, copy_side_files
-from asr_tv.checkpoint.family import family_of
+from asr_tv.checkpoint.folder import new_model_like, require_apart
+from asr_tv.checkpoint.form import Embedding, form_of, matched_names, require_form, require_same_form
 from asr_tv.checkpoint.low_rank import FORM, LowRankVector, write_low_rank
-from asr_tv.checkpoint.tensors import WEIGHTS, Layout, Tensors, layout_of, open_tensors, read_json, write_tensors
-from asr_tv.checkpoint.whisper import checkpoint_digest
+from asr_tv.checkpoint.stream import Output, Reader, cuts, exhaust, new_file, on_all_cores, weights_digest
+from asr_tv.checkpoint.tensors import Layout, Tensors, open_tensors, write_tensors
 from asr_tv.errors import DataError
-from asr_tv.modules import coefficients_by_name
 from asr_tv.store import canonical_json, file_digest
+from asr_tv.task_vector import BASE, TUNED
 
 KIND = "task vector"
-_ARCHITECTURE = (
-    *("d_model", "encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"),
-    *("num_mel_bins", "vocab_size", "tie_word_embeddings"),
-)
-_CTC_ARCHITECTURE = (
-    *("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size"),
-    *("conv_dim", "conv_kernel", "conv_stride", "feat_extract_norm", "position_embeddings_type"),
-)
+METADATA = {"format": "pt"}
+NO_DIGEST = "0" * 64
+"""Stands for a digest until it is known."""
+
+SHORT = 16
+"""Digits of a digest that tell one tensor from another."""
 
 
-def create_vector(tuned: Path, base: Path, out: Path, provenance: Mapping[str, Any]) -> None:
-    """Writes the task vector tuned − base of two checkpoint directories, in fp32.
+def create_vector(
+    tuned: Path, base: Path, out: Path, provenance: Mapping[str, Any], embedding: Embedding = "same"
+) -> None:
+    """Writes the task vector tuned − base of two models, in fp32.
 
     Args:
         provenance: what else the file should say of its origin, JSON-able.
+        embedding: "skip" leaves out what has a row for each token, "shared" takes the rows that both have.
 
     Raises:
-        DataError: checkpoints of different architecture or vocabulary, or with NaN or infinity.
+        ConfigError: `out` is one of the models.
+        DataError: models of different names, shapes, architecture or vocabulary, or with NaN or infinity.
     """
-    require_same_form(_form(tuned), _form(base), f"{tuned} and {base}")
-    recipe = {"operation": "difference", "tuned": checkpoint_digest(tuned), "base": checkpoint_digest(base)}
-    base_tensors = open_tensors(base)
+    require_apart(out, (tuned, base))
+    form = form_of(base) | ({} if embedding == "same" else {"embedding": embedding})
+    require_form(form, tuned, f"{base} and {tuned}", embedding)
+    ours, theirs = Reader(open_model(tuned)), Reader(open_model(base))
     with naming(f"{tuned} − {base}"):
-        difference = task_vector.difference(open_tensors(tuned), base_tensors)
-        write_tensors(
-            out, fp32_layout(base_tensors), difference, vector_metadata(_form(base), recipe | dict(provenance))
-        )
+        names = matched_names(ours.tensors, theirs.tensors, TUNED, BASE, embedding)
+    layout = {name: (torch.float32, _shared_shape(ours.tensors[name], theirs.tensors[name])) for name in names}
+
+    def metadata() -> dict[str, str]:
+        digests = {side: r.digest if r.hashes else NO_DIGEST for side, r in (("tuned", ours), ("base", theirs))}
+        recipe = {"operation": "difference"} | digests | dict(provenance)
+        short = {name: theirs.hashes.get(name, NO_DIGEST)[:SHORT] for name in theirs.tensors}
+        origin = {"bases": canonical_json([digests["base"]]), "base_tensors": canonical_json(short)}
+        return vector_metadata(form, recipe) | origin
+
+    with naming(f"{tuned} − {base}"), new_file(out) as file, Output({file: layout}, metadata()) as output:
+        on_all_cores(lambda name: _subtract(name, ours, theirs, output, layout), {*ours.tensors, *theirs.tensors})
+        output.finish(metadata())
+
+
+def _subtract(name: str, tuned: Reader, base: Reader, output: Output, layout: Layout) -> None:
+    """Writes one tensor's difference; reads all of it in any case, since the digests are of whole models."""
+    sides = [reader for reader in (tuned, base) if name in reader.tensors]
+    length = torch.Size(layout[name][1]).numel() if name in layout else 0
+    reading = [reader.pieces(name, cuts(reader.tensors[name].numel(), length)) for reader in sides]
+    if name in layout:
+        called = (tuned.called, base.called)
+        pairs = ((next(reading[0]), next(reading[1])) for _ in cuts(length))
+        output.write(name, (task_vector.subtracted(name, *pair, called) for pair in pairs))
+    for rest in reading:
+        exhaust(rest)
+
+
+def _shared_shape(a: Tensor, b: Tensor) -> tuple[int, ...]:
+    """The shape of the rows that both have."""
+    return tuple(a.shape if not a.dim() or len(a) <= len(b) else b.shape)
 
 
 def write_lora_vector(
@@ -64,9 +92,12 @@ def write_lora_vector(
         factors: (a, b) of each changed tensor: the change is `scale` · b @ a.
         tuned: the base with the change merged in.
     """
-    recipe = {"operation": "lora", "tuned": checkpoint_digest(tuned), "base": checkpoint_digest(base)}
-    shapes = {name: shape for name, (_, shape) in fp32_layout(open_tensors(base)).items()}
-    write_low_rank(out, factors, scale, shapes, vector_metadata(_form(base), recipe))
+    before, after = open_model(base), open_model(tuned)
+    digest = weights_digest(before)
+    recipe = {"operation": "lora", "tuned": weights_digest(after), "base": digest}
+    shapes = {name: shape for name, (_, shape) in fp32_layout(before).items()}
+    metadata = vector_metadata(form_of(base), recipe) | {"bases": canonical_json([digest])}
+    write_low_rank(out, factors, scale, shapes, metadata)
 
 
 def mean_vector(vectors: Sequence[Path], out: Path) -> None:
@@ -82,76 +113,47 @@ def mean_vector(vectors: Sequence[Path], out: Path) -> None:
     recipe = {"operation": "mean", "vectors": sorted(file_digest(path) for path in vectors)}
     with naming("the mean of vectors"):
         tensors = task_vector.mean(opened)
-        write_tensors(out, fp32_layout(opened[0]), tensors, vector_metadata(opened[0].metadata, recipe))
-
-
-def apply_vector(
-    model: Path, vector: Path, scaling_coef: float | None, out: Path, by_module: Mapping[str, float] | None = None
-) -> None:
-    """Writes the directory of model + scaling_coef · vector; with a coefficient of 0, the model's own tensors.
-
-    The tied output is one tensor with the embedding, and so moves once.
-
-    Args:
-        scaling_coef: the coefficient of all modules that `by_module` leaves; None if it must leave none.
-        by_module: coefficients by pattern, as `modules.coefficients_by_name` reads them.
-
-    Raises:
-        ConfigError: a coefficient is not a finite number; a pattern fits no module; a tensor has no coefficient.
-        DataError: not a task vector, or one of another architecture or vocabulary; NaN or infinity.
-    """
-    tensors, delta = open_tensors(model), open_vector(vector)
-    require_same_form(delta.metadata, _form(model), f"{vector} and {model}")
-    coefficients = coefficients_by_name(delta, by_module or {}, scaling_coef)
-    recipe = {
-        "operation": "apply",
-        "model": checkpoint_digest(model),
-        "vector": file_digest(vector),
-        "scaling_coef": scaling_coef,
-    } | ({"by_module": dict(by_module)} if by_module else {})
-    with naming(f"{model} + {_coefficient_text(scaling_coef, by_module or {})} · {vector}"):
-        _write_directory(tensors, task_vector.applied(tensors, delta, coefficients), recipe, like=model, out=out)
-
-
-def _coefficient_text(scaling_coef: float | None, by_module: Mapping[str, float]) -> str:
-    rest = [] if scaling_coef is None else [f"{scaling_coef:g}"]
-    parts = [*rest, *(f"{pattern}={value:g}" for pattern, value in by_module.items())]
-    return f"({', '.join(parts)})" if by_module else "".join(parts)
+        metadata = vector_metadata(opened[0].metadata, recipe) | common_origin(opened)
+        write_tensors(out, fp32_layout(opened[0]), tensors, metadata)
 
 
 def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None:
-    """Writes the directory of (1 − weight_of_b) · a + weight_of_b · b; all files but the weights are those of `a`.
+    """Writes (1 − weight_of_b) · a + weight_of_b · b; all files but the weights are those of `a`.
 
     Raises:
         ConfigError: a weight outside 0..1.
-        DataError: checkpoints of different architecture or vocabulary.
+        DataError: models of different architecture or vocabulary.
     """
-    require_same_form(_form(a), _form(b), f"{a} and {b}")
-    recipe = {
-        "operation": "average",
-        "a": checkpoint_digest(a),
-        "b": checkpoint_digest(b),
-        "weight_of_b": weight_of_b,
-    }
-    tensors = open_tensors(a)
+    require_apart(out, (a, b))
+    require_form(form_of(a), b, f"{a} and {b}")
+    ours, theirs = Reader(open_model(a)), Reader(open_model(b))
     with naming(f"the average of {a} and {b}"):
-        average = task_vector.interpolated(tensors, open_tensors(b), weight_of_b)
-        _write_directory(tensors, average, recipe, like=a, out=out)
+        # Names, shapes and the weight are judged before the first tensor comes.
+        task_vector.interpolated(ours.tensors, theirs.tensors, weight_of_b)
+
+        def metadata() -> dict[str, str]:
+            digests = {side: r.digest if r.hashes else NO_DIGEST for side, r in (("a", ours), ("b", theirs))}
+            return model_metadata(ours.tensors, {"operation": "average", "weight_of_b": weight_of_b} | digests, ())
+
+        def average(name: str) -> None:
+            pairs = zip(ours.pieces(name), theirs.pieces(name), strict=True)
+            output.write(name, (task_vector.averaged(name, *pair, weight_of_b) for pair in pairs))
+
+        with new_model_like(ours.tensors, out, metadata()) as output:
+            on_all_cores(average, ours.tensors)
+            output.finish(metadata())
 
 
-def _write_directory(
-    layout: Mapping[str, Tensor],
-    tensors: Iterator[tuple[str, Tensor]],
-    recipe: Mapping[str, Any],
-    *,
-    like: Path,
-    out: Path,
-) -> None:
-    # Weights first: where they cannot be computed, no half model is left.
-    write_tensors(
-        out / WEIGHTS, layout_of(layout), tensors, METADATA | {"recipe": canonical_json(recipe)} | _versions()
-    )
-    copy_side_files(like, out)
+def open_model(path: Path) -> Tensors:
+    """The tensors and metadata of a model.
+
+    Raises:
+        DataError: not whole, or a task vector.
+    """
+    tensors = open_tensors(path)
+    if tensors.metadata.get("kind") == KIND:
+        raise DataError(f"{path}: is a task vector, not a model")
+    return tensors
 
 
 def open_vector(path: Path) -> Tensors:
@@ -165,57 +167,82 @@ def open_vector(path: Path) -> Tensors:
     tensors = open_tensors(path)
     if tensors.metadata.get("kind") != KIND:
         raise DataError(f"{path}: is not a task vector, as `asr-tv vector create` makes them")
+    for key in ("recipe", "architecture", "base_tensors"):
+        object_in(tensors, key)
+    bases_of(tensors)
     return LowRankVector(tensors) if FORM in tensors.metadata else tensors
 
 
-def _form(directory: Path) -> dict[str, str]:
-    """Architecture and vocabulary, as vectors carry them: weights of equal form may be added."""
-    config = {"tie_word_embeddings": True} | read_json(directory / CONFIG)
-    if family_of(directory) == "ctc":
-        architecture = {key: config.get(key) for key in _CTC_ARCHITECTURE}
-        vocabulary = canonical_json(read_json(directory / VOCABULARY))
-        return {
-            "architecture": canonical_json(architecture),
-            "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest(),
-        }
-    architecture = {key: config.get(key) for key in _ARCHITECTURE}
-    return {"architecture": canonical_json(architecture), "vocabulary": _vocabulary_digest(directory)}
-
-
-def _vocabulary_digest(directory: Path) -> str:
-    """sha256 of the byte-pair tokens and their ids; the special tokens after them are named in several ways."""
-    vocabulary = read_json(directory / TOKENIZER).get("model", {}).get("vocab", {})
-    ordinary = {token: number for token, number in vocabulary.items() if not token.startswith("<|")}
-    return hashlib.sha256(canonical_json(ordinary).encode()).hexdigest()
-
-
-def require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str) -> None:
-    """Refuses to combine weights of different architectures or vocabularies, as two files' metadata have them.
+def object_in(vector: Tensors, key: str) -> dict[str, Any]:
+    """The JSON object in a vector's metadata; of what no metadata tell, an empty one.
 
     Raises:
-        DataError: they differ; `which` names the two.
+        DataError: it is no JSON object.
     """
-    ours, theirs = (json.loads(form["architecture"]) for form in (a, b))
-    problems = [
-        f"{which}: different architectures: {key} is {ours.get(key)} and {theirs.get(key)}"
-        for key in dict.fromkeys((*_ARCHITECTURE, *_CTC_ARCHITECTURE))
-        if ours.get(key) != theirs.get(key)
-    ]
-    if a["vocabulary"] != b["vocabulary"]:
-        problems.append(f"{which}: different vocabularies: a row of the embedding is not the same word in both")
-    if problems:
-        raise DataError(problems)
+    try:
+        value = json.loads(vector.metadata.get(key, "{}"))
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise DataError(f"{vector.path}: its metadata are damaged: {key} is no JSON object")
+    return value
+
+
+def bases_of(vector: Tensors) -> list[str]:
+    """Digests of the models that were subtracted to make a vector; none where its file does not tell.
+
+    Raises:
+        DataError: damaged metadata.
+    """
+    return _digests_in(vector, "bases")
+
+
+def ancestors_of(model: Tensors) -> list[str]:
+    """Digests of the models that this one was made from by adding vectors, as far as its file tells.
+
+    Raises:
+        DataError: damaged metadata.
+    """
+    return _digests_in(model, "ancestors")
+
+
+def _digests_in(tensors: Tensors, key: str) -> list[str]:
+    try:
+        digests = json.loads(tensors.metadata.get(key, "[]"))
+    except ValueError:
+        digests = None
+    if not isinstance(digests, list) or not all(isinstance(digest, str) for digest in digests):
+        raise DataError(f"{tensors.path}: its metadata are damaged: {key} is no JSON list of digests")
+    return digests
+
+
+def common_origin(vectors: Sequence[Tensors]) -> dict[str, str]:
+    """What the metadata of a vector made of several say of their bases; nothing if one of them is not known."""
+    known = [bases_of(vector) for vector in vectors]
+    if not all(known):
+        return {}
+    bases = sorted({digest for bases in known for digest in bases})
+    short = vectors[0].metadata.get("base_tensors")
+    origin = {"bases": canonical_json(bases)}
+    return origin | ({"base_tensors": short} if short and len(bases) == 1 else {})
 
 
 def fp32_layout(tensors: Mapping[str, Tensor]) -> Layout:
     """The layout of a vector of these tensors."""
-    return {name: (torch.float32, tuple(tensors[name].shape)) for name in task_vector.floating_names(tensors)}
+    names = task_vector.floating_names(tensors)
+    return {name: (torch.float32, tuple(tensors[name].shape)) for name in names}
 
 
 def vector_metadata(form: Mapping[str, str], recipe: Mapping[str, Any]) -> dict[str, str]:
     """What a vector's file says of itself: its form, as that of a parent, and how it was made."""
-    same = {key: form[key] for key in ("architecture", "vocabulary")}
+    same = {key: form[key] for key in ("architecture", "vocabulary", "tokens", "embedding") if key in form}
     return METADATA | {"kind": KIND, "recipe": canonical_json(recipe)} | same | _versions()
+
+
+def model_metadata(like: Tensors, recipe: Mapping[str, Any], ancestors: Sequence[str]) -> dict[str, str]:
+    """What a model's file says of itself: what the model it was made like says, how it was made, and from what."""
+    origin = {"ancestors": canonical_json(list(ancestors))} if ancestors else {}
+    return {**like.metadata, **METADATA, "recipe": canonical_json(recipe), **origin, **_versions()}
 
 
 def _versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,11 +15,36 @@ from asr_tv.cli.tools import JsonOption, StoreOption, require_model_folder, say
 from asr_tv.errors import ConfigError, UserError, gathered
 
 if TYPE_CHECKING:
+    from asr_tv.checkpoint.apply import Addend
     from asr_tv.checkpoint.combine import VectorInfo
+    from asr_tv.checkpoint.form import Embedding
     from asr_tv.similarity import Part
 
 MODEL = "model"
-app = typer.Typer(help="Build task vectors and add them to checkpoints.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Build task vectors of any safetensors model and add them: learn, forget, carry over, chat.\n\n"
+    "A MODEL is a folder with model.safetensors or its shards, a .safetensors file, or, for Whisper, what the other "
+    "commands take, too: a name, a CTranslate2 folder, an openai-whisper .pt.\n\n"
+    "Example: asr-tv vector create base tuned --out v.safetensors",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+EmbeddingOption = Annotated[
+    str, typer.Option(help="same: equal tokens; skip: leave embedding and head out; shared: the rows both sides have")
+]
+RowOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Token of the new model = token whose row it takes, such as 32011=32000; repeatable"),
+]
+CoefOption = Annotated[
+    list[str],
+    typer.Option(
+        "--coef",
+        "--scaling-coef",
+        help="Scaling coefficient, negative to forget; one a vector, or one for a module, as encoder=0.3; repeatable",
+    ),
+]
 
 
 @app.command()
@@ -27,59 +52,175 @@ def create(
     base: Annotated[str, typer.Argument(help="Model that is subtracted")],
     tuned: Annotated[str, typer.Argument(help="Model it is subtracted from")],
     out: Annotated[Path, typer.Option(help="Vector file, .safetensors")],
+    embedding: EmbeddingOption = "same",
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Write the vector TUNED - BASE. SYN2REAL is source_real - source_synthetic.
 
     Example: asr-tv vector create source_synthetic source_real --out vector.safetensors
-    """
-    from asr_tv.checkpoint.locate import resolve_model
-    from asr_tv.checkpoint.vectors import create_vector
-    from asr_tv.store import Store
 
-    shelf = Store(store)
-    parents = gathered(*(lambda name=name: resolve_model(name, shelf).path / MODEL for name in (tuned, base)))
+    Example: asr-tv vector create Llama Llama-chat --embedding skip --out chat.safetensors
+    """
+    from asr_tv.checkpoint.vectors import create_vector
+
+    way = _embedding(embedding)
+    paths = _models((tuned, base), store)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _named_as_given({parents[0]: tuned, parents[1]: base}):
-        create_vector(parents[0], parents[1], out, provenance={})
+    with _named_as_given(dict(zip(paths, (tuned, base), strict=True))):
+        create_vector(paths[0], paths[1], out, {}, way)
     say({"vector": str(out)}, as_json=as_json, text=f"{tuned} - {base}: {out}")
 
 
 @app.command()
 def apply(
-    model: Annotated[str, typer.Argument(help="Model the vector is added to")],
-    vector: Annotated[Path, typer.Argument(help="Vector file")],
-    coef: Annotated[
-        list[str], typer.Option(help="Scaling coefficient, or one for a module, such as encoder=0.3; repeatable")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the new model")],
+    model: Annotated[str, typer.Argument(help="Model the vectors are added to")],
+    vectors: Annotated[list[Path], typer.Argument(help="Vector files")],
+    coef: CoefOption,
+    out: Annotated[Path, typer.Option(help="Folder for the new model; a file if MODEL is a file")],
+    embedding: EmbeddingOption = "same",
+    row: RowOption = None,
+    rows_from: Annotated[Path | None, typer.Option(help="Model of those rows: the TUNED of a vector")] = None,
+    other_base: Annotated[
+        bool, typer.Option("--other-base", help="Add vectors to a model that they were not made on")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write MODEL + COEF x VECTOR; the inputs are not touched.
+    """Write MODEL + COEF x VECTOR + ..., in MODEL's shards and types, with its other files; inputs are not touched.
 
-    Modules: encoder, decoder, embedding, conv_stem, layers as encoder.layers.0-3, or decoder.layers.*.encoder_attn;
-    the most specific wins, and a plain number is for the rest.
+    A vector belongs to the model it was made on. SYN2REAL and chat vectors are meant for another: --other-base.
 
-    Example: asr-tv vector apply target_synthetic vector.safetensors --coef 0.4 --out adapted
+    Modules: encoder, decoder, embedding, conv_stem, layers as encoder.layers.0-3 or layers.4-7, or
+    decoder.layers.*.encoder_attn; the most specific wins, and a plain number is for the rest.
 
-    Example: asr-tv vector apply tuned v.safetensors --coef 0.3 --coef decoder=0.6 --coef embedding=0 --out adapted
+    Example, two domains learnt: asr-tv vector apply base a.safetensors b.safetensors --coef 0.5 --coef 0.5 --out both
+
+    Example, one forgotten: asr-tv vector apply base a.safetensors --coef -0.4 --out without
+
+    Example: asr-tv vector apply target_synthetic syn2real.safetensors --coef 0.4 --other-base --out adapted
+
+    Example: asr-tv vector apply base v.safetensors --coef 0.3 --coef decoder=0.6 --coef embedding=0 --out adapted
+
+    Example: asr-tv vector apply Llama-ja chat.safetensors --coef 1 --other-base --embedding skip
+    --rows-from Llama-chat --row 45001=32001 --out Llama-ja-chat
     """
-    from asr_tv.checkpoint.locate import resolve_model
-    from asr_tv.checkpoint.vectors import apply_vector
-    from asr_tv.store import Store
+    from asr_tv.checkpoint.apply import apply_vectors
+    from asr_tv.checkpoint.rows import RowMap
+
+    addends = _addends(vectors, coef)
+    if bool(row) != (rows_from is not None):
+        raise ConfigError("--row and --rows-from go together")
+    rows, way = _rows(row), _embedding(embedding)
+    (start,) = _models((model,), store)
+    _require_place(start, out)
+    with _named_as_given({start: model}):
+        done = apply_vectors(
+            start,
+            addends,
+            out,
+            embedding=way,
+            rows=RowMap(rows_from, rows) if rows_from else None,
+            other_base=other_base,
+        )
+    for vector in done.foreign:
+        typer.echo(f"warning: {vector} was made on another model, none that {model} is known to come from", err=True)
+    row_of: dict[str, Any] = {"model": str(out)}
+    row_of |= {"other_base": [str(path) for path in done.foreign]} if done.foreign else {}
+    row_of |= {"coef": addends[0].scaling_coef} if len(addends) == 1 else {"coef": [a.scaling_coef for a in addends]}
+    row_of |= {"by_module": dict(addends[0].by_module)} if addends[0].by_module else {}
+    shown = ", ".join(coef) if len(addends) == 1 else ""
+    text = f"{shown} x {vectors[0]}" if shown else " + ".join(f"{a.scaling_coef:g} x {a.vector}" for a in addends)
+    say(row_of, as_json=as_json, text=f"{model} + {text}: {out}")
+
+
+@app.command()
+def analogy(
+    a: Annotated[str, typer.Argument(help="Model A ...")],
+    b: Annotated[str, typer.Argument(help="... is to model B ...")],
+    c: Annotated[str, typer.Argument(help="... as model C is to what is written")],
+    out: Annotated[Path, typer.Option(help="Folder for the new model; a file if C is a file")],
+    coef: CoefOption = ["1"],  # noqa: B006 - typer reads it and makes its own
+    embedding: EmbeddingOption = "same",
+    row: RowOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write C + COEF x (B - A), without a vector file.
+
+    Example: asr-tv vector analogy source_synthetic source_real target_synthetic --coef 0.4 --out adapted
+
+    Example: asr-tv vector analogy Llama Llama-chat Llama-ja --embedding skip --row 45001=32001 --out Llama-ja-chat
+    """
+    from asr_tv.checkpoint.apply import apply_analogy
 
     whole, by_module = _coefficients(coef)
-    require_model_folder(out)
-    if out.resolve() == Path(model).resolve():
-        raise ConfigError(f"--out {out}: is the model itself")
-    start = resolve_model(model, Store(store)).path / MODEL
-    with _named_as_given({start: model}):
-        apply_vector(start, vector, whole, out, by_module)
-    shown = ", ".join(coef) if by_module else f"{whole:g}"
-    row = {"model": str(out), "coef": whole} | ({"by_module": by_module} if by_module else {})
-    say(row, as_json=as_json, text=f"{model} + {shown} x {vector}: {out}")
+    rows, way = _rows(row), _embedding(embedding)
+    paths = _models((a, b, c), store)
+    _require_place(paths[2], out)
+    with _named_as_given(dict(zip(paths, (a, b, c), strict=True))):
+        apply_analogy(paths[0], paths[1], paths[2], whole, out, by_module=by_module, embedding=way, rows=rows)
+    row_of = {"model": str(out), "coef": whole} | ({"by_module": by_module} if by_module else {})
+    say(row_of, as_json=as_json, text=f"{c} + {', '.join(coef)} x ({b} - {a}): {out}")
+
+
+def _models(names: Sequence[str], store: Path) -> list[Path]:
+    """Safetensors models as they are; any other Whisper as a folder in the store."""
+    from asr_tv.checkpoint.locate import resolve_model
+    from asr_tv.checkpoint.tensors import INDEX, WEIGHTS
+    from asr_tv.store import Store
+
+    def path_of(name: str) -> Path:
+        path = Path(name)
+        if path.suffix == ".safetensors" or (path / WEIGHTS).exists() or (path / INDEX).exists():
+            return path
+        return resolve_model(name, Store(store)).path / MODEL
+
+    return gathered(*(lambda name=name: path_of(name) for name in names))
+
+
+def _require_place(model: Path, out: Path) -> None:
+    """Refuses a place of the wrong kind, and to write over what is no model."""
+    if model.is_dir():
+        require_model_folder(out)
+    elif out.is_dir() or out.suffix != ".safetensors":
+        raise ConfigError(f"--out {out}: the model is one file, and so is the result; name it .safetensors")
+
+
+def _embedding(text: str) -> "Embedding":
+    from asr_tv.checkpoint.form import EMBEDDINGS
+
+    for known in EMBEDDINGS:
+        if text == known:
+            return known
+    raise ConfigError(f"--embedding {text}: must be one of {', '.join(EMBEDDINGS)}")
+
+
+def _rows(texts: Sequence[str] | None) -> dict[int, int]:
+    pairs = [text.partition("=") for text in texts or ()]
+    problems = [
+        f"--row {text}: two numbers of tokens, as 32011=32000"
+        for text, (new, _, old) in zip(texts or (), pairs, strict=True)
+        if not (new.isdecimal() and old.isdecimal())
+    ]
+    problems += [f"--row {new}: given twice" for new in _repeated(new for new, _, _ in pairs)]
+    if problems:
+        raise ConfigError(problems)
+    return {int(new): int(old) for new, _, old in pairs}
+
+
+def _addends(vectors: Sequence[Path], texts: Sequence[str]) -> "list[Addend]":
+    """One vector with its coefficients, or several with a plain one each."""
+    from asr_tv.checkpoint.apply import Addend
+
+    if len(vectors) == 1:
+        return [Addend(vectors[0], *_coefficients(texts))]
+    if len(texts) != len(vectors):
+        raise ConfigError(f"{len(vectors)} vectors need as many --coef, got {len(texts)}")
+    numbers = gathered(*(lambda text=text: _coefficients([text]) for text in texts))
+    if any(by_module for _, by_module in numbers):
+        raise ConfigError("coefficients of modules are for a single vector; combine the vectors first")
+    return [Addend(vector, whole) for vector, (whole, _) in zip(vectors, numbers, strict=True)]
 
 
 def _coefficients(texts: Sequence[str]) -> tuple[float | None, dict[str, float]]:
