@@ -18,7 +18,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         # values in, values out
-        """errors config manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
+        """errors section speech_config config spoken
+        manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
         select pairs batches labels task_vector modules similarity sparsify merging progress trainable families""",
         # edges: one outside thing each
         """store audio channel corpora checkpoint tts devices workers short_context training_loss config_file
@@ -44,14 +45,18 @@ ONLY_IN = {
     "onnxruntime": {"tts.piper"},
     "soundfile": {"audio", "channel"},
     "soxr": {"audio", "channel"},
-    "pydantic": {"config"},
+    "pydantic": {"section", "speech_config", "config"},
+    "inflect": {"spoken"},
     "yaml": {"config_file"},
     "typer": {"cli"},
     "rich": {"cli"},
     "prefect": set(),
 }
 
-HEAVY = ("torch", "transformers", "accelerate", "peft", "whisper", "piper", "onnxruntime", "prefect", "huggingface_hub")
+HEAVY = (
+    *("inflect", "torch", "transformers", "accelerate", "peft"),
+    *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub"),
+)
 
 
 @cache
