@@ -33,7 +33,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 
 ONLY_IN = {
     "jiwer": {"wer"},
-    "transformers": {"checkpoint", "finetune", "transcribe", "testing"},
+    "transformers": {"checkpoint", "finetune", "transcribe", "testing", "tts.bark", "tts.speecht5"},
     "accelerate": {"finetune"},
     "peft": {"adapters"},
     "tokenizers": {"testing"},
@@ -42,6 +42,8 @@ ONLY_IN = {
     "safetensors": {"checkpoint.tensors"},
     "whisper": {"short_context", "checkpoint.vocabulary"},
     "piper": {"tts.piper"},
+    "sentencepiece": {"testing"},
+    "pyarrow": {"tts.speecht5"},
     "onnxruntime": {"tts.piper"},
     "soundfile": {"audio", "channel"},
     "soxr": {"audio", "channel"},

@@ -52,6 +52,7 @@ class SynthesisConfig(Section):
 
     engine: str = "piper"
     voices: tuple[str, ...] = ("en_US-joe-medium",)
+    language: str | None = Field(None, description="of voices that do not say theirs, as Bark's without a preset")
     voices_per_text: int | None = Field(
         None, ge=1, description="speak each text in so many of the voices, drawn by seed; all when not given"
     )

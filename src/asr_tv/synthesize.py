@@ -150,7 +150,7 @@ def _itself(cast: Cast) -> Cast:
 
 
 def _identity(alone: Manifest, config: SynthesisConfig, cast: Cast, plan: SpeechPlan, seed: int) -> Identity:
-    optional = {"voices_per_text"}
+    optional = {"language", "voices_per_text"}
     parameters = {
         **config.model_dump(mode="json", exclude={"voices", "spoken_form", *optional, *_ENGINE_SECTIONS}),
         **config.model_dump(mode="json", include=optional, exclude_defaults=True),

@@ -65,7 +65,10 @@ class Synthesizer(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Requests that one call of `speak` likes. Above 1, the engine fills the device alone: one process speaks."""
+        """Requests that one call of `speak` likes.
+
+        Above 1, or with an attribute `alone` that is true, the engine fills the device: one process speaks.
+        """
 
     def settings(self, seed: int) -> Mapping[str, float]:
         """The settings drawn for one clip from the configuration's ranges; part of the clip's key."""

@@ -80,7 +80,7 @@ def plan_speech(texts: Manifest, cast: Cast, config: SynthesisConfig, seed: int)
             drops.append(_dropped(text, reason, speakers, config.takes))
             continue
         for speaker in speakers:
-            if reason := _script_refusal(text.text, speaker):
+            if reason := _script_refusal(text.text, speaker, config):
                 drops.append(_dropped(text, reason, [speaker], config.takes))
                 refused += 1
                 continue
@@ -115,8 +115,8 @@ def _refusal(text: str, max_words: int) -> str | None:
     return f"{words} words; synthesis.max_words is {max_words}" if words > max_words else None
 
 
-def _script_refusal(text: str, speaker: Speaker) -> str | None:
-    language = speaker.voice.language
+def _script_refusal(text: str, speaker: Speaker, config: SynthesisConfig) -> str | None:
+    language = speaker.voice.language or config.language
     script = other_script(text, language)
     return f"holds {script} words, and the voice {speaker.label} speaks {language}" if script else None
 
@@ -127,7 +127,7 @@ def _planned(
     voice = speaker.voice
     words = text.text
     if config.spoken_form:
-        words = spoken_form(words, voice.language, reads_numbers=voice.reads_numbers)
+        words = spoken_form(words, voice.language or config.language, reads_numbers=voice.reads_numbers)
     drawn = int.from_bytes(_digest([seed, words, voice.label, take])[:8], "big")
     request = SpeechRequest(words, voice.label, take, drawn, cast.engines[speaker.engine].settings(drawn))
     parts = key_parts(request, speaker.engine, voice.version, seed)

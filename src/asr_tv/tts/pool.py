@@ -99,12 +99,13 @@ def _pace(done: int, total: int, seconds: float) -> str:
 def _spoken(
     jobs: Sequence[ClipJob], cast: Cast, reopen: Callable[[], Cast], cache: ClipCache, workers: int
 ) -> Iterator[dict[str, Outcome]]:
-    single = [job for job in jobs if cast.engines[job.engine].batch_size == 1]
+    alone = {name for name, engine in cast.engines.items() if engine.batch_size > 1 or getattr(engine, "alone", False)}
+    single = [job for job in jobs if job.engine not in alone]
     count = max(1, min(workers or cores(), len(single) // CLIPS_WORTH_A_PROCESS))
     yield from _in_pool(single, reopen, cache, count) if count > 1 else _in_process(single, cast, cache)
-    for name, engine in cast.engines.items():
-        batched = [job for job in jobs if job.engine == name and engine.batch_size > 1]
-        yield from _in_batches(sorted(batched, key=_alike), engine, cache)
+    for name in alone:
+        batched = sorted((job for job in jobs if job.engine == name), key=_alike)
+        yield from _in_batches(batched, cast.engines[name], cache)
 
 
 def _alike(job: ClipJob) -> tuple[str, int, str]:
