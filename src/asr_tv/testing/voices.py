@@ -7,16 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-_SEMANTIC, _CODEBOOK, _MOST_TOKENS = 100, 32, 60
+_SEMANTIC, _CODEBOOK, _MOST_TOKENS = 100, 32, 30
+_CONTRAST = 12.0
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
 
 
-def tiny_bark(directory: Path, *, seed: int = 0, scale: float = 1.0) -> Path:
-    """Writes a Bark of one layer a model, with its generation configuration given as dictionaries.
-
-    Args:
-        scale: of the weights; small ones make every token about equally likely.
-    """
+def tiny_bark(directory: Path, *, seed: int = 0) -> Path:
+    """Writes a Bark of one layer a model, with its generation configuration given as dictionaries."""
     from transformers import BarkConfig, BarkModel, PreTrainedTokenizerFast
     from transformers.models.bark.configuration_bark import BarkCoarseConfig, BarkFineConfig, BarkSemanticConfig
     from transformers.models.encodec.configuration_encodec import EncodecConfig
@@ -34,9 +31,12 @@ def tiny_bark(directory: Path, *, seed: int = 0, scale: float = 1.0) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: Any = BarkModel(config)
-    with torch.no_grad():
-        for parameter in model.semantic.parameters():
-            parameter *= scale
+    with torch.no_grad():  # as they start, every token is about as likely as any other, whatever was said before
+        for part in (model.semantic, model.coarse_acoustics, model.fine_acoustics):
+            for parameter in part.parameters():
+                parameter *= _CONTRAST
+        for number, layer in enumerate(model.codec_model.quantizer.layers):  # all zero until they are trained
+            layer.codebook.embed.normal_(generator=torch.Generator().manual_seed(number))
     model.save_pretrained(directory)
     (directory / "generation_config.json").write_text(json.dumps(bark_generation()))
     fast: Any = PreTrainedTokenizerFast

@@ -151,7 +151,8 @@ def _in_pool(
             crashed = {} if count > 1 else _crashed(waiting, saved)
             for key in (*saved, *crashed):
                 del waiting[key]
-            yield saved | crashed
+            if saved or crashed:
+                yield saved | crashed
             count, crashes = max(1, count // 2), crashes + len(crashed)
             if crashes >= _MOST_CRASHES:
                 raise DataError(

@@ -29,6 +29,8 @@ ANY = "any"
 _ADAPTER_VERSION = 1
 _NEEDED = ("config.json", "spm_char.model")
 _WORDS_AT_ONCE = 40
+_FRAMES_A_TOKEN = 20.0
+"""The longest that transformers lets the decoder go on, for each token of the text."""
 _WHERE = "synthesis.speecht5.embeddings"
 Vectors = Mapping[str, np.ndarray[Any, Any]]
 """Name or number of a speaker -> x-vector [dimensions]."""
@@ -221,9 +223,16 @@ class _SpeechT5:
             encoded["input_ids"],
             attention_mask=encoded["attention_mask"],
             speaker_embeddings=torch.from_numpy(vectors).to(self._device),
+            maxlenratio=_FRAMES_A_TOKEN,
             return_output_lengths=True,
         )
-        return [self._vocoder(s[:length]).cpu() for s, length in zip(spectrograms, lengths, strict=True)]
+        waves = [self._vocoder(s[:length]).cpu() for s, length in zip(spectrograms, lengths, strict=True)]
+        reduction = self._model.config.reduction_factor
+        for n, tokens in enumerate(encoded["attention_mask"].sum(1).tolist()):
+            # A clip that does not end by itself ends with the longest text of its batch: spoken again, alone.
+            if len(texts) > 1 and lengths[n] > int(tokens * _FRAMES_A_TOKEN / reduction) * reduction:
+                waves[n] = self.say(texts[n : n + 1], seeds[n : n + 1], vectors[n : n + 1])[0]
+        return waves
 
     def _dropout(self, hidden: torch.Tensor, probability: float) -> torch.Tensor:
         """Of the last frame [clips, frames, units], which alone is looked at; each clip's from its own stream."""
