@@ -102,3 +102,27 @@ def test_a_repository_without_safetensors(cache, monkeypatch, tmp_path):
         download_snapshot("x/pickled")
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(cache))
     assert download_snapshot("x/tiny").revision == REVISION
+
+
+class TestRepository:
+    def test_the_cache_answers_where_it_is_complete(self, cache, monkeypatch):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert hub.repository("x/tiny", ("config.json",), alternatives=("*.bin", "*.safetensors")) == cache
+        with pytest.raises(DataError, match="HF_HUB_OFFLINE is set, and x/tiny is not in the cache"):
+            hub.repository("x/tiny", ("config.json", "spm_char.model"))
+        with pytest.raises(DataError, match="is not in the cache"):
+            hub.repository("x/tiny", (), alternatives=("*.bin",))
+
+    def test_a_dataset_is_not_a_model(self, cache, monkeypatch):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        with pytest.raises(DataError, match="x/tiny is not in the cache"):
+            hub.repository("x/tiny", ("config.json",), dataset=True)
+        cache.parent.parent.rename(cache.parents[2] / "datasets--x--tiny")
+        found = hub.repository("x/tiny", ("config.json",), dataset=True)
+        assert (found.name, found.parents[1].name) == (REVISION, "datasets--x--tiny")
+
+    def test_a_hub_that_does_not_answer(self, monkeypatch):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(hub, "_status", lambda url: None)
+        with pytest.raises(DataError, match="does not answer"):
+            hub.repository("x/other", ("config.json",))

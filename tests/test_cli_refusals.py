@@ -60,7 +60,7 @@ class TestEnginesAndVoices:
     def test_an_unknown_engine_names_those_there_are(self, asr_tv: Command, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_text("Hello.\n")
         (problem,) = asr_tv("synthesize", "a.txt", "--engine", "festival", "--out", "o").problems
-        assert problem == "synthesis.engine: unknown engine 'festival'; engines: fake, piper"
+        assert problem == "synthesis.engine: unknown engine 'festival'; engines: bark, espeak, fake, piper, speecht5"
 
     def test_every_unknown_voice_and_where_voices_are_had(self, asr_tv: Command, tmp_path: Path) -> None:
         pytest.importorskip("piper")
@@ -258,7 +258,7 @@ class TestAdapt:
         (tmp_path / "t.txt").write_text("Good.\n!!!\n")
         assert asr_tv("adapt", "run.yaml", "--target-text", "t.txt").problems == [
             "t.txt:2: no word, only punctuation: !!!",
-            "synthesis.engine: unknown engine 'festival'; engines: fake, piper",
+            "synthesis.engine: unknown engine 'festival'; engines: bark, espeak, fake, piper, speecht5",
             "run.device: 'abacus' is not a device",
             "gone.jsonl: no such file",
             "bad.jsonl:1: no text",

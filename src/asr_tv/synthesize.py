@@ -1,49 +1,38 @@
 """The stage that speaks texts: every sentence in every voice and take, cached clip by clip."""
 
 import functools
-import hashlib
 import json
 import shutil
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from asr_tv import spoken
 from asr_tv.config import SynthesisConfig
 from asr_tv.corpora.local import write_manifest
-from asr_tv.errors import DataError
+from asr_tv.errors import ConfigError, DataError
 from asr_tv.manifest import Manifest, Utterance, checked
 from asr_tv.progress import Progress, silent
-from asr_tv.store import Identity, Produced, Record, Store, canonical_json, write_atomically
-from asr_tv.tts import SpeechRequest, Synthesizer, VoiceInfo, open_synthesizer
-from asr_tv.tts.clips import CLIP_SAMPLING_RATE, Clip, ClipCache, clip_key, key_parts
-from asr_tv.tts.pool import ClipJob, Spoken, speak_missing
+from asr_tv.store import Identity, Produced, Record, Store, write_atomically
+from asr_tv.tts import Synthesizer
+from asr_tv.tts.cast import Cast, open_cast
+from asr_tv.tts.clips import CLIP_SAMPLING_RATE, Clip, ClipCache, ClipJob
+from asr_tv.tts.plan import Drop, PlannedClip, SpeechPlan, plan_speech
+from asr_tv.tts.pool import Spoken, speak_missing
 
 STAGE = "synthesize"
 MANIFEST = "manifest.jsonl"
+PLAN = "plan.jsonl"
+CLIPS = "clips"
 VERSION = 1
 MAX_SECONDS = 30.0
 """What Whisper hears at once: of a longer clip the end would be trained on without being heard."""
 
 
-@dataclass(frozen=True)
-class PlannedClip:
-    """One clip: its id in the manifest, the text utterance it speaks, and the job that makes it."""
-
-    id: str
-    text: Utterance
-    job: ClipJob
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Clips of one text that will not exist, and why; `id` is the text's."""
-
-    id: str
-    reason: str
-    clips: tuple[str, ...]
+_ENGINE_SECTIONS = ("espeak", "bark", "speecht5")
+"""Of the configuration; each enters the key where its engine speaks. Piper's ranges stand in `synthesis` itself."""
+_NAMED_LOSSES = 5
 
 
 def synthesize(
@@ -71,29 +60,60 @@ def synthesize(
 
     Raises:
         ConfigError: the engine or a voice cannot be had.
-        DataError: no text, two clips of one id, or nothing left once the unspeakable texts are dropped.
+        DataError: no text, two clips of one id, nothing left once the unspeakable texts are dropped, or clips that
+            the machine's memory does not suffice for; whatever was spoken is kept.
     """
-    spoken = texts_alone(texts)
-    engine = synthesizer or open_synthesizer(config)
-    reopen = functools.partial(_itself, synthesizer) if synthesizer else functools.partial(open_synthesizer, config)
-    drops = _unspeakable(spoken, config, engine.voices)
-    refused = {drop.id for drop in drops}
-    plan = _plan([text for text in spoken if text.id not in refused], engine, config.takes, seed)
+    alone = texts_alone(texts)
+    cast = Cast([synthesizer]) if synthesizer else open_cast(config)
+    reopen = functools.partial(_itself, cast) if synthesizer else functools.partial(open_cast, config)
+    plan = plan_speech(alone, cast, config, seed)
 
     def produce(folder: Path) -> Produced:
         _empty(folder)
-        write_atomically(folder / "plan.jsonl", _json_lines(_plan_row(clip) for clip in plan))
-        jobs = tuple({clip.job.key: clip.job for clip in plan}.values())
+        write_atomically(folder / PLAN, plan.rows)
         label = f"synthesize {name or texts.name}"
-        cache = ClipCache(store.root / "clips")
-        result = speak_missing(jobs, engine, reopen, cache, workers=workers, progress=progress, label=label)
-        details = _write_payload(folder, spoken.name, plan, result, drops)
-        return Produced((spoken.ref(),), {**details, "repeated_texts": len(texts) - len(spoken)})
+        cache = ClipCache(store.root / CLIPS)
+        result = speak_missing(plan.jobs, cast, reopen, cache, workers=workers, progress=progress, label=label)
+        _require_finished(plan, result, alone.name)
+        details = _write_payload(folder, alone.name, plan, result)
+        return Produced((alone.ref(),), {**details, "repeated_texts": len(texts) - len(alone)})
 
-    identity = _identity(spoken, config, engine, seed)
+    identity = _identity(alone, config, cast, plan, seed)
     if (found := store.find(identity)) is not None and not _clips_are_there(found.path / MANIFEST):
         shutil.rmtree(found.path)
     return store.build(identity, produce)
+
+
+def speech_plan(texts: Manifest, config: SynthesisConfig, *, seed: int) -> SpeechPlan:
+    """What `synthesize` would speak, for a fan-out of its own: `speak_shard` each of `plan.shards(n)`, anywhere that
+    sees the store, then call `synthesize`, which finds every clip spoken and writes the record.
+
+    Raises:
+        ConfigError, DataError: as `synthesize`.
+    """
+    return plan_speech(texts_alone(texts), open_cast(config), config, seed)
+
+
+def speak_shard(
+    jobs: Sequence[ClipJob], config: SynthesisConfig, store: Path, *, progress: Progress = silent
+) -> Spoken:
+    """Speaks one shard of a plan into the store's clips, in this process; finished clips are not spoken again.
+
+    Raises:
+        ConfigError: an engine or voice cannot be had here, or is of another version than in the plan.
+    """
+    cast = open_cast(config)
+    here = {(s.engine, s.voice.label): s.voice.version for s in cast.speakers}
+    asked = {(job.engine, job.request.voice): str(job.parts["version"]) for job in jobs}
+    if problems := [
+        f"{engine} voice {voice}: the plan is for {version}, and here is {here.get((engine, voice), 'no such voice')}"
+        for (engine, voice), version in asked.items()
+        if here.get((engine, voice)) != version
+    ]:
+        raise ConfigError(problems)
+    reopen = functools.partial(open_cast, config)
+    cache = ClipCache(store.absolute() / CLIPS)
+    return speak_missing(jobs, cast, reopen, cache, workers=1, progress=progress, label=f"speak {len(jobs)} clips")
 
 
 def _clips_are_there(manifest: Path) -> bool:
@@ -125,80 +145,49 @@ def _empty(folder: Path) -> None:
         path.unlink()
 
 
-def _itself(synthesizer: Synthesizer) -> Synthesizer:
-    return synthesizer
+def _itself(cast: Cast) -> Cast:
+    return cast
 
 
-def _identity(spoken: Manifest, config: SynthesisConfig, engine: Synthesizer, seed: int) -> Identity:
+def _identity(alone: Manifest, config: SynthesisConfig, cast: Cast, plan: SpeechPlan, seed: int) -> Identity:
+    optional = {"language", "voices_per_text"}
     parameters = {
-        **config.model_dump(mode="json", exclude={"voices"}),
-        "engine": engine.name,
-        "voices": {voice.label: voice.version for voice in engine.voices},
+        **config.model_dump(mode="json", exclude={"voices", "spoken_form", *optional, *_ENGINE_SECTIONS}),
+        **config.model_dump(mode="json", include=optional, exclude_defaults=True),
+        **{name: _of_numbers(config, name) for name in _ENGINE_SECTIONS if name in cast.engines},
+        **({"spoken_version": spoken.VERSION} if plan.rewritten else {}),
+        "engine": cast.name,
+        "voices": {speaker.label: speaker.voice.version for speaker in cast.speakers},
         "sampling_rate": CLIP_SAMPLING_RATE,
         "max_seconds": MAX_SECONDS,
     }
-    return Identity(STAGE, VERSION, parameters, {"texts": spoken.digest}, seed)
+    return Identity(STAGE, VERSION, parameters, {"texts": alone.digest}, seed)
 
 
-def _clip_id(text: str, voice: str, take: int) -> str:
-    """Percent-encoded, so that it can name a file and differs where the parts differ."""
-    return f"{quote(text, safe='')}_{quote(voice, safe='')}_t{take}"
+def _of_numbers(config: SynthesisConfig, name: str) -> dict[str, Any]:
+    """An engine's section without what only says how to run."""
+    section = getattr(config, name)
+    how_to_run = set(getattr(section, "HOW_TO_RUN", ()))
+    return dict(section.model_dump(mode="json", exclude=how_to_run))
 
 
-def _unspeakable(spoken: Manifest, config: SynthesisConfig, voices: Sequence[VoiceInfo]) -> list[Drop]:
-    drops = []
-    for text in spoken:
-        if reason := _refusal(text.text, config.max_words):
-            ids = tuple(_clip_id(text.id, voice.label, take) for voice in voices for take in range(config.takes))
-            drops.append(Drop(text.id, reason, ids))
-    return drops
+def _require_finished(plan: SpeechPlan, result: Spoken, name: str) -> None:
+    """A clip that only memory stood in the way of must not be missing from a finished record."""
+    lost = [(clip, result.unfinished[clip.job.key]) for clip in plan.clips if clip.job.key in result.unfinished]
+    if lost:
+        named = [
+            f"{name}: id {clip.text.id!r}, voice {clip.speaker}: {reason}" for clip, reason in lost[:_NAMED_LOSSES]
+        ]
+        rest = [f"{name}: {len(lost) - _NAMED_LOSSES} more clips"] if len(lost) > _NAMED_LOSSES else []
+        advice = f"{name}: {len(result.clips)} clips are finished and kept; run again with more memory free, or with "
+        raise DataError([*named, *rest, advice + "a smaller synthesis.max_words"])
 
 
-def _refusal(text: str, max_words: int) -> str | None:
-    if not any(unicodedata.category(character)[0] in "LN" for character in text):
-        return "no letter or digit to speak"
-    words = len(text.split())
-    return f"{words} words; synthesis.max_words is {max_words}" if words > max_words else None
-
-
-def _plan(texts: Iterable[Utterance], engine: Synthesizer, takes: int, seed: int) -> tuple[PlannedClip, ...]:
-    voices = sorted(engine.voices, key=lambda voice: voice.label)
-    clips = [_planned(text, voice, take, engine, seed) for text in texts for voice in voices for take in range(takes)]
-    # Two ids can only meet where one contains a voice's label; the check says so rather than lose a clip.
-    checked(Manifest("clips to speak", tuple(replace(clip.text, id=clip.id) for clip in clips)))
-    return tuple(clips)
-
-
-def _planned(text: Utterance, voice: VoiceInfo, take: int, engine: Synthesizer, seed: int) -> PlannedClip:
-    drawn = _clip_seed(text.text, voice.label, take, seed)
-    request = SpeechRequest(text.text, voice.label, take, drawn, engine.settings(drawn))
-    parts = key_parts(request, engine.name, voice.version, seed)
-    job = ClipJob(clip_key(parts), parts, request, voice.sampling_rate)
-    return PlannedClip(_clip_id(text.id, voice.label, take), text, job)
-
-
-def _clip_seed(text: str, voice: str, take: int, seed: int) -> int:
-    digest = hashlib.sha256(canonical_json([seed, text, voice, take]).encode()).digest()
-    return int.from_bytes(digest[:8], "big")
-
-
-def _plan_row(clip: PlannedClip) -> dict[str, Any]:
-    request = clip.job.request
-    row = {"id": clip.id, "text_id": clip.text.id, "text": request.text, "voice": request.voice, "take": request.take}
-    return {**row, "seed": request.seed, "settings": dict(request.settings), "clip": clip.job.key}
-
-
-def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
-
-
-def _write_payload(
-    folder: Path, name: str, plan: Sequence[PlannedClip], result: Spoken, refused: Sequence[Drop]
-) -> dict[str, Any]:
+def _write_payload(folder: Path, name: str, plan: SpeechPlan, result: Spoken) -> dict[str, Any]:
     """Writes the manifest and the drops; returns the counts for the record."""
-    reasons = {clip.id: reason for clip in plan if (reason := _loss(clip, result)) is not None}
-    drops = sorted([*refused, *_grouped(plan, reasons)], key=lambda drop: (drop.id, drop.reason))
-    kept = [_utterance(clip, result.clips[clip.job.key]) for clip in plan if clip.id not in reasons]
+    reasons = {clip.id: reason for clip in plan.clips if (reason := _loss(clip, result)) is not None}
+    drops = sorted([*plan.drops, *_grouped(plan.clips, reasons)], key=lambda drop: (drop.id, drop.reason))
+    kept = [_utterance(clip, result.clips[clip.job.key]) for clip in plan.clips if clip.id not in reasons]
     if not kept:
         raise DataError([f"{name}: id {drop.id!r} is not spoken: {drop.reason}" for drop in drops])
     manifest = Manifest(name, tuple(kept))
@@ -231,7 +220,7 @@ def _utterance(clip: PlannedClip, spoken: Clip) -> Utterance:
         id=clip.id,
         origin="synthetic",
         audio=str(spoken.path),
-        speaker=clip.job.request.voice,
+        speaker=clip.speaker,
         duration=spoken.duration,
         audio_digest=spoken.digest,
     )

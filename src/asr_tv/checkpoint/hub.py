@@ -2,8 +2,10 @@
 
 import queue
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from asr_tv.checkpoint.directory import CONFIG, SIDE_FILES
 from asr_tv.checkpoint.tensors import INDEX, WEIGHTS, open_tensors
@@ -65,6 +67,56 @@ def download_snapshot(name: str) -> Snapshot:
     if (snapshot := _complete(name, path)) is None:
         raise DataError(f"the hub: {name} has no {CONFIG} or no {WEIGHTS}; pickled weights are not loaded")
     return snapshot
+
+
+def repository(
+    name: str,
+    files: Sequence[str],
+    *,
+    alternatives: Sequence[str] = (),
+    also: Sequence[str] = (),
+    dataset: bool = False,
+) -> Path:
+    """Folder of a repository's files, named by their revision: from the local cache, else downloaded.
+
+    Args:
+        files: patterns, each of which must match a file.
+        alternatives: patterns, one of which must.
+        also: patterns of what is taken along where it is there.
+
+    Raises:
+        DataError: why it cannot be had.
+    """
+    import httpx
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = [*files, *alternatives, *also]
+    wanted: dict[str, Any] = {"repo_type": "dataset" if dataset else "model", "allow_patterns": patterns}
+    try:
+        cached = Path(snapshot_download(name, local_files_only=True, **wanted))
+        if not _lacking(cached, files, alternatives):
+            return cached
+    except (LocalEntryNotFoundError, HFValidationError):
+        pass
+    if constants.HF_HUB_OFFLINE:
+        raise DataError(f"the hub: HF_HUB_OFFLINE is set, and {name} is not in the cache")
+    if _status(constants.ENDPOINT) is None:
+        raise DataError(f"the hub: {constants.ENDPOINT} does not answer")
+    try:
+        path = Path(snapshot_download(name, **wanted))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+        raise DataError(f"the hub: downloading {name} failed: {error}") from error
+    if lacking := _lacking(path, files, alternatives):
+        raise DataError(f"the hub: {name} has no {', no '.join(lacking)}")
+    return path
+
+
+def _lacking(folder: Path, files: Sequence[str], alternatives: Sequence[str]) -> list[str]:
+    lacking = [pattern for pattern in files if not any(folder.glob(pattern))]
+    if alternatives and not any(path for pattern in alternatives for path in folder.glob(pattern)):
+        lacking.append(" or ".join(alternatives))
+    return lacking
 
 
 def hub_answers() -> bool:

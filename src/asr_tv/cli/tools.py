@@ -14,6 +14,8 @@ from asr_tv.errors import ConfigError, DataError, gathered
 StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 QuietOption = Annotated[bool, typer.Option(help="No progress")]
+_SHOWN_DROPS = 10
+"""All of them are in dropped.json."""
 
 
 def say(row: dict[str, Any], *, as_json: bool, text: str) -> None:
@@ -26,7 +28,9 @@ def synthesize(
     texts: Annotated[Path, typer.Argument(help="One sentence a line, or a JSONL manifest")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and the clips")],
     engine: Annotated[str, typer.Option(help="Speech synthesiser")] = "piper",
-    voice: Annotated[list[str] | None, typer.Option(help="Voice name or file; repeatable")] = None,
+    voice: Annotated[
+        list[str] | None, typer.Option(help="Voice, or ENGINE:VOICE such as espeak:en-us+f3; repeatable")
+    ] = None,
     takes: Annotated[int, typer.Option(min=1, help="Clips a sentence and voice")] = 1,
     domain: Annotated[str, typer.Option(help="Domain of plain sentences")] = "default",
     seed: Annotated[int, typer.Option()] = 17,
@@ -54,7 +58,10 @@ def synthesize(
     write_manifest(_copied(spoken, out), out / "manifest.jsonl")
     shutil.copyfile(record.path / "dropped.json", out / "dropped.json")
     row = {"clips": len(spoken), "seconds": round(spoken.seconds, 1), "manifest": str(out / "manifest.jsonl")}
-    dropped = len(json.loads((out / "dropped.json").read_text(encoding="utf-8")))
+    drops = json.loads((out / "dropped.json").read_text(encoding="utf-8"))
+    dropped = len(drops)
+    for drop in [] if as_json else drops[:_SHOWN_DROPS]:
+        typer.echo(f"not spoken: {drop['id']}, {len(drop['clips'])} clips: {drop['reason']}", err=True)
     say(
         row | {"dropped": dropped},
         as_json=as_json,

@@ -12,7 +12,7 @@ from asr_tv.corpora.texts import read_texts
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.families import settings_for
-from asr_tv.tts import open_synthesizer
+from asr_tv.tts.cast import open_cast
 
 
 def check(config: AdaptConfig) -> None:
@@ -25,7 +25,7 @@ def check(config: AdaptConfig) -> None:
         partial(_check_model, config),
         partial(_check_target, config),
         partial(_check_terms, config.scoring),
-        partial(open_synthesizer, config.synthesis),
+        partial(open_cast, config.synthesis),
         partial(choose_device, config.run.device),
         *(partial(_check_corpus, corpus) for corpus in dict.fromkeys((*config.corpora, *config.general))),
     )

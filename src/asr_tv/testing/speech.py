@@ -1,5 +1,6 @@
 """A speech engine without a voice: each letter is a tone, so that clips differ as their texts do."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ class FakeSynthesizer:
         delay: seconds that a clip takes to speak.
         failing: texts that contain this make the engine raise.
         mute: texts that contain this become an empty wave.
+        crashing: texts that contain this end the process.
+        memory: so many clips at most in one call; with more, memory runs out.
+        language: of every voice.
     """
 
     labels: tuple[str, ...] = ("tone",)
@@ -33,21 +37,28 @@ class FakeSynthesizer:
     failing: str | None = None
     mute: str | None = None
     batch_size: int = 1
+    crashing: str | None = None
+    memory: int | None = None
+    language: str | None = None
 
     name = "fake"
 
     @property
     def voices(self) -> tuple[VoiceInfo, ...]:
-        return tuple(VoiceInfo(label, f"fake {self.version}", _SAMPLING_RATE) for label in self.labels)
+        return tuple(VoiceInfo(label, f"fake {self.version}", _SAMPLING_RATE, self.language) for label in self.labels)
 
     def settings(self, seed: int) -> Mapping[str, float]:
         return {"length_scale": round(float(np.random.default_rng(seed).uniform(0.8, 1.2)), 4)}
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
+        if self.memory is not None and len(requests) > self.memory:
+            raise MemoryError(f"no room for {len(requests)}")
         return [self._clip(request) for request in requests]
 
     def _clip(self, request: SpeechRequest) -> Wave:
         time.sleep(self.delay)
+        if self.crashing is not None and self.crashing in request.text:
+            os._exit(1)
         if self.failing is not None and self.failing in request.text:
             raise RuntimeError(f"cannot say {self.failing!r}")
         if self.mute is not None and self.mute in request.text:

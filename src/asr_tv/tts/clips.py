@@ -23,6 +23,21 @@ class Clip:
     duration: float
 
 
+@dataclass(frozen=True)
+class ClipJob:
+    """A clip to speak: `parts` are of its key, with the engine's name; `sampling_rate` is the voice's."""
+
+    key: str
+    parts: Mapping[str, Any]
+    request: SpeechRequest
+    sampling_rate: int
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that speaks it."""
+        return str(self.parts["engine"])
+
+
 def key_parts(request: SpeechRequest, engine: str, version: str, seed: int) -> dict[str, Any]:
     """Everything that a clip depends on, and so its key: nothing of the manifest that asks for it.
 

@@ -65,8 +65,8 @@ class _Voice:
 class PiperSynthesizer:
     """The Piper voices named in `synthesis.voices`.
 
-    A voice is a name in `PACKAGED_VOICES` or the path of an .onnx file with its .onnx.json beside it; `#` and a
-    speaker's number or name choose one speaker of many.
+    A voice is a name in `PACKAGED_VOICES`, the path of an .onnx file with its .onnx.json beside it, or `package/NAME`
+    for NAME.onnx in any installed package; `#` and a speaker's number or name choose one speaker of many.
     """
 
     name = "piper"
@@ -181,7 +181,15 @@ def _find(name: str) -> _Voice:
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{_config_path(model)}: not the configuration of a Piper voice ({error!r})") from error
     label = model.stem if number is None or not speaker else f"{model.stem}#{number}"
-    return _Voice(VoiceInfo(label, _version(model), rate), model, number)
+    return _Voice(VoiceInfo(label, _version(model), rate, _language(config), reads_numbers=True), model, number)
+
+
+def _language(config: Mapping[str, Any]) -> str | None:
+    """As the voice's configuration names it, or as it names espeak-ng's voice for the phonemes."""
+    for section, key in (("language", "code"), ("espeak", "voice")):
+        if isinstance(part := config.get(section), dict) and part.get(key):
+            return str(part[key])
+    return None
 
 
 def _split_speaker(name: str) -> tuple[str, str]:
@@ -210,11 +218,14 @@ def _speaker_number(name: str, speaker: str, config: Mapping[str, Any]) -> int |
 def _packaged_model(name: str) -> Path:
     """The .onnx file of a packaged voice, once its digest and its configuration's are known to be right."""
     known = PACKAGED_VOICES.get(name)
+    if known is None and (installed := _installed_model(name)) is not None:
+        return installed
     if known is None:
         names = ", ".join(f"{n} (package {v.requirement})" for n, v in PACKAGED_VOICES.items())
         raise ConfigError(
-            f"synthesis.voices: unknown Piper voice {name!r}; voices: {names}, or the path of an .onnx file with "
-            f"its .onnx.json beside it (python -m piper.download_voices NAME fetches one where there is a network)"
+            f"synthesis.voices: unknown Piper voice {name!r}; voices: {names}, package/NAME for NAME.onnx in an "
+            f"installed package, or the path of an .onnx file with its .onnx.json beside it "
+            f"(python -m piper.download_voices NAME fetches one where there is a network)"
         )
     spec = util.find_spec(known.package)
     if spec is None or not spec.submodule_search_locations:
@@ -224,6 +235,16 @@ def _packaged_model(name: str) -> Path:
         if path.is_file() and _digest(path) != digest:
             raise ConfigError(f"{path}: is not the file of {known.requirement}: its sha256 is not {digest}")
     return model
+
+
+def _installed_model(name: str) -> Path | None:
+    """The file that `package/NAME` stands for, if such a package is installed and holds one."""
+    package, slash, voice = name.partition("/")
+    if not slash or not package.isidentifier() or not voice:
+        return None
+    spec = util.find_spec(package)
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+    return next((file for folder in folders for file in sorted(folder.rglob("*.onnx")) if file.stem == voice), None)
 
 
 def _config_path(model: Path) -> Path:

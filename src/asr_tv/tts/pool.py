@@ -3,33 +3,33 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from asr_tv.audio import Wave
-from asr_tv.errors import UserError
+from asr_tv.errors import DataError, UserError
 from asr_tv.progress import Progress
-from asr_tv.tts import SpeechRequest, Synthesizer
-from asr_tv.tts.clips import Clip, ClipCache
+from asr_tv.tts import Synthesizer
+from asr_tv.tts.cast import Cast
+from asr_tv.tts.clips import Clip, ClipCache, ClipJob
 from asr_tv.workers import cores, open_pool
 
 CLIPS_WORTH_A_PROCESS = 20
 """A process takes a second or two to start and load a voice, in which another speaks about so many clips."""
 _CLIPS_A_TASK = 4
+_MOST_CRASHES = 5
 _SILENCE = 1e-4
 """Peak below which a wave holds no speech: 3 steps of 16 bit."""
 
 
-@dataclass(frozen=True)
-class ClipJob:
-    """A clip to speak: `parts` are of its key, `sampling_rate` is the voice's."""
+class OutOfMemory(str):
+    """Why a clip is not there yet: the machine's fault and not its sentence's, so that it is asked for again."""
 
-    key: str
-    parts: Mapping[str, Any]
-    request: SpeechRequest
-    sampling_rate: int
+
+Outcome = Clip | str
+"""The clip, or the reason why there is none."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,23 @@ class Spoken:
 
     Attributes:
         clips: every clip that there now is.
-        failures: the reason for each clip that there is not.
+        failures: the reason for each clip that its sentence does not allow.
+        unfinished: the reason for each clip that this machine could not make.
         executed: keys of the clips spoken by this call.
         seconds: wall time of the speaking.
     """
 
     clips: Mapping[str, Clip]
     failures: Mapping[str, str]
+    unfinished: Mapping[str, str]
     executed: frozenset[str]
     seconds: float
 
 
 def speak_missing(
     jobs: Sequence[ClipJob],
-    engine: Synthesizer,
-    reopen: Callable[[], Synthesizer],
+    cast: Cast,
+    reopen: Callable[[], Cast],
     cache: ClipCache,
     *,
     workers: int,
@@ -61,77 +63,148 @@ def speak_missing(
 ) -> Spoken:
     """Every job's clip, from the cache or spoken now.
 
+    Engines that like batches speak in this process, the others in as many as `workers` allows.
+
     Args:
         jobs: with distinct keys.
-        reopen: opens the engine in another process; must be picklable.
+        reopen: opens the engines in another process; must be picklable.
         workers: at most so many processes; 0: one a core.
+
+    Raises:
+        DataError: the processes end again and again; what was spoken is kept.
     """
     found = {job.key: clip for job in jobs if (clip := cache.find(job.key)) is not None}
     missing = [job for job in jobs if job.key not in found]
-    count = _processes(workers, len(missing), engine.batch_size)
-    outcomes: dict[str, Clip | str] = {}
+    outcomes: dict[str, Outcome] = {}
     start = time.perf_counter()
     with progress(label, len(jobs), "clips") as advance:
         advance(len(found), "from the cache")
-        spoken = _in_pool(missing, reopen, cache, count) if count > 1 else _in_process(missing, engine, cache)
-        for part in spoken:
+        for part in _spoken(missing, cast, reopen, cache, workers):
             outcomes |= part
-            advance(len(part), f"{len(outcomes) / (time.perf_counter() - start):.1f} clips/s")
+            advance(len(part), _pace(len(outcomes), len(missing), time.perf_counter() - start))
     new = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Clip)}
-    failures = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, str)}
-    return Spoken({**found, **new}, failures, frozenset(new), time.perf_counter() - start)
+    reasons = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, str)}
+    unfinished = {key: reason for key, reason in reasons.items() if isinstance(reason, OutOfMemory)}
+    failures = {key: reason for key, reason in reasons.items() if key not in unfinished}
+    return Spoken({**found, **new}, failures, unfinished, frozenset(new), time.perf_counter() - start)
 
 
-def _processes(workers: int, missing: int, batch_size: int) -> int:
-    return 1 if batch_size > 1 else max(1, min(workers or cores(), missing // CLIPS_WORTH_A_PROCESS))
+def _pace(done: int, total: int, seconds: float) -> str:
+    """Clips a second, and the time left at that pace."""
+    left = round((total - done) * seconds / done)
+    told = f"{left // 60} min {left % 60} s left" if left >= 60 else f"{left} s left"
+    return f"{done / seconds:.1f} clips/s" + (f", {told}" if done < total else "")
 
 
-def _in_process(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) -> Iterator[dict[str, Clip | str]]:
-    for batch in _batches(jobs, engine.batch_size):
-        yield _speak(batch, engine, cache)
+def _spoken(
+    jobs: Sequence[ClipJob], cast: Cast, reopen: Callable[[], Cast], cache: ClipCache, workers: int
+) -> Iterator[dict[str, Outcome]]:
+    alone = {name for name, engine in cast.engines.items() if engine.batch_size > 1 or getattr(engine, "alone", False)}
+    single = [job for job in jobs if job.engine not in alone]
+    count = max(1, min(workers or cores(), len(single) // CLIPS_WORTH_A_PROCESS))
+    yield from _in_pool(single, reopen, cache, count) if count > 1 else _in_process(single, cast, cache)
+    for name in alone:
+        batched = sorted((job for job in jobs if job.engine == name), key=_alike)
+        yield from _in_batches(batched, cast.engines[name], cache)
+
+
+def _alike(job: ClipJob) -> tuple[str, int, str]:
+    """Clips of one voice and of one length side by side, which a batch costs least for."""
+    return job.request.voice, len(job.request.text), job.key
+
+
+def _in_process(jobs: Sequence[ClipJob], cast: Cast, cache: ClipCache) -> Iterator[dict[str, Outcome]]:
+    for job in jobs:
+        yield from _in_batches([job], cast.engines[job.engine], cache)
+
+
+def _in_batches(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) -> Iterator[dict[str, Outcome]]:
+    """In the engine's batches, in half ones from where memory ran out."""
+    size, waiting = engine.batch_size, list(jobs)
+    while waiting:
+        batch = waiting[:size]
+        try:
+            outcomes = _speak(batch, engine, cache)
+        except MemoryError as error:
+            if len(batch) > 1:
+                size = len(batch) // 2
+                continue
+            reason = f"{engine.name} ran out of memory on this text alone{f': {error}' if str(error) else ''}"
+            outcomes = {batch[0].key: OutOfMemory(reason)}
+        waiting = waiting[len(batch) :]
+        yield outcomes
 
 
 def _in_pool(
-    jobs: Sequence[ClipJob], reopen: Callable[[], Synthesizer], cache: ClipCache, count: int
-) -> Iterator[dict[str, Clip | str]]:
+    jobs: Sequence[ClipJob], reopen: Callable[[], Cast], cache: ClipCache, count: int
+) -> Iterator[dict[str, Outcome]]:
+    """In `count` processes. Where one of them dies, in half as many; where the only one does, without that clip."""
+    waiting, crashes = {job.key: job for job in jobs}, 0
+    while waiting:
+        try:
+            for part in _round(list(waiting.values()), reopen, cache, count):
+                for key in part:
+                    del waiting[key]
+                yield part
+        except BrokenProcessPool:
+            saved: dict[str, Outcome] = {key: clip for key in waiting if (clip := cache.find(key)) is not None}
+            crashed = {} if count > 1 else _crashed(waiting, saved)
+            for key in (*saved, *crashed):
+                del waiting[key]
+            if saved or crashed:
+                yield saved | crashed
+            count, crashes = max(1, count // 2), crashes + len(crashed)
+            if crashes >= _MOST_CRASHES:
+                raise DataError(
+                    "speech synthesis: the processes that speak end again and again, as they do where memory runs "
+                    "out; what is spoken is kept. Try fewer with run.workers"
+                ) from None
+
+
+def _crashed(waiting: Mapping[str, ClipJob], saved: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """One process takes its clips in their order, so the first that is not there is the one that ended it."""
+    job = next((job for key, job in waiting.items() if key not in saved), None)
+    return {} if job is None else {job.key: f"{job.engine} ended the process that spoke it"}
+
+
+def _round(
+    jobs: Sequence[ClipJob], reopen: Callable[[], Cast], cache: ClipCache, count: int
+) -> Iterator[dict[str, Outcome]]:
+    size = _CLIPS_A_TASK if count > 1 else 1
     pool = open_pool(count, _start_worker, reopen, cache)
     try:
-        tasks = [pool.submit(_work, batch) for batch in _batches(jobs, _CLIPS_A_TASK)]
+        tasks = [pool.submit(_work, jobs[start : start + size]) for start in range(0, len(jobs), size)]
         for task in as_completed(tasks):
             yield task.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _batches(jobs: Sequence[ClipJob], size: int) -> Iterator[Sequence[ClipJob]]:
-    return (jobs[start : start + size] for start in range(0, len(jobs), size))
-
-
 @dataclass
 class _Worker:
-    reopen: Callable[[], Synthesizer]
+    reopen: Callable[[], Cast]
     cache: ClipCache
-    engine: Synthesizer | None = None
+    cast: Cast | None = None
 
 
 _worker: _Worker
 """A worker process's own; set when it starts."""
 
 
-def _start_worker(reopen: Callable[[], Synthesizer], cache: ClipCache) -> None:
+def _start_worker(reopen: Callable[[], Cast], cache: ClipCache) -> None:
     global _worker
     _worker = _Worker(reopen, cache)
 
 
-def _work(jobs: Sequence[ClipJob]) -> dict[str, Clip | str]:
+def _work(jobs: Sequence[ClipJob]) -> dict[str, Outcome]:
     # Opened here and not in the initialiser, so that its error reaches the parent as it is.
-    if _worker.engine is None:
-        _worker.engine = _worker.reopen()
-    done = [_speak([job], _worker.engine, _worker.cache) for job in jobs]
+    if _worker.cast is None:
+        _worker.cast = _worker.reopen()
+    done = _in_process(jobs, _worker.cast, _worker.cache)
     return {key: outcome for part in done for key, outcome in part.items()}
 
 
-def _speak(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) -> dict[str, Clip | str]:
+def _speak(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) -> dict[str, Outcome]:
     """By key, the saved clip or the reason why there is none. A batch that fails is spoken one by one."""
     try:
         waves = engine.speak([job.request for job in jobs])
@@ -144,7 +217,7 @@ def _speak(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) -> di
     return {job.key: _saved(job, wave, engine.name, cache) for job, wave in zip(jobs, waves, strict=True)}
 
 
-def _saved(job: ClipJob, wave: Wave, engine: str, cache: ClipCache) -> Clip | str:
+def _saved(job: ClipJob, wave: Wave, engine: str, cache: ClipCache) -> Outcome:
     if not np.isfinite(wave).all():
         return f"{engine} made samples that are no numbers"
     if float(np.abs(wave).max(initial=0)) < _SILENCE:

@@ -1,0 +1,138 @@
+"""Bark and SpeechT5 built small, with random weights: real code paths and shapes. What they say is noise."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+_SEMANTIC, _CODEBOOK, _MOST_TOKENS = 100, 32, 30
+_CONTRAST = 12.0
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
+
+
+def tiny_bark(directory: Path, *, seed: int = 0) -> Path:
+    """Writes a Bark of one layer a model, with its generation configuration given as dictionaries."""
+    from transformers import BarkConfig, BarkModel, PreTrainedTokenizerFast
+    from transformers.models.bark.configuration_bark import BarkCoarseConfig, BarkFineConfig, BarkSemanticConfig
+    from transformers.models.encodec.configuration_encodec import EncodecConfig
+
+    size: dict[str, Any] = {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "block_size": 256}
+    words = _SEMANTIC + 100 + len(_LETTERS)
+    config = BarkConfig(
+        semantic_config=BarkSemanticConfig(input_vocab_size=words, output_vocab_size=_SEMANTIC + 1, **size).to_dict(),
+        coarse_acoustics_config=BarkCoarseConfig(input_vocab_size=180, output_vocab_size=180, **size).to_dict(),
+        fine_acoustics_config=BarkFineConfig(input_vocab_size=40, output_vocab_size=40, **size).to_dict(),
+        codec_config=EncodecConfig(
+            num_filters=4, hidden_size=16, num_lstm_layers=1, codebook_size=_CODEBOOK, codebook_dim=16
+        ).to_dict(),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: Any = BarkModel(config)
+    with torch.no_grad():  # as they start, every token is about as likely as any other, whatever was said before
+        for part in (model.semantic, model.coarse_acoustics, model.fine_acoustics):
+            for parameter in part.parameters():
+                parameter *= _CONTRAST
+        for number, layer in enumerate(model.codec_model.quantizer.layers):  # all zero until they are trained
+            layer.codebook.embed.normal_(generator=torch.Generator().manual_seed(number))
+    model.save_pretrained(directory)
+    (directory / "generation_config.json").write_text(json.dumps(bark_generation()))
+    fast: Any = PreTrainedTokenizerFast
+    fast(tokenizer_object=_letters(), pad_token="[PAD]", unk_token="[UNK]").save_pretrained(directory)
+    return directory
+
+
+def bark_generation() -> dict[str, Any]:
+    """The generation configuration of `tiny_bark`, as the hub's file holds it: dictionaries in a dictionary."""
+    return {
+        "semantic_config": {
+            "do_sample": True,
+            "eos_token_id": _SEMANTIC,
+            "semantic_vocab_size": _SEMANTIC,
+            "text_encoding_offset": _SEMANTIC + 2,
+            "text_pad_token": _SEMANTIC + 98,
+            "semantic_infer_token": _SEMANTIC + 99,
+            "max_input_semantic_length": 48,
+            "max_new_tokens": _MOST_TOKENS,
+        },
+        "coarse_acoustics_config": {
+            "do_sample": True,
+            "coarse_semantic_pad_token": _SEMANTIC + 2 * _CODEBOOK,
+            "coarse_infer_token": _SEMANTIC + 2 * _CODEBOOK + 1,
+            "max_coarse_input_length": 48,
+            "max_coarse_history": 60,
+            "sliding_window_len": 20,
+        },
+        "fine_acoustics_config": {"temperature": 0.5, "max_fine_history_length": 32, "max_fine_input_length": 64},
+        "sample_rate": 24_000,
+        "codebook_size": _CODEBOOK,
+    }
+
+
+def bark_prompt(path: Path, *, frames: int = 30, seed: int = 0) -> Path:
+    """Writes a speaker prompt for `tiny_bark` as an .npz file."""
+    rng = np.random.default_rng(seed)
+    np.savez(
+        path,
+        semantic_prompt=rng.integers(0, _SEMANTIC, frames),
+        coarse_prompt=rng.integers(0, _CODEBOOK, (2, frames)),
+        fine_prompt=rng.integers(0, _CODEBOOK, (8, frames)).astype(np.uint16),
+    )
+    return path
+
+
+def _letters() -> Any:
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, **{letter: n for n, letter in enumerate(_LETTERS, 2)}}
+    tokenizer: Any = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    return tokenizer
+
+
+def tiny_speecht5(directory: Path, *, seed: int = 0) -> tuple[Path, Path]:
+    """Writes a SpeechT5 of one layer a side and a vocoder; returns their directories."""
+    from transformers import SpeechT5Config, SpeechT5ForTextToSpeech, SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    model, vocoder = directory / "tts", directory / "vocoder"
+    vocabulary = _write_sentencepiece(model)
+    sizes: dict[str, Any] = {"hidden_size": 32, "speech_decoder_prenet_units": 16, "speech_decoder_postnet_units": 16}
+    for side in ("encoder", "decoder"):
+        sizes |= {f"{side}_layers": 1, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 32}
+    config = SpeechT5Config(vocab_size=vocabulary, num_mel_bins=8, speaker_embedding_dim=16, **sizes)
+    rates: dict[str, Any] = {"upsample_rates": [4, 4], "upsample_kernel_sizes": [8, 8], "upsample_initial_channel": 16}
+    blocks: dict[str, Any] = {"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1, 3]]}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        speaking: Any = SpeechT5ForTextToSpeech(config)
+        sounding: Any = SpeechT5HifiGan(SpeechT5HifiGanConfig(model_in_dim=8, **rates, **blocks))
+    with torch.no_grad():  # stops at random, most often not at once
+        speaking.speech_decoder_postnet.prob_out.weight *= 6
+        speaking.speech_decoder_postnet.prob_out.bias.fill_(-2.0)
+    speaking.save_pretrained(model)
+    sounding.save_pretrained(vocoder)
+    return model, vocoder
+
+
+def _write_sentencepiece(folder: Path) -> int:
+    """A tokenizer of letters, as SpeechT5's; returns the size of its vocabulary."""
+    import sentencepiece
+
+    folder.mkdir(parents=True, exist_ok=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([_LETTERS, _LETTERS.upper(), "please leave a message after the tone"]),
+        model_prefix=str(folder / "spm_char"),
+        model_type="char",
+        vocab_size=90,
+        hard_vocab_limit=False,
+        pad_id=1,
+        bos_id=0,
+        eos_id=2,
+        unk_id=3,
+        minloglevel=2,
+    )
+    pieces: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm_char.model"))
+    return int(pieces.vocab_size()) + 2

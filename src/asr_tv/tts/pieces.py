@@ -1,0 +1,39 @@
+"""Long texts in pieces that an engine speaks at once: whole sentences where it can be, then clauses, then words."""
+
+import re
+from itertools import pairwise
+
+_ENDS = (re.compile(r"(?<=[.!?…。！？])[\"'”’)]*\s+"), re.compile(r"(?<=[,;:，、])\s+"))
+
+
+def pieces(text: str, most_words: int) -> list[str]:
+    """The text in as few pieces of at most `most_words` words as its sentence ends allow; nothing is lost."""
+    words = text.split()
+    if len(words) <= most_words:
+        return [" ".join(words)] if words else []
+    return _packed(_parts(" ".join(words), most_words, 0), most_words)
+
+
+def _parts(text: str, most_words: int, level: int) -> list[str]:
+    """Cut at each end of this level; a part that is still too long is cut at the next."""
+    if len(text.split()) <= most_words:
+        return [text]
+    if level == len(_ENDS):
+        words = text.split()
+        return [" ".join(words[start : start + most_words]) for start in range(0, len(words), most_words)]
+    return [part for piece in _cut(text, _ENDS[level]) for part in _parts(piece, most_words, level + 1)]
+
+
+def _cut(text: str, end: "re.Pattern[str]") -> list[str]:
+    cuts = [0, *(match.end() for match in end.finditer(text)), len(text)]
+    return [piece for a, b in pairwise(cuts) if (piece := text[a:b].strip())]
+
+
+def _packed(parts: list[str], most_words: int) -> list[str]:
+    packed: list[str] = []
+    for part in parts:
+        if packed and len(packed[-1].split()) + len(part.split()) <= most_words:
+            packed[-1] += f" {part}"
+        else:
+            packed.append(part)
+    return packed
