@@ -189,3 +189,25 @@ def test_the_seed_decides_the_adapters_and_no_other_draw(folder: Path) -> None:
 def test_unknown_modules_are_named_with_those_there_are(folder: Path, choice: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_trainable(loaded(folder, "whisper"), parse_trainable(choice))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("choice", ["lora", "ia3"])
+def test_real_weights_merge_to_the_same_logits(tmp_path: Path, choice: str) -> None:
+    """whisper-tiny.en, whose biases are learnt ones, with adapters moved at random."""
+    from asr_tv.checkpoint.locate import resolve_model
+    from asr_tv.store import Store
+
+    model = load_model(resolve_model("openai/whisper-tiny.en", Store(tmp_path)).path / "model")
+    with torch.no_grad():
+        bare = logits(model, "whisper")
+        make_trainable(model, parse_trainable(choice))
+        assert torch.equal(logits(model, "whisper"), bare)
+        torch.manual_seed(0)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.01)
+        unmerged = logits(model, "whisper")
+        merge_adapters(model)
+        assert (logits(model, "whisper") - unmerged).abs().max() < 1e-4
+        assert (unmerged - bare).abs().max() > 0.01
