@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from asr_tv.checkpoint.apply import apply_vector
 from asr_tv.checkpoint.ctc import load_ctc, load_extractor, load_spelling
 from asr_tv.checkpoint.family import empty_model, family_of
 from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.checkpoint.tensors import WEIGHTS, layout_of, open_tensors, write_tensors
-from asr_tv.checkpoint.vectors import apply_vector, average_checkpoints, create_vector, open_vector
+from asr_tv.checkpoint.vectors import average_checkpoints, create_vector, open_vector
 from asr_tv.errors import DataError
 from asr_tv.store import Store
 from asr_tv.testing.ctc import CHARACTERS, tiny_ctc

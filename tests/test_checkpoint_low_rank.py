@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from asr_tv.checkpoint.apply import apply_vector
 from asr_tv.checkpoint.combine import compare_vectors, describe_vector
 from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.checkpoint.low_rank import FORM, write_low_rank
+from asr_tv.checkpoint.stream import weights_digest
 from asr_tv.checkpoint.tensors import open_tensors
-from asr_tv.checkpoint.vectors import KIND, apply_vector, create_vector, mean_vector, open_vector
-from asr_tv.checkpoint.whisper import checkpoint_digest
+from asr_tv.checkpoint.vectors import KIND, create_vector, mean_vector, open_vector
 from asr_tv.config import TrainingConfig
 from asr_tv.corpora.local import read_manifest
 from asr_tv.errors import DataError
@@ -57,8 +58,8 @@ def test_the_expanded_vector_is_merged_minus_base(base: Record, tuned: Record, f
 def test_it_says_where_it_comes_from(base: Record, tuned: Record) -> None:
     info = describe_vector(tuned.path / LORA_VECTOR)
     assert info.recipe["operation"] == "lora"
-    assert info.recipe["base"] == checkpoint_digest(base.path / "model")
-    assert info.recipe["tuned"] == checkpoint_digest(tuned.path / "model")
+    assert info.recipe["base"] == weights_digest(open_tensors(base.path / "model"))
+    assert info.recipe["tuned"] == weights_digest(open_tensors(tuned.path / "model"))
 
 
 def test_applied_to_the_base_it_gives_the_merged_model(base: Record, tuned: Record, tmp_path: Path) -> None:
