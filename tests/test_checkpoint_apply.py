@@ -292,6 +292,15 @@ class TestBase:
         with pytest.raises(DataError, match="was made on another model"):
             apply_vectors(llm / "base", [Addend(tmp_path / "mixed", 1.0)], tmp_path / "out2")
 
+    def test_the_digest_alone_tells_as_well(self, llm, tmp_path):
+        vector = open_tensors(llm / "chat.safetensors")
+        metadata = {key: value for key, value in vector.metadata.items() if key != "base_tensors"}
+        save_file(dict(vector), tmp_path / "v.safetensors", metadata=metadata)
+        with pytest.raises(DataError, match="was made on another model"):
+            apply_vectors(llm / "code", [Addend(tmp_path / "v.safetensors", 1.0)], tmp_path / "out")
+        assert [path.name for path in tmp_path.iterdir()] == ["v.safetensors"]
+        assert apply_vectors(llm / "base", [Addend(tmp_path / "v.safetensors", 1.0)], tmp_path / "out").foreign == ()
+
     def test_a_vector_that_does_not_tell_its_base_needs_the_word(self, llm, tmp_path):
         vector = open_tensors(llm / "chat.safetensors")
         old = {key: vector.metadata[key] for key in ("kind", "recipe", "architecture", "vocabulary")}

@@ -147,6 +147,9 @@ class TestModels:
                 "apply", "renamed.safetensors", "v.safetensors", "--coef", 1, "--out", "out.safetensors"
             ).problems[0]
         )
+        (models / "whisper.pt").write_bytes(pickle.dumps({"dims": {}, "model_state_dict": Trap()}))
+        (problem,) = vector("create", "base", "whisper.pt", "--out", "new.safetensors").problems
+        assert problem.startswith("whisper.pt: is not a checkpoint of plain weights")
         assert not (models / "trap").exists()
 
     @pytest.mark.parametrize("outside", ["../secret.safetensors", "/etc/passwd", "extra/../../secret.safetensors"])

@@ -124,11 +124,10 @@ def apply_vectors(
 
         with new_model_like(start.tensors, out, metadata()) as output:
             on_all_cores(add, start.tensors)
-            foreign = lineage.foreign(start.digest)
             if not other_base:
-                lineage.require()
+                lineage.require(start.digest)
             output.finish(metadata())
-    return Applied(start.digest, foreign)
+    return Applied(start.digest, lineage.foreign(start.digest))
 
 
 def apply_analogy(

@@ -35,14 +35,14 @@ class Lineage:
                 self._awaited[vector.path] = unknown.pop()
                 self._hashes[vector.path] = object_in(vector, "base_tensors") if len(bases) == 1 else {}
 
-    def require(self) -> None:
-        """Refuses vectors that are foreign as far as is known.
+    def require(self, digest: str | None = None) -> None:
+        """Refuses vectors that are foreign as far as is known: before the model is read, or with its digest.
 
         Raises:
             DataError: all of them.
         """
-        if self._foreign:
-            raise DataError(map(self._refusal, self._foreign))
+        if foreign := self._foreign if digest is None else self.foreign(digest):
+            raise DataError(map(self._refusal, foreign))
 
     def require_tensor(self, name: str, digest: str) -> None:
         """Refuses as soon as one tensor of the model is another than the base's.
@@ -50,10 +50,9 @@ class Lineage:
         Raises:
             DataError: the vectors made on other weights.
         """
-        self._foreign += [
-            path for path, hashes in self._hashes.items() if hashes.get(name, digest)[:SHORT] != digest[:SHORT]
-        ]
-        self.require()
+        known = {path: hashes.get(name, digest)[:SHORT] for path, hashes in self._hashes.items()}
+        if other := [path for path, short in known.items() if short != digest[:SHORT]]:
+            raise DataError(map(self._refusal, other))
 
     def foreign(self, digest: str) -> tuple[Path, ...]:
         """The foreign vectors, once the model's digest is known."""

@@ -23,6 +23,9 @@ from asr_tv.workers import cores
 PIECE = 1 << 15
 """Numbers in a piece: up to here torch computes on the core that asks, and the pieces stay in its cache."""
 
+_HELD = 1 << 19
+"""Numbers whose memory is given back at once."""
+
 Cuts = Sequence[tuple[int, int]]
 
 
@@ -45,13 +48,15 @@ class Reader:
         """The pieces between the cuts, by default of the whole tensor."""
         flat = self.tensors[name].reshape(-1)
         size = flat.dtype.itemsize
-        digest = hashlib.sha256()
+        digest, held = hashlib.sha256(), 0
         for start, stop in cuts(len(flat)) if at is None else at:
             piece = flat[start:stop]
             if self._digest:
                 digest.update(bytes_of(piece))
             yield piece
-            self.tensors.release(name, start * size, stop * size)
+            if stop - held >= _HELD:
+                self.tensors.release(name, held * size, stop * size)
+                held = stop
         # A page of a large folio brings the others back that were given up already.
         self.tensors.release(name)
         self._hashes[name] = digest.hexdigest()
