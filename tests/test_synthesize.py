@@ -144,6 +144,15 @@ def test_more_takes_reuse_the_first_ones(tmp_path: Path):
     assert (record.details["executed_clips"], record.details["reused_clips"]) == (1, 2)
 
 
+def test_later_takes_go_on_where_the_planned_ones_end(tmp_path: Path):
+    texts = said("Hello there.", "?!")
+    whole = speak(texts, tmp_path, config=SynthesisConfig(takes=4))
+    later = speak(texts, tmp_path, first_take=2)
+    assert [u.id for u in read_manifest(later.path / "manifest.jsonl")] == ["u0_tone_t2", "u0_tone_t3"]
+    assert dropped(later)[0]["clips"] == ["u1_tone_t2", "u1_tone_t3"]
+    assert (later.details["executed_clips"], later.key == whole.key) == (0, False)
+
+
 def test_every_dropped_clip_is_listed_with_its_reason(tmp_path: Path):
     texts = said("fine", "?! ...", "\U0001f600", "one two three four", "a bad one", "a mute one", "long" * 600)
     fake = FakeSynthesizer(failing="bad", mute="mute")
@@ -378,12 +387,12 @@ class TestSeveralEngines:
         texts = dummy_texts(10)
         plan = speech_plan(texts, self.BOTH, seed=7)
         shards = plan.shards(3)
-        results = [speak_shard(shard, self.BOTH, tmp_path) for shard in shards]
+        results = [speak_shard(shard, self.BOTH, store=Store(tmp_path)) for shard in shards]
         assert sum(len(result.executed) for result in results) == 20
         record = speak(texts, tmp_path, config=self.BOTH, synthesizer=None)
         assert (record.details["executed_clips"], record.details["reused_clips"]) == (0, 20)
         assert (record.path / "plan.jsonl").read_text() == plan.rows
-        assert not speak_shard(shards[0], self.BOTH, tmp_path).executed
+        assert not speak_shard(shards[0], self.BOTH, store=Store(tmp_path)).executed
         assert record.digest == speak(texts, tmp_path / "whole", config=self.BOTH, synthesizer=None).digest
 
     def test_a_shard_of_another_version_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -391,7 +400,7 @@ class TestSeveralEngines:
         monkeypatch.setattr(FakeSynthesizer, "version", "2")
         monkeypatch.setattr(speech, "open_fake", lambda config: FakeSynthesizer(config.voices, version="2"))
         with pytest.raises(ConfigError, match="fake voice tone: the plan is for fake 1, and here is fake 2"):
-            speak_shard(shard, self.BOTH, tmp_path)
+            speak_shard(shard, self.BOTH, store=Store(tmp_path))
 
     def test_the_plan_is_on_disk_before_anything_is_spoken(self, tmp_path: Path):
         class Looking(FakeSynthesizer):

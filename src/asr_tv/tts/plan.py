@@ -65,26 +65,29 @@ class SpeechPlan:
         return "".join(json.dumps(_row(clip), ensure_ascii=False, sort_keys=True) + "\n" for clip in self.clips)
 
 
-def plan_speech(texts: Manifest, cast: Cast, config: SynthesisConfig, seed: int) -> SpeechPlan:
+def plan_speech(texts: Manifest, cast: Cast, config: SynthesisConfig, seed: int, first_take: int = 0) -> SpeechPlan:
     """Every text in the takes of its voices; the same for the same arguments, whoever asks.
+
+    Args:
+        first_take: number of the first of `config.takes` takes.
 
     Raises:
         DataError: two clips of one id.
     """
     clips: list[PlannedClip] = []
     drops: list[Drop] = []
-    refused = 0
+    takes, refused = range(first_take, first_take + config.takes), 0
     for text in texts:
         speakers = _drawn(cast.speakers, text.text, config.voices_per_text, seed)
         if reason := _refusal(text.text, config.max_words):
-            drops.append(_dropped(text, reason, speakers, config.takes))
+            drops.append(_dropped(text, reason, speakers, takes))
             continue
         for speaker in speakers:
             if reason := _script_refusal(text.text, speaker, config):
-                drops.append(_dropped(text, reason, [speaker], config.takes))
+                drops.append(_dropped(text, reason, [speaker], takes))
                 refused += 1
                 continue
-            clips += [_planned(text, speaker, take, cast, config, seed) for take in range(config.takes)]
+            clips += [_planned(text, speaker, take, cast, config, seed) for take in takes]
     # Two ids can only meet where one contains a voice's label; the check says so rather than lose a clip.
     checked(Manifest("clips to speak", tuple(replace(clip.text, id=clip.id) for clip in clips)))
     rewritten = refused > 0 or any(clip.job.request.text != clip.text.text for clip in clips)
@@ -104,8 +107,8 @@ def _drawn(speakers: Sequence[Speaker], text: str, count: int | None, seed: int)
     return sorted(ranked[:count], key=lambda speaker: speaker.label)
 
 
-def _dropped(text: Utterance, reason: str, speakers: Iterable[Speaker], takes: int) -> Drop:
-    return Drop(text.id, reason, tuple(clip_id(text.id, s.label, take) for s in speakers for take in range(takes)))
+def _dropped(text: Utterance, reason: str, speakers: Iterable[Speaker], takes: range) -> Drop:
+    return Drop(text.id, reason, tuple(clip_id(text.id, s.label, take) for s in speakers for take in takes))
 
 
 def _refusal(text: str, max_words: int) -> str | None:
