@@ -14,15 +14,20 @@ _USE = {
 
 asr = pipeline("automatic-speech-recognition", model="FOLDER")
 print(asr("audio.wav", generate_kwargs={{{language}"num_beams": 1}})["text"])""",
-    "ctranslate2": """from faster_whisper import WhisperModel
+    "ctranslate2": """import numpy as np
+from faster_whisper import WhisperModel, decode_audio
 
 model = WhisperModel("FOLDER", compute_type="{compute_type}")
-pieces, _ = model.transcribe("audio.wav", language="{code}", beam_size=1, without_timestamps=True)
+audio = decode_audio("audio.wav")
+audio = np.pad(audio, (0, max(0, 30 * 16000 - len(audio))))  # see below
+pieces, _ = model.transcribe(audio, language="{code}", beam_size=1, without_timestamps=True)
 print("".join(piece.text for piece in pieces))""",
     "openai": """import whisper
 
 model = whisper.load_model("FOLDER/model.pt")
-print(model.transcribe("audio.wav", language="{code}", without_timestamps=True)["text"])""",
+audio = whisper.load_audio("audio.wav")
+audio = whisper.pad_or_trim(audio, max(len(audio), 30 * 16000))  # see below
+print(model.transcribe(audio, language="{code}", without_timestamps=True)["text"])""",
 }
 
 
@@ -97,6 +102,11 @@ def export_card(
         "Decode without timestamps: the training labels had none, so what the model says of times means nothing. "
         "For subtitles, cut at silences and decode the pieces (`asr-tv transcribe --format srt` does)."
     ]
+    if form != "hf":
+        parts += [
+            "Pad short recordings with silence to 30 s, as above: left to itself this runtime pads their features with "
+            "zeros, which no silence has, and hears other words than the model that was scored."
+        ]
     parts += [context] if (context := _short_context(report)) else []
     return "\n\n".join([*parts, _checked(check)]) + "\n"
 

@@ -4,11 +4,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from asr_tv.audio import Wave
 from asr_tv.checkpoint.exporting import OPENAI_FILE, Format, Precision
 from asr_tv.checkpoint.vocabulary import is_multilingual
-from asr_tv.short_context import SAMPLING_RATE
+from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE
 
+_SAMPLES = round(FULL_SECONDS * SAMPLING_RATE)
 _MAX_TOKENS = 224
 """What openai-whisper and CTranslate2 write at most; transformers is held to the same."""
 
@@ -69,7 +72,7 @@ class _FasterWhisper:
 
     def text(self, wave: Wave) -> str:
         pieces, _ = self._model.transcribe(
-            wave,
+            _padded(wave),
             language=self._language,
             beam_size=1,
             temperature=0.0,
@@ -92,7 +95,7 @@ class _OpenAI:
 
     def text(self, wave: Wave) -> str:
         heard = self._model.transcribe(
-            wave,
+            _padded(wave),
             language=self._language,
             temperature=0.0,
             without_timestamps=True,
@@ -103,3 +106,10 @@ class _OpenAI:
             fp16=False,
         )
         return str(heard["text"])
+
+
+def _padded(wave: Wave) -> Wave:
+    """The recording with silence up to 30 s: given less, openai-whisper's `transcribe` and faster-whisper pad the
+    features with zeros, which no silence has, and hear other words than transformers, which pads the recording.
+    """
+    return np.pad(wave, (0, max(0, _SAMPLES - len(wave))))

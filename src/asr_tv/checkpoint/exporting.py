@@ -92,6 +92,8 @@ def _write_openai(model: Path, path: Path, dtype: torch.dtype) -> None:
     config = read_json(model / CONFIG)
     if config["vocab_size"] not in LANGUAGES_OF:
         raise DataError(f"{model}: openai-whisper has no vocabulary of {config['vocab_size']} tokens")
+    if {config["encoder_ffn_dim"], config["decoder_ffn_dim"]} != {4 * config["d_model"]}:
+        raise DataError(f"{model}: openai-whisper has no feed-forward layers but those four times as wide as the model")
     tensors = open_tensors(model)
     state = {openai_name(name): tensors[name].to(dtype) for name in sorted(tensors)}
     temporary = path.with_name(f".{path.name}.tmp")
