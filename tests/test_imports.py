@@ -64,6 +64,7 @@ ONLY_IN = {
 HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
     *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub"),
+    *("ctranslate2", "faster_whisper"),
 )
 
 

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -34,6 +34,22 @@ def test_planted_pauses_are_where_it_cuts() -> None:
     assert third.end == pytest.approx(22.2)
 
 
+def test_at_each_pause_the_pieces_are_the_planted_sentences() -> None:
+    """Sentences over the noise of a line, pauses of half a second; a shorter stop is none, nor is the end."""
+    sentences, parts = (2.0, 3.5, 1.5, 6.0), []
+    for seconds in sentences:
+        parts += [(seconds / 2, 0.1), (0.1, 0.01), (seconds / 2, 0.1), (0.5, 0.01)]
+    spans = cut_at_silences(noise(*parts), RATE, 10.0, at_each_pause=True)
+    ends = np.cumsum([seconds + 0.6 for seconds in sentences]) - 0.25
+    assert [span.end for span in spans[:-1]] == pytest.approx(ends[:-1], abs=0.1)
+    assert len(spans) == len(sentences)
+
+
+def test_without_a_pause_it_is_cut_by_length() -> None:
+    wave = noise((25.0, 0.1))
+    assert cut_at_silences(wave, RATE, 10.0, at_each_pause=True) == cut_at_silences(wave, RATE, 10.0)
+
+
 def test_a_silent_piece_is_left_out() -> None:
     spans = cut_at_silences(noise((9.0, 0.1), (25.0, 0.0), (9.0, 0.1)), RATE, 10.0)
     assert all(span.start < 9.0 or span.end > 34.0 for span in spans)
@@ -46,10 +62,17 @@ def test_too_short_pieces_are_refused() -> None:
         cut_at_silences(noise((5.0, 0.1)), RATE, 1.0)
 
 
-@given(st.floats(0.1, 40.0), st.floats(2.0, 10.0), st.integers(0, 99))
-def test_pieces_cover_all_that_is_heard_and_none_is_too_long(seconds: float, longest: float, seed: int) -> None:
-    wave = noise((seconds, 0.1), seed=seed)
-    spans = cut_at_silences(wave, RATE, longest)
+@given(
+    st.lists(st.tuples(st.floats(0.1, 15.0), st.sampled_from([0.1, 0.01])), min_size=1, max_size=5),
+    st.floats(2.0, 10.0),
+    st.booleans(),
+)
+@settings(max_examples=40)
+def test_pieces_cover_all_that_is_heard_and_none_is_too_long(
+    parts: list[tuple[float, float]], longest: float, at_each_pause: bool
+) -> None:
+    wave = noise(*parts)
+    spans = cut_at_silences(wave, RATE, longest, at_each_pause=at_each_pause)
     assert spans[0].start == 0.0
     assert spans[-1].end == len(wave) / RATE
     assert all(a.end == b.start for a, b in pairwise(spans))

@@ -1,8 +1,9 @@
 """Transcribes recordings that a user has at hand: any length, many at once, the unusable ones named and left out."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from asr_tv.audio import Wave, read_audio, write_audio
@@ -19,6 +20,9 @@ from asr_tv.transcribe import Decoding, hypotheses_file, transcribe
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
 """What is taken for a recording in a folder."""
+
+
+Cut = Callable[[Wave], list[Span]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ def transcribe_files(
     decoding: Decoding,
     *,
     longest: float,
+    at_each_pause: bool = False,
     store: Store,
     batch_size: int = 16,
     progress: Progress = silent,
@@ -61,12 +66,13 @@ def transcribe_files(
 
     Args:
         longest: seconds; what lasts longer is cut into pieces of at most that at its quietest places.
+        at_each_pause: what lasts longer is cut in every pause, for a checkpoint that was tuned on sentences.
 
     Raises:
         DataError: no recording is usable.
     """
     with tempfile.TemporaryDirectory(prefix="asr-tv-") as folder:
-        recordings, problems = _prepared(paths, longest, Path(folder), progress)
+        recordings, problems = _prepared(paths, partial(_spans, longest, at_each_pause), Path(folder), progress)
         pieces = tuple(u for recording in recordings for _, u in recording.pieces)
         if not recordings:
             raise DataError(problems)
@@ -76,30 +82,32 @@ def transcribe_files(
     return [_transcript(recording, heard) for recording in recordings], problems
 
 
-def _prepared(
-    paths: Sequence[Path], longest: float, folder: Path, progress: Progress
-) -> tuple[list[_Recording], list[str]]:
+def _prepared(paths: Sequence[Path], cut: Cut, folder: Path, progress: Progress) -> tuple[list[_Recording], list[str]]:
     recordings: list[_Recording] = []
     problems: list[str] = []
     with progress("read", len(paths), "files") as advance:
         for number, path in enumerate(paths):
             try:
-                recordings.append(_opened(path, longest, folder / str(number)))
+                recordings.append(_opened(path, cut, folder / str(number)))
             except DataError as error:
                 problems += error.problems
             advance()
     return recordings, problems
 
 
-def _opened(path: Path, longest: float, folder: Path) -> _Recording:
+def _opened(path: Path, cut: Cut, folder: Path) -> _Recording:
     # Decoded as a whole: a recording that breaks off must be found here and not among the others.
     wave = read_audio(path)
     duration = len(wave) / SAMPLING_RATE
     (whole,) = opened(Manifest("recordings", (Utterance(str(path), "", audio=str(path.absolute())),)))
-    if duration <= longest:
-        return _Recording(path, duration, ((Span(0.0, duration), whole),))
-    spans = cut_at_silences(wave, SAMPLING_RATE, longest)
+    spans = cut(wave)
+    if spans == [Span(0.0, duration)]:
+        return _Recording(path, duration, ((spans[0], whole),))
     return _Recording(path, duration, tuple((span, _written(whole, wave, span, folder)) for span in spans))
+
+
+def _spans(longest: float, at_each_pause: bool, wave: Wave) -> list[Span]:
+    return cut_at_silences(wave, SAMPLING_RATE, longest, at_each_pause=at_each_pause)
 
 
 def _written(whole: Utterance, wave: Wave, span: Span, folder: Path) -> Utterance:

@@ -78,7 +78,8 @@ def _run(source: str) -> "FinishedRun | None":
     from asr_tv.finished import REPORT, read_run
 
     path = Path(source)
-    if (path / REPORT).exists() or ((path / "model").is_dir() and not (path / "config.json").exists()):
+    of_run = any((path / name).exists() for name in (REPORT, "run.json", "model"))
+    if of_run and not (path / "config.json").exists():
         return read_run(path)
     if not path.exists() and path.parent != Path() and path.parent.is_dir():
         raise DataError(f"{source}: no such run or model; `asr-tv adapt` makes a run's folder when it ends")

@@ -84,7 +84,14 @@ def transcribe(
         _put(_joined(_of_manifest(base, material, decoding, how), shape), out)
         return
     targets = _targets(material, inputs, shape, out)
-    transcripts, problems = transcribe_files(base, material, decoding, longest=_longest(longest, context), **how)
+    transcripts, problems = transcribe_files(
+        base,
+        material,
+        decoding,
+        longest=_longest(longest, context),
+        at_each_pause=settings["audio_context"] != "full",
+        **how,
+    )
     _write(transcripts, shape, targets, out)
     if problems:
         raise DataError(problems)
