@@ -17,6 +17,7 @@ from asr_tv.checkpoint.vocabulary import whisper_tokenizer
 from asr_tv.checkpoint.whisper import load_model, load_tokenizer
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.store import Store
+from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.whisper import tiny_whisper
 
 
@@ -67,6 +68,12 @@ class TestRefusals:
     def test_openai_whisper_has_its_own_vocabularies_only(self, tiny: Path, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"openai-whisper has no vocabulary of \d+ tokens"):
             write_format(tiny, tmp_path / "out", "openai", "fp32")
+
+    def test_a_ctc_model_is_what_transformers_loads_already(self, tmp_path: Path) -> None:
+        tiny_ctc(tmp_path / "ctc")
+        for form in ("hf", "ctranslate2", "openai"):
+            with pytest.raises(DataError, match="ctc: a CTC model, and exports are of Whispers"):
+                write_format(tmp_path / "ctc", tmp_path / "out", form, "fp32")  # type: ignore[arg-type]
 
     def test_a_parameter_that_openai_whisper_has_not(self) -> None:
         for name in ("model.decoder.layers.0.self_attn.lora.weight", "model.encoder.extra.weight"):

@@ -112,6 +112,10 @@ class TestLicences:
             "nobody": "licence not stated",
         }
 
+    def test_of_other_engines(self) -> None:
+        voices = voice_licences(SynthesisConfig(engine="bark", voices=("v2/en_speaker_1", "espeak:en-us+f3")))
+        assert voices == {"v2/en_speaker_1": "MIT", "espeak:en-us+f3": "GPL-3.0, the program's"}
+
     @pytest.mark.real
     def test_of_the_packaged_voice(self) -> None:
         assert voice_licences(SynthesisConfig(voices=("en_US-joe-medium",))) == {"en_US-joe-medium": "CC0"}

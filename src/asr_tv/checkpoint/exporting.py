@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from asr_tv.checkpoint.directory import CONFIG, FEATURES, METADATA, TOKENIZER, copy_side_files
+from asr_tv.checkpoint.family import family_of
 from asr_tv.checkpoint.openai import BLOCK, MODULES, TOP
 from asr_tv.checkpoint.tensors import WEIGHTS, Layout, open_tensors, read_json, write_tensors
 from asr_tv.checkpoint.vocabulary import LANGUAGES_OF
@@ -61,6 +62,8 @@ def write_format(model: Path, out: Path, form: Format, precision: Precision) -> 
         DataError: the model has a vocabulary or a shape that the form has not.
     """
     check_exportable(form, precision)
+    if family_of(model) != "whisper":
+        raise DataError(f"{model}: a CTC model, and exports are of Whispers; its folder is what transformers loads")
     out.mkdir(parents=True, exist_ok=True)
     if form == "hf":
         _write_hf(model, out, _DTYPES[precision])

@@ -37,9 +37,10 @@ def report(
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option(help="The verdict, or the order of the runs, alone")] = False,
 ) -> None:
-    """Print a finished run's tables and verdict; of several runs, one system's order by WER on one test set.
+    """Print a run's tables and verdict; of several runs, one system's order by WER on one test set.
 
-    Runs that were not scored on the same recordings in the same way are refused.
+    Of a run that was stopped: what it has come to and what is missing. Several runs that were not scored on the same
+    recordings in the same way are refused.
 
     Example: asr-tv report runs/demo
     """
@@ -47,13 +48,16 @@ def report(
     from asr_tv.store import Store
 
     if len(runs) == 1:
-        content = read_run(runs[0]).report
+        partial = _unfinished(runs[0], store)
+        content = partial or read_run(runs[0]).report
         if as_json:
             typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
         elif quiet:
             typer.echo(content["verdict"])
         else:
             print_report(content)
+        if partial and not quiet:
+            typer.echo(f"report so far: {runs[0] / 'unfinished.html'}", err=True)
         return
     _require_set(set_)
     if len({run.resolve() for run in runs}) < len(runs):
@@ -66,6 +70,14 @@ def report(
         typer.echo("\n".join(row["run"] for row in board))
     else:
         _print_board(board, f"{system} on {set_} {board[0]['domain']}, {board[0]['utterances']} utterances")
+
+
+def _unfinished(run: Path, store: Path) -> dict[str, Any] | None:
+    if (run / "report.json").exists() or not (run / "run.json").is_file():
+        return None
+    from asr_tv.pipeline.unfinished import unfinished_report
+
+    return unfinished_report(run, store)
 
 
 def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "Store") -> list[dict[str, Any]]:

@@ -61,6 +61,7 @@ def transcribe(
 
     Example: asr-tv transcribe runs/demo/model calls/ --format srt --out subtitles
     """
+    from asr_tv.checkpoint.family import family_of
     from asr_tv.checkpoint.locate import resolve_model
     from asr_tv.cli.console import progress_for
     from asr_tv.corpora.local import read_manifest
@@ -78,7 +79,8 @@ def transcribe(
         lambda: resolve_model(weights, shelf),
     )
     context = given or settings["audio_context"]
-    decoding = decoding_for(context, language or settings.get("language", "en"), 200, "auto")
+    spoken = language or settings.get("language", "en")
+    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"))
     how: dict[str, Any] = {"store": shelf, "batch_size": batch_size, "progress": progress_for(quiet=quiet)}
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, how), shape), out)
