@@ -1,13 +1,13 @@
 """Two systems on the same recordings, word by word, and several runs in one order, if they may be compared at all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from asr_tv.errors import DataError
 from asr_tv.evaluation import AUDIO_CONTEXT, Evaluation, UtteranceScore
 from asr_tv.wer import word_alignment
 
-Clean = Callable[[str], str]
 Row = Mapping[str, Any]
 
 _MAY_DIFFER = frozenset({AUDIO_CONTEXT, "checkpoint"})
@@ -49,17 +49,15 @@ class WordTally:
     same_words: int
 
 
-def word_diffs(a: Evaluation, b: Evaluation, clean: Clean) -> tuple[UtteranceDiff, ...]:
-    """Every utterance of both, sorted by id.
-
-    Args:
-        clean: the normaliser that both were scored with.
+def word_diffs(a: Evaluation, b: Evaluation) -> tuple[UtteranceDiff, ...]:
+    """Every utterance of both, which are of one set, sorted by id.
 
     Raises:
-        ValueError: the alignment does not give the errors that were counted, so `clean` is another one.
+        DataError: the words do not have the errors that were counted, in a score of an earlier version whose
+            normaliser is not the installed one.
     """
     others = {u.id: u for u in b.utterances}
-    return tuple(_diff(u, others[u.id], clean) for u in sorted(a.utterances, key=lambda u: u.id))
+    return tuple(_diff(u, others[u.id]) for u in sorted(a.utterances, key=lambda u: u.id))
 
 
 def tally(diffs: Sequence[UtteranceDiff]) -> WordTally:
@@ -77,8 +75,8 @@ def tally(diffs: Sequence[UtteranceDiff]) -> WordTally:
     )
 
 
-def _diff(a: UtteranceScore, b: UtteranceScore, clean: Clean) -> UtteranceDiff:
-    sides = [_slots(a.sentence, clean(u.hypothesis)) for u in (a, b)]
+def _diff(a: UtteranceScore, b: UtteranceScore) -> UtteranceDiff:
+    sides = [_slots(a.sentence, u.heard) for u in (a, b)]
     columns: list[Column] = []
     words = [*a.sentence.split(), None]
     for number, word in enumerate(words):
@@ -89,7 +87,7 @@ def _diff(a: UtteranceScore, b: UtteranceScore, clean: Clean) -> UtteranceDiff:
             columns.append(Column(word, *(side.words[number] for side in sides)))
     errors = [sum(c.reference != c.a for c in columns), sum(c.reference != c.b for c in columns)]
     if errors != [a.word_counts.errors, b.word_counts.errors]:
-        raise ValueError(f"{a.id}: {errors} errors aligned, {a.word_counts.errors} and {b.word_counts.errors} counted")
+        raise DataError(f"{a.id}: was scored with another normaliser than is installed: score it again")
     return UtteranceDiff(a.id, a.domain, errors[0], errors[1], tuple(columns))
 
 

@@ -16,7 +16,6 @@ from asr_tv.errors import ConfigError, DataError
 from asr_tv.evaluation import Evaluation
 from asr_tv.export_card import Check
 from asr_tv.manifest import Manifest
-from asr_tv.normalize import get_normalizer
 from asr_tv.progress import Progress, silent
 from asr_tv.runtimes import Runtime, open_runtime
 from asr_tv.score import evaluate, read_hypotheses
@@ -143,7 +142,7 @@ def _examined(
         words=before.word_counts.words,
         wer_before=before.wer,
         wer_after=after.wer,
-        same_words=_same_words(before, after, examination.normalizer),
+        same_words=_same_words(before, after),
         max_wer_change=examination.max_wer_change,
     )
 
@@ -161,10 +160,9 @@ def _heard(checkpoint: Record, runtime: Runtime, clips: Manifest, progress: Prog
     return texts
 
 
-def _same_words(before: Evaluation, after: Evaluation, normalizer: str) -> int:
-    clean = get_normalizer(normalizer)
-    heard = {u.id: clean(u.hypothesis) for u in before.utterances}
-    return sum(clean(u.hypothesis) == heard[u.id] for u in after.utterances)
+def _same_words(before: Evaluation, after: Evaluation) -> int:
+    heard = {u.id: u.heard for u in before.utterances}
+    return sum(u.heard == heard[u.id] for u in after.utterances)
 
 
 def _require_unmoved(check: Check, out: Path) -> None:

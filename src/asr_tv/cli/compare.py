@@ -188,7 +188,7 @@ def diff(
         lambda: runs[0].evaluation(names[0], set_, shelf), lambda: runs[1].evaluation(names[1], set_, shelf)
     )
     difference = _compared(left, right, runs[0])
-    diffs = word_diffs(left, right, _normalizer(left))
+    diffs = word_diffs(left, right)
     sides = [
         {"run": str(r.folder), "system": n, "wer": _finite(e.wer)}
         for r, n, e in zip(runs, names, (left, right), strict=True)
@@ -219,20 +219,6 @@ def _require_set(name: str) -> None:
 
     if name not in ROLES:
         raise ConfigError(f"--set {name}: one of {', '.join(ROLES)}")
-
-
-def _normalizer(evaluation: "Evaluation") -> Any:
-    """The one both sides were scored with.
-
-    Raises:
-        DataError: it is not the one that is installed here, so that the words cannot be aligned as they were counted.
-    """
-    from asr_tv.normalize import get_normalizer
-
-    clean, scored = get_normalizer(evaluation.conditions.normalizer), evaluation.conditions.normalizer_version
-    if clean.version != scored:
-        raise DataError(f"scored with normaliser {clean.name} {scored}; installed is {clean.version}")
-    return clean
 
 
 def _finite(value: float) -> float | None:
