@@ -41,15 +41,14 @@ class TestHelp:
         assert options - {"--help"} <= known
 
     def test_the_commands_of_the_readme_exist(self) -> None:
-        stages = {"adapt", "synthesize", "finetune", "transcribe", "score", "report", "doctor"}
+        stages = {"adapt", "synthesize", "finetune", "transcribe", "score", "export", "report", "diff", "doctor"}
         vectors = {"vector create", "vector apply"}
         corpora = {"corpus fetch", "corpus stats", "corpus validate"}
         assert stages | vectors | corpora <= commands().keys()
 
     def test_scripts_get_json_from_each(self) -> None:
-        # A transcription is JSON lines already.
         without = {name for name, c in commands().items() if not any("--json" in p.opts for p in c.params)}
-        assert without == {"transcribe"}
+        assert without == set()
 
     def test_no_arguments_show_help_and_a_wrong_option_is_refused(self, asr_tv: Command) -> None:
         assert "Usage: asr-tv" in "\n".join([asr_tv().out, *asr_tv().lines])

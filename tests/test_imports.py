@@ -21,12 +21,13 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         """errors section speech_config config spoken
         manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
         select pairs batches labels task_vector modules similarity sparsify merging progress trainable families
-        loops terms matched_pairs scored_set breakdown examples report_inputs report_scores""",
+        loops terms matched_pairs scored_set breakdown examples report_inputs report_scores
+        comparison subtitles pieces export_card""",
         # edges: one outside thing each
         """store page audio channel corpora checkpoint tts devices workers short_context training_loss config_file
-        adapters whisper_lessons ctc_lessons ctc_recogniser""",
+        adapters whisper_lessons ctc_lessons ctc_recogniser runtimes""",
         # stages
-        "synthesize finetune transcribe score merge",
+        "synthesize finetune transcribe transcribe_files score merge export finished",
         "pipeline",
         "cli testing",
     )
@@ -34,14 +35,16 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 
 ONLY_IN = {
     "jiwer": {"wer"},
-    "transformers": {"checkpoint", "finetune", "transcribe", "testing", "tts.bark", "tts.speecht5"},
+    "transformers": {"checkpoint", "finetune", "transcribe", "runtimes", "testing", "tts.bark", "tts.speecht5"},
     "accelerate": {"finetune"},
     "peft": {"adapters"},
     "tokenizers": {"testing"},
     "huggingface_hub": {"checkpoint.hub"},
     "httpx": {"checkpoint.hub"},
     "safetensors": {"checkpoint.tensors"},
-    "whisper": {"short_context", "checkpoint.vocabulary"},
+    "whisper": {"short_context", "checkpoint.vocabulary", "runtimes"},
+    "ctranslate2": {"checkpoint.exporting"},
+    "faster_whisper": {"runtimes"},
     "piper": {"tts.piper"},
     "sentencepiece": {"testing"},
     "pyarrow": {"tts.speecht5"},
@@ -61,6 +64,7 @@ ONLY_IN = {
 HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
     *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub"),
+    *("ctranslate2", "faster_whisper"),
 )
 
 

@@ -117,10 +117,14 @@ class Store:
 
     def find(self, identity: Identity) -> Record | None:
         """The finished result of this identity, or None when there is none or it is incomplete."""
-        folder = self._folder(identity)
+        return self.recorded(identity.stage, identity.key)
+
+    def recorded(self, stage: str, key: str) -> Record | None:
+        """The finished result under a stage's name and a key that a report or record keeps, or None as `find`."""
+        folder = self.root / stage / key
         try:
             row = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            if row["key"] != identity.key:
+            if row["key"] != key:
                 raise ValueError(f"of another result, {row['key']}")
             return _record_from(row, folder)
         except FileNotFoundError:

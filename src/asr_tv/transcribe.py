@@ -205,14 +205,11 @@ class Recogniser:
         if problems:
             raise DataError(problems)
         features = log_mel(waves, seconds, self._model.config.num_mel_bins).to(self._device)
-        limits = [self._limit(len(wave) / SAMPLING_RATE) for wave in waves]
+        limits = [most_tokens(len(wave) / SAMPLING_RATE, self._decoding.max_new_tokens) for wave in waves]
         rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
         end = self._model.config.eos_token_id
         self.cut += sum(end not in row for row in rows)
         return self._tokenizer.batch_decode(rows, skip_special_tokens=True)  # type: ignore[no-any-return]
-
-    def _limit(self, seconds: float) -> int:
-        return min(self._decoding.max_new_tokens, _LEAST_TOKENS + round(_TOKENS_PER_SECOND * seconds))
 
     @torch.inference_mode()
     def _generate(self, features: Tensor, limit: int) -> list[list[int]]:
@@ -246,6 +243,11 @@ class Recogniser:
         if self._decoding.precision == "fp32":
             return nullcontext()
         return torch.autocast(self._device.type, torch.bfloat16)
+
+
+def most_tokens(seconds: float, max_new_tokens: int) -> int:
+    """How many tokens are kept of what is heard in a clip of this length."""
+    return min(max_new_tokens, _LEAST_TOKENS + round(_TOKENS_PER_SECOND * seconds))
 
 
 def _audio(utterance: Utterance) -> Path:

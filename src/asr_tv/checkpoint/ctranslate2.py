@@ -104,9 +104,11 @@ def read_variables(path: Path, *more: Path) -> dict[str, Array]:
         raise DataError(f"{path}: holds a {spec!r} model, not a Whisper")
     reader.number("I")
     variables = dict(reader.variable() for _ in range(reader.number("I")))
-    for _ in range(reader.number("I")):
-        # An alias is one more name of a variable: the output projection, which is the embedding.
-        reader.text(), reader.text()
+    # One more name of a variable: the output projection, which is the embedding, and whatever happens to be equal.
+    aliases = [(reader.text(), reader.text()) for _ in range(reader.number("I"))]
+    if unknown := [name for _, name in aliases if name not in variables]:
+        raise DataError(f"{path}: aliases of {', '.join(unknown[:3])}, which it has not")
+    variables |= {alias: variables[name] for alias, name in aliases}
     return {
         name: _dequantised(path, name, variable, variables)
         for name, variable in variables.items()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asr_tv.errors import DataError
 
-_MODULES = {
+MODULES = {
     "attn.query": "self_attn.q_proj",
     "attn.key": "self_attn.k_proj",
     "attn.value": "self_attn.v_proj",
@@ -26,7 +26,7 @@ _MODULES = {
     "mlp.2": "fc2",
     "mlp_ln": "final_layer_norm",
 }
-_TOP = {
+TOP = {
     "encoder.positional_embedding": "model.encoder.embed_positions.weight",
     "decoder.positional_embedding": "model.decoder.embed_positions.weight",
     "decoder.token_embedding.weight": "model.decoder.embed_tokens.weight",
@@ -39,7 +39,7 @@ _TOP = {
     "decoder.ln.weight": "model.decoder.layer_norm.weight",
     "decoder.ln.bias": "model.decoder.layer_norm.bias",
 }
-_BLOCK = re.compile(r"(encoder|decoder)\.blocks\.(\d+)\.(.+)\.(weight|bias)")
+BLOCK = re.compile(r"(encoder|decoder)\.blocks\.(\d+)\.(.+)\.(weight|bias)")
 
 
 def read_openai(path: Path) -> tuple[Mapping[str, int], dict[str, Tensor]]:
@@ -64,10 +64,10 @@ def read_openai(path: Path) -> tuple[Mapping[str, int], dict[str, Tensor]]:
 
 def transformers_name(name: str) -> str | None:
     """The name of an openai-whisper parameter in transformers, None for what is not one."""
-    if (match := _BLOCK.fullmatch(name)) is None:
-        return _TOP.get(name)
+    if (match := BLOCK.fullmatch(name)) is None:
+        return TOP.get(name)
     side, index, module, leaf = match.groups()
-    return f"model.{side}.layers.{index}.{_MODULES[module]}.{leaf}" if module in _MODULES else None
+    return f"model.{side}.layers.{index}.{MODULES[module]}.{leaf}" if module in MODULES else None
 
 
 def _content(path: Path, checkpoint: Any) -> tuple[Mapping[str, int], Mapping[str, Tensor]]:

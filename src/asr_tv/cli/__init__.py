@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import adapt, corpus, doctor, tools, vector
+from asr_tv.cli import adapt, compare, corpus, doctor, exporting, tools, transcribing, vector
 from asr_tv.errors import UserError
 
 app = typer.Typer(
@@ -21,11 +21,13 @@ app = typer.Typer(
 app.command("adapt")(adapt.adapt)
 app.command("synthesize")(tools.synthesize)
 app.command("finetune")(tools.finetune)
-app.command("transcribe")(tools.transcribe)
+app.command("transcribe")(transcribing.transcribe)
 app.command("score")(tools.score)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
-app.command("report")(adapt.report)
+app.command("export")(exporting.export)
+app.command("report")(compare.report)
+app.command("diff")(compare.diff)
 app.command("doctor")(doctor.doctor)
 
 _INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""`asr-tv adapt`, the whole method, and `asr-tv report`, what a run came to."""
+"""`asr-tv adapt`, the whole method."""
 
 import json
 import time
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from asr_tv.errors import DataError
 
 DEFAULT_STORE = Path(".store")
 
@@ -44,7 +42,7 @@ def adapt(
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
     else:
-        _print(report)
+        print_report(report)
     if not quiet:
         seconds = time.perf_counter() - start
         console.print(
@@ -53,40 +51,8 @@ def adapt(
         )
 
 
-def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/demo")],
-    store: Annotated[Path, typer.Option(help="Folder of cached stages, for a run that was stopped")] = DEFAULT_STORE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print report.json")] = False,
-) -> None:
-    """Print a run's table and verdict; of one that was stopped, what it has come to and what is missing.
-
-    Example: asr-tv report runs/demo
-    """
-    file = run / "report.json"
-    if not file.exists() and (run / "run.json").is_file():
-        from asr_tv.pipeline.unfinished import unfinished_report
-
-        if (partial := unfinished_report(run, store)) is not None:
-            typer.echo(json.dumps(partial, ensure_ascii=False, indent=1)) if as_json else _print(partial)
-            typer.echo(f"report so far: {run / 'unfinished.html'}", err=True)
-            return
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError(
-            f"{file}: there is no report; `asr-tv adapt` writes it at the end, and goes on where it stopped"
-        ) from None
-    except ValueError as error:
-        raise DataError(f"{file}: not a report: {error}") from error
-    if not (isinstance(content, dict) and {"name", "systems", "verdict"} <= content.keys()):
-        raise DataError(f"{file}: not a report of asr-tv")
-    if as_json:
-        typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
-    else:
-        _print(content)
-
-
-def _print(report: dict[str, object]) -> None:
+def print_report(report: dict[str, object]) -> None:
+    """The tables and the verdict of a report.json."""
     from rich.console import Console
     from rich.table import Table
 

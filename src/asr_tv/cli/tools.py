@@ -1,4 +1,4 @@
-"""The stages as commands on files: synthesize, finetune, transcribe, score."""
+"""The stages as commands on files: synthesize, finetune, score."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.errors import ConfigError, gathered
 
 StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
@@ -156,88 +156,6 @@ def require_model_folder(out: Path) -> None:
 def _export(model: Path, out: Path, settings: dict[str, Any]) -> None:
     shutil.copytree(model, out, dirs_exist_ok=True)
     (out / "asr_tv.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-
-
-def transcribe(
-    model: Annotated[str, typer.Argument(help="Model name or folder")],
-    inputs: Annotated[list[Path], typer.Argument(help="A JSONL manifest, or audio files")],
-    out: Annotated[Path | None, typer.Option(help="JSONL of id and text  [default: standard output]")] = None,
-    language: Annotated[str | None, typer.Option(help="  [default: the model's own settings, else en]")] = None,
-    audio_context: Annotated[
-        str | None, typer.Option(help="full, dynamic or seconds  [default: the model's own settings, else full]")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 16,
-    store: StoreOption = DEFAULT_STORE,
-    quiet: QuietOption = False,
-) -> None:
-    """Transcribe a manifest or audio files.
-
-    Example: asr-tv transcribe runs/demo/model test.jsonl --out hyp.jsonl
-    """
-    from asr_tv.checkpoint.family import family_of
-    from asr_tv.checkpoint.locate import resolve_model
-    from asr_tv.cli.console import progress_for
-    from asr_tv.store import Store
-    from asr_tv.transcribe import decoding_for
-    from asr_tv.transcribe import transcribe as stage
-
-    shelf = Store(store)
-    settings, context, recordings, base = gathered(
-        lambda: _model_settings(Path(model)),
-        lambda: _context(audio_context, "--audio-context") if audio_context else None,
-        lambda: _recordings(inputs),
-        lambda: resolve_model(model, shelf),
-    )
-    decoding = decoding_for(
-        context or settings["audio_context"],
-        language or settings.get("language", "en"),
-        200,
-        "auto",
-        family_of(base.path / "model"),
-    )
-    record = stage(
-        base,
-        recordings,
-        decoding,
-        store=shelf,
-        batch_size=batch_size,
-        progress=progress_for(quiet=quiet),
-    )
-    text = (record.path / "hyp.jsonl").read_text(encoding="utf-8")
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
-
-
-def _model_settings(model: Path) -> dict[str, Any]:
-    """How a model that asr-tv made is to be decoded; empty for any other."""
-    file = model / "asr_tv.json"
-    try:
-        settings: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError as error:
-        raise DataError(f"{file}: not JSON: {error}") from error
-    if not (isinstance(settings, dict) and isinstance(settings.get("language", "en"), str)):
-        raise DataError(f"{file}: not what asr-tv writes beside a model")
-    return settings | {"audio_context": _context(settings.get("audio_context", "full"), f"{file}: audio_context")}
-
-
-def _context(value: object, where: str) -> Any:
-    from asr_tv.config import TrainingConfig, parse_section
-
-    try:
-        return parse_section(TrainingConfig, {"audio_context": value}, where).audio_context
-    except ConfigError:
-        raise ConfigError(f"{where} {value!r}: full, dynamic, or a number of seconds up to 30") from None
-
-
-def _recordings(inputs: list[Path]) -> Any:
-    from asr_tv.corpora.local import read_manifest, recordings_manifest
-
-    if len(inputs) == 1 and inputs[0].suffix == ".jsonl":
-        return read_manifest(inputs[0])
-    return recordings_manifest(inputs)
 
 
 def score(

@@ -34,6 +34,7 @@ from asr_tv.report_inputs import (
 )
 from asr_tv.store import RECORD, Record, write_atomically
 from asr_tv.terms import find_terms
+from asr_tv.tts.licences import voice_licences
 from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
 
 REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
@@ -204,6 +205,7 @@ def _beside_weights(config: AdaptConfig, outcome: Outcome, report: dict[str, Any
             base=config.model,
             base_licence=str(outcome.material.base.details.get("licence", "not stated")),
             synthesis=config.synthesis,
+            voice_licences=voice_licences(config.synthesis),
             language=config.language,
             family=family_of(outcome.adapted.path / MODEL),
         ),

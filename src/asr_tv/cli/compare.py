@@ -1,0 +1,318 @@
+"""`asr-tv report` of one run or a leaderboard of several, and `asr-tv diff` of two word by word."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr_tv.cli.adapt import DEFAULT_STORE, print_report
+from asr_tv.cli.tools import JsonOption, StoreOption
+from asr_tv.errors import ConfigError, DataError, gathered
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from asr_tv.bootstrap import Difference
+    from asr_tv.comparison import UtteranceDiff
+    from asr_tv.evaluation import Evaluation
+    from asr_tv.finished import FinishedRun
+    from asr_tv.store import Store
+
+SystemOption = Annotated[str, typer.Option(help="Row of the report")]
+SetOption = Annotated[str, typer.Option("--set", help="target, source or general: the run's test set")]
+
+_MISSING = "***"
+"""Stands for a word that a side has not, as in NIST's sclite."""
+_STYLES = {"right": "", "wrong": "bold red", "missing": "red", "added": "bold magenta"}
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, such as runs/demo")],
+    system: SystemOption = "adapted",
+    set_: SetOption = "target",
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option(help="The verdict, or the order of the runs, alone")] = False,
+) -> None:
+    """Print a run's tables and verdict; of several runs, one system's order by WER on one test set.
+
+    Of a run that was stopped: what it has come to and what is missing. Several runs that were not scored on the same
+    recordings in the same way are refused.
+
+    Example: asr-tv report runs/demo
+    """
+    from asr_tv.finished import read_run
+    from asr_tv.store import Store
+
+    if len(runs) == 1:
+        partial = _unfinished(runs[0], store)
+        content = partial or read_run(runs[0]).report
+        if as_json:
+            typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
+        elif quiet:
+            typer.echo(content["verdict"])
+        else:
+            print_report(content)
+        if partial and not quiet:
+            typer.echo(f"report so far: {runs[0] / 'unfinished.html'}", err=True)
+        return
+    _require_set(set_)
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise ConfigError(f"runs: one is named twice: {', '.join(map(str, runs))}")
+    read = gathered(*(lambda run=run: read_run(run) for run in runs))
+    board = _leaderboard(read, system, set_, Store(store))
+    if as_json:
+        typer.echo(json.dumps({"system": system, "set": set_, "runs": board}, ensure_ascii=False, indent=1))
+    elif quiet:
+        typer.echo("\n".join(row["run"] for row in board))
+    else:
+        _print_board(board, f"{system} on {set_} {board[0]['domain']}, {board[0]['utterances']} utterances")
+
+
+def _unfinished(run: Path, store: Path) -> dict[str, Any] | None:
+    if (run / "report.json").exists() or not (run / "run.json").is_file():
+        return None
+    from asr_tv.pipeline.unfinished import unfinished_report
+
+    return unfinished_report(run, store)
+
+
+def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "Store") -> list[dict[str, Any]]:
+    """A row a run, best first; differences are to the best, on the same utterances.
+
+    Raises:
+        DataError: a run has no such scores, or the conditions differ.
+    """
+    from asr_tv.comparison import different_conditions
+
+    rows = dict(
+        zip(map(str, (r.folder for r in runs)), gathered(*(lambda r=r: r.row(system, role) for r in runs)), strict=True)
+    )
+    if problems := different_conditions(rows):
+        raise DataError(problems)
+    order = sorted(runs, key=lambda run: (rows[str(run.folder)]["wer"], str(run.folder)))
+    return [_board_row(run, order[0], rows[str(run.folder)], system, role, store) for run in order]
+
+
+def _board_row(
+    run: "FinishedRun", best: "FinishedRun", row: Mapping[str, Any], system: str, role: str, store: "Store"
+) -> dict[str, Any]:
+    from asr_tv.verdict import difference_verdict
+
+    kept = ("domain", "wer", "ci_low", "ci_high", "substitutions", "deletions", "insertions", "utterances", "words")
+    found = {"run": str(run.folder), "name": run.report["name"], **{key: row[key] for key in kept}}
+    found |= {"scaling_coef": row["scaling_coef"], "audio_context": row["conditions"]["audio_context"]}
+    against = None if run is best else _difference(run, best, system, system, role, store)
+    return found | {
+        "difference": against and _finite(against.difference),
+        "difference_ci": against and [_finite(against.low), _finite(against.high)],
+        "p": against and against.p,
+        "verdict": against and difference_verdict(against.low, against.high),
+    }
+
+
+def _difference(
+    a: "FinishedRun", b: "FinishedRun", system_a: str, system_b: str, role: str, store: "Store"
+) -> "Difference | None":
+    """None where the store has not kept the utterances: two intervals that overlap do not tell."""
+    try:
+        left, right = a.evaluation(system_a, role, store), b.evaluation(system_b, role, store)
+    except DataError:
+        return None
+    return _compared(left, right, a)
+
+
+def _compared(left: "Evaluation", right: "Evaluation", run: "FinishedRun") -> "Difference":
+    from asr_tv.evaluation import compare
+
+    how = run.report["bootstrap"]
+    return compare(left, right, resamples=how["resamples"], confidence=how["confidence"], seed=how["seed"])
+
+
+def _print_board(board: Sequence[Mapping[str, Any]], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, cell in enumerate(("run", "WER %", "interval", "S / D / I", "c", "context", "to the best, points")):
+        table.add_column(cell, justify="right" if number else "left", overflow="fold")
+    for place, row in enumerate(board):
+        errors = f"{row['substitutions']} / {row['deletions']} / {row['insertions']}"
+        coef = "" if row["scaling_coef"] is None else f"{row['scaling_coef']:g}"
+        against = _against(row) if place else ""
+        interval = "" if row["ci_high"] is None else f"{row['ci_low']:.1%} to {row['ci_high']:.1%}".replace("%", "")
+        cells = (row["run"], f"{100 * row['wer']:.1f}", interval, errors, coef, str(row["audio_context"]), against)
+        table.add_row(*cells)
+    Console(highlight=False).print(table)
+
+
+def _against(row: Mapping[str, Any]) -> str:
+    if row["difference"] is None:
+        return "not in the store"
+    low, high = row["difference_ci"]
+    span = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * row['difference']:+.1f}{span} {row['verdict']}"
+
+
+def diff(
+    run_a: Annotated[Path, typer.Argument(help="Folder of a run")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of another, or the same with another --against")],
+    system: SystemOption = "adapted",
+    against: Annotated[str | None, typer.Option(help="Row of the second run's report  [default: --system]")] = None,
+    set_: SetOption = "target",
+    limit: Annotated[int, typer.Option(min=0, help="Utterances to print; 0: all that differ")] = 20,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option(help="The summary alone")] = False,
+) -> None:
+    """Compare two runs word by word on the recordings both were scored on; other conditions than equal are refused.
+
+    Words that a side got wrong are in capitals, *** is a word it has not. Those that differ most come first.
+
+    Example: asr-tv diff runs/demo runs/demo --system adapted --against target_synthetic
+    """
+    from dataclasses import asdict
+
+    from asr_tv.comparison import tally, word_diffs
+    from asr_tv.finished import read_run
+    from asr_tv.store import Store
+    from asr_tv.verdict import difference_verdict
+
+    _require_set(set_)
+    shelf, names = Store(store), (system, against or system)
+    runs = gathered(lambda: read_run(run_a), lambda: read_run(run_b))
+    left, right = gathered(
+        lambda: runs[0].evaluation(names[0], set_, shelf), lambda: runs[1].evaluation(names[1], set_, shelf)
+    )
+    difference = _compared(left, right, runs[0])
+    diffs = word_diffs(left, right)
+    sides = [
+        {"run": str(r.folder), "system": n, "wer": _finite(e.wer)}
+        for r, n, e in zip(runs, names, (left, right), strict=True)
+    ]
+    row = {
+        "a": sides[0],
+        "b": sides[1],
+        "set": set_,
+        "utterances": len(diffs),
+        "difference": _finite(difference.difference),
+        "ci_low": _finite(difference.low),
+        "ci_high": _finite(difference.high),
+        "p": difference.p,
+        "verdict": difference_verdict(difference.low, difference.high),
+        **asdict(tally(diffs)),
+    }
+    if as_json:
+        shown = [] if quiet else [_diff_row(d) for d in diffs]
+        typer.echo(json.dumps(row | {"diffs": shown}, ensure_ascii=False, indent=1, allow_nan=False))
+        return
+    if not quiet:
+        _print_diffs([d for d in diffs if not d.same_words], limit)
+    typer.echo(_summary(row, runs[0].report["bootstrap"]["confidence"]))
+
+
+def _require_set(name: str) -> None:
+    from asr_tv.finished import ROLES
+
+    if name not in ROLES:
+        raise ConfigError(f"--set {name}: one of {', '.join(ROLES)}")
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _diff_row(diff: "UtteranceDiff") -> dict[str, Any]:
+    words = [column._asdict() for column in diff.columns]
+    return {"id": diff.id, "domain": diff.domain, "errors_a": diff.errors_a, "errors_b": diff.errors_b, "words": words}
+
+
+def _summary(row: Mapping[str, Any], confidence: float) -> str:
+    sides = [f"{n} = {s['run']} {s['system']}: {_percent(s['wer'])} WER" for n, s in (("A", row["a"]), ("B", row["b"]))]
+    unknown = row["difference"] is None or row["ci_low"] is None or row["ci_high"] is None
+    span = "" if unknown else f", {confidence:.0%} interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}"
+    points = "unknown" if row["difference"] is None else f"{100 * row['difference']:+.1f} points"
+    equal = row["utterances"] - row["better_a"] - row["better_b"]
+    return "\n".join(
+        (
+            *sides,
+            f"A minus B: {points}{span}: A is {row['verdict']}"
+            if row["verdict"] in ("better", "worse")
+            else f"A minus B: {points}{span}: {row['verdict']}",
+            f"of {row['utterances']} utterances A has fewer errors in {row['better_a']}, B in {row['better_b']}, "
+            f"as many in {equal}; the same words in {row['same_words']}",
+            f"reference words that only A has right: {row['only_a_right']}, only B: {row['only_b_right']}; "
+            f"inserted by A: {row['inserted_a']}, by B: {row['inserted_b']}",
+        )
+    )
+
+
+def _percent(rate: float | None) -> str:
+    return "no" if rate is None else f"{rate:.1%}"
+
+
+def _print_diffs(diffs: Sequence["UtteranceDiff"], limit: int) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False, soft_wrap=True)
+    ordered = sorted(diffs, key=lambda d: (-abs(d.errors_a - d.errors_b), d.id))
+    shown = ordered[: limit or None]
+    for d in shown:
+        console.print(f"[bold]{escape(d.id)}[/bold]  errors: A {d.errors_a}, B {d.errors_b}")
+        for line in _lines(d, max(40, console.width) - 6):
+            console.print(line)
+        console.print()
+    if len(ordered) > len(shown):
+        console.print(f"{len(ordered) - len(shown)} more differ: --limit 0 shows them\n")
+
+
+def _lines(diff: "UtteranceDiff", width: int) -> "Iterator[Text]":
+    """Three lines, reference, A and B, under each other word by word; as many times as the width asks for."""
+    from rich.text import Text
+
+    block: list[tuple[str, str, str]] = []
+    used = 0
+    for column in diff.columns:
+        cells = _cells(column)
+        size = max(map(len, cells)) + 1
+        if block and used + size > width:
+            yield from _block(block)
+            block, used = [], 0
+        block.append(cells)
+        used += size
+    if block:
+        yield from _block(block)
+    else:
+        yield Text("  (nothing was said or heard)")
+
+
+def _cells(column: Any) -> tuple[str, str, str]:
+    reference = column.reference
+    heard = [word if word == reference else word.upper() or _MISSING for word in (column.a, column.b)]
+    # Of an insertion that only one side made, the other side rightly has nothing.
+    heard = [text if reference or word else "" for text, word in zip(heard, (column.a, column.b), strict=True)]
+    return reference or _MISSING, heard[0], heard[1]
+
+
+def _block(block: Sequence[tuple[str, str, str]]) -> "Iterator[Text]":
+    from rich.text import Text
+
+    for number, label in enumerate(("ref", "A  ", "B  ")):
+        line = Text(f"  {label} ")
+        for cells in block:
+            line.append(cells[number].ljust(max(map(len, cells))), style=_style(cells[0], cells[number], number))
+            line.append(" ")
+        line.rstrip()
+        yield line
+
+
+def _style(reference: str, word: str, row: int) -> str:
+    if row == 0 or not word or word == reference:
+        return _STYLES["right"]
+    if word == _MISSING:
+        return _STYLES["missing"]
+    return _STYLES["added" if reference == _MISSING else "wrong"]
