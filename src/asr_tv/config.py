@@ -19,7 +19,17 @@ from pydantic import (
 
 from asr_tv.errors import ConfigError
 from asr_tv.section import AudioContext as AudioContext
-from asr_tv.section import Choices, Fraction, NotNegative, NotNegativeRange, Positive, PositiveRange, Range, distinct
+from asr_tv.section import (
+    Choices,
+    Fraction,
+    Names,
+    NotNegative,
+    NotNegativeRange,
+    Positive,
+    PositiveRange,
+    Range,
+    distinct,
+)
 from asr_tv.section import Section as Section
 from asr_tv.speech_config import SynthesisConfig as SynthesisConfig
 from asr_tv.trainable import ALL, Trainable, parse_trainable, written
@@ -62,7 +72,7 @@ class CorpusConfig(Section):
     splits: Choices[str] | None = Field(None, description="slurp, huggingface: parts to read")
     subset: str | None = Field(None, description="huggingface: name of the dataset's configuration")
     revision: str | None = Field(None, description="huggingface: commit or tag; not given, the newest")
-    columns: dict[str, str] = Field({}, description="audio, text, domain, speaker, id: what the corpus calls them")
+    columns: Names = Field((), description="audio, text, domain, speaker, id: what the corpus calls them")
     limit: int | None = Field(None, ge=1, description="huggingface: the first so many rows of each part")
     missing_audio: Literal["refuse", "drop"] = Field("refuse", description="drop: listed, and gone on without")
 

@@ -1,9 +1,9 @@
 """What every section of a configuration is made of: a frozen, closed model and the kinds of its values."""
 
-from collections.abc import Hashable
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -37,6 +37,14 @@ NotNegativeRange = Annotated[tuple[NotNegative, NotNegative], AfterValidator(ord
 PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(ordered)]
 Choices = Annotated[tuple[Item, ...], Field(min_length=1), AfterValidator(distinct)]
 """One or more, each once."""
+
+
+def _pairs(names: Any) -> Any:
+    return tuple(names.items()) if isinstance(names, Mapping) else names
+
+
+Names = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs), PlainSerializer(dict)]
+"""A mapping of names in YAML, as pairs, so that a section can be hashed."""
 
 
 class Section(BaseModel):

@@ -54,7 +54,7 @@ def _streamed(config: CorpusConfig, split: str) -> tuple[Any, Any]:
         import datasets
     except ImportError:
         raise ConfigError('kind huggingface needs the extra: pip install -e ".[huggingface]"') from None
-    audio = config.columns.get("audio", "audio")
+    audio = dict(config.columns).get("audio", "audio")
     try:
         rows = datasets.load_dataset(config.path, config.subset, split=split, revision=config.revision, streaming=True)
         if rows.features is None or audio in rows.features:

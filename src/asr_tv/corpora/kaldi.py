@@ -25,7 +25,7 @@ def kaldi_source(config: CorpusConfig) -> Source:
     recordings, texts = _table(folder / "wav.scp"), _table(folder / "text")
     segments = _table(folder / "segments") if (folder / "segments").is_file() else None
     speakers = _table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
-    domain_file = config.columns.get("domain")
+    domain_file = dict(config.columns).get("domain")
     domains = _table(folder / domain_file) if domain_file else {}
     problems = [f"{folder}/wav.scp: {r} is a command, which is not run" for r, p in recordings.items() if "|" in p]
     found: list[Segment] = []

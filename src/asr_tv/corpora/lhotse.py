@@ -22,12 +22,13 @@ def lhotse_source(config: CorpusConfig) -> Source:
         DataError: the file cannot be read; every cut that is mixed, padded, multi-channel or not of a file.
     """
     path = Path(config.path or "").expanduser()
+    domain = dict(config.columns).get("domain", "domain")
     segments: list[Segment] = []
     problems: list[str] = []
     for number, line in enumerate(_lines(path), 1):
         if line.strip():
             try:
-                segments += _segments(json.loads(line), config.columns.get("domain", "domain"), path.parent.absolute())
+                segments += _segments(json.loads(line), domain, path.parent.absolute())
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 problems.append(f"{path}:{number}: not a cut that can be used ({error!r})")
     if problems or not segments:
