@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from asr_tv.config_file import load_config
 from asr_tv.errors import UserError
-from asr_tv.pipeline.run import run
+from asr_tv.pipeline.run import require_kept, run
 from flows.executor import PrefectExecutor
 
 
@@ -46,10 +46,12 @@ def adapt_domain(
     logger = get_run_logger()
     settings = load_config(config, overrides or (), target_texts=target_text)
     execute = PrefectExecutor(store)
-    report = run(settings, execute, out or Path("runs") / settings.name, announce=lambda p: logger.info(str(p)))
+    folder = out or Path("runs") / settings.name
+    report = run(settings, execute, folder, announce=lambda p: logger.info(str(p)))
     executed = sum(not done.record.cached for done in execute.done)
     logger.info("%d stages executed, %d cached", executed, len(execute.done) - executed)
     logger.info(report["verdict"])
+    require_kept(settings, report["forgetting"], folder)
     return report
 
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr_tv.bootstrap import Difference, Interval, Resampled, interval, paired_difference
+from asr_tv.bootstrap import (
+    Difference,
+    Group,
+    Interval,
+    Resampled,
+    interval,
+    mean_difference,
+    paired_difference,
+)
 
 HOW = {"resamples": 500, "confidence": 0.95, "seed": 3}
 
@@ -136,3 +144,34 @@ def test_one_draw_serves_all_columns():
     assert drawn.interval("a", "words") == interval(a, words, clusters, **HOW)
     assert drawn.interval("b", "words") == interval(b, words, clusters, **HOW)
     assert drawn.difference("b", "a", "words") == paired_difference(b, a, words, clusters, **HOW)
+
+
+class TestMeanOverGroups:
+    def test_every_group_counts_alike(self) -> None:
+        small = Group([1, 0], [0, 0], [2, 2], ["a", "b"])  # 25 % and 0 %
+        large = Group([30, 30], [20, 20], [100, 100], ["a", "b"])  # 30 % and 20 %
+        found = mean_difference([small, large], resamples=200, confidence=0.95, seed=1)
+        assert found.difference == pytest.approx((0.25 + 0.10) / 2)
+        assert found.low <= found.difference <= found.high
+
+    def test_one_group_is_the_paired_difference(self) -> None:
+        a, b, words, clusters = [3, 1, 0, 2], [1, 1, 2, 2], [5, 5, 5, 5], ["w", "x", "y", "z"]
+        options = {"resamples": 500, "confidence": 0.9, "seed": 4}
+        assert mean_difference([Group(a, b, words, clusters)], **options) == paired_difference(  # type: ignore[arg-type]
+            a,
+            b,
+            words,
+            clusters,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def test_against_zeros_it_is_the_mean_rate(self) -> None:
+        found = mean_difference([Group([1, 1], [0, 0], [4, 4], ["a", "b"])], resamples=100, confidence=0.95, seed=1)
+        assert found[:3] == (0.25, 0.25, 0.25)
+
+    def test_a_group_of_one_sentence_leaves_nothing_known(self) -> None:
+        groups = [Group([1, 1], [0, 0], [4, 4], ["a", "b"]), Group([1], [0], [4], ["a"])]
+        found = mean_difference(groups, resamples=100, confidence=0.95, seed=1)
+        assert (found.low, found.high, found.p) == (-inf, inf, 1.0)
+        with pytest.raises(ValueError, match="no groups"):
+            mean_difference([], resamples=100, confidence=0.95, seed=1)

@@ -149,8 +149,10 @@ class TestCorpus:
         assert "no problem" in asr_tv("corpus", "validate", "m.jsonl").out
 
     def test_unknown_corpora_and_languages(self, asr_tv: Command) -> None:
+        from asr_tv.cli.corpus import KINDS
+
         (problem,) = asr_tv("corpus", "fetch", "librispeech", "--out", "m.jsonl").problems
-        assert problem == "unknown corpus 'librispeech'; corpora that can be fetched: asterisk"
+        assert problem == "unknown corpus 'librispeech'; corpora that can be fetched: " + ", ".join(KINDS)
         (problem,) = asr_tv("corpus", "fetch", "asterisk", "--language", "de", "--out", "m.jsonl").problems
         assert problem.startswith("no Asterisk prompts in 'de'; languages: en, ")
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from asr_tv.benchmark_config import BenchmarkConfig
 from asr_tv.config import TrainingConfig
-from asr_tv.config_file import load_config, section_of
+from asr_tv.config_file import load_config, read_config, section_of
 from asr_tv.errors import ConfigError
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
@@ -37,6 +38,9 @@ class TestExamples:
 
     @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
     def test_each_parses_and_takes_the_users_texts(self, path: Path) -> None:
+        if "asr-tv benchmark" in path.read_text():
+            assert read_config(BenchmarkConfig, path).name == path.stem
+            return
         assert load_config(path).name == path.stem
         target = load_config(path, target_texts=Path("my.txt")).target
         assert target is not None
@@ -46,7 +50,8 @@ class TestExamples:
     def test_each_says_what_it_needs_and_how_it_is_run(self, path: Path) -> None:
         header = [line for line in path.read_text().splitlines() if line.startswith("#")]
         assert any("Needs:" in line for line in header)
-        assert any(f"asr-tv adapt configs/{path.name}" in line for line in header)
+        commands = ("adapt", "benchmark")
+        assert any(f"asr-tv {command} configs/{path.name}" in line for command in commands for line in header)
 
 
 class TestOverrides:

@@ -18,16 +18,16 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         # values in, values out
-        """errors section speech_config config spoken
-        manifest normalize wer bootstrap evaluation ledger verdict report markdown model_card splits
-        select pairs batches labels task_vector modules similarity sparsify merging progress trainable families
-        loops terms matched_pairs scored_set breakdown examples report_inputs report_scores
-        comparison subtitles pieces export_card""",
+        """batches benchmark_config bootstrap breakdown comparison config errors evaluation examples
+        export_card families labels leave_one_out_markdown leave_one_out_report ledger loops manifest markdown
+        matched_pairs merging model_card modules normalize pairs paper_scorer pieces progress replay report
+        report_inputs report_scores retention retention_markdown scored_set section select similarity sparsify
+        speech_config splits spoken subtitles task_vector terms trainable verdict wer""",
         # edges: one outside thing each
         """store page audio channel corpora checkpoint tts devices workers short_context training_loss config_file
         adapters whisper_lessons ctc_lessons ctc_recogniser runtimes""",
         # stages
-        "synthesize finetune transcribe transcribe_files score merge export finished",
+        "synthesize finetune transcribe transcribe_files score merge export finished geometry noise",
         "pipeline",
         "cli testing",
     )
@@ -51,7 +51,8 @@ ONLY_IN = {
     "onnxruntime": {"tts.piper"},
     "soundfile": {"audio", "channel"},
     "soxr": {"audio", "channel"},
-    "pydantic": {"section", "speech_config", "config"},
+    "datasets": {"corpora.huggingface"},
+    "pydantic": {"benchmark_config", "config", "section", "speech_config"},
     "inflect": {"spoken"},
     "yaml": {"config_file"},
     "typer": {"cli"},
@@ -63,7 +64,7 @@ ONLY_IN = {
 
 HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
-    *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub"),
+    *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub", "datasets"),
     *("ctranslate2", "faster_whisper"),
 )
 

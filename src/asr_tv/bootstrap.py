@@ -135,6 +135,40 @@ class Resampled:
         return Difference(observed, low, high, min(1.0, 2 * (rarer + 1) / (differences.size + 1)))
 
 
+class Group(NamedTuple):
+    """One group's errors of two systems, words and clusters, an entry an utterance; for an average over groups."""
+
+    errors_a: Sequence[int]
+    errors_b: Sequence[int]
+    words: Sequence[int]
+    clusters: Sequence[str]
+
+
+def mean_difference(groups: Sequence[Group], *, resamples: int, confidence: float, seed: int) -> Difference:
+    """The mean over the groups of (pooled rate of a − pooled rate of b); sentences are drawn within each group.
+
+    Every group counts alike, however many words it has: the average over domains that papers print. With zeros for
+    b it is the mean rate of a. A group of fewer than two clusters leaves nothing known, as in `paired_difference`.
+
+    Raises:
+        ValueError: no groups, or lengths that differ.
+    """
+    if not groups:
+        raise ValueError("no groups to average over")
+    sums = [_cluster_sums(g.clusters, g.errors_a, g.errors_b, g.words) for g in groups]
+    totals = np.array([s.sum(axis=1) for s in sums])
+    observed = float(_ratios(totals[:, 0] - totals[:, 1], totals[:, 2]).mean())
+    if any(s.shape[1] < 2 for s in sums) or not totals[:, 2].all():
+        return Difference(observed, -inf, inf, 1.0)
+    rates = np.zeros(resamples)
+    for number, group in enumerate(sums):
+        a, b, words = _resampled(group, resamples, seed + number)
+        rates += _ratios(a - b, words) / len(sums)
+    low, high = _percentiles(rates, confidence)
+    rarer = min(int((rates <= 0).sum()), int((rates >= 0).sum()))
+    return Difference(observed, low, high, min(1.0, 2 * (rarer + 1) / (resamples + 1)))
+
+
 def _cluster_sums(clusters: Sequence[str], *columns: Sequence[int]) -> NDArray[np.int64]:
     """Each column summed within each cluster, shape (columns, clusters), clusters sorted by name."""
     if any(len(column) != len(clusters) for column in columns):

@@ -4,7 +4,7 @@ Everything here changes numbers, and so enters the keys of the stages that use i
 says only how to run.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -18,37 +18,31 @@ from pydantic import (
 )
 
 from asr_tv.errors import ConfigError
-from asr_tv.section import NotNegativeRange, Positive, PositiveRange, Range
+from asr_tv.section import AudioContext as AudioContext
+from asr_tv.section import (
+    Choices,
+    Fraction,
+    Names,
+    NotNegative,
+    NotNegativeRange,
+    Positive,
+    PositiveRange,
+    Range,
+    distinct,
+)
 from asr_tv.section import Section as Section
 from asr_tv.speech_config import SynthesisConfig as SynthesisConfig
 from asr_tv.trainable import ALL, Trainable, parse_trainable, written
 
 Start = Literal["pretrained", "source_real", "source_mixed"]
 Pooling = Literal["pooled", "mean_of_domains"]
-Item = TypeVar("Item", bound=Hashable)
-
-
-def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    # Numbers as they are printed and name files: 0.3 and 0.3000000001 would be one.
-    seen = [f"{item + 0.0:g}" if isinstance(item, float) else item for item in items]
-    if repeated := sorted({str(item) for item in seen if seen.count(item) > 1}):
-        raise ValueError(f"stands there more than once: {', '.join(repeated)}")
-    return items
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 def _folder_name(name: str) -> str:
     if not name.strip() or name in (".", "..") or any(character in name for character in "/\\\0\n"):
         raise ValueError("must be usable as a folder's name")
     return name
-
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-AudioContext = Literal["full", "dynamic"] | Annotated[float, Field(gt=0, le=30)]
-Choices = Annotated[tuple[Item, ...], Field(min_length=1), AfterValidator(_distinct)]
-"""One or more, each once."""
-
-
-AnySection = TypeVar("AnySection", bound=Section)
 
 
 class LineConfig(Section):
@@ -63,16 +57,30 @@ class CorpusConfig(Section):
     """Labelled speech.
 
     `kind` asterisk: the Asterisk core prompts in `language`. manifest: a JSONL file. audiofolder: a folder in
-    Hugging Face's audiofolder form.
+    Hugging Face's audiofolder form. slurp: SLURP's repository. huggingface: a dataset's name. nemo, lhotse: a file of
+    theirs. kaldi: a data folder.
     """
 
-    kind: Literal["asterisk", "manifest", "audiofolder"]
+    kind: Literal["asterisk", "manifest", "audiofolder", "slurp", "huggingface", "nemo", "lhotse", "kaldi"]
     path: str | None = None
     language: str = "en"
     domains: Choices[str] | None = Field(None, description="keep only these domains")
     max_seconds: Positive = Field(15.0, description="longer recordings are left out, and listed")
     max_per_domain: int | None = Field(None, ge=2, description="keep at most so many utterances of a domain, seeded")
     line: LineConfig | None = Field(None, description="make a simulated line of the recordings")
+    audio: str | None = Field(None, description="slurp: folder or archives (commas between) of the recordings")
+    splits: Choices[str] | None = Field(None, description="slurp, huggingface: parts to read")
+    subset: str | None = Field(None, description="huggingface: name of the dataset's configuration")
+    revision: str | None = Field(None, description="huggingface: commit or tag; not given, the newest")
+    columns: Names = Field((), description="audio, text, domain, speaker, id: what the corpus calls them")
+    limit: int | None = Field(None, ge=1, description="huggingface: the first so many rows of each part")
+    missing_audio: Literal["refuse", "drop"] = Field("refuse", description="drop: listed, and gone on without")
+
+    def key_parameters(self) -> dict[str, Any]:
+        """What enters the stage's key: not where it lies; later settings only where they are used."""
+        later = ("splits", "subset", "revision", "columns", "limit", "missing_audio")
+        unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude={"path", "audio", *unused})
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> Self:
@@ -175,6 +183,13 @@ class SelectionConfig(Section):
         return self
 
 
+class ReplayConfig(Section):
+    """Experience replay: source speech among the target's clips, so that less is forgotten."""
+
+    share: NotNegative = Field(0.0, description="source utterances for each clip of the target; 0: none")
+    origin: Literal["real", "synthetic"] = "real"
+
+
 class VectorConfig(Section):
     """The SYN2REAL vector: from pooled source domains, or the mean of one vector a domain."""
 
@@ -195,9 +210,24 @@ class ScoringConfig(Section):
 
 
 class ForgettingConfig(Section):
-    """The guard: how much WER on general speech the adapted model may lose, relative to the pretrained one."""
+    """The guard: how much WER on general speech the adapted model may lose, relative to the pretrained one.
+
+    Reported always; a configuration that names it makes a run that loses more end as failed, its model kept.
+    """
 
     max_relative: float = Field(0.1, ge=0)
+
+
+class RetentionConfig(Section):
+    """What else is measured of the pretrained and the adapted model; costs no training."""
+
+    noise_seconds: NotNegative = Field(0.0, description="of silence and of noise, each: words heard there; 0: none")
+    other_languages: tuple[CorpusConfig, ...] = Field((), description="for multilingual models; scored only")
+    timestamps: bool = Field(False, description="decode the general speech with timestamps: how many are valid")
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.noise_seconds or self.other_languages or self.timestamps)
 
 
 class RunOptions(Section):
@@ -217,7 +247,7 @@ class AdaptConfig(Section):
     model: str = "openai/whisper-tiny.en"
     language: str = "en"
     corpora: tuple[CorpusConfig, ...] = Field((), description="labelled speech of the source domains (and the target)")
-    sources: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = Field(
+    sources: Annotated[tuple[str, ...], AfterValidator(distinct)] | None = Field(
         None, description="source domains; all but the target's when not given"
     )
     target: TargetConfig | None = None
@@ -233,9 +263,11 @@ class AdaptConfig(Section):
     mixed_epochs: Positive = Field(1.0, description="factor on training.epochs for source_mixed, twice the data")
     vector: VectorConfig = VectorConfig()
     selection: SelectionConfig = SelectionConfig()
+    replay: ReplayConfig = ReplayConfig()
     pretrained_weight: Fraction = Field(0.0, description="share of the pretrained weights averaged into the result")
     scoring: ScoringConfig = ScoringConfig()
     forgetting: ForgettingConfig = ForgettingConfig()
+    retention: RetentionConfig = RetentionConfig()
     run: RunOptions = RunOptions()
 
     @model_validator(mode="after")
@@ -255,6 +287,11 @@ def _language_conflicts(config: AdaptConfig) -> Iterator[str]:
         for number, corpus in enumerate(getattr(config, section)):
             if corpus.kind == "asterisk" and corpus.language != language:
                 yield f"{section}.{number}.language: is {corpus.language}, and the run's language is {language}"
+    others = [corpus.language for corpus in config.retention.other_languages]
+    if others and config.model.endswith(".en"):
+        yield f"retention.other_languages: {config.model} knows English only"
+    if language in others:
+        yield f"retention.other_languages: {language} is the run's own language"
 
 
 def _source_conflicts(config: AdaptConfig) -> Iterator[str]:
@@ -273,6 +310,8 @@ def _source_conflicts(config: AdaptConfig) -> Iterator[str]:
         yield f"selection.fixed.scaling_coef: {coef:g} needs a vector, so source speech in corpora; without it, 0"
     if fixed and selection.fixed.start != "pretrained":
         yield f"selection.fixed.start: {selection.fixed.start} needs source speech in corpora"
+    if config.replay.share:
+        yield f"replay.share: {config.replay.share:g} needs source speech in corpora; without it, 0"
     if target and target.domain and not target.texts:
         yield f"target.domain: {target.domain} is to be found in corpora, and there are none: give target.texts"
 

@@ -26,6 +26,11 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, target_texts: Path
     return _configured(AdaptConfig, lambda: _read(path), overrides, chosen, path.name)
 
 
+def read_config(kind: type[Kind], path: Path, overrides: Sequence[str] = ()) -> Kind:
+    """As `load_config`, for a configuration of another kind."""
+    return _configured(kind, lambda: _read(path), overrides, {}, path.name)
+
+
 def section_of(kind: type[Kind], overrides: Sequence[str]) -> Kind:
     """A section's defaults with `key=value` on top.
 

@@ -27,6 +27,10 @@ class DataError(UserError):
     """A text, manifest, recording, checkpoint or vector cannot be used."""
 
 
+class RunFailed(Exception):
+    """A run came to its end and broke a bound that its configuration sets; what it made is kept. Exit code 1."""
+
+
 def gathered(*steps: Callable[[], Any]) -> list[Any]:
     """What each of the independent steps returns, in their order.
 

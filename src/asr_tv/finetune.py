@@ -98,7 +98,7 @@ def finetune(
 
     def produce(scratch: Path) -> Produced:
         losses = run(base.path / MODEL, job, scratch, on, progress, label)
-        return Produced((manifest.ref(),), {"epoch_losses": losses, **_counts(job, base.path / MODEL)})
+        return Produced(manifest.refs(), {"epoch_losses": losses, **_counts(job, base.path / MODEL)})
 
     return store.build(identity(base, job), produce)
 

@@ -98,6 +98,13 @@ class Manifest:
             origins=tuple(sorted({u.origin for u in self})),
         )
 
+    def refs(self) -> tuple[ManifestRef, ...]:
+        """One entry an origin, so that a ledger can tell whose recordings are among others' synthetic clips."""
+        origins = sorted({u.origin for u in self})
+        if len(origins) < 2:
+            return (self.ref(),)
+        return tuple(self.where(f"{self.name}, {o}", lambda u, o=o: u.origin == o).ref() for o in origins)  # type: ignore[misc]
+
 
 def in_domain(domain: str) -> Callable[[Utterance], bool]:
     """Whether an utterance is of this domain, for `Manifest.where`."""

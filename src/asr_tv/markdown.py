@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from asr_tv.retention_markdown import retention_table
 from asr_tv.verdict import ADAPTED, BASELINE, PRETRAINED, percent, points, simulated_line
 
 Row = Mapping[str, Any]
@@ -67,6 +68,7 @@ def render_markdown(report: Row) -> str:
         _section("What changed most", _examples(report["examples"])),
         _section("How the recipe was chosen", _selection(report["selection"], report["target_curve"])),
         _section("Forgetting", _forgetting(report["forgetting"])),
+        *([_section("What else was kept", retention_table(report["retention"]))] if "retention" in report else []),
         _section("Leak ledger", _ledger(report["ledger"])),
         _section("Left out", _dropped(report["dropped"])),
         _section("Conditions", _conditions(report)),

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr_tv.checkpoint.apply import apply_vector
+from asr_tv.checkpoint.combine import combine_vectors
 from asr_tv.checkpoint.vectors import average_checkpoints, create_vector, mean_vector
 from asr_tv.errors import ConfigError
+from asr_tv.merging import Merge
 from asr_tv.progress import Progress, silent
 from asr_tv.store import Identity, Produced, Record, Store
 
@@ -40,6 +42,21 @@ def mean_stage(vectors: Sequence[Record], *, store: Store, progress: Progress = 
 
     inputs = {f"vector{number}": record.digest for number, record in enumerate(ordered)}
     return store.build(Identity("vector", VERSION, {"operation": "mean"}, inputs), produce)
+
+
+def merged_stage(vectors: Sequence[Record], method: Merge, *, store: Store, progress: Progress = silent) -> Record:
+    """Vectors merged by a method that takes no coefficient a vector, so that their order does not matter."""
+    ordered = sorted(vectors, key=lambda record: record.digest)
+
+    def produce(scratch: Path) -> Produced:
+        with progress(f"{method.method} of vectors", 1, "vectors") as advance:
+            combine_vectors([record.path / VECTOR for record in ordered], scratch / VECTOR, method)
+            advance()
+        return Produced()
+
+    parameters = {"operation": method.method} | method.parameters
+    inputs = {f"vector{number}": record.digest for number, record in enumerate(ordered)}
+    return store.build(Identity("vector", VERSION, parameters, inputs), produce)
 
 
 def adapt_stage(

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ STAGE, VERSION = "transcribe", 1
 MODEL, VECTOR = "model", "vector.safetensors"
 _WHISPER, _CTC = "transformers, greedy", "transformers, greedy CTC, clip by clip"
 _TOKENS_PER_SECOND = 12.0
+_TICK, _TIMESTAMP = 0.02, "<|{:.2f}|>"
 _LEAST_TOKENS = 20
 """A hypothesis is cut after 20 + 12 tokens a second of its own clip, which ends loops; English speech has about 4."""
 
@@ -49,6 +51,13 @@ class Decoding:
     max_new_tokens: int = 200
     precision: Precision = "fp32"
     engine: str = _WHISPER
+    timestamps: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As a key and a score's conditions have them; timestamps only where they are asked for."""
+        options = asdict(self)
+        return options if self.timestamps else {k: v for k, v in options.items() if k != "timestamps"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ def transcribe(
         limit = context_seconds(decoding.audio_context, FULL_SECONDS)
         refuse_longer(manifest, limit, "cut it before it is transcribed")
     inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest} | (sweep.inputs if sweep else {})
-    parameters = asdict(decoding) | (sweep.parameters if sweep else {})
+    parameters = decoding.options | (sweep.parameters if sweep else {})
 
     def produce(scratch: Path) -> Produced:
         recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(device))
@@ -163,7 +172,9 @@ class Recogniser:
         self._tokenizer = load_tokenizer(directory)
         self._decoding = decoding
         self._device = device
-        self._prompt = prompt_ids(self._tokenizer, decoding.language)
+        prompt = prompt_ids(self._tokenizer, decoding.language)
+        self._prompt = prompt[:-1] if decoding.timestamps else prompt
+        self._first_timestamp = prompt[-1] + 1  # follows the token that says there are none
         self.cut = 0
         state = self._model.state_dict()
         self.own_state: Mapping[str, Tensor] = {
@@ -209,7 +220,19 @@ class Recogniser:
         rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
         end = self._model.config.eos_token_id
         self.cut += sum(end not in row for row in rows)
-        return self._tokenizer.batch_decode(rows, skip_special_tokens=True)  # type: ignore[no-any-return]
+        return [self._text(row) for row in rows]
+
+    def _text(self, row: Sequence[int]) -> str:
+        """The text; with timestamps, where they are asked for, as <|1.28|>."""
+        if not self._decoding.timestamps:
+            text: str = self._tokenizer.decode(row, skip_special_tokens=True)
+            return text
+        parts: list[str] = []
+        for is_mark, group in groupby(row, key=lambda token: token >= self._first_timestamp):
+            tokens = list(group)
+            marks = [_TIMESTAMP.format(_TICK * (token - self._first_timestamp)) for token in tokens]
+            parts += marks if is_mark else [self._tokenizer.decode(tokens, skip_special_tokens=True)]
+        return "".join(parts)
 
     @torch.inference_mode()
     def _generate(self, features: Tensor, limit: int) -> list[list[int]]:

@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import adapt, compare, corpus, doctor, exporting, tools, transcribing, vector
-from asr_tv.errors import UserError
+from asr_tv.cli import adapt, benchmark, compare, corpus, doctor, exporting, tools, transcribing, vector
+from asr_tv.errors import RunFailed, UserError
 
 app = typer.Typer(
     help="Adapt a speech recogniser to a new domain from text alone.\n\nExample: asr-tv adapt configs/demo.yaml",
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("adapt")(adapt.adapt)
+app.command("benchmark")(benchmark.benchmark)
 app.command("synthesize")(tools.synthesize)
 app.command("finetune")(tools.finetune)
 app.command("transcribe")(transcribing.transcribe)
@@ -44,6 +45,9 @@ def main() -> None:
         app()
     except UserError as error:
         _refuse(error.problems)
+    except RunFailed as failure:
+        print(f"failed: {failure}", file=sys.stderr)
+        sys.exit(1)
     except OSError as error:  # a place where nothing can be written, a full disk
         if error.strerror is None:
             raise

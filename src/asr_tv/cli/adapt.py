@@ -30,7 +30,7 @@ def adapt(
     from asr_tv.cli.console import console, progress_for
     from asr_tv.config_file import load_config
     from asr_tv.pipeline.processes import Processes
-    from asr_tv.pipeline.run import run
+    from asr_tv.pipeline.run import require_kept, run
     from asr_tv.store import Store
 
     start = time.perf_counter()
@@ -49,6 +49,7 @@ def adapt(
             f"{executed} stages executed, {len(execute.done) - executed} cached, {seconds:.1f} s; "
             f"report: {folder / 'report.html'}; model: {folder / 'model'}"
         )
+    require_kept(settings, report["forgetting"], folder)
 
 
 def print_report(report: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
 """`asr-tv corpus`: get labelled speech, count it, check it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,35 +13,75 @@ from asr_tv.errors import ConfigError
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)
 
 
+KINDS = {
+    "asterisk": "the Asterisk core prompts in --language en, es, fr, it or ru; fetched",
+    "slurp": "SLURP: --path its repository, --audio folder or archives from Zenodo",
+    "huggingface": 'a dataset of the hub: --path NAME --split test --column text=sentence; extra "huggingface"',
+    "manifest": "JSON lines with audio and text: --path FILE",
+    "audiofolder": "a folder with metadata.csv or metadata.jsonl: --path FOLDER",
+    "nemo": "NeMo's manifests, offsets too: --path FILE",
+    "lhotse": "lhotse's cuts, .jsonl or .jsonl.gz: --path FILE",
+    "kaldi": "a data folder with wav.scp and text: --path FOLDER",
+}
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """List the kinds of corpora, as `corpora:` in a configuration and `asr-tv corpus fetch` know them.
+
+    Example: asr-tv corpus list
+    """
+    say(dict(KINDS), as_json=as_json, text="\n".join(f"{kind:12} {what}" for kind, what in KINDS.items()))
+
+
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="asterisk")],
+    name: Annotated[str, typer.Argument(help="asterisk, slurp, huggingface... as `asr-tv corpus list` has them")],
     out: Annotated[Path, typer.Option(help="JSONL manifest to write")],
     language: Annotated[str, typer.Option(help="en, es, fr, it or ru")] = "en",
     line: Annotated[bool, typer.Option(help="Make a simulated line of the recordings")] = False,
+    path: Annotated[str | None, typer.Option(help="Where it lies, or its name")] = None,
+    audio: Annotated[str | None, typer.Option(help="slurp: folder or archives of recordings")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Part to read; repeatable")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="ROLE=NAME, such as text=sentence; repeatable")] = None,
+    limit: Annotated[int | None, typer.Option(help="huggingface: the first so many rows")] = None,
+    drop_missing: Annotated[bool, typer.Option(help="Go on without recordings that are missing")] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fetch a corpus and write its manifest.
+    """Fetch or read a corpus and write its manifest.
 
     Example: asr-tv corpus fetch asterisk --language en --out asterisk.jsonl
+
+    Example: asr-tv corpus fetch slurp --path slurp/ --audio slurp_real.tar.gz --out slurp.jsonl
     """
     from asr_tv.cli.console import progress_for
-    from asr_tv.config import CorpusConfig, LineConfig
+    from asr_tv.config import CorpusConfig, LineConfig, parse_section
     from asr_tv.corpora import load_corpus
     from asr_tv.corpora.local import read_manifest, write_manifest
     from asr_tv.store import Store
 
-    if name != "asterisk":
-        raise ConfigError(f"unknown corpus {name!r}; corpora that can be fetched: asterisk")
-    config = CorpusConfig(kind="asterisk", language=language, line=LineConfig() if line else None)
+    if name not in KINDS:
+        raise ConfigError(f"unknown corpus {name!r}; corpora that can be fetched: {', '.join(KINDS)}")
+    given = {
+        **{"kind": name, "language": language, "path": path, "audio": audio, "splits": split or None, "limit": limit},
+        **{"columns": _columns(column or ()), "line": LineConfig() if line else None},
+        "missing_audio": "drop" if drop_missing else "refuse",
+    }
+    config = parse_section(CorpusConfig, given, "corpus fetch")
     record = load_corpus(config, Store(store), progress_for(quiet=quiet))
     out.parent.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(record.path / "manifest.jsonl", need_audio=False)
     write_manifest(manifest, out)
     row = {"manifest": str(out), **record.details}
     say(row, as_json=as_json, text=f"{len(manifest)} utterances, {manifest.seconds / 60:.1f} min: {out}")
+
+
+def _columns(pairs: Sequence[str]) -> dict[str, str]:
+    if wrong := [pair for pair in pairs if not all(pair.partition("="))]:
+        raise ConfigError(f"--column {pair}: expected ROLE=NAME, such as text=sentence" for pair in wrong)
+    return {role: name for role, _, name in (pair.partition("=") for pair in pairs)}
 
 
 @app.command()

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,14 @@ from asr_tv.audio import audio_duration, read_recording, write_audio
 from asr_tv.channel import LINE_SAMPLING_RATE, simulate_line
 from asr_tv.config import CorpusConfig, LineConfig
 from asr_tv.corpora.asterisk import fetch_prompts, prompt_set
+from asr_tv.corpora.huggingface import huggingface_source
+from asr_tv.corpora.kaldi import kaldi_source
+from asr_tv.corpora.lhotse import lhotse_source
 from asr_tv.corpora.local import read_audiofolder, read_manifest, write_manifest
+from asr_tv.corpora.nemo import nemo_source
+from asr_tv.corpora.opened import Opened, Source
 from asr_tv.corpora.selection import Dropped, corpus_statistics, count_reasons, select
+from asr_tv.corpora.slurp import slurp_source
 from asr_tv.errors import DataError
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.progress import Progress, silent
@@ -27,19 +33,13 @@ MANIFEST = "manifest.jsonl"
 DROPPED = "dropped.json"
 
 
-@dataclass(frozen=True)
-class _Opened:
-    manifest: Manifest
-    dropped: tuple[Dropped, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A corpus before it is opened: known by digests, so that a stored result is found without opening it."""
-
-    inputs: Mapping[str, str]
-    open: Callable[[Path], _Opened]
+_KINDS: Mapping[str, Callable[[CorpusConfig], Source]] = {
+    "huggingface": huggingface_source,
+    "kaldi": kaldi_source,
+    "lhotse": lhotse_source,
+    "nemo": nemo_source,
+    "slurp": slurp_source,
+}
 
 
 def load_corpus(config: CorpusConfig, store: Store, progress: Progress = silent) -> Record:
@@ -52,8 +52,7 @@ def load_corpus(config: CorpusConfig, store: Store, progress: Progress = silent)
         DataError: the corpus cannot be had, or every recording of it that cannot be used.
     """
     source = _source(config)
-    parameters = config.model_dump(mode="json", exclude={"path"})
-    identity = Identity(stage="corpus", version=1, parameters=parameters, inputs=source.inputs)
+    identity = Identity(stage="corpus", version=1, parameters=config.key_parameters(), inputs=source.inputs)
     return store.build(identity, partial(_produce, config, source, progress))
 
 
@@ -63,16 +62,18 @@ def stored_manifest(record: Record) -> Manifest:
     return replace(manifest, name=record.details.get("name", manifest.name))
 
 
-def _source(config: CorpusConfig) -> _Source:
+def _source(config: CorpusConfig) -> Source:
     if config.kind == "asterisk":
         pinned = prompt_set(config.language)
-        return _Source({"package": pinned.digest}, partial(_open_asterisk, config.language))
+        return Source({"package": pinned.digest}, partial(_open_asterisk, config.language))
+    if config.kind in _KINDS:
+        return _KINDS[config.kind](config)
     path = Path(config.path or "").expanduser()
     manifest = read_manifest(path) if config.kind == "manifest" else read_audiofolder(path)
-    return _Source({"manifest": manifest.digest}, lambda _: _Opened(manifest, details={"licence": "not stated"}))
+    return Source({"manifest": manifest.digest}, lambda _: Opened(manifest, details={"licence": "not stated"}))
 
 
-def _open_asterisk(language: str, folder: Path) -> _Opened:
+def _open_asterisk(language: str, folder: Path) -> Opened:
     prompts, pinned = fetch_prompts(language, folder), prompt_set(language)
     details = {
         "licence": pinned.licence,
@@ -80,7 +81,7 @@ def _open_asterisk(language: str, folder: Path) -> _Opened:
         "package_digest": prompts.digest,
         "package_as_pinned": prompts.digest == pinned.digest,
     }
-    return _Opened(_with_durations(prompts.manifest), prompts.dropped, details)
+    return Opened(_with_durations(prompts.manifest), prompts.dropped, details)
 
 
 def _with_durations(manifest: Manifest) -> Manifest:
@@ -88,7 +89,7 @@ def _with_durations(manifest: Manifest) -> Manifest:
     return Manifest(manifest.name, tuple(timed))
 
 
-def _produce(config: CorpusConfig, source: _Source, progress: Progress, folder: Path) -> Produced:
+def _produce(config: CorpusConfig, source: Source, progress: Progress, folder: Path) -> Produced:
     download = folder / "download"
     opened = source.open(download)
     chosen, left_out = select(opened.manifest, config)

@@ -7,6 +7,7 @@ target_synthetic, its augmentation and c are chosen on source domains only.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, AudioContext, Recipe, SynthesisConfig
@@ -20,6 +21,7 @@ from asr_tv.pairs import paired
 from asr_tv.pipeline.executor import Call, Executor
 from asr_tv.pipeline.material import Material, prepare, sentence_identity
 from asr_tv.pipeline.plan import Plan, plan
+from asr_tv.pipeline.retention_probes import probe
 from asr_tv.pipeline.scoring import System, TestSet, score_curve, score_folds, score_systems
 from asr_tv.pipeline.trainings import Scope, Trained, finetune_call, target_row, train_scopes
 from asr_tv.select import RecipeScore, score_recipes
@@ -41,6 +43,7 @@ class Outcome:
         evaluations: by (system, test set).
         curve: WER on the target's test by coefficient, scored after the recipe was chosen.
         synthesis: records of speech synthesis, source and target.
+        retention: rows of `probe`, where the configuration asks for them.
         audio_context: in which the checkpoints were tuned and the adapted one is to be decoded.
     """
 
@@ -54,6 +57,7 @@ class Outcome:
     curve: Mapping[float, Evaluation]
     synthesis: tuple[Record, ...]
     audio_context: AudioContext
+    retention: tuple[Mapping[str, Any], ...] = ()
 
 
 def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], None] = lambda plan: None) -> Outcome:
@@ -79,7 +83,9 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
     if material.target_test is not None:
         curve = score_curve(config, material.base, recipe, trained[0], material.target_test, execute)
     context = config.training.audio_context
-    return Outcome(material, trained[0], recipe, recipes, folds, adapted, evaluations, curve, synthesis, context)
+    probed = [System(PRETRAINED, material.base, "full"), System(ADAPTED, adapted, context)]
+    kept = tuple(probe(config, probed, material.general, execute)) if config.retention.asked else ()
+    return Outcome(material, trained[0], recipe, recipes, folds, adapted, evaluations, curve, synthesis, context, kept)
 
 
 _ENOUGH_UPDATES = 60
@@ -119,10 +125,10 @@ def _speak(
     """Speaks all sentences and pairs them with recordings: the run's own scope first, then one a fold."""
     once = config.synthesis.model_copy(update={"takes": 1, "voices": config.synthesis.voices[:1]})
     real = material.source_train
-    calls = [_synthesis(config, "target", material.target_texts, config.synthesis)]
+    calls = [synthesis_call(config, "target", material.target_texts, config.synthesis)]
     if len(real):
-        calls.append(_synthesis(config, "source", real, once))
-    calls += [_synthesis(config, f"{d} as target", real.where(d, in_domain(d)), config.synthesis) for d in folds]
+        calls.append(synthesis_call(config, "source", real, once))
+    calls += [synthesis_call(config, f"{d} as target", real.where(d, in_domain(d)), config.synthesis) for d in folds]
     records = execute(calls)
     target, *rest = [stored_manifest(record) for record in records]
     source = rest[0] if len(real) else Manifest("source clips", ())
@@ -136,7 +142,8 @@ def _speak(
     return scopes, tuple(records[: 1 + bool(len(real))])
 
 
-def _synthesis(config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig) -> Call:
+def synthesis_call(config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig) -> Call:
+    """Speaking texts as this configuration of speech has it."""
     arguments = {
         "texts": texts,
         "config": synthesis,

@@ -75,14 +75,9 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
         ConfigError: the target or a source domain is not in the corpora.
     """
     normalize = sentence_identity(config.language)
-    base, *records = execute(
-        [
-            Call(f"checkpoint {config.model}", checkpoint_stage, {"name": config.model}, alone=True),
-            *(Call(f"corpus {_name(c)}", load_corpus, {"config": c}) for c in (*config.corpora, *config.general)),
-        ]
-    )
+    base, *records = load(config, execute)
     sources = records[: len(config.corpora)]
-    labelled = _prefixed("corpus", sources)
+    labelled = joined("corpus", sources)
     target_domain, target = _target(config, labelled, normalize)
     source = _sources(config, labelled, target_domain, normalize)
     tested = {normalize(u.text) for u in target if u.split == "test"}
@@ -97,7 +92,7 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
         target_texts=_as_texts(target.where("target texts", lambda u: u.split == "train")),
         target_train=_recorded(target.where("target train", lambda u: u.split == "train")),
         target_test=_recorded(target.where("target test", lambda u: u.split == "test")),
-        source_train=_capped(train, config.max_source_utterances),
+        source_train=capped(train, config.max_source_utterances),
         source_dev=source.where("source dev", lambda u: u.split == "dev"),
         source_test=source.where("source test", lambda u: u.split == "test"),
         general=general,
@@ -106,12 +101,22 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
     )
 
 
+def load(config: AdaptConfig, execute: Executor) -> list[Record]:
+    """The pretrained model, then the corpora, then the general ones."""
+    return execute(
+        [
+            Call(f"checkpoint {config.model}", checkpoint_stage, {"name": config.model}, alone=True),
+            *(Call(f"corpus {_name(c)}", load_corpus, {"config": c}) for c in (*config.corpora, *config.general)),
+        ]
+    )
+
+
 def _name(config: CorpusConfig) -> str:
     what = config.language if config.kind == "asterisk" else Path(config.path or "").name
     return f"{config.kind} {what}{' simulated line' if config.line else ''}"
 
 
-def _prefixed(name: str, records: Sequence[Record]) -> Manifest:
+def joined(name: str, records: Sequence[Record]) -> Manifest:
     """All corpora as one; ids carry their corpus's number where there are several, since corpora may share ids."""
     manifests = [stored_manifest(record) for record in records]
     if len(manifests) == 1:
@@ -166,7 +171,7 @@ def _general(
     """General recordings: not of the target, and of no sentence that was spoken, trained on or chosen by."""
     if not records:
         return None, ()
-    recordings = _prefixed("general", records).where("general", lambda u: u.domain != target_domain)
+    recordings = joined("general", records).where("general", lambda u: u.domain != target_domain)
     seen = {normalize(u.text) for u in source if u.split != "test"} | {normalize(u.text) for u in target}
     manifest, dropped = without_sentences(
         recordings, seen, normalize, "general: its sentence is the target's, or was used for training or selection"
@@ -174,7 +179,7 @@ def _general(
     return (manifest if len(manifest) else None), dropped
 
 
-def _capped(manifest: Manifest, most: int | None) -> Manifest:
+def capped(manifest: Manifest, most: int | None) -> Manifest:
     """At most so many utterances of each domain: the first by the digest of the recording, whatever their order."""
     if most is None:
         return manifest

@@ -67,7 +67,8 @@ def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> di
         settings=config.model_dump(mode="json"),
         packages=_packages(outcome.adapted),
     )
-    return build_report(inputs)
+    kept = {"retention": [dict(row) for row in outcome.retention]} if outcome.retention else {}
+    return build_report(inputs) | kept
 
 
 def report_terms(config: AdaptConfig, material: Material) -> TermsInput:

@@ -8,6 +8,7 @@ from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, CorpusConfig, ScoringConfig, TargetConfig
 from asr_tv.corpora.asterisk import prompt_set
 from asr_tv.corpora.local import read_manifest
+from asr_tv.corpora.slurp import slurp_source
 from asr_tv.corpora.texts import read_texts
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
@@ -21,13 +22,22 @@ def check(config: AdaptConfig) -> None:
     Raises:
         ConfigError, DataError: every problem of all of them.
     """
+    gathered(partial(_check_target, config), partial(check_material, config))
+
+
+def check_material(config: AdaptConfig) -> None:
+    """All but the target.
+
+    Raises:
+        ConfigError, DataError: every problem of all of them.
+    """
+    corpora = {corpus.model_dump_json(): corpus for corpus in (*config.corpora, *config.general)}
     gathered(
         partial(_check_model, config),
-        partial(_check_target, config),
         partial(_check_terms, config.scoring),
         partial(open_cast, config.synthesis),
         partial(choose_device, config.run.device),
-        *(partial(_check_corpus, corpus) for corpus in dict.fromkeys((*config.corpora, *config.general))),
+        *(partial(_check_corpus, corpus) for corpus in corpora.values()),
     )
 
 
@@ -63,5 +73,12 @@ def _check_corpus(corpus: CorpusConfig) -> None:
         prompt_set(corpus.language)
     elif corpus.kind == "manifest":
         read_manifest(Path(corpus.path or "").expanduser(), need_audio=False)
+    elif corpus.kind == "slurp":
+        slurp_source(corpus)
+    elif corpus.kind == "huggingface":
+        pass  # known by name alone
+    elif corpus.kind in ("nemo", "lhotse"):
+        if not Path(corpus.path or "").expanduser().is_file():
+            raise DataError(f"{corpus.path}: no such file")
     elif not Path(corpus.path or "").expanduser().is_dir():
         raise DataError(f"{corpus.path}: no such folder")

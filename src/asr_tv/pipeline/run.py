@@ -1,15 +1,34 @@
 """One run: the graph, then its report and outputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from asr_tv.config import AdaptConfig
+from asr_tv.errors import RunFailed
 from asr_tv.pipeline.executor import Executor
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.outputs import note_start, report_of, write_outputs
 from asr_tv.pipeline.plan import Plan
 from asr_tv.pipeline.preflight import check
+
+
+def require_kept(config: AdaptConfig, forgetting: Mapping[str, Any], folder: Path) -> None:
+    """Ends a run as failed whose configuration bounds the forgetting, and which forgot more.
+
+    Raises:
+        RunFailed: the adapted model lost more than `forgetting.max_relative` on general speech.
+    """
+    if "forgetting" not in config.model_fields_set or forgetting["passed"] is not False:
+        return
+    rows = (row for row in forgetting["rows"] if not row["passed"])
+    lost = [f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'])} to {_rate(r['adapted'])}" for r in rows]
+    bound = f"forgetting.max_relative {config.forgetting.max_relative:g}"
+    raise RunFailed(f"general speech was lost beyond {bound} ({'; '.join(lost)}); everything is kept in {folder}")
+
+
+def _rate(value: float | None) -> str:
+    return "undefined" if value is None else f"{100 * value:.1f} % WER"
 
 
 def run(

@@ -1,7 +1,7 @@
 """Transcribes and scores checkpoints: the folds' recipes on dev recordings, the systems on the test recordings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from asr_tv.checkpoint.family import family_of
@@ -51,7 +51,7 @@ def score(
     """The stage: every file of hypotheses of a transcription scored, each in a folder of its own."""
     coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
     normalizer = get_normalizer(scoring.normalizer)
-    parameters = asdict(decoding) | {"normalizer": [normalizer.name, normalizer.version], "scaling_coefs": list(coefs)}
+    parameters = decoding.options | {"normalizer": [normalizer.name, normalizer.version], "scaling_coefs": list(coefs)}
     added = sweep.inputs if sweep else {}
     inputs = {"manifest": manifest.digest, "transcription": transcription.digest, "checkpoint": checkpoint.digest}
     inputs |= added
@@ -62,7 +62,7 @@ def score(
                 folder = scratch / _folder(coef)
                 folder.mkdir(exist_ok=True)
                 file = transcription.path / hypotheses_file(coef)
-                conditions = asdict(decoding) | added | ({} if coef is None else {"scaling_coef": coef})
+                conditions = decoding.options | added | ({} if coef is None else {"scaling_coef": coef})
                 score_stage(manifest, file, scoring, folder, checkpoint=checkpoint.digest, decoding=conditions)
                 advance()
         return Produced((manifest.ref(),), {"utterances": len(manifest)})
@@ -79,10 +79,16 @@ def score_systems(
 ) -> dict[tuple[str, str], Evaluation]:
     """Every system on every test set, by (system, test set)."""
     pairs = [(system, test) for test in tests for system in systems]
-    decodings = [_decoding(config, system.audio_context, system.checkpoint) for system, _ in pairs]
+    scored = score_pairs(config, pairs, execute)
+    return {(s.name, t.name): evaluation for (s, t), evaluation in zip(pairs, scored, strict=True)}
+
+
+def score_pairs(config: AdaptConfig, pairs: Sequence[tuple[System, TestSet]], execute: Executor) -> list[Evaluation]:
+    """Each system on its own test set, in the order given."""
+    decodings = [decoding_of(config, system.audio_context, system.checkpoint) for system, _ in pairs]
     transcriptions = execute(
         [
-            _transcription(config, f"transcribe {s.name} on {t.name}", s.checkpoint, t.manifest, d)
+            transcription_call(config, f"transcribe {s.name} on {t.name}", s.checkpoint, t.manifest, d)
             for (s, t), d in zip(pairs, decodings, strict=True)
         ]
     )
@@ -92,7 +98,7 @@ def score_systems(
             for (s, t), tr, d in zip(pairs, transcriptions, decodings, strict=True)
         ]
     )
-    return {(s.name, t.name): scored_in(r) for (s, t), r in zip(pairs, records, strict=True)}
+    return [scored_in(record) for record in records]
 
 
 def scored_in(record: Record) -> Evaluation:
@@ -100,14 +106,16 @@ def scored_in(record: Record) -> Evaluation:
     return read_evaluation(record.path / _folder(None))
 
 
-def _decoding(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:
+def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:
+    """How this machine decodes a checkpoint in a context."""
     family = family_of(checkpoint.path / MODEL)
     return decoding_for(context, config.language, config.scoring.max_new_tokens, config.run.device, family)
 
 
-def _transcription(
+def transcription_call(
     config: AdaptConfig, label: str, checkpoint: Record, manifest: Manifest, decoding: Decoding, **more: object
 ) -> Call:
+    """A transcription as the configuration runs it."""
     arguments = {
         "checkpoint": checkpoint,
         "manifest": manifest,
@@ -132,7 +140,7 @@ def _score_arguments(
 
 
 @dataclass(frozen=True)
-class _Curve:
+class Curve:
     """A checkpoint plus every coefficient times a vector, on one manifest."""
 
     label: str
@@ -140,6 +148,7 @@ class _Curve:
     vector: Record
     pretrained: Record
     manifest: Manifest
+    scaling_coefs: tuple[float, ...]
 
 
 def score_folds(
@@ -159,12 +168,11 @@ def score_folds(
             if result.vector is None:
                 continue
             owners.append((scope, start, augmentation))
-            curves.append(
-                _Curve(scope.label(target_row(start, augmentation)), checkpoint, result.vector, base, recordings)
-            )
+            label = scope.label(target_row(start, augmentation))
+            curves.append(Curve(label, checkpoint, result.vector, base, recordings, config.selection.scaling_coefs))
     return [
         FoldScore(scope.name, start, augmentation, coef, e.word_counts.errors, e.word_counts.words)
-        for (scope, start, augmentation), row in zip(owners, _score_curves(config, curves, execute), strict=True)
+        for (scope, start, augmentation), row in zip(owners, score_curves(config, curves, execute), strict=True)
         for coef, e in row.items()
     ]
 
@@ -176,17 +184,18 @@ def score_curve(
     if trained.vector is None:
         return {}
     checkpoint = trained.targets[recipe.start, recipe.augmentation]
-    curve = _Curve("coefficient curve on target", checkpoint, trained.vector, base, test)
-    return _score_curves(config, [curve], execute)[0]
-
-
-def _score_curves(config: AdaptConfig, curves: Sequence[_Curve], execute: Executor) -> list[dict[float, Evaluation]]:
-    decodings = [_decoding(config, config.training.audio_context, c.checkpoint) for c in curves]
     coefs = config.selection.scaling_coefs
-    sweeps = [Sweep(c.vector, coefs, c.pretrained, config.pretrained_weight) for c in curves]
+    curve = Curve("coefficient curve on target", checkpoint, trained.vector, base, test, coefs)
+    return score_curves(config, [curve], execute)[0]
+
+
+def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor) -> list[dict[float, Evaluation]]:
+    """Each curve's evaluations by coefficient, in the order given."""
+    decodings = [decoding_of(config, config.training.audio_context, c.checkpoint) for c in curves]
+    sweeps = [Sweep(c.vector, c.scaling_coefs, c.pretrained, config.pretrained_weight) for c in curves]
     transcriptions = execute(
         [
-            _transcription(config, f"sweep {c.label}", c.checkpoint, c.manifest, d, sweep=sweep)
+            transcription_call(config, f"sweep {c.label}", c.checkpoint, c.manifest, d, sweep=sweep)
             for c, d, sweep in zip(curves, decodings, sweeps, strict=True)
         ]
     )
@@ -200,4 +209,7 @@ def _score_curves(config: AdaptConfig, curves: Sequence[_Curve], execute: Execut
             for c, d, record, sweep in zip(curves, decodings, transcriptions, sweeps, strict=True)
         ]
     )
-    return [{coef: read_evaluation(record.path / _folder(coef)) for coef in coefs} for record in records]
+    return [
+        {coef: read_evaluation(record.path / _folder(coef)) for coef in curve.scaling_coefs}
+        for curve, record in zip(curves, records, strict=True)
+    ]

@@ -8,6 +8,7 @@ from asr_tv.finetune import finetune
 from asr_tv.manifest import Manifest, concatenate, in_domain
 from asr_tv.merge import mean_stage, vector_stage
 from asr_tv.pipeline.executor import Call, Executor
+from asr_tv.replay import with_replay
 from asr_tv.store import Record
 
 TARGET_ROW: Mapping[Start, str] = {
@@ -185,7 +186,9 @@ def _train_targets(
     for number, (scope, trained) in enumerate(zip(scopes, sources, strict=True)):
         for start in _starts(config, scope, trained):
             for augmentation in _augmentations(config, scope, trained):
-                calls.append(_target_call(config, scope, start, trained.get(start, base), augmentation))
+                checkpoint = trained.get(start, base)
+                label = scope.label(f"finetune {target_row(start, augmentation)}")
+                calls.append(target_call(config, label, scope, start, checkpoint, augmentation))
                 owners.append((number, start, augmentation))
     targets: list[dict[tuple[Start, bool], Record]] = [{} for _ in scopes]
     for (number, start, augmentation), record in zip(owners, execute(calls), strict=True):
@@ -207,13 +210,16 @@ def _augmentations(config: AdaptConfig, scope: Scope, trained: Mapping[str, Reco
     return (False, True) if trained else (config.selection.fixed.augmentation,)
 
 
-def _target_call(config: AdaptConfig, scope: Scope, start: Start, checkpoint: Record, augmentation: bool) -> Call:
+def target_call(
+    config: AdaptConfig, label: str, scope: Scope, start: Start, checkpoint: Record, augmentation: bool
+) -> Call:
+    """The target's clips, and source speech replayed among them if the configuration asks for it, on a start."""
     second = config.second_stage_learning_rate if start != "pretrained" else 1.0
     return finetune_call(
         config,
-        scope.label(f"finetune {target_row(start, augmentation)}"),
+        label,
         checkpoint,
-        scope.target_clips,
+        with_replay(scope.target_clips, scope.source_real, scope.source_clips, config.replay, config.seed),
         config.training.scaled(learning_rate=second, epochs=config.target_epochs),
         augmentation=config.augmentation if augmentation else None,
     )

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.audio import write_audio
-from asr_tv.config import AdaptConfig, parse_config, with_overrides
+from asr_tv.benchmark_config import BenchmarkConfig
+from asr_tv.config import AdaptConfig, parse_config, parse_section, with_overrides
 from asr_tv.corpora.local import write_manifest
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts, use_fake_engine
@@ -19,7 +20,7 @@ def fake_recordings(folder: Path, sentences: int = 8, domains: tuple[str, ...] =
     caller = FakeSynthesizer(labels=("caller",), version="recorded")
     rows = []
     for domain in domains:
-        for utterance in dummy_texts(sentences, domain, first=100 * DOMAINS.index(domain)):
+        for utterance in dummy_texts(sentences, domain, first=100 * domains.index(domain)):
             request = SpeechRequest(utterance.text, "caller", 0, 7, caller.settings(7))
             path = folder / f"{utterance.id}.wav"
             write_audio(path, caller.speak([request])[0] * 0.5, 16_000)
@@ -30,11 +31,27 @@ def fake_recordings(folder: Path, sentences: int = 8, domains: tuple[str, ...] =
 
 def fake_config(folder: Path, **overrides: Any) -> AdaptConfig:
     """A small run of the whole method; `overrides` are dotted paths with double underscores for the dots."""
+    return parse_config(_overridden(fake_values(folder), overrides), "fake")
+
+
+def fake_benchmark(folder: Path, *, domains: tuple[str, ...] = DOMAINS, **overrides: Any) -> BenchmarkConfig:
+    """A small leave-one-domain-out table; `overrides` as in `fake_config`."""
+    values = fake_values(folder, domains) | {"name": "fake_benchmark"}
+    del values["target"]
+    return parse_section(BenchmarkConfig, _overridden(values, overrides), "fake")
+
+
+def _overridden(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    return with_overrides(values, {path.replace("__", "."): value for path, value in overrides.items()})
+
+
+def fake_values(folder: Path, domains: tuple[str, ...] = DOMAINS) -> dict[str, Any]:
+    """What a small run's YAML file would hold; writes its model and recordings."""
     use_fake_engine()
-    values: dict[str, Any] = {
+    return {
         "name": "fake",
         "model": str(tiny_whisper(folder / "base")),
-        "corpora": [{"kind": "manifest", "path": str(fake_recordings(folder / "recordings"))}],
+        "corpora": [{"kind": "manifest", "path": str(fake_recordings(folder / "recordings", domains=domains))}],
         "target": {"domain": "travel"},
         "splits": {"dev": 0.25, "test": 0.25},
         "synthesis": {"engine": "fake", "voices": ["tone"], "takes": 2},
@@ -43,5 +60,3 @@ def fake_config(folder: Path, **overrides: Any) -> AdaptConfig:
         "scoring": {"resamples": 100, "max_new_tokens": 12},
         "forgetting": {"max_relative": 10.0},
     }
-    settings = {path.replace("__", "."): value for path, value in overrides.items()}
-    return parse_config(with_overrides(values, settings), "fake")
