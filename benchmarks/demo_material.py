@@ -80,7 +80,9 @@ def show(rows: list[dict[str, Any]], file: Path | None) -> None:
     print(f"\n{machine()}\n")
     print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]))
     for row in rows:
-        print("| " + " | ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()) + " |", flush=True)
+        print(
+            "| " + " | ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()) + " |", flush=True
+        )
     if file is not None:
         file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
 

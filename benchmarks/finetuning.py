@@ -72,9 +72,7 @@ def measured(
     }
 
 
-def ours(
-    bench: Bench, training: TrainingConfig, seed: int, device: torch.device, out: Path
-) -> tuple[Any, float, int]:
+def ours(bench: Bench, training: TrainingConfig, seed: int, device: torch.device, out: Path) -> tuple[Any, float, int]:
     """This project's stage, features included in the time."""
     out.mkdir()
     job = Job(bench.mixed, training, choose_precision("auto", device), seed, bench.config.language)
@@ -87,9 +85,7 @@ def updates_of(manifest: Manifest, training: TrainingConfig) -> int:
     return training.epochs * -(-len(manifest) // training.batch_size)
 
 
-def peer(
-    bench: Bench, training: TrainingConfig, seed: int, device: torch.device, out: Path
-) -> tuple[Any, float, int]:
+def peer(bench: Bench, training: TrainingConfig, seed: int, device: torch.device, out: Path) -> tuple[Any, float, int]:
     """Seq2SeqTrainer; features are made beforehand and not in the time, as `datasets.map` would cache them."""
     from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, WhisperFeatureExtractor
 

@@ -128,7 +128,9 @@ def _openai(checkpoint: Path, bench: Bench, device: torch.device) -> Any:
     names = {name: transformers_name(name) for name in model.state_dict()}
     model.load_state_dict({ours: tensors[theirs] for ours, theirs in names.items() if theirs in tensors}, strict=False)
     model = model.to(device)
-    options = whisper.DecodingOptions(language=bench.config.language, without_timestamps=True, fp16=device.type == "cuda")
+    options = whisper.DecodingOptions(
+        language=bench.config.language, without_timestamps=True, fp16=device.type == "cuda"
+    )
 
     def transcribe(utterances: Sequence[Utterance]) -> Texts:
         texts = {}

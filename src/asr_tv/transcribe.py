@@ -33,6 +33,9 @@ _TOKENS_PER_SECOND = 12.0
 _LEAST_TOKENS = 20
 """A hypothesis is cut after 20 + 12 tokens a second of its own clip, which ends loops; English speech has about 4."""
 
+_KEPT_SECONDS = 2 * 3600.0
+"""A sweep keeps the features of up to so much audio (at most 4 GB, of clips padded to 30 s)."""
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -105,6 +108,8 @@ def transcribe(
         recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(device))
         rounds: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
         cut = 0
+        if len(rounds) > 1 and manifest.seconds < _KEPT_SECONDS:
+            recogniser.keep_features()
         with progress(label, len(manifest) * len(rounds), "utterances") as advance:
             for coef in rounds:
                 if sweep is not None and coef is not None:
@@ -130,6 +135,9 @@ class AnyRecogniser(Protocol):
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Takes other weights."""
+
+    def keep_features(self) -> None:
+        """Computes the features of a batch once, for transcribing the same utterances again with other weights."""
 
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
         """Text by id, in the order given; no hypothesis depends on its neighbours."""
@@ -166,9 +174,13 @@ class Recogniser:
         self._prompt = prompt_ids(self._tokenizer, decoding.language)
         self.cut = 0
         state = self._model.state_dict()
-        self.own_state: Mapping[str, Tensor] = {
-            name: tensor.clone() for name, tensor in state.items() if name not in TIED
-        }
+        own = {name: tensor.cpu().clone() for name, tensor in state.items() if name not in TIED}
+        self.own_state: Mapping[str, Tensor] = own
+        self._kept: dict[tuple[str, ...], tuple[list[float], Tensor]] | None = None
+
+    def keep_features(self) -> None:
+        """Computes the features of a batch once, for transcribing the same utterances again with other weights."""
+        self._kept = {}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Takes other weights; the tied output comes with the embedding."""
@@ -196,6 +208,18 @@ class Recogniser:
         return groups
 
     def _texts(self, batch: Sequence[Utterance], seconds: float) -> list[str]:
+        lengths, features = self._features(batch, seconds)
+        limits = [self._limit(length) for length in lengths]
+        rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
+        end = self._model.config.eos_token_id
+        self.cut += sum(end not in row for row in rows)
+        return self._tokenizer.batch_decode(rows, skip_special_tokens=True)  # type: ignore[no-any-return]
+
+    def _features(self, batch: Sequence[Utterance], seconds: float) -> tuple[list[float], Tensor]:
+        """Each clip's seconds, and the batch's features on the device."""
+        key = tuple(u.id for u in batch)
+        if self._kept is not None and key in self._kept:
+            return self._kept[key]
         waves = [read_audio(_audio(u), utterance=u.id) for u in batch]
         problems = [
             f"{u.id}: lasts {len(wave) / SAMPLING_RATE:.1f} s, and the audio context is {seconds:g} s"
@@ -204,12 +228,13 @@ class Recogniser:
         ]
         if problems:
             raise DataError(problems)
-        features = log_mel(waves, seconds, self._model.config.num_mel_bins).to(self._device)
-        limits = [self._limit(len(wave) / SAMPLING_RATE) for wave in waves]
-        rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
-        end = self._model.config.eos_token_id
-        self.cut += sum(end not in row for row in rows)
-        return self._tokenizer.batch_decode(rows, skip_special_tokens=True)  # type: ignore[no-any-return]
+        made = (
+            [len(wave) / SAMPLING_RATE for wave in waves],
+            log_mel(waves, seconds, self._model.config.num_mel_bins, self._device),
+        )
+        if self._kept is not None:
+            self._kept[key] = made
+        return made
 
     def _limit(self, seconds: float) -> int:
         return min(self._decoding.max_new_tokens, _LEAST_TOKENS + round(_TOKENS_PER_SECOND * seconds))
