@@ -1,6 +1,6 @@
 """Store look-ups among few and among many records: the time of one must not grow with their number.
 
-    python benchmarks/lookups.py --records 100000
+python benchmarks/lookups.py --records 100000
 """
 
 import argparse

@@ -5,16 +5,17 @@
 The sweep reads its parents once and computes features once; the transcriptions load their checkpoint each.
 """
 
+import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from demo_material import arguments, load, show
 
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.finetune import finetune
-from asr_tv.manifest import Manifest, in_domain
+from asr_tv.manifest import Manifest
 from asr_tv.merge import adapt_stage, vector_stage
 from asr_tv.store import Record, Store
 from asr_tv.transcribe import Decoding, Sweep, transcribe
@@ -38,35 +39,38 @@ def main() -> None:
     vector = vector_stage(trained[0], trained[1], store=bench.store)
     test = Manifest("sweep", (bench.material.source_dev.utterances)[: options.utterances])
     decoding = Decoding("dynamic", bench.config.language, precision=choose_precision("auto", device))
-    ratios = []
     rows = []
     for _ in range(options.repeats):
         with tempfile.TemporaryDirectory() as scratch:
-            store = Store(Path(scratch))
-            models = [
-                adapt_stage(trained[1], vector, bench.material.base, scaling_coef=c, pretrained_weight=0.0, store=store)
-                for c in coefs
-            ]
-            one_by_one = _timed(lambda: [_transcribe(m, test, decoding, store, options.device) for m in models])
-            sweep = Sweep(vector, coefs, bench.material.base)
-            swept = _timed(lambda: [_transcribe(trained[1], test, decoding, store, options.device, sweep=sweep)])
-        ratios.append(swept / one_by_one)
-        rows.append({"coefficients": len(coefs), "n decodes s": one_by_one, "sweep s": swept, "ratio": ratios[-1]})
+            rows.append(_round(trained[1], vector, bench.material.base, coefs, test, decoding, options.device, scratch))
     show(rows, options.json)
-    print(f"\nmedian ratio {sorted(ratios)[len(ratios) // 2]:.2f}")
+    print(f"\nmedian ratio {statistics.median(row['ratio'] for row in rows):.2f}")
+
+
+def _round(
+    start: Record,
+    vector: Record,
+    base: Record,
+    coefs: Sequence[float],
+    test: Manifest,
+    decoding: Decoding,
+    device: str,
+    scratch: str,
+) -> dict[str, float]:
+    store = Store(Path(scratch))
+    models = [adapt_stage(start, vector, base, scaling_coef=c, pretrained_weight=0.0, store=store) for c in coefs]
+    begun = time.perf_counter()
+    for model in models:
+        _transcribe(model, test, decoding, store, device)
+    one_by_one = time.perf_counter() - begun
+    begun = time.perf_counter()
+    _transcribe(start, test, decoding, store, device, sweep=Sweep(vector, tuple(coefs), base))
+    swept = time.perf_counter() - begun
+    return {"coefficients": len(coefs), "n decodes s": one_by_one, "sweep s": swept, "ratio": swept / one_by_one}
 
 
 def _transcribe(model: Record, test: Manifest, decoding: Decoding, store: Store, device: str, **more: object) -> Record:
     return transcribe(model, test, decoding, batch_size=16, device=device, label="bench", store=store, **more)  # type: ignore[arg-type]
-
-
-def _timed(action: object) -> float:
-    assert callable(action)
-    started = time.perf_counter()
-    action()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         loops terms matched_pairs scored_set breakdown examples report_inputs report_scores""",
         # edges: one outside thing each
         """store page audio channel corpora checkpoint tts devices workers short_context training_loss config_file
-        adapters whisper_lessons ctc_lessons ctc_recogniser""",
+        adapters whisper_lessons short_context_lessons ctc_lessons ctc_recogniser prefetch""",
         # stages
-        "synthesize finetune transcribe score merge",
+        "synthesize finetune context_start transcribe score merge",
         "pipeline",
         "cli testing",
     )

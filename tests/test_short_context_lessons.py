@@ -51,7 +51,9 @@ def test_only_the_pupil_is_trained_and_kept(folder: Path) -> None:
     model, teacher = load_model(folder / "base"), load_model(folder / "base").requires_grad_(False)
     loss = ShortContextLoss(model, teacher)
     assert {id(p) for p in loss.parameters()} == {id(p) for p in model.parameters()}
-    loss(torch.randn(1, 80, 200), torch.randn(1, 80, 3000), torch.tensor([[3, 4]]), torch.tensor([[IGNORED, 5]])).backward()
+    loss(
+        torch.randn(1, 80, 200), torch.randn(1, 80, 3000), torch.tensor([[3, 4]]), torch.tensor([[IGNORED, 5]])
+    ).backward()
     assert all(p.grad is None for p in teacher.parameters())
     assert model.model.encoder.conv1.weight.grad is not None
 
