@@ -70,7 +70,7 @@ def test_the_pretrained_row_is_in_full_context_and_the_tuned_ones_are_not(first:
 
 
 def test_a_context_start_is_a_row_and_what_every_training_starts_from(first: Run) -> None:
-    safe = again(first, context_start={"epochs": 1})
+    safe = again(first, context_start={"epochs": 3, "learning_rate": 1e-3})
     row = safe.rows()["pretrained_short_context"]
     assert row["conditions"]["audio_context"] == "dynamic"
     assert row["text_only"]
