@@ -25,9 +25,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         speech_config splits spoken subtitles task_vector terms trainable verdict wer""",
         # edges: one outside thing each
         """store page audio channel corpora checkpoint tts devices workers short_context training_loss config_file
-        adapters whisper_lessons ctc_lessons ctc_recogniser runtimes""",
+        adapters whisper_lessons short_context_lessons ctc_lessons ctc_recogniser prefetch runtimes""",
         # stages
-        "synthesize finetune transcribe transcribe_files score merge export finished geometry noise",
+        "synthesize finetune context_start transcribe transcribe_files score merge export finished geometry noise",
         "pipeline",
         "cli testing",
     )

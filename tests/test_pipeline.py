@@ -69,6 +69,16 @@ def test_the_pretrained_row_is_in_full_context_and_the_tuned_ones_are_not(first:
     assert set(contexts.values()) == {"dynamic"}
 
 
+def test_a_context_start_is_a_row_and_what_every_training_starts_from(first: Run) -> None:
+    safe = again(first, context_start={"epochs": 3, "learning_rate": 1e-3})
+    row = safe.rows()["pretrained_short_context"]
+    assert row["conditions"]["audio_context"] == "dynamic"
+    assert row["text_only"]
+    assert safe.executed["context_start"] == 1
+    assert safe.executed["finetune"] == first.executed["finetune"], "every training has another base"
+    assert safe.report["ledger"]["target_recordings_read_before_scoring"] == []
+
+
 def test_the_plan_counts_the_trainings_that_were_made(first: Run) -> None:
     assert [plan.total for plan in first.plans] == [first.executed["finetune"]]
 

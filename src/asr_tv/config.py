@@ -158,6 +158,14 @@ class TrainingConfig(Section):
         )
 
 
+class ContextStartConfig(Section):
+    """Distillation of the pretrained model from itself, so that it is safe on a short audio context."""
+
+    epochs: int = Field(3, ge=1)
+    learning_rate: Positive = 1e-5
+    batch_size: int = Field(8, ge=1)
+
+
 class Recipe(Section):
     """How the adapted model is made: `start` tuned on the target's synthetic speech, plus coefficient x vector."""
 
@@ -258,6 +266,9 @@ class AdaptConfig(Section):
     synthesis: SynthesisConfig = SynthesisConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
+    context_start: ContextStartConfig | None = Field(
+        None, description="first make the pretrained model safe on a short audio context; {} takes the defaults"
+    )
     second_stage_learning_rate: Positive = Field(0.1, description="factor on training.learning_rate (the paper's 0.1)")
     target_epochs: Positive = Field(1.0, description="factor on training.epochs when tuning on the target's clips")
     mixed_epochs: Positive = Field(1.0, description="factor on training.epochs for source_mixed, twice the data")

@@ -33,11 +33,14 @@ class CtcRecogniser:
         self._tokenizer = load_spelling(directory).tokenizer
         self._precision = precision
         self._device = device
-        self.own_state: Mapping[str, Tensor] = {n: t.clone() for n, t in self._model.state_dict().items()}
+        self.own_state: Mapping[str, Tensor] = {n: t.cpu().clone() for n, t in self._model.state_dict().items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Takes other weights."""
         self._model.load_state_dict(state)
+
+    def keep_features(self) -> None:
+        """Raw samples are the features: there is nothing to compute twice."""
 
     def transcribe(self, utterances: Sequence[Utterance], _: int, advance: Any) -> dict[str, str]:
         """Text by id, in the order given."""

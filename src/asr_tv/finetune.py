@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,11 +33,14 @@ from asr_tv.devices import Precision, choose_device, choose_precision
 from asr_tv.errors import DataError
 from asr_tv.families import Family, deciding, settings_for
 from asr_tv.manifest import Manifest, Utterance
+from asr_tv.prefetch import in_advance
 from asr_tv.progress import Progress, silent
 from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, refuse_longer
+from asr_tv.short_context_lessons import ShortContextLessons
 from asr_tv.store import Identity, Produced, Record, Store, write_atomically
 from asr_tv.trainable import Lora, written
 from asr_tv.whisper_lessons import WhisperLessons
+from asr_tv.workers import cores
 
 STAGE, VERSION = "finetune", 1
 MODEL = "model"
@@ -55,6 +58,7 @@ class Job:
 
     Attributes:
         augmentation: applied to synthetic clips only; None leaves them as they are.
+        subject: what is learnt; "short context" is a Whisper's distillation from itself.
     """
 
     manifest: Manifest
@@ -64,6 +68,7 @@ class Job:
     language: str
     augmentation: AugmentationConfig | None = None
     family: Family = "whisper"
+    subject: Literal["transcription", "short context"] = "transcription"
 
 
 def finetune(
@@ -200,6 +205,8 @@ class _Trainer:
             self._lessons.loss(), optimizer, schedule
         )
         self._waves: dict[str, NDArray[np.float32]] = {}
+        # A CPU that trains has no core left for threads, and knows each loss at once.
+        self._threads, self._check_every = (0, 1) if device.type == "cpu" else (min(8, cores()), 16)
 
     def train_epoch(self, epoch: int, advance: Any) -> float:
         """One pass over the manifest; returns the mean loss over its batches."""
@@ -208,30 +215,42 @@ class _Trainer:
         np.random.seed(int(generator("numpy", job.seed, epoch).integers(2**31)))  # transformers' SpecAugment
         durations = [u.duration or 0.0 for u in job.manifest]
         batches = length_grouped(durations, job.training.batch_size, seed=job.seed, epoch=epoch)
-        losses = []
-        for number, indices in enumerate(batches):
-            loss = self._update([job.manifest.utterances[i] for i in indices], epoch, number)
-            losses.append(loss)
-            advance(len(indices), f"loss {loss:.2f}")
+        grouped = [[job.manifest.utterances[i] for i in indices] for indices in batches]
+        made = in_advance(lambda n: self._batch(grouped[n], epoch, n), range(len(grouped)), self._threads)
+        losses: list[float] = []
+        pending: list[Tensor] = []
+        for number, tensors in enumerate(made):
+            pending.append(self._update(tensors))
+            if len(pending) == self._check_every or number + 1 == len(grouped):
+                losses += self._checked(pending, epoch, len(losses), grouped)
+                pending = []
+            advance(len(grouped[number]), f"loss {losses[-1]:.2f}" if losses else "")
         return float(np.mean(losses))
 
-    def _update(self, utterances: Sequence[Utterance], epoch: int, number: int) -> float:
-        tensors = self._batch(utterances, epoch, number)
+    def _checked(
+        self, pending: Sequence[Tensor], epoch: int, first: int, batches: Sequence[Sequence[Utterance]]
+    ) -> list[float]:
+        """The losses as numbers: all at once, since asking a GPU for one makes it wait for everything before."""
+        values: list[float] = torch.stack(list(pending)).tolist()
+        for number, value in enumerate(values, first):
+            if not math.isfinite(value):
+                raise DataError(
+                    f"the loss became {value} in epoch {epoch + 1}, batch {number + 1} "
+                    f"({', '.join(u.id for u in batches[number][:3])}, ...): lower training.learning_rate; "
+                    "finished epochs are kept"
+                )
+        return values
+
+    def _update(self, tensors: Sequence[Tensor]) -> Tensor:
         with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=self.job.precision == "bf16"):
             loss = self._prepared(*tensors)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise DataError(
-                f"the loss became {value} in epoch {epoch + 1}, batch {number + 1} "
-                f"({', '.join(u.id for u in utterances[:3])}, ...): lower training.learning_rate; "
-                "finished epochs are kept"
-            )
         self._accelerator.backward(loss)
         self._accelerator.clip_grad_norm_(self._prepared.parameters(), self.job.training.gradient_clip)
         self._optimizer.step()
         self._schedule.step()
         self._optimizer.zero_grad()
-        return value
+        detached: Tensor = loss.detach()
+        return detached
 
     def _batch(self, utterances: Sequence[Utterance], epoch: int, number: int) -> list[Tensor]:
         waves = [self._wave(u, epoch) for u in utterances]
@@ -284,6 +303,8 @@ class _Trainer:
 def _lessons(base: Path, job: Job) -> WhisperLessons | CtcLessons:
     if job.family == "ctc":
         return CtcLessons(base, job.manifest)
+    if job.subject == "short context":
+        return ShortContextLessons(base, job.manifest, job.language)
     return WhisperLessons(base, job.manifest, job.training.audio_context, job.language)
 
 

@@ -49,8 +49,10 @@ def refuse_longer(utterances: Iterable[Utterance], seconds: float, advice: str) 
         raise DataError(problems)
 
 
-def log_mel(waves: Sequence[NDArray[np.float32]], seconds: float, mels: int) -> Tensor:
-    """Whisper's features of 16 kHz waveforms, cut or padded with silence to `seconds`.
+def log_mel(
+    waves: Sequence[NDArray[np.float32]], seconds: float, mels: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Whisper's features of 16 kHz waveforms, cut or padded with silence to `seconds`, computed on `device`.
 
     Returns:
         float32, shape (len(waves), mels, 100 * seconds).
@@ -62,7 +64,7 @@ def log_mel(waves: Sequence[NDArray[np.float32]], seconds: float, mels: int) -> 
     for row, wave in zip(padded, waves, strict=True):
         row[: len(wave)] = wave[:samples]
     # One by one, since Whisper's dynamic range is clamped below the maximum of a single clip.
-    return torch.stack([log_mel_spectrogram(torch.from_numpy(row), n_mels=mels) for row in padded])
+    return torch.stack([log_mel_spectrogram(row, n_mels=mels) for row in torch.from_numpy(padded).to(device)])
 
 
 def encode(encoder: Any, features: Tensor) -> Tensor:

@@ -35,6 +35,9 @@ _TICK, _TIMESTAMP = 0.02, "<|{:.2f}|>"
 _LEAST_TOKENS = 20
 """A hypothesis is cut after 20 + 12 tokens a second of its own clip, which ends loops; English speech has about 4."""
 
+_KEPT_SECONDS = 2 * 3600.0
+"""A sweep keeps the features of up to so much audio (at most 4 GB, of clips padded to 30 s)."""
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -114,6 +117,8 @@ def transcribe(
         recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(device))
         rounds: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
         cut = 0
+        if len(rounds) > 1 and manifest.seconds < _KEPT_SECONDS:
+            recogniser.keep_features()
         with progress(label, len(manifest) * len(rounds), "utterances") as advance:
             for coef in rounds:
                 if sweep is not None and coef is not None:
@@ -139,6 +144,9 @@ class AnyRecogniser(Protocol):
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Takes other weights."""
+
+    def keep_features(self) -> None:
+        """Computes the features of a batch once, for transcribing the same utterances again with other weights."""
 
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
         """Text by id, in the order given; no hypothesis depends on its neighbours."""
@@ -177,9 +185,13 @@ class Recogniser:
         self._first_timestamp = prompt[-1] + 1  # follows the token that says there are none
         self.cut = 0
         state = self._model.state_dict()
-        self.own_state: Mapping[str, Tensor] = {
-            name: tensor.clone() for name, tensor in state.items() if name not in TIED
-        }
+        own = {name: tensor.cpu().clone() for name, tensor in state.items() if name not in TIED}
+        self.own_state: Mapping[str, Tensor] = own
+        self._kept: dict[tuple[str, ...], tuple[list[float], Tensor]] | None = None
+
+    def keep_features(self) -> None:
+        """Computes the features of a batch once, for transcribing the same utterances again with other weights."""
+        self._kept = {}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Takes other weights; the tied output comes with the embedding."""
@@ -207,6 +219,18 @@ class Recogniser:
         return groups
 
     def _texts(self, batch: Sequence[Utterance], seconds: float) -> list[str]:
+        lengths, features = self._features(batch, seconds)
+        limits = [most_tokens(length, self._decoding.max_new_tokens) for length in lengths]
+        rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
+        end = self._model.config.eos_token_id
+        self.cut += sum(end not in row for row in rows)
+        return [self._text(row) for row in rows]
+
+    def _features(self, batch: Sequence[Utterance], seconds: float) -> tuple[list[float], Tensor]:
+        """Each clip's seconds, and the batch's features on the device."""
+        key = tuple(u.id for u in batch)
+        if self._kept is not None and key in self._kept:
+            return self._kept[key]
         waves = [read_audio(_audio(u), utterance=u.id) for u in batch]
         problems = [
             f"{u.id}: lasts {len(wave) / SAMPLING_RATE:.1f} s, and the audio context is {seconds:g} s"
@@ -215,12 +239,13 @@ class Recogniser:
         ]
         if problems:
             raise DataError(problems)
-        features = log_mel(waves, seconds, self._model.config.num_mel_bins).to(self._device)
-        limits = [most_tokens(len(wave) / SAMPLING_RATE, self._decoding.max_new_tokens) for wave in waves]
-        rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
-        end = self._model.config.eos_token_id
-        self.cut += sum(end not in row for row in rows)
-        return [self._text(row) for row in rows]
+        made = (
+            [len(wave) / SAMPLING_RATE for wave in waves],
+            log_mel(waves, seconds, self._model.config.num_mel_bins, self._device),
+        )
+        if self._kept is not None:
+            self._kept[key] = made
+        return made
 
     def _text(self, row: Sequence[int]) -> str:
         """The text; with timestamps, where they are asked for, as <|1.28|>."""

@@ -8,6 +8,8 @@ ADAPTED_AT_30_S = "adapted_at_30_s"
 """The same model in Whisper's full context, as other programs will decode it."""
 BASELINE = "target_synthetic"
 PRETRAINED = "pretrained"
+PRETRAINED_SHORT = "pretrained_short_context"
+"""The same model once it was made safe on a short audio context: all trainings start from it."""
 
 BETTER, WORSE, UNDECIDED = "better", "worse", "no difference shown"
 NO_TARGET = "no target recordings"

@@ -58,4 +58,4 @@ class WhisperLessons:
         seconds = FULL_SECONDS if full else context_seconds(self._context, longest)
         config = self.model.config
         inputs, labels = collate([self._sequences[i] for i in ids], self._prompt_length, config.pad_token_id)
-        return log_mel(waves, seconds, config.num_mel_bins), inputs, labels
+        return log_mel(waves, seconds, config.num_mel_bins, self.model.device), inputs, labels

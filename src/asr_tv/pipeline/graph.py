@@ -11,6 +11,7 @@ from typing import Any
 
 from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, AudioContext, Recipe, SynthesisConfig
+from asr_tv.context_start import context_start
 from asr_tv.corpora import stored_manifest
 from asr_tv.errors import ConfigError
 from asr_tv.evaluation import Evaluation
@@ -28,7 +29,7 @@ from asr_tv.select import RecipeScore, score_recipes
 from asr_tv.splits import without_sentences
 from asr_tv.store import Record
 from asr_tv.synthesize import synthesize
-from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
+from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT
 
 TOPLINE = "topline"
 
@@ -73,12 +74,13 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
     announce(plan(config, len(material.source_domains), topline=material.has_topline))
     scopes, synthesis = _speak(config, material, folds, execute)
     config = _with_safe_context(config, scopes[0])
-    trained = train_scopes(config, material.base, scopes, execute)
+    start = _start(config, material, scopes[0], execute)
+    trained = train_scopes(config, start, scopes, execute)
     scores = score_folds(config, material.base, scopes[1:], trained[1:], material.source_dev, execute)
     recipes = score_recipes(scores) if scores else ()
     recipe = recipes[0].recipe if recipes else config.selection.fixed
     adapted = _adapted(config, material, trained[0], recipe, execute)
-    evaluations = _score(config, material, trained[0], adapted, execute)
+    evaluations = _score(config, material, start, trained[0], adapted, execute)
     curve: Mapping[float, Evaluation] = {}
     if material.target_test is not None:
         curve = score_curve(config, material.base, recipe, trained[0], material.target_test, execute)
@@ -97,9 +99,29 @@ def _with_safe_context(config: AdaptConfig, scope: Scope) -> AdaptConfig:
     updates = config.training.scaled(learning_rate=1, epochs=config.target_epochs).epochs * math.ceil(
         len(scope.target_clips) / config.training.batch_size
     )
-    if len(scope.source_real) or updates >= _ENOUGH_UPDATES:
+    if len(scope.source_real) or updates >= _ENOUGH_UPDATES or config.context_start:
         return config
     return config.model_copy(update={"training": config.training.model_copy(update={"audio_context": "full"})})
+
+
+def _start(config: AdaptConfig, material: Material, scope: Scope, execute: Executor) -> Record:
+    """The checkpoint every training starts from: the pretrained one, made safe on a short context where asked.
+
+    It learns from synthetic speech only, and of the source where there is one: no recording that a fold or the target
+    is scored on, or could stand for, has been heard.
+    """
+    if config.context_start is None:
+        return material.base
+    arguments = {
+        "base": material.base,
+        "manifest": scope.source_clips if len(scope.source_clips) else scope.target_clips,
+        "config": config.context_start,
+        "seed": config.seed,
+        "language": config.language,
+        "device": config.run.device,
+        "label": "context start",
+    }
+    return execute([Call("context start", context_start, arguments)])[0]
 
 
 def _folds(config: AdaptConfig, material: Material) -> tuple[str, ...]:
@@ -169,20 +191,22 @@ def _adapted(config: AdaptConfig, material: Material, trained: Trained, recipe: 
 
 
 def _score(
-    config: AdaptConfig, material: Material, trained: Trained, adapted: Record, execute: Executor
+    config: AdaptConfig, material: Material, start: Record, trained: Trained, adapted: Record, execute: Executor
 ) -> dict[tuple[str, str], Evaluation]:
     context = config.training.audio_context
     systems = [System(PRETRAINED, material.base, "full")]
+    if start is not material.base:
+        systems.append(System(PRETRAINED_SHORT, start, context))
     systems += [System(name, record, context) for name, record in trained.sources.items()]
     systems += [System(target_row(*key), record, context) for key, record in trained.targets.items()]
     systems.append(System(ADAPTED, adapted, context))
     # What transformers does with the model as it is: 30 s, whatever it was tuned on.
     at_30_s = [System(ADAPTED_AT_30_S, adapted, "full")] if context != "full" else []
-    names = {PRETRAINED, ADAPTED, target_row("pretrained", False), target_row("pretrained", True)}
+    names = {PRETRAINED, PRETRAINED_SHORT, ADAPTED, target_row("pretrained", False), target_row("pretrained", True)}
     ends = [system for system in systems if system.name in names]
     results: dict[tuple[str, str], Evaluation] = {}
     if material.target_test is not None:
-        topline = _topline(config, material, execute)
+        topline = _topline(config, material, start, execute)
         tests = [TestSet("target", material.target_test)]
         results |= score_systems(config, [*systems, *at_30_s, *topline], tests, execute)
     if len(material.source_test):
@@ -192,7 +216,7 @@ def _score(
     return results
 
 
-def _topline(config: AdaptConfig, material: Material, execute: Executor) -> list[System]:
+def _topline(config: AdaptConfig, material: Material, start: Record, execute: Executor) -> list[System]:
     """What real recordings of the target's sentences would have bought; trained after everything was chosen.
 
     It sees each recording as often as target_synthetic sees all takes of its sentence.
@@ -201,6 +225,6 @@ def _topline(config: AdaptConfig, material: Material, execute: Executor) -> list
         return []
     passes = config.target_epochs * config.synthesis.takes * len(config.synthesis.voices)
     training = config.training.scaled(learning_rate=1, epochs=passes)
-    call = finetune_call(config, f"finetune {TOPLINE}", material.base, material.target_train, training)
+    call = finetune_call(config, f"finetune {TOPLINE}", start, material.target_train, training)
     (record,) = execute([call])
     return [System(TOPLINE, record, config.training.audio_context)]

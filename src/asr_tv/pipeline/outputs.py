@@ -35,7 +35,7 @@ from asr_tv.report_inputs import (
 from asr_tv.store import RECORD, Record, write_atomically
 from asr_tv.terms import find_terms
 from asr_tv.tts.licences import voice_licences
-from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
+from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT
 
 REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
 RUN_JSON, UNFINISHED = "run.json", "unfinished"
@@ -123,7 +123,7 @@ def _systems(config: AdaptConfig, outcome: Outcome) -> Iterator[SystemInput]:
             )
 
 
-_ORDER = ("pretrained", "source_real", "source_synthetic", "source_mixed")
+_ORDER = (PRETRAINED, PRETRAINED_SHORT, "source_real", "source_synthetic", "source_mixed")
 
 
 def _ordered(names: set[str]) -> list[str]:

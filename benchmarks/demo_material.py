@@ -1,0 +1,94 @@
+"""What the benchmarks share: the demo's model and corpus through the same stages as the demo itself."""
+
+import argparse
+import json
+import platform
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_tv.config import AdaptConfig
+from asr_tv.config_file import load_config
+from asr_tv.corpora import stored_manifest
+from asr_tv.manifest import Manifest, concatenate
+from asr_tv.normalize import get_normalizer
+from asr_tv.pipeline.executor import InProcess
+from asr_tv.pipeline.material import Material, prepare
+from asr_tv.store import Store
+from asr_tv.synthesize import synthesize
+from asr_tv.wer import count_words
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The demo's configuration and material, with the clips of the source sentences."""
+
+    config: AdaptConfig
+    store: Store
+    material: Material
+    source_clips: Manifest
+
+    @property
+    def mixed(self) -> Manifest:
+        """Real and synthetic source speech together."""
+        return concatenate("source mixed", [self.material.source_train, self.source_clips])
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """A parser with what every benchmark takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"))
+    parser.add_argument("--store", type=Path, default=Path(".store"))
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path, help="also write the rows here")
+    return parser
+
+
+def load(config: Path, store: Path) -> Bench:
+    """The material of `config`, from the store or made now."""
+    settings, place = load_config(config), Store(store)
+    material = prepare(settings, InProcess(place))
+    once = settings.synthesis.model_copy(update={"takes": 1, "voices": settings.synthesis.voices[:1]})
+    record = synthesize(material.source_train, once, seed=settings.seed, workers=0, name="source clips", store=place)
+    return Bench(settings, place, material, stored_manifest(record))
+
+
+def wer(manifest: Manifest, texts: dict[str, str]) -> float:
+    """Pooled WER in percent, both sides through the English normaliser."""
+    normalize = get_normalizer("english")
+    counts = [count_words(normalize(u.text), normalize(texts[u.id])) for u in manifest]
+    return 100 * sum(c.errors for c in counts) / sum(c.words for c in counts)
+
+
+def machine() -> str:
+    """The machine in a line, for the head of a table."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{_cpu()}, {torch.get_num_threads()} threads, {gpu}, torch {torch.__version__}"
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def show(rows: list[dict[str, Any]], file: Path | None) -> None:
+    """Prints rows as a Markdown table and keeps them as JSON where asked."""
+    print(f"\n{machine()}\n")
+    print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]))
+    for row in rows:
+        print(
+            "| " + " | ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()) + " |", flush=True
+        )
+    if file is not None:
+        file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that torch allocated on a GPU, or the most that was resident on a CPU, since the start."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
