@@ -6,6 +6,9 @@ The peer pads to 30 s, extracts features once beforehand, and trains in its defa
 on a GPU). Both see the same utterances as often, in batches of one size, with one learning rate and schedule.
 """
 
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,23 +30,40 @@ from asr_tv.transcribe import Decoding, Recogniser
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--updates", type=int, default=60)
-    parser.add_argument("--only", choices=("ours", "peer"), help="one of the two, for memory figures")
+    parser.add_argument("--only", choices=tuple(SYSTEMS), help="one training with the first seed, in this process")
     parser.add_argument("--seeds", type=int, nargs="+", default=[17])
     options = parser.parse_args()
+    if options.only:
+        row = _one(options)
+        options.json.write_text(json.dumps(row)) if options.json else print(row)
+        return
+    rows = [_apart(options, seed, name) for seed in options.seeds for name in SYSTEMS]
+    peers = {row["seed"]: row["utterances/s"] for row in rows if row["system"] != OURS}
+    for row in rows:
+        row["ratio"] = row["utterances/s"] / peers[row["seed"]]
+    show(rows, options.json)
+
+
+def _apart(options: Any, seed: int, name: str) -> dict[str, Any]:
+    """One training in a process of its own, for its peak memory, and since precision is accelerate's for a process."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+        command = [sys.executable, __file__]
+        command += ["--config", str(options.config), "--store", str(options.store), "--device", options.device]
+        command += ["--updates", str(options.updates), "--seeds", str(seed), "--only", name, "--json", out.name]
+        subprocess.run(command, check=True)
+        row: dict[str, Any] = json.loads(Path(out.name).read_text())
+    print(row, flush=True)
+    return row
+
+
+def _one(options: Any) -> dict[str, Any]:
     bench = load(options.config, options.store)
     training = bench.config.training
-    needed = -(-options.updates * training.batch_size // len(bench.mixed))
-    training = training.model_copy(update={"epochs": max(1, needed)})
-    rows = []
+    epochs = -(-options.updates * training.batch_size // len(bench.mixed))
+    training = training.model_copy(update={"epochs": max(1, epochs)})
     with tempfile.TemporaryDirectory() as scratch:
-        for seed in options.seeds:
-            for name, train in (("asr-tv", ours), ("Seq2SeqTrainer, 30 s", peer)):
-                if options.only in (None, "ours" if train is ours else "peer"):
-                    rows.append(measured(name, train, bench, training, seed, options.device, Path(scratch)))
-    first = {row["seed"]: row["utterances/s"] for row in rows if row["system"] != "asr-tv"}
-    for row in rows:
-        row["ratio"] = row["utterances/s"] / first.get(row["seed"], float("nan"))
-    show(rows, options.json)
+        (seed,) = options.seeds
+        return measured(options.only, SYSTEMS[options.only], bench, training, seed, options.device, Path(scratch))
 
 
 def measured(
@@ -134,6 +154,10 @@ class _Collator:
         inputs, labels = collate([item["ids"] for item in items], items[0]["prompt"], self.pad)
         features = torch.stack([item["input_features"] for item in items])
         return {"input_features": features, "decoder_input_ids": inputs, "labels": labels}
+
+
+OURS = "asr-tv"
+SYSTEMS = {OURS: ours, "Seq2SeqTrainer, 30 s": peer}
 
 
 if __name__ == "__main__":
