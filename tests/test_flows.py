@@ -58,3 +58,32 @@ def test_flow_runs_the_graph_then_finds_it_cached(tmp_path: Path) -> None:
     assert again["systems"] == report["systems"]
     assert by_state(again) == Counter(cached=stages)
     assert (finished(2 * stages) - first) == Counter(Cached=stages)
+
+
+def test_the_leave_one_domain_out_flow_leaves_the_table_and_fails_where_too_much_is_lost(tmp_path: Path) -> None:
+    from asr_tv.errors import RunFailed
+    from asr_tv.testing.runs import fake_benchmark
+    from flows import leave_one_domain_out as module
+
+    fixed = {"start": "pretrained", "augmentation": False, "scaling_coef": 0.5}
+    selection = {"method": "fixed", "starts": ["pretrained"], "augmentation": [False], "scaling_coefs": [0.5]}
+    config = fake_benchmark(
+        tmp_path,
+        domains=("banking", "travel"),
+        selection=selection | {"fixed": fixed},
+        benchmark__targets=["travel"],
+        benchmark__vectors=["pooled"],
+    )
+    file = tmp_path / "table.yaml"
+    file.write_text(config.model_dump_json(exclude={"target"}))
+    report = module.leave_one_domain_out(str(file), out=str(tmp_path / "out"), store=str(tmp_path / "store"))
+    assert json.loads((tmp_path / "out" / "benchmark.json").read_text())["tables"] == report["tables"]
+    assert report["forgetting"]["passed"] is None
+    lost = {"passed": False, "rows": [{"target": "travel", "pretrained": 0.1, "adapted": 0.9, "passed": False}]}
+    broken = report | {"forgetting": lost}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "run_benchmark", lambda *_, **__: broken)
+        state = module.leave_one_domain_out(str(file), out=str(tmp_path / "out"), return_state=True)
+    assert state.is_failed()
+    with pytest.raises(RunFailed, match=r"travel: 10\.0 % WER to 90\.0 % WER"):
+        asyncio.run(state.aresult())

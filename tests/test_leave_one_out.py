@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from commands import Command
 
 from asr_tv.benchmark_config import BenchmarkConfig
 from asr_tv.checkpoint.tensors import open_tensors
@@ -282,3 +283,22 @@ def test_trainings_of_a_scope(tmp_path: Path) -> None:
     scope = Scope(("banking", "parcels"), "travel", 17)
     assert len(plain_systems(settings, scope)) == 7
     assert len(tunings(settings, scope, ())) == 7 + 2 * 3
+
+
+def test_the_command_prints_the_plan_and_ends_as_failed_where_the_bound_is_broken(
+    asr_tv: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asr_tv.pipeline import leave_one_out_run
+
+    def fake(*_: Any, announce: Any) -> dict[str, Any]:
+        announce(BenchmarkPlan(3, 2, 40, 12, 1.25))
+        rows = [{"target": "travel", "pretrained": 0.1, "adapted": 0.9, "passed": False}]
+        return {"conclusions": ["told"], "executed": 1, "forgetting": {"passed": False, "rows": rows}}
+
+    monkeypatch.setattr(leave_one_out_run, "run_benchmark", fake)
+    (tmp_path / "table.yaml").write_text(config(tmp_path).model_dump_json(exclude={"target"}))
+    done = asr_tv("benchmark", tmp_path / "table.yaml", "--store", tmp_path / "store")
+    assert done.code == 1
+    assert done.out == "told\n"
+    assert "40 fine-tunings; sharing them between targets saves 12" in " ".join(done.lines)
+    assert "failed: general speech was lost beyond forgetting.max_relative" in done.lines[-1]
