@@ -98,8 +98,7 @@ class TestUnknownKeys:
 
     def test_at_the_top(self) -> None:
         (problem,) = problems({**SPOKEN, "modell": "x"})
-        assert problem.startswith("run.yaml: unknown key modell; keys here: augmentation, corpora, ")
-        assert ", model, " in problem
+        assert problem == f"run.yaml: unknown key modell; keys here: {', '.join(sorted(AdaptConfig.model_fields))}"
 
     def test_in_a_list(self) -> None:
         (problem,) = problems(changed("corpora.1.lin", {"snr_db": 3}))

@@ -18,11 +18,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         # values in, values out
-        """batches benchmark_config bootstrap breakdown comparison config errors evaluation examples
-        export_card families labels leave_one_out_markdown leave_one_out_report ledger loops manifest markdown
-        matched_pairs merging model_card modules normalize pairs paper_scorer pieces progress replay report
-        report_inputs report_scores retention retention_markdown scored_set section select similarity sparsify
-        speech_config splits spoken subtitles task_vector terms trainable verdict wer""",
+        """batches benchmark_config bootstrap breakdown comparison config corpus_config errors evaluation
+        examples export_card families labels leave_one_out_markdown leave_one_out_report ledger loops
+        manifest markdown matched_pairs merging model_card modules normalize pairs paper_scorer pieces
+        progress replay report report_inputs report_scores retention retention_markdown scored_set section
+        select similarity sparsify speech_config splits spoken subtitles task_vector terms trainable verdict
+        wer""",
         # edges: one outside thing each
         """store page audio channel corpora checkpoint tts devices workers short_context training_loss config_file
         adapters whisper_lessons short_context_lessons ctc_lessons ctc_recogniser prefetch runtimes""",
@@ -52,7 +53,7 @@ ONLY_IN = {
     "soundfile": {"audio", "channel"},
     "soxr": {"audio", "channel"},
     "datasets": {"corpora.huggingface"},
-    "pydantic": {"benchmark_config", "config", "section", "speech_config"},
+    "pydantic": {"corpus_config", "benchmark_config", "config", "section", "speech_config"},
     "inflect": {"spoken"},
     "yaml": {"config_file"},
     "typer": {"cli"},
