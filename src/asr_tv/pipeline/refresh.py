@@ -11,7 +11,10 @@ from asr_tv.manifest import Manifest
 from asr_tv.pipeline.executor import Call
 from asr_tv.store import Record, Store
 
-STAGES = ("checkpoint", "corpus", "synthesize", "finetune", "vector", "mean", "adapt", "transcribe", "sweep", "score")
+STAGES = (
+    *("checkpoint", "corpus", "noise", "synthesize", "context", "finetune", "vector", "mean", "compare", "adapt"),
+    *("transcribe", "sweep", "score"),
+)
 """First words of the labels of all calls."""
 
 
