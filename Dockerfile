@@ -13,10 +13,11 @@ COPY --chown=asr:asr . .
 RUN chown asr:asr .
 USER asr
 
-RUN mkdir .store runs \
+RUN mkdir .store runs /home/asr/.prefect \
     && python3 -m venv .venv \
     && .venv/bin/pip install --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch \
-    && make .venv/.demo
+    && make .venv/.demo \
+    && .venv/bin/pip install --constraint constraints.txt --editable ".[demo,flows,object-storage]"
 
 ENV PATH="/home/asr/asr-tv/.venv/bin:$PATH"
 VOLUME ["/home/asr/asr-tv/.store", "/home/asr/asr-tv/runs"]

@@ -1,65 +1,69 @@
 """The adapt-domain flow. Without a server: python flows/adapt_domain.py configs/demo.yaml."""
 
-import os
 import sys
 from pathlib import Path
-from typing import Any
-
-# Before Prefect reads its settings: a server it starts for this run reports nothing to anybody.
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-
-from prefect import flow, get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
+from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from flows import settings
+
+settings.prepare()
+if __name__ == "__main__":
+    settings.alone()
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import State
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
 from asr_tv.config_file import load_config
 from asr_tv.errors import UserError
-from asr_tv.pipeline.run import require_kept, run
-from flows.executor import PrefectExecutor
+from asr_tv.pipeline.run import forgot_too_much, run
+from flows.runs import executing, finished
 
 
-# One stage at a time: two trainings in one process would fight for its cores.
 @flow(
     name="adapt-domain",
-    flow_run_name="{config}",
+    flow_run_name=lambda: f"adapt {Path(flow_run.parameters['config']).stem}",
     persist_result=False,
-    task_runner=ThreadPoolTaskRunner(max_workers=1),
+    timeout_seconds=7 * 24 * 3600,
+    task_runner=ThreadPoolTaskRunner(max_workers=64),
 )
 def adapt_domain(
-    config: Path,
-    target_text: Path | None = None,
-    overrides: list[str] | None = None,
-    out: Path | None = None,
-    store: Path = Path(".store"),
-) -> dict[str, Any]:
+    config: str,
+    target_text: str = "",
+    overrides: list[str] = [],  # noqa: B006 - Prefect shows it as the default
+    refresh: list[str] = [],  # noqa: B006
+    helpers: Annotated[int, Field(ge=0, le=64)] = 0,
+    store: str = ".store",
+    out: str = "",
+) -> State[dict[str, Any]]:
     """Adapt a recogniser to a new domain from its text.
 
     Args:
-        config: YAML file of the run.
-        target_text: the new domain's sentences, one a line; replaces the file's target.
-        overrides: section.key=value, over the file.
-        out: folder of the results; runs/NAME when not given.
-        store: folder of cached stages.
+        config: YAML file of the run, such as configs/demo.yaml.
+        target_text: the new domain's sentences, one a line; takes the place of the file's target.
+        overrides: settings over the file, one a line, as in training.epochs=5.
+        refresh: stages to run again, with all that follows them, such as finetune source_real.
+        helpers: so many more workers share the work; 0 for one machine.
+        store: folder of finished stages, or an address such as s3://bucket/asr-tv; the same for all machines.
+        out: folder of the results; runs/NAME when empty.
     """
-    logger = get_run_logger()
-    settings = load_config(config, overrides or (), target_texts=target_text)
-    execute = PrefectExecutor(store)
-    folder = out or Path("runs") / settings.name
-    report = run(settings, execute, folder, announce=lambda p: logger.info(str(p)))
-    executed = sum(not done.record.cached for done in execute.done)
-    logger.info("%d stages executed, %d cached", executed, len(execute.done) - executed)
-    logger.info(report["verdict"])
-    require_kept(settings, report["forgetting"], folder)
-    return report
+    loaded = load_config(Path(config), overrides, target_texts=Path(target_text) if target_text else None)
+    folder = Path(out) if out else Path("runs") / loaded.name
+    same = {"config": config, "target_text": target_text, "overrides": overrides}
+    with executing(loaded.name, loaded.run.jobs, store, refresh=refresh, helpers=helpers, same=same) as execute:
+        report = run(loaded, execute, folder, announce=lambda plan: get_run_logger().info(str(plan)))
+    return finished(execute, report, folder, forgot_too_much(loaded, report["forgetting"]))
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(f"usage: python {sys.argv[0]} CONFIG\nexample: python {sys.argv[0]} configs/demo.yaml")
     try:
-        adapt_domain(Path(sys.argv[1]))
+        adapt_domain(sys.argv[1])
     except UserError as error:
         print(*(f"error: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
         sys.exit(2)

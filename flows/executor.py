@@ -1,42 +1,181 @@
 """Runs the graph's calls as Prefect tasks, one a stage; what the store already holds shows as Cached."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from queue import SimpleQueue
 from typing import Any
+from uuid import UUID
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 from prefect.utilities.annotations import quote
 
+from asr_tv.errors import DataError, TryAgain
 from asr_tv.pipeline.executor import Call, Done
-from asr_tv.progress import Progress, silent
-from asr_tv.store import Record, Store
+from asr_tv.pipeline.processes import NotStored, Processes
+from asr_tv.store import Record
+from asr_tv.synthesize import shards, synthesize
+from flows.artifacts import publish_stage
+from flows.progress import ArtifactProgress
+from flows.settings import TRAINING_LIMIT
+
+HOURS = {"checkpoint": 2, "corpus": 6, "synthesize": 24, "finetune": 48}
+"""By the first word of a label; waiting for another run that makes the same result counts."""
+_OTHER_HOURS = 12
+_LEASE_SECONDS = 60
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{label}")
-def stage(label: str, call: Any, store: Path, progress: Any) -> "State[Record]":
+def _may_help(task: Any, run: Any, state: State[Any]) -> bool:
+    """Whether to try again: not with bad input, which fails at once and says why."""
+    return isinstance(state.result(raise_on_failure=False), TryAgain)
+
+
+@task(
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    task_run_name="{label}",
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=_may_help,
+)
+def stage(label: str, call: Any, executor: Any) -> "State[Record]":
     """One stage. The store is the only cache, so Prefect's own is off; a hit ends in a state named Cached."""
-    record = call.stage(**call.arguments, store=Store(store), progress=progress)
+    record = executor.run(call)
+    publish_stage(executor.name, label, record)
     name = "Cached" if record.cached else "Completed"
     return Completed(name=name, message=f"{record.stage} {record.key}", data=record)
 
 
-class PrefectExecutor:
-    """The graph's executor inside a flow."""
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{label}", retries=2, retry_condition_fn=_may_help)
+def shard(label: str, call: Any, executor: Any) -> "State[None]":
+    """A part of the clips that a stage will ask for; whether something is wrong with them, that stage will say."""
+    try:
+        record = executor.run(call)
+    except TryAgain:
+        raise
+    except DataError as error:
+        return Completed(name="NothingSpoken", message=str(error))
+    return Completed(name="Cached" if record.cached else "Completed", message=f"{record.stage} {record.key}")
 
-    def __init__(self, store: Path, progress: Progress = silent) -> None:
-        self._store = store
-        self._progress = progress
+
+class PrefectExecutor:
+    """The graph's executor inside a flow.
+
+    Runs that share a store share its work: each takes what no other is making, and waits for the rest at the end.
+
+    Args:
+        runner: makes the records, in this process or in `jobs` processes.
+        name: of the run, in the keys of its artifacts.
+        shards: so many parts each synthesis is dealt out in, for other machines to take; 1 for one machine.
+        shared: other runs are at work on the same calls.
+        last_first: begins at the other end, so as to meet the others late.
+        go_on: called before each call; raises to end the run.
+    """
+
+    def __init__(
+        self,
+        runner: Processes,
+        name: str,
+        *,
+        shards: int = 1,
+        shared: bool = False,
+        last_first: bool = False,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
         self.done: list[Done] = []
+        self._runner = runner
+        self._progress = ArtifactProgress(name)
+        self._shards = shards
+        self._shared = shared or shards > 1
+        self._last_first = last_first
+        self._go_on = go_on
+        runner.progress = self._progress
 
     def __call__(self, calls: Sequence[Call]) -> list[Record]:
-        futures = [self._submit(call) for call in calls]
-        records = [future.result() for future in futures]
+        if self._shards > 1:
+            self._work(shard, [part for call in calls for part in self._parts(call)])
+        records = self._work(stage, calls)
         self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
         return records
 
-    def _submit(self, call: Call) -> PrefectFuture[Record]:
+    def run(self, call: Call) -> Record:
+        """In a task: the call's record, in this machine's turn where trainings take turns."""
+        self._progress.remember(call.label)
+        with self._turn(call):
+            return self._runner.run_one(call)
+
+    def _turn(self, call: Call) -> AbstractContextManager[None]:
+        limit = os.environ.get(TRAINING_LIMIT)
+        if limit is None or not call.label.startswith("finetune ") or self._is_stored(call):
+            return nullcontext()
+        return concurrency(limit, occupy=1, lease_duration=_LEASE_SECONDS, strict=True)
+
+    def _is_stored(self, call: Call) -> bool:
+        try:
+            self._runner.look_up(call)
+        except NotStored:
+            return False
+        return True
+
+    def _parts(self, call: Call) -> list[Call]:
+        """The shards of a synthesis that is not in the store."""
+        if call.stage is not synthesize or self._is_stored(call):
+            return []
+        parts = shards(call.arguments["texts"], self._shards)
+        return [
+            replace(
+                call,
+                label=f"{call.label}, shard {number} of {len(parts)}",
+                arguments={**call.arguments, "texts": part, "name": part.name},
+            )
+            for number, part in enumerate(parts, 1)
+        ]
+
+    def _work(self, kind: Any, calls: Sequence[Call]) -> list[Any]:
+        """Runs the calls, as many at once as the runner has processes, and returns their records in order."""
+        waiting = [*range(len(calls))][:: -1 if self._last_first else 1]
+        running: dict[UUID, int] = {}
+        ended: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
+        records: list[Any] = [None] * len(calls)
+        while waiting or running:
+            while waiting and self._has_room(calls, [*running.values()]):
+                self._go_on()
+                number = self._next(calls, waiting)
+                if calls[number].alone and running:
+                    break
+                waiting.remove(number)
+                future = self._submit(kind, calls[number])
+                running[future.task_run_id] = number
+                future.add_done_callback(ended.put)
+            future = ended.get()
+            records[running.pop(future.task_run_id)] = future.result()
+        return records
+
+    def _has_room(self, calls: Sequence[Call], running: Sequence[int]) -> bool:
+        return len(running) < self._runner.jobs and not any(calls[number].alone for number in running)
+
+    def _next(self, calls: Sequence[Call], waiting: Sequence[int]) -> int:
+        """The first call that no other run is making; where they are all being made, the first."""
+        if not self._shared:
+            return waiting[0]
+        return next((number for number in waiting if not self._is_busy(calls[number])), waiting[0])
+
+    def _is_busy(self, call: Call) -> bool:
+        try:
+            self._runner.look_up(call)
+        except NotStored as missing:
+            return missing.busy
+        return False
+
+    def _submit(self, kind: Any, call: Call) -> PrefectFuture[Any]:
+        kind_of = call.label.partition(" ")[0]
+        run = kind.with_options(timeout_seconds=3600 * HOURS.get(kind_of, _OTHER_HOURS), tags=[kind_of])
         # quote() keeps Prefect from walking through manifests of a hundred thousand rows.
-        return stage.submit(call.label, quote(call), self._store, quote(self._progress))
+        future: PrefectFuture[Any] = run.submit(call.label, quote(call), quote(self))
+        return future

@@ -1,54 +1,68 @@
 """The leave-one-domain-out flow. Without a server: python flows/leave_one_domain_out.py configs/asterisk_all.yaml."""
 
-import os
 import sys
 from pathlib import Path
-from typing import Any
-
-# Before Prefect reads its settings: a server it starts for this run reports nothing to anybody.
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-
-from prefect import flow, get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
+from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from flows import settings
+
+settings.prepare()
+if __name__ == "__main__":
+    settings.alone()
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
 from asr_tv.benchmark_config import BenchmarkConfig
 from asr_tv.config_file import read_config
 from asr_tv.errors import UserError
 from asr_tv.pipeline.leave_one_out_run import run_benchmark
-from asr_tv.pipeline.run import require_kept
-from flows.executor import PrefectExecutor
+from asr_tv.pipeline.run import forgot_too_much
+from flows.artifacts import publish_table
+from flows.runs import executing
 
 
-# One stage at a time: two trainings in one process would fight for its cores.
 @flow(
     name="leave-one-domain-out",
-    flow_run_name="{config}",
+    flow_run_name=lambda: f"leave one out {Path(flow_run.parameters['config']).stem}",
     persist_result=False,
-    task_runner=ThreadPoolTaskRunner(max_workers=1),
+    timeout_seconds=30 * 24 * 3600,
+    task_runner=ThreadPoolTaskRunner(max_workers=64),
 )
 def leave_one_domain_out(
-    config: str, overrides: list[str] | None = None, out: str | None = None, store: str = ".store"
-) -> dict[str, Any]:
+    config: str,
+    overrides: list[str] = [],  # noqa: B006 - Prefect shows it as the default
+    refresh: list[str] = [],  # noqa: B006
+    helpers: Annotated[int, Field(ge=0, le=64)] = 0,
+    store: str = ".store",
+    out: str = "",
+) -> State[dict[str, Any]]:
     """Make every domain the target in turn and compare all systems.
 
     Args:
-        config: YAML file of the table.
-        overrides: section.key=value, over the file.
-        out: folder of the results; runs/NAME when not given.
-        store: folder of cached stages.
+        config: YAML file of the table, such as configs/asterisk_all.yaml.
+        overrides: settings over the file, one a line, as in training.epochs=5.
+        refresh: stages to run again, with all that follows them, such as finetune source_real.
+        helpers: so many more workers share the work; 0 for one machine.
+        store: folder of finished stages, or an address such as s3://bucket/asr-tv; the same for all machines.
+        out: folder of the results; runs/NAME when empty.
     """
-    logger = get_run_logger()
-    settings = read_config(BenchmarkConfig, Path(config), overrides or ())
-    folder = Path("runs") / settings.name if out is None else Path(out)
-    execute = PrefectExecutor(Path(store))
-    report = run_benchmark(settings, execute, folder, announce=lambda plan: logger.info(str(plan)))
-    for conclusion in report["conclusions"]:
-        logger.info(conclusion)
-    require_kept(settings, report["forgetting"], folder)
-    return report
+    loaded = read_config(BenchmarkConfig, Path(config), overrides)
+    folder = Path(out) if out else Path("runs") / loaded.name
+    same = {"config": config, "overrides": overrides, "flow": "leave-one-domain-out"}
+    with executing(loaded.name, loaded.run.jobs, store, refresh=refresh, helpers=helpers, same=same) as execute:
+        report = run_benchmark(loaded, execute, folder, announce=lambda plan: get_run_logger().info(str(plan)))
+    executed = sum(not done.record.cached for done in execute.done)
+    stages = f"{executed} stages executed, {len(execute.done) - executed} cached"
+    publish_table(loaded.name, folder, report["conclusions"], stages)
+    if (broken := forgot_too_much(loaded, report["forgetting"])) is not None:
+        return Failed(message=f"{broken}; everything is kept in {folder}")
+    return Completed(name=None if executed else "NothingNew", message=stages, data=report)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,10 @@ class DataError(UserError):
     """A text, manifest, recording, checkpoint or vector cannot be used."""
 
 
+class TryAgain(DataError):
+    """Of the moment and not of the input: something did not answer or died, and another try may help."""
+
+
 class RunFailed(Exception):
     """A run came to its end and broke a bound that its configuration sets; what it made is kept. Exit code 1."""
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from asr_tv.errors import DataError
 from asr_tv.manifest import ManifestRef
@@ -109,11 +109,40 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-class Store:
-    """Results under one root folder, shared by any number of processes on this machine."""
+class Mirror(Protocol):
+    """Single files of a store in a place that all machines reach; picklable, for worker processes."""
 
-    def __init__(self, root: Path) -> None:
+    def fetch(self, path: Path) -> bool:
+        """Brings the file to this path below the store's root; False when the mirror does not have it."""
+
+    def send(self, path: Path) -> None:
+        """Copies the file at this path below the store's root to the mirror."""
+
+
+class Store:
+    """Results under one root folder, shared by any number of processes, also of machines that share the folder.
+
+    Args:
+        newer_than: results finished before this moment (seconds since the epoch) are not taken but made again.
+    """
+
+    def __init__(self, root: Path, *, newer_than: float = 0.0) -> None:
         self.root = root.absolute()
+        self.newer_than = newer_than
+
+    @property
+    def location(self) -> str:
+        """What `asr_tv.object_storage.open_store` opens in another process."""
+        return str(self.root)
+
+    @property
+    def mirror(self) -> Mirror | None:
+        """Where single files of this store are kept besides, for other machines."""
+        return None
+
+    def remade_since(self, moment: float) -> "Store":
+        """The same store, in which results older than `moment` count as missing."""
+        return Store(self.root, newer_than=moment)
 
     def find(self, identity: Identity) -> Record | None:
         """The finished result of this identity, or None when there is none or it is incomplete."""
@@ -123,6 +152,8 @@ class Store:
         """The finished result under a stage's name and a key that a report or record keeps, or None as `find`."""
         folder = self.root / stage / key
         try:
+            if (folder / RECORD).stat().st_mtime < self.newer_than:
+                return None
             row = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             if row["key"] != key:
                 raise ValueError(f"of another result, {row['key']}")
@@ -147,12 +178,25 @@ class Store:
                 return found
             return self._execute(identity, produce)
 
+    def busy(self, identity: Identity) -> bool:
+        """Whether another process is making this result right now."""
+        try:
+            with self._lock_file(identity).open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def scratch(self, identity: Identity) -> Path:
         """Where an unfinished result is written; survives a kill, gone once the result is finished."""
         return self.root / identity.stage / f"{identity.key}.partial"
 
     def _execute(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:
         scratch, folder = self.scratch(identity), self._folder(identity)
+        if scratch.exists() and not _holds_newer(scratch, self.newer_than):
+            shutil.rmtree(scratch)
         scratch.mkdir(parents=True, exist_ok=True)
         _remove_half_written(scratch)
         start = time.perf_counter()
@@ -168,17 +212,30 @@ class Store:
     def _folder(self, identity: Identity) -> Path:
         return self.root / identity.stage / identity.key
 
+    def _lock_file(self, identity: Identity) -> Path:
+        return self.root / identity.stage / f"{identity.key}.lock"
+
     @contextmanager
     def _locked(self, identity: Identity) -> Iterator[None]:
-        path = self.root / identity.stage / f"{identity.key}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                _log.info("another process is making %s %s: waiting for it", identity.stage, identity.key)
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with file_lock(self._lock_file(identity), f"{identity.stage} {identity.key}"):
             yield
+
+
+@contextmanager
+def file_lock(path: Path, what: str = "") -> Iterator[None]:
+    """Held by one process at a time, and gone with it; `what` is named to the log when another one holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _log.info("another process is making %s: waiting for it", what or path.parent.name)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _holds_newer(folder: Path, moment: float) -> bool:
+    return any(path.stat().st_mtime >= moment for path in folder.rglob("*"))
 
 
 def _remove_half_written(folder: Path) -> None:

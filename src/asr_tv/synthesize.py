@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from asr_tv.corpora.local import write_manifest
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.manifest import Manifest, Utterance, checked
 from asr_tv.progress import Progress, silent
-from asr_tv.store import Identity, Produced, Record, Store, write_atomically
+from asr_tv.store import Identity, Mirror, Produced, Record, Store, write_atomically
 from asr_tv.tts import Synthesizer
 from asr_tv.tts.cast import Cast, open_cast
 from asr_tv.tts.clips import CLIP_SAMPLING_RATE, Clip, ClipCache, ClipJob
@@ -24,7 +25,6 @@ from asr_tv.tts.pool import Spoken, speak_missing
 STAGE = "synthesize"
 MANIFEST = "manifest.jsonl"
 PLAN = "plan.jsonl"
-CLIPS = "clips"
 VERSION = 1
 MAX_SECONDS = 30.0
 """What Whisper hears at once: of a longer clip the end would be trained on without being heard."""
@@ -74,14 +74,14 @@ def synthesize(
         _empty(folder)
         write_atomically(folder / PLAN, plan.rows)
         label = f"synthesize {name or texts.name}"
-        cache = ClipCache(store.root / CLIPS)
+        cache = ClipCache(store)
         result = speak_missing(plan.jobs, cast, reopen, cache, workers=workers, progress=progress, label=label)
         _require_finished(plan, result, alone.name)
         details = _write_payload(folder, alone.name, plan, result)
         return Produced((alone.ref(),), {**details, "repeated_texts": len(texts) - len(alone)})
 
     identity = _identity(alone, config, cast, plan, seed, first_take)
-    if (found := store.find(identity)) is not None and not _clips_are_there(found.path / MANIFEST):
+    if (found := store.find(identity)) is not None and not _clips_are_there(found.path / MANIFEST, store.mirror):
         shutil.rmtree(found.path)
     return store.build(identity, produce)
 
@@ -114,14 +114,25 @@ def speak_shard(
     ]:
         raise ConfigError(problems)
     reopen = functools.partial(open_cast, config)
-    cache = ClipCache(store.root / CLIPS)
+    cache = ClipCache(store)
     return speak_missing(jobs, cast, reopen, cache, workers=1, progress=progress, label=f"speak {len(jobs)} clips")
 
 
-def _clips_are_there(manifest: Path) -> bool:
+def _clips_are_there(manifest: Path, mirror: Mirror | None) -> bool:
     """Clips lie outside the record's folder, where they can get lost without it."""
-    clips = (json.loads(line)["audio"] for line in manifest.read_text(encoding="utf-8").splitlines())
-    return all((manifest.parent / clip).is_file() for clip in clips)
+    rows = (json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines())
+    clips = (Path(os.path.normpath(manifest.parent / row["audio"])) for row in rows)
+    return all(clip.is_file() or (mirror is not None and mirror.fetch(clip)) for clip in clips)
+
+
+def shards(texts: Manifest, count: int) -> list[Manifest]:
+    """The texts dealt out to at most `count` manifests, for machines that speak into one clip cache.
+
+    A clip does not depend on the manifest that asks for it, so the whole finds every clip of its shards.
+    """
+    alone = texts_alone(texts).utterances
+    dealt = [alone[number::count] for number in range(count)]
+    return [Manifest(f"{texts.name}, shard {number} of {count}", part) for number, part in enumerate(dealt, 1) if part]
 
 
 def texts_alone(texts: Manifest) -> Manifest:

@@ -9,7 +9,7 @@ from typing import Any
 
 from asr_tv.checkpoint.directory import CONFIG, SIDE_FILES
 from asr_tv.checkpoint.tensors import INDEX, WEIGHTS, open_tensors
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, TryAgain
 
 _WANTED = [*SIDE_FILES, WEIGHTS, INDEX, "model-*.safetensors", "README.md"]
 _PATIENCE_SECONDS = 2.0
@@ -57,13 +57,13 @@ def download_snapshot(name: str) -> Snapshot:
     if constants.HF_HUB_OFFLINE:
         raise DataError("the hub: HF_HUB_OFFLINE is set, and the model is not in the cache")
     if (status := _status(f"{constants.ENDPOINT}/{name}/resolve/main/{CONFIG}")) is None:
-        raise DataError(f"the hub: {constants.ENDPOINT} does not answer")
+        raise TryAgain(f"the hub: {constants.ENDPOINT} does not answer")
     if status >= 400:
         raise DataError(f"the hub: {constants.ENDPOINT} answers {status} for {name}")
     try:
         path = Path(snapshot_download(name, allow_patterns=_WANTED))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
-        raise DataError(f"the hub: downloading {name} failed: {error}") from error
+        raise TryAgain(f"the hub: downloading {name} failed: {error}") from error
     if (snapshot := _complete(name, path)) is None:
         raise DataError(f"the hub: {name} has no {CONFIG} or no {WEIGHTS}; pickled weights are not loaded")
     return snapshot

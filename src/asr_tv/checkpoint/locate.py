@@ -74,7 +74,7 @@ def resolve_model(name: str, store: Store) -> Record:
     except DataError as error:
         if (available := next((package for package in packages_of(name) if package.files()), None)) is not None:
             return _stored(_packaged(available), store)
-        raise DataError([f"{name}: not a path on this machine", *error.problems, install_hint(name)]) from error
+        raise type(error)([f"{name}: not a path on this machine", *error.problems, install_hint(name)]) from error
 
 
 def _stored(source: _Source, store: Store) -> Record:

@@ -16,7 +16,11 @@ def adapt(
         Path | None, typer.Option(help="The new domain's sentences, one a line; replaces the file's target")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results  [default: runs/NAME]")] = None,
-    store: Annotated[Path, typer.Option(help="Folder of cached stages")] = DEFAULT_STORE,
+    store: Annotated[str, typer.Option(help="Cached stages: a folder, or s3://bucket/path")] = str(DEFAULT_STORE),
+    refresh: Annotated[
+        list[str] | None,
+        typer.Option(help='Run a stage again and all that follows, such as "finetune source_real"; repeatable'),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value, over the file; repeatable")
     ] = None,
@@ -29,15 +33,20 @@ def adapt(
     """
     from asr_tv.cli.console import console, progress_for
     from asr_tv.config_file import load_config
+    from asr_tv.object_storage import open_store
     from asr_tv.pipeline.processes import Processes
-    from asr_tv.pipeline.run import require_kept, run
-    from asr_tv.store import Store
+    from asr_tv.pipeline.promotion import promote
+    from asr_tv.pipeline.refresh import Refresh
+    from asr_tv.pipeline.run import forgot_too_much, require_kept, run
 
     start = time.perf_counter()
+    again = Refresh(refresh or (), time.time())
     settings = load_config(config, set_ or (), target_texts=target_text)
     folder = out or Path("runs") / settings.name
-    with Processes(Store(store), settings.run.jobs, progress_for(quiet=quiet)) as execute:
+    with Processes(open_store(store), settings.run.jobs, progress_for(quiet=quiet), again) as execute:
         report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(str(plan)))
+    again.require_matched([done.label for done in execute.done])
+    promotion = promote(folder, report, forgot_too_much(settings, report["forgetting"]))
     executed = sum(not done.record.cached for done in execute.done)
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
@@ -49,6 +58,8 @@ def adapt(
             f"{executed} stages executed, {len(execute.done) - executed} cached, {seconds:.1f} s; "
             f"report: {folder / 'report.html'}; model: {folder / 'model'}"
         )
+    if not promotion.promoted:
+        console.print(f"{folder / 'current'} stays at the last good model: {promotion.reason}")
     require_kept(settings, report["forgetting"], folder)
 
 

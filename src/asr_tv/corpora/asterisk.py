@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asr_tv.corpora.debian import package_files
 from asr_tv.corpora.selection import Dropped
-from asr_tv.errors import ConfigError, DataError
+from asr_tv.errors import ConfigError, DataError, TryAgain
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.store import file_digest
 
@@ -101,7 +101,7 @@ def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -
         try:
             upstream = _fetch_upstream(language, folder / "upstream")
         except DataError as error:
-            raise DataError([*debian.problems, *error.problems]) from None
+            raise type(error)([*debian.problems, *error.problems]) from None
         return read_prompts(upstream, upstream / f"core-sounds-{language}.txt", language, "upstream tarball")
     origin = "installed Debian packages" if root == installed else "downloaded Debian packages"
     return read_prompts(root / sounds, root / text, language, origin)
@@ -196,6 +196,6 @@ def _fetch_upstream(language: str, folder: Path) -> Path:
                 raise DataError(f"{url}: unpacks to more than {_UPSTREAM_BYTES} bytes")
             tar.extractall(folder, filter="data")
     except (OSError, EOFError, tarfile.TarError) as error:
-        raise DataError(f"{url}: cannot be fetched: {getattr(error, 'reason', None) or error}") from None
+        raise TryAgain(f"{url}: cannot be fetched: {getattr(error, 'reason', None) or error}") from None
     archive.unlink()
     return folder

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, TryAgain
 
 _SECONDS = 300
 _NETWORK = (
@@ -35,7 +35,7 @@ def package_files(packages: Sequence[str], needed: Sequence[str], folder: Path, 
         for package in sorted(folder.glob("*.deb")):
             _run(["dpkg-deb", "-x", str(package), str(root)], folder)
     except DataError as error:
-        raise DataError(f"packages {', '.join(packages)} are not installed and cannot be fetched: {error}") from None
+        raise type(error)(f"packages {', '.join(packages)} are not installed and cannot be fetched: {error}") from None
     if lacking := _lacking(root, needed):
         raise DataError(f"packages {', '.join(packages)} have no {', '.join(lacking)}")
     return root
@@ -87,7 +87,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
     except FileNotFoundError:
         raise DataError(f"no {command[0]} on this machine") from None
     except subprocess.TimeoutExpired:
-        raise DataError(f"{command[0]} took more than {_SECONDS} seconds") from None
+        raise TryAgain(f"{command[0]} took more than {_SECONDS} seconds") from None
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg-deb: error"))]
-        raise DataError(f"{command[0]}: {' '.join(errors) or f'exit code {done.returncode}'}")
+        raise TryAgain(f"{command[0]}: {' '.join(errors) or f'exit code {done.returncode}'}")

@@ -15,23 +15,40 @@ from multiprocessing import get_context
 from types import TracebackType
 from typing import Any
 
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, TryAgain
+from asr_tv.object_storage import open_store
 from asr_tv.pipeline.executor import Call, Done
+from asr_tv.pipeline.refresh import Refresh
 from asr_tv.progress import Advance, Progress, silent
-from asr_tv.store import Identity, Record, Store
+from asr_tv.store import Identity, Mirror, Record, Store
 from asr_tv.workers import cores, open_pool
 
 
 class NotStored(Exception):
-    """Raised by a store that only looks up."""
+    """Raised by a store that only looks up; `busy` when another process is making the result."""
+
+    def __init__(self, stage: str, *, busy: bool) -> None:
+        super().__init__(stage)
+        self.busy = busy
 
 
 class LookupStore(Store):
-    """Finds results and makes none."""
+    """Finds another store's results and makes none."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.root, newer_than=store.newer_than)
+        self._store = store
+
+    @property
+    def mirror(self) -> Mirror | None:
+        return self._store.mirror
+
+    def find(self, identity: Identity) -> Record | None:
+        return self._store.find(identity)
 
     def build(self, identity: Identity, produce: Any) -> Record:  # noqa: ARG002 - the store's own signature
         if (found := self.find(identity)) is None:
-            raise NotStored(identity.stage)
+            raise NotStored(identity.stage, busy=self._store.busy(identity))
         return found
 
 
@@ -54,9 +71,12 @@ class Processes:
     store: Store
     jobs: int
     progress: Progress = silent
+    refresh: Refresh | None = None
     done: list[Done] = field(default_factory=list)
     _pool: ProcessPoolExecutor | None = None
     _events: Any = None
+    _closed: bool = False
+    _starting: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> "Processes":
         return self
@@ -64,6 +84,7 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
         if self._pool is not None:
             if kind is not None:
                 for process in list(self._pool._processes.values()):
@@ -73,42 +94,72 @@ class Processes:
             self._events.put(None)
 
     def __call__(self, calls: Sequence[Call]) -> list[Record]:
-        found = [self._stored(call) for call in calls]
-        pending = [record or self._start(call) for call, record in zip(calls, found, strict=True)]
+        stores = [self._store_for(call) for call in calls]
+        found = [self._stored(call, store) for call, store in zip(calls, stores, strict=True)]
+        pending = [r or self._start(call, store) for call, store, r in zip(calls, stores, found, strict=True)]
         records = [self._result(entry) for entry in pending]
-        self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
+        for call, record in zip(calls, records, strict=True):
+            self._finish(call, record)
         return records
 
-    def _stored(self, call: Call) -> Record | None:
+    def run_one(self, call: Call) -> Record:
+        """One call, from any thread; `done` is for the caller to keep."""
+        store = self._store_for(call)
+        record = self._stored(call, store) or self._result(self._start(call, store))
+        if self.refresh is not None:
+            self.refresh.made(call, record)
+        return record
+
+    def look_up(self, call: Call) -> Record:
+        """The call's result in the store.
+
+        Raises:
+            NotStored: there is none.
+        """
+        return call.run(LookupStore(self._store_for(call)), silent)
+
+    def _store_for(self, call: Call) -> Store:
+        return self.store if self.refresh is None else self.refresh.store_for(call, self.store)
+
+    def _finish(self, call: Call, record: Record) -> None:
+        if self.refresh is not None:
+            self.refresh.made(call, record)
+        self.done.append(Done(call.label, record))
+
+    def _stored(self, call: Call, store: Store) -> Record | None:
         if call.alone:
             return None
         try:
-            return call.run(LookupStore(self.store.root), silent)
+            return call.run(LookupStore(store), silent)
         except NotStored:
             return None
 
-    def _start(self, call: Call) -> "Future[Record] | Record":
+    def _start(self, call: Call, store: Store) -> "Future[Record] | Record":
         # With several jobs a single call goes to a worker, too: the number of threads moves the last bits of a
         # training, and must not depend on what happens to be left to do.
         if call.alone or self.jobs == 1:
-            return call.run(self.store, self.progress)
-        return self._workers().submit(_work, call, self.store.root)
+            return call.run(store, self.progress)
+        return self._workers().submit(_work, call, store.location, store.newer_than)
 
     def _result(self, entry: "Future[Record] | Record") -> Record:
         try:
             return entry.result() if isinstance(entry, Future) else entry
         except BrokenProcessPool as error:
-            raise DataError(
+            if self._closed:
+                raise DataError("stopped, because another stage failed") from None
+            self._pool = None
+            raise TryAgain(
                 "a worker process died, perhaps for want of memory; what is finished is kept: "
                 "run again, with --set run.jobs=1 if it dies again"
             ) from error
 
     def _workers(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._events = get_context("spawn").Queue()
-            threading.Thread(target=_show, args=(self._events, self.progress), daemon=True).start()
-            self._pool = open_pool(self.jobs, _begin, self._events, max(1, cores() // self.jobs))
-        return self._pool
+        with self._starting:
+            if self._pool is None:
+                self._events = get_context("spawn").Queue()
+                threading.Thread(target=_show, args=(self._events, self.progress), daemon=True).start()
+                self._pool = open_pool(self.jobs, _begin, self._events, max(1, cores() // self.jobs))
+            return self._pool
 
 
 def _show(events: Any, progress: Progress) -> None:
@@ -136,8 +187,8 @@ def _begin(events: Any, threads: int) -> None:
     _events = events
 
 
-def _work(call: Call, root: Any) -> Record:
-    return call.run(Store(root), _told)
+def _work(call: Call, store: str, newer_than: float) -> Record:
+    return call.run(open_store(store, newer_than=newer_than), _told)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.outputs import note_start, report_of, write_outputs
 from asr_tv.pipeline.plan import Plan
 from asr_tv.pipeline.preflight import check
+from asr_tv.store import file_lock
 
 
 def require_kept(config: AdaptConfig, forgetting: Mapping[str, Any], folder: Path) -> None:
@@ -19,12 +20,18 @@ def require_kept(config: AdaptConfig, forgetting: Mapping[str, Any], folder: Pat
     Raises:
         RunFailed: the adapted model lost more than `forgetting.max_relative` on general speech.
     """
+    if (lost := forgot_too_much(config, forgetting)) is not None:
+        raise RunFailed(f"{lost}; everything is kept in {folder}")
+
+
+def forgot_too_much(config: AdaptConfig, forgetting: Mapping[str, Any]) -> str | None:
+    """What was lost on general speech beyond a bound that the configuration itself sets, or None."""
     if "forgetting" not in config.model_fields_set or forgetting["passed"] is not False:
-        return
+        return None
     rows = (row for row in forgetting["rows"] if not row["passed"])
     lost = [f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'])} to {_rate(r['adapted'])}" for r in rows]
     bound = f"forgetting.max_relative {config.forgetting.max_relative:g}"
-    raise RunFailed(f"general speech was lost beyond {bound} ({'; '.join(lost)}); everything is kept in {folder}")
+    return f"general speech was lost beyond {bound} ({'; '.join(lost)})"
 
 
 def _rate(value: float | None) -> str:
@@ -39,5 +46,6 @@ def run(
     note_start(config, folder)
     outcome = adapt(config, execute, announce)
     report = report_of(config, outcome, execute.done)
-    write_outputs(config, outcome, report, folder)
+    with file_lock(folder / ".lock"):  # two runs of one configuration may end at once
+        write_outputs(config, outcome, report, folder)
     return report

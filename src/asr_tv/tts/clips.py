@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.audio import Wave, resample, write_audio
-from asr_tv.store import canonical_json, file_digest, write_atomically
+from asr_tv.store import Store, canonical_json, file_digest, write_atomically
 from asr_tv.tts import SpeechRequest
 
 CLIP_SAMPLING_RATE = 16_000
+FOLDER = "clips"
+"""In the store."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,26 @@ def clip_key(parts: Mapping[str, Any]) -> str:
 class ClipCache:
     """Clips under one folder, shared by any number of processes: equal keys are equal bytes, whoever writes last."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, store: Store) -> None:
+        self.root = store.root / FOLDER
+        self._newer_than = store.newer_than
+        self._mirror = store.mirror
 
     def find(self, key: str) -> Clip | None:
         """The finished clip, or None when it is missing, half-written or changed since."""
         path = self._path(key)
+        return self._found(path) or (self._found(path) if self._fetched(path) else None)
+
+    def _fetched(self, path: Path) -> bool:
+        mirror = self._mirror
+        return mirror is not None and mirror.fetch(path) and mirror.fetch(path.with_suffix(".json"))
+
+    def _found(self, path: Path) -> Clip | None:
+        sidecar = path.with_suffix(".json")
         try:
-            row = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            if sidecar.stat().st_mtime < self._newer_than:
+                return None
+            row = json.loads(sidecar.read_text(encoding="utf-8"))
             clip = Clip(path, row["sha256"], row["duration"])
             return clip if file_digest(path) == clip.digest else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -87,6 +101,9 @@ class ClipCache:
         clip = Clip(path, file_digest(path), round(len(samples) / CLIP_SAMPLING_RATE, 6))
         row = {"key": parts, "sha256": clip.digest, "duration": clip.duration}
         write_atomically(path.with_suffix(".json"), json.dumps(row, ensure_ascii=False, indent=1, sort_keys=True))
+        if self._mirror is not None:
+            self._mirror.send(path)
+            self._mirror.send(path.with_suffix(".json"))
         return clip
 
     def _path(self, key: str) -> Path:

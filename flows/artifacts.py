@@ -1,0 +1,193 @@
+"""What a run shows in the UI: a table a stage, the WER report, and a link to the whole report."""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from asr_tv.markdown import WER_HEADER, escaped, wer_tables
+from asr_tv.pipeline.promotion import Promotion
+from asr_tv.store import Record
+from asr_tv.verdict import ADAPTED
+from flows.settings import RUNS_URL, STORE_URL
+
+MAX_BYTES = 30_000
+"""Of markdown; the UI's page takes seconds for more."""
+_REPORTS = ("report.html", "report.md")
+
+
+def slug(text: str) -> str:
+    """A key as Prefect wants it: small letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def publish_stage(name: str, label: str, record: Record) -> None:
+    """Key, digest, how it was had, seconds, size and counts of a stage, under a key of its own."""
+    create_table_artifact(
+        [{"what": what, "value": value} for what, value in stage_rows(record)],
+        key=slug(f"{name}-{label}"),
+        description=f"{label}: {_had(record)}",
+    )
+
+
+def stage_rows(record: Record) -> list[tuple[str, str]]:
+    """What people want to know of a record, as texts."""
+    size = sum(path.stat().st_size for path in record.path.rglob("*") if path.is_file())
+    counts = [(key.replace("_", " "), _shown(value)) for key, value in record.details.items()]
+    return [
+        ("stage", record.stage),
+        ("key", record.key),
+        ("digest", record.digest),
+        ("state", "cached" if record.cached else "executed"),
+        ("seconds", f"{record.seconds:.1f}"),
+        ("size", f"{size / 1e6:.1f} MB"),
+        *counts,
+        ("files", _stage_link(record)),
+    ]
+
+
+def _had(record: Record) -> str:
+    return "cached" if record.cached else f"executed in {record.seconds:.1f} s"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list) and all(isinstance(item, float) for item in value):
+        return ", ".join(f"{item:.4g}" for item in value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:200] + " …"
+
+
+def _stage_link(record: Record) -> str:
+    served = os.environ.get(STORE_URL)
+    return f"{served.rstrip('/')}/{record.stage}/{record.key}/" if served else str(record.path)
+
+
+def publish_report(report: Mapping[str, Any], folder: Path, promotion: Promotion, stages: str) -> None:
+    """The run's WER under `wer-NAME`, whose page is the domain's history, and the link under `report-NAME`."""
+    link = report_link(promotion.version, folder)
+    name, state = report["name"], "current" if promotion.promoted else "NOT PROMOTED"
+    markdown = report_markdown(report, link, f"{promotion.reason}; {stages}", promoted=promotion.promoted)
+    create_markdown_artifact(markdown, key=slug(f"wer-{name}"), description=f"{headline(report)}, {state}, {stages}")
+    if link is not None:
+        create_link_artifact(
+            link, link_text="the whole report", key=slug(f"report-{name}"), description=headline(report)
+        )
+
+
+def publish_table(name: str, folder: Path, conclusions: Sequence[str], stages: str) -> None:
+    """A leave-one-domain-out table under `table-NAME`: conclusions, and the page as far as it fits."""
+    served = os.environ.get(RUNS_URL)
+    where = f"[The whole table]({served.rstrip('/')}/{folder.name}/benchmark.md)" if served else f"In {folder}."
+    told = "\n".join(f"- {escaped(conclusion, limit=None)}" for conclusion in conclusions)
+    page = (folder / "benchmark.md").read_text(encoding="utf-8")
+    parts = [f"# {name}", told, where, page]
+    if len("\n\n".join(parts).encode()) > MAX_BYTES:
+        parts.pop()
+    create_markdown_artifact("\n\n".join(parts), key=slug(f"table-{name}"), description=stages)
+
+
+def report_link(version: Path, folder: Path) -> str | None:
+    """Address of the report where `runs/` is served, None where it is not."""
+    served = os.environ.get(RUNS_URL)
+    found = next((name for name in _REPORTS if (version / name).exists()), None)
+    if not served or found is None:
+        return None
+    return f"{served.rstrip('/')}/{folder.name}/{version.parent.name}/{version.name}/{found}"
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """The adapted model's WER on the first set that has one."""
+    row = next((r for r in report["systems"] if r["name"] == ADAPTED and r["wer"] is not None), None)
+    if row is None:
+        return f"{report['name']}: no recordings to score"
+    span = "" if row["ci_low"] is None else f" ({100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f})"
+    return f"{row['domain']}: WER {100 * row['wer']:.1f} %{span}"
+
+
+def report_markdown(report: Mapping[str, Any], link: str | None, told: str, *, promoted: bool) -> str:
+    """The report's first page, under MAX_BYTES: verdict, WER, recipe and curve; sets that do not fit are named."""
+    model = "This model is `current`" if promoted else "**This model is not promoted**"
+    where = f"[The whole report]({link})" if link else "The whole report lies in the run's folder."
+    head = [
+        f"# {headline(report)}",
+        escaped(report["verdict"], limit=None),
+        f"{model}: {escaped(told, limit=None)}.",
+        where,
+    ]
+    tables = [f"## {escaped(title)}\n\n{_table(rows)}" for title, rows in wer_tables(report).items()]
+    head += [*tables[:1], _recipe(report), *_curve(report["target_curve"])]
+    rest, note = tables[1:], []
+    while rest and len("\n\n".join([*head, *rest]).encode()) > MAX_BYTES - 100:
+        rest.pop()
+        note = ["More sets are in the whole report."]
+    return "\n\n".join([*head, *rest, *note]) + "\n"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """The table without its last column, whether a system used target recordings: told beside the name."""
+    lines = [WER_HEADER[:-1], tuple("--" for _ in WER_HEADER[:-1]), *(_cells(row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(row: Sequence[str]) -> tuple[str, ...]:
+    name, *others, used = (escaped(cell) for cell in row)
+    return (f"{name} (target recordings)" if used == "yes" else name, *others)
+
+
+def _recipe(report: Mapping[str, Any]) -> str:
+    chosen, folds = report["selection"]["chosen"], report["selection"]["folds"]
+    how = f"chosen on {', '.join(folds)}" if folds else "fixed by the configuration"
+    augmented = "augmented" if chosen["augmentation"] else "not augmented"
+    return (
+        f"## Recipe\n\nStart at {chosen['start']}, synthetic speech {augmented}, "
+        f"{chosen['scaling_coef']:g} of the vector; {how}."
+    )
+
+
+def _curve(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    known = [(p["scaling_coef"], 100 * p["wer"]) for p in points if p["wer"] is not None]
+    if len(known) < 2:
+        return []
+    data = base64.b64encode(curve_svg(known).encode()).decode()
+    words = ", ".join(f"{wer:.1f} % at {coef:g}" for coef, wer in known)
+    return [f"## WER over the coefficient, on the target\n\n![{words}](data:image/svg+xml;base64,{data})\n\n{words}."]
+
+
+def curve_svg(points: Sequence[tuple[float, float]]) -> str:
+    """WER in percent over the scaling coefficient; the axis begins at 0, so that a small step looks small."""
+    width, height, left, bottom, top = 560, 260, 50, 40, 20
+    highest = max(wer for _, wer in points) * 1.15 or 1.0
+    first, last = points[0][0], points[-1][0]
+
+    def at(coef: float, wer: float) -> tuple[float, float]:
+        x = left + (width - left - 30) * (coef - first) / (last - first)
+        return x, height - bottom - (height - bottom - top) * wer / highest
+
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in points))
+    marks = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#2563eb"/>'
+        f'<text x="{x:.1f}" y="{y - 10:.1f}" text-anchor="middle">{wer:.1f}</text>'
+        f'<text x="{x:.1f}" y="{height - bottom + 18}" text-anchor="middle">{coef:g}</text>'
+        for coef, wer in points
+        for x, y in [at(coef, wer)]
+    )
+    base = height - bottom
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'font-family="sans-serif" font-size="13" fill="#374151">'
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
+        f'<line x1="{left}" y1="{base}" x2="{width - 20}" y2="{base}" stroke="#9ca3af"/>'
+        f'<line x1="{left}" y1="{top}" x2="{left}" y2="{base}" stroke="#9ca3af"/>'
+        f'<polyline points="{line}" fill="none" stroke="#2563eb" stroke-width="2"/>{marks}'
+        f'<text x="{left - 8}" y="{base + 4}" text-anchor="end">0</text>'
+        f'<text x="{left - 8}" y="{top + 4}" text-anchor="end">{highest:.0f}</text>'
+        f'<text x="14" y="{height / 2}" text-anchor="middle" transform="rotate(-90 14 {height / 2})">WER %</text>'
+        f'<text x="{(left + width) / 2}" y="{height - 4}" text-anchor="middle">scaling coefficient</text></svg>'
+    )

@@ -1,0 +1,75 @@
+"""The assist flow: a helper of another run, on another worker; it makes stages and writes no results."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from flows import settings
+
+settings.prepare()
+
+from typing import Literal
+from uuid import UUID
+
+import prefect
+from prefect.states import Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from asr_tv.benchmark_config import BenchmarkConfig
+from asr_tv.config import AdaptConfig
+from asr_tv.config_file import load_config, read_config
+from asr_tv.object_storage import open_store
+from asr_tv.pipeline.graph import adapt
+from asr_tv.pipeline.leave_one_out import leave_one_out
+from asr_tv.pipeline.processes import Processes
+from asr_tv.pipeline.refresh import Refresh
+from flows.executor import PrefectExecutor
+from flows.machines import LeaderEnded, until_ended
+from flows.settings import show_library_logs
+
+
+@prefect.flow(name="assist", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=64))
+def assist(
+    leader: UUID,
+    config: str,
+    store: str,
+    target_text: str = "",
+    overrides: list[str] = [],  # noqa: B006 - Prefect shows it as the default
+    refresh: list[str] = [],  # noqa: B006
+    since: float = 0.0,
+    shards: int = 4,
+    flow: Literal["adapt-domain", "leave-one-domain-out"] = "adapt-domain",
+) -> State[None]:
+    """Help a run that asked for helpers; started by that run and not by people.
+
+    Args:
+        leader: the flow run that asked.
+        config: as the leader has it.
+        store: as the leader has it; both must reach it.
+        target_text: as the leader has it.
+        overrides: as the leader has them.
+        refresh: as the leader has them.
+        since: when the leader was asked to refresh, in seconds since the epoch.
+        shards: parts of each synthesis.
+        flow: the leader's.
+    """
+    show_library_logs()
+    loaded: AdaptConfig
+    if flow == "adapt-domain":
+        loaded = load_config(Path(config), overrides, target_texts=Path(target_text) if target_text else None)
+    else:
+        loaded = read_config(BenchmarkConfig, Path(config), overrides)
+    try:
+        with Processes(open_store(store), loaded.run.jobs, refresh=Refresh(refresh, since)) as runner:
+            execute = PrefectExecutor(
+                runner, f"{loaded.name} helper", shards=shards, last_first=True, go_on=until_ended(leader)
+            )
+            if isinstance(loaded, BenchmarkConfig):
+                leave_one_out(loaded, execute, lambda plan: None)
+            else:
+                adapt(loaded, execute)
+    except LeaderEnded:
+        return Completed(message="the run that asked for help is over")
+    executed = sum(not done.record.cached for done in execute.done)
+    return Completed(message=f"{executed} stages executed here, {len(execute.done) - executed} taken from the store")

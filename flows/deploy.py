@@ -1,0 +1,115 @@
+"""Makes pool, limit, automations and deployments on a running server; again after each change. No run is started."""
+
+import argparse
+import copy
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from flows import settings
+
+settings.prepare()
+os.environ.setdefault("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+
+import httpx
+import yaml
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
+
+POOLS = {"process": "asr-tv", "docker": "asr-tv-docker", "kubernetes": "asr-tv-kubernetes"}
+LIMIT = "training"
+_PATIENCE_SECONDS = 60.0
+_GPUS = {"type": "integer", "title": "GPUs", "description": "GPUs of each run", "default": 0, "minimum": 0}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pool", choices=POOLS, default="process", help="kind of work pool to make")
+    kind = parser.parse_args().pool
+    with get_client(sync_client=True) as client:
+        wait_for_server(client)
+        make_pool(client, kind)
+        make_limit(client)
+        put_automations(client)
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    if subprocess.run(command, cwd=settings.HOME, check=False).returncode:
+        sys.exit("error: prefect deploy failed, see above")
+    print(f"next: prefect worker start --pool {POOLS[kind]}, and prefect deployment run adapt-domain/demo --watch")
+
+
+def wait_for_server(client: SyncPrefectClient) -> None:
+    """Ends the program with what to do where no server answers, or one that wants a password."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        error = client.api_healthcheck()
+        if error is None:
+            break
+        if time.monotonic() > deadline:
+            sys.exit(f"error: no server answers at {PREFECT_API_URL.value()}: prefect server start ({error})")
+        time.sleep(1)
+    try:
+        client.read_work_pools()
+    except (PrefectHTTPStatusError, httpx.HTTPStatusError) as refusal:
+        if refusal.response.status_code != httpx.codes.UNAUTHORIZED:
+            raise
+        sys.exit("error: the server wants a password: set PREFECT_API_AUTH_STRING to what the server was started with")
+
+
+def make_pool(client: SyncPrefectClient, kind: str) -> None:
+    pool = WorkPoolCreate(name=POOLS[kind], type=kind, base_job_template=job_template(client, kind))
+    try:
+        client.create_work_pool(pool)
+    except ObjectAlreadyExists:
+        client.create_work_pool(pool, overwrite=True)
+
+
+def job_template(client: SyncPrefectClient, kind: str) -> dict[str, Any]:
+    """Prefect's own for this kind of pool; for containers and pods with a variable `gpus`."""
+    kinds = {name: data for workers in client.read_worker_metadata().values() for name, data in workers.items()}
+    template = copy.deepcopy(kinds[kind]["default_base_job_configuration"])
+    if kind == "process":
+        return template
+    template["variables"]["properties"]["gpus"] = _GPUS
+    job = template["job_configuration"]
+    if kind == "docker":
+        device = {"Driver": "nvidia", "Count": "{{ gpus }}", "Capabilities": [["gpu"]]}
+        job["container_create_kwargs"] = {"device_requests": [device]}
+    else:
+        pod = job["job_manifest"]["spec"]["template"]["spec"]
+        pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = "{{ gpus }}"
+    return template
+
+
+def make_limit(client: SyncPrefectClient) -> None:
+    """One fine-tuning at a time, for workers whose ASR_TV_TRAINING_LIMIT names the limit."""
+    try:
+        client.read_global_concurrency_limit_by_name(LIMIT)
+    except ObjectNotFound:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=1))
+
+
+def automations() -> list[AutomationCore]:
+    rows = yaml.safe_load((settings.HOME / "flows" / "automations.yaml").read_text(encoding="utf-8"))
+    return [AutomationCore.model_validate(row) for row in rows["automations"]]
+
+
+def put_automations(client: SyncPrefectClient) -> None:
+    """Makes those of the file, in the place of all that begin with our name."""
+    for old in client.request("POST", "/automations/filter", json={"limit": 200}).json():
+        if old["name"].startswith("asr-tv "):
+            client.request("DELETE", "/automations/{id}", path_params={"id": old["id"]})
+    for automation in automations():
+        client.request("POST", "/automations/", json=automation.model_dump(mode="json"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""What every flow here does around its graph: store, processes, machines that help, and the way it ends."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from prefect import get_client, get_run_logger
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.context import FlowRunContext
+from prefect.states import Completed, Crashed, Failed, State
+
+from asr_tv.errors import DataError
+from asr_tv.object_storage import open_store
+from asr_tv.pipeline.processes import Processes
+from asr_tv.pipeline.promotion import promote
+from asr_tv.pipeline.refresh import Refresh
+from flows.artifacts import publish_report
+from flows.executor import PrefectExecutor
+from flows.machines import helping
+from flows.settings import show_library_logs
+
+MAX_STARTS = 5
+"""A run that was lost so often, and taken up again each time, is left alone: something kills it."""
+_SHARDS_A_MACHINE = 2
+
+
+@contextmanager
+def executing(
+    name: str,
+    jobs: int,
+    store: str,
+    *,
+    refresh: Sequence[str] = (),
+    helpers: int = 0,
+    same: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[PrefectExecutor]:
+    """The executor for a flow's graph; ends the run's processes and helpers with it.
+
+    Args:
+        name: of the run, in the keys of its artifacts.
+        refresh: labels of stages to run again, with what follows.
+        helpers: so many runs of `assist` share the work, on whatever machines take them.
+        same: the parameters that the helpers need to find the same graph.
+
+    Raises:
+        DataError: this run was lost and taken up again too often.
+    """
+    show_library_logs()
+    _take_up()
+    again = Refresh(refresh, _asked_at())
+    shards = _SHARDS_A_MACHINE * (1 + helpers) if helpers else 1
+    theirs = {"store": store, "refresh": list(refresh), "since": _asked_at(), "shards": shards}
+    with helping(helpers, theirs | dict(same)):
+        with Processes(open_store(store), jobs, refresh=again) as runner:
+            executor = PrefectExecutor(runner, name, shards=shards)
+            yield executor
+        again.require_matched([done.label for done in executor.done])
+
+
+def finished(
+    executor: PrefectExecutor, report: dict[str, Any], folder: Path, broken: str | None
+) -> State[dict[str, Any]]:
+    """Promotes the run's model or not, publishes the report, and says in a state how the run ended.
+
+    Args:
+        broken: a bound of the configuration that the run broke.
+    """
+    executed = sum(not done.record.cached for done in executor.done)
+    stages = f"{executed} stages executed, {len(executor.done) - executed} cached"
+    promotion = promote(folder, report, broken)
+    publish_report(report, folder, promotion, stages)
+    logger = get_run_logger()
+    logger.info("%s; %s", stages, promotion.reason)
+    logger.info(report["verdict"])
+    if not promotion.promoted:
+        return Failed(name="NotPromoted", message=f"the model is not promoted: {promotion.reason}")
+    if not executed and not promotion.changed:
+        return Completed(name="NothingNew", message=f"no new text or audio: {stages}, {promotion.reason}", data=report)
+    return Completed(message=f"{stages}; {promotion.reason}", data=report)
+
+
+def _this_run() -> FlowRun | None:
+    context = FlowRunContext.get()
+    return context.flow_run if context else None
+
+
+def _asked_at() -> float:
+    """When the flow run was created: the same moment for each time that it is taken up again."""
+    run = _this_run()
+    return run.created.timestamp() if run is not None and run.created is not None else time.time()
+
+
+def _take_up() -> None:
+    """For a run that was lost: refuses one that is lost each time, and closes the tasks that were lost with it.
+
+    Raises:
+        DataError: it was started too often.
+    """
+    run = _this_run()
+    if run is None or run.run_count <= 1:
+        return
+    if run.run_count > MAX_STARTS:
+        raise DataError(
+            f"lost {MAX_STARTS} times, each time with the machine or process that ran it: "
+            "look for what kills it (memory, most often) before you start it again; finished stages are kept"
+        )
+    open_states = TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
+    with get_client(sync_client=True) as client:
+        for lost in client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
+            task_run_filter=TaskRunFilter(state=open_states),
+        ):
+            client.set_task_run_state(lost.id, Crashed(message="lost with the process that ran it"), force=True)

@@ -1,0 +1,45 @@
+"""What must be set before Prefect is imported, and the library's log lines into the UI."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+"""The repository, whose `configs/` and `flows/` the deployments name."""
+
+RUNS_URL = "ASR_TV_RUNS_URL"
+"""Environment variable: where `runs/` is served over http; links to reports begin so."""
+STORE_URL = "ASR_TV_STORE_URL"
+"""Environment variable: where the store is served over http; links to stages' files begin so."""
+TRAINING_LIMIT = "ASR_TV_TRAINING_LIMIT"
+"""Environment variable: name of the global concurrency limit that each fine-tuning of this worker occupies."""
+
+
+def prepare() -> None:
+    """Keeps Prefect from reporting to anybody, and makes the library importable from a checkout."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    if str(HOME) not in sys.path:
+        sys.path.insert(0, str(HOME))
+
+
+def alone() -> None:
+    """For a flow started as a script: no server is needed, unless the environment names one."""
+    os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
+
+
+def show_library_logs() -> None:
+    """Sends what asr_tv logs to the run's page."""
+    from prefect.logging.handlers import APILogHandler
+
+    logger = logging.getLogger("asr_tv")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, APILogHandler) for handler in logger.handlers):
+        logger.addHandler(APILogHandler())
+    logging.getLogger("prefect.task_runs").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Prefect warns with each task that a thread's timeout waits for the call it is in; our calls are short."""
+    return not str(record.msg).startswith("Timeout of %s seconds configured")
