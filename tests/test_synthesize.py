@@ -446,8 +446,10 @@ FAN_OUT = """
     from asr_tv.store import Store
     from asr_tv.synthesize import synthesize
     from asr_tv.testing.speech import dummy_texts
+    from asr_tv.tts.espeak import EspeakSynthesizer
 
     if __name__ == "__main__":
+        EspeakSynthesizer.clips_worth_a_process = 20  # else so few are spoken in this process
         espeak = (f"espeak:en-us+{variant}" for variant in ("f1", "f2", "f3", "f4", "m1", "m2", "whisper"))
         config = SynthesisConfig(voices=("en_US-joe-medium", *espeak), takes=1)
         for workers in (1, 2):

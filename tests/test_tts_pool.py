@@ -11,6 +11,7 @@ from asr_tv.manifest import Manifest, Utterance
 from asr_tv.store import Record, Store
 from asr_tv.synthesize import synthesize
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
+from asr_tv.tts import pool
 from asr_tv.tts.pool import _pace
 
 
@@ -81,3 +82,15 @@ def test_processes_that_end_again_and_again_are_told(tmp_path: Path):
 )
 def test_the_pace(done: int, total: int, seconds: float, told: str):
     assert _pace(done, total, seconds) == told
+
+
+@pytest.mark.parametrize(("worth", "processes"), [(20, 2), (100, 1)])
+def test_a_fast_engine_has_more_clips_to_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worth: int, processes: int
+):
+    opened: list[int] = []
+    real = pool.open_pool
+    monkeypatch.setattr(pool, "open_pool", lambda count, *rest: opened.append(count) or real(count, *rest))
+    monkeypatch.setattr(FakeSynthesizer, "clips_worth_a_process", worth, raising=False)
+    speak(tmp_path, FakeSynthesizer(), dummy_texts(40), workers=4)
+    assert (opened or [1]) == [processes]

@@ -66,6 +66,7 @@ class EspeakSynthesizer:
 
     name = "espeak"
     batch_size = 1
+    clips_worth_a_process = 200
 
     def __init__(self, config: SynthesisConfig) -> None:
         """Finds the library and checks the voices against what it offers.

@@ -1,5 +1,6 @@
 """Speaks the clips that the cache lacks, in this process or in several; each is kept as soon as it is spoken."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
@@ -17,7 +18,8 @@ from asr_tv.tts.clips import Clip, ClipCache, ClipJob
 from asr_tv.workers import cores, open_pool
 
 CLIPS_WORTH_A_PROCESS = 20
-"""A process takes a second or two to start and load a voice, in which another speaks about so many clips."""
+"""A process takes a second or two to start and load a voice, in which another speaks about so many clips; an engine
+with an attribute `clips_worth_a_process` says its own number."""
 _CLIPS_A_TASK = 4
 _MOST_CRASHES = 5
 _SILENCE = 1e-4
@@ -101,7 +103,8 @@ def _spoken(
 ) -> Iterator[dict[str, Outcome]]:
     alone = {name for name, engine in cast.engines.items() if engine.batch_size > 1 or getattr(engine, "alone", False)}
     single = [job for job in jobs if job.engine not in alone]
-    count = max(1, min(workers or cores(), len(single) // CLIPS_WORTH_A_PROCESS))
+    worth = sum(1 / getattr(cast.engines[job.engine], "clips_worth_a_process", CLIPS_WORTH_A_PROCESS) for job in single)
+    count = max(1, min(workers or cores(), math.floor(worth + 1e-9)))
     yield from _in_pool(single, reopen, cache, count) if count > 1 else _in_process(single, cast, cache)
     for name in alone:
         batched = sorted((job for job in jobs if job.engine == name), key=_alike)
