@@ -21,7 +21,7 @@ TUNED, BASE = "the tuned checkpoint", "the base checkpoint"
 CHECKPOINT, VECTOR = "the checkpoint", "the vector"
 
 _SHOWN = 5
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 
 
 def difference(tuned: State, base: State) -> Named:

@@ -1,9 +1,11 @@
 """Several task vectors from files: merged into one, compared, and what each says of itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from asr_tv.checkpoint.form import require_same_form
 from asr_tv.checkpoint.tensors import Tensors, write_tensors
@@ -59,6 +61,7 @@ def combine_vectors(vectors: Sequence[Path], out: Path, method: Merge) -> None:
     if method.coefficients is not None and len(method.coefficients) != len(vectors):
         raise ConfigError(f"{len(vectors)} vectors need as many coefficients, got {len(method.coefficients)}")
     opened = _open_alike(vectors)
+    read = [_OneAtATime(vector) for vector in opened]
     digests = [file_digest(path) for path in vectors]
     # One order for equal sets, so that equal sets give equal bytes.
     order = sorted(range(len(vectors)), key=lambda i: (digests[i], (method.coefficients or [0.0] * len(vectors))[i]))
@@ -66,7 +69,7 @@ def combine_vectors(vectors: Sequence[Path], out: Path, method: Merge) -> None:
         method = replace(method, coefficients=tuple(method.coefficients[i] for i in order))
     recipe = {"operation": method.method, "vectors": [digests[i] for i in order]} | method.parameters
     with naming(f"{method.method} of {', '.join(map(str, vectors))}"):
-        tensors = merged([opened[i] for i in order], method)
+        tensors = merged([read[i] for i in order], method)
         metadata = vector_metadata(opened[0].metadata, recipe) | common_origin(opened)
         write_tensors(out, fp32_layout(opened[0]), tensors, metadata)
 
@@ -80,7 +83,7 @@ def compare_vectors(vectors: Sequence[Path]) -> tuple[Part, ...]:
     """
     opened = _open_alike(vectors)
     with naming(", ".join(map(str, vectors))):
-        return compared(opened)
+        return compared([_OneAtATime(vector) for vector in opened])
 
 
 def describe_vector(vector: Path) -> VectorInfo:
@@ -103,6 +106,27 @@ def describe_vector(vector: Path) -> VectorInfo:
         norm=whole.norms[0],
         groups=tuple(part for part in parts if part.kind == GROUP),
     )
+
+
+class _OneAtATime(Mapping[str, Tensor]):
+    """A vector of which one tensor at a time is held in memory: to ask for another gives up the one before."""
+
+    def __init__(self, vector: Tensors) -> None:
+        self.path = vector.path
+        self._vector = vector
+        self._held = ""
+
+    def __getitem__(self, name: str) -> Tensor:
+        if self._held not in ("", name):
+            self._vector.release(self._held)
+        self._held = name
+        return self._vector[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._vector)
+
+    def __len__(self) -> int:
+        return len(self._vector)
 
 
 def _open_alike(vectors: Sequence[Path]) -> list[Tensors]:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from errno import ENOSPC
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -187,7 +188,9 @@ def _require_space(files: Mapping[Path, int], forms: Layout) -> None:
     needed = sum(files.values()) + sum(d.itemsize * torch.Size(shape).numel() for d, shape in forms.values())
     for folder in {path.parent for path in files}:
         if (free := shutil.disk_usage(folder).free) < needed:
-            raise OSError(28, f"No space left on device: {needed:,} bytes are needed, {free:,} are free", str(folder))
+            raise OSError(
+                ENOSPC, f"No space left on device: {needed:,} bytes are needed, {free:,} are free", str(folder)
+            )
 
 
 @contextmanager

@@ -61,7 +61,8 @@ def create_vector(
         return vector_metadata(form, recipe) | origin
 
     with naming(f"{tuned} − {base}"), new_file(out) as file, Output({file: layout}, metadata()) as output:
-        on_all_cores(lambda name: _subtract(name, ours, theirs, output, layout), {*ours.tensors, *theirs.tensors})
+        names = sorted({*ours.tensors, *theirs.tensors})
+        on_all_cores(lambda name: _subtract(name, ours, theirs, output, layout), names)
         output.finish(metadata())
 
 
