@@ -1,6 +1,8 @@
 """Transcription: no hypothesis depends on its neighbours, sums are formed as the adapted model is, limits are told."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,15 @@ def test_clips_longer_than_the_context_are_all_named_first(tuned: Record, manife
     with pytest.raises(DataError) as error:
         transcribe(tuned, manifest, Decoding(0.5, "en"), store=store)
     assert len(error.value.problems) == len(manifest)
+
+
+def test_timestamps_change_neither_the_key_nor_the_conditions_of_those_who_do_not_ask(
+    base: Record, manifest: Manifest, store: Store
+) -> None:
+    stamped = replace(DYNAMIC, timestamps=True)
+    assert "timestamps" not in DYNAMIC.options
+    assert stamped.options == DYNAMIC.options | {"timestamps": True}
+    texts = read_hypotheses(transcribe(base, manifest, stamped, store=store).path / "hyp.jsonl")
+    assert all(re.match(r"<\|[01]\.\d\d\|>", text) for text in texts.values())
+    plain = read_hypotheses(transcribe(base, manifest, DYNAMIC, store=store).path / "hyp.jsonl")
+    assert not any("<|" in text for text in plain.values())

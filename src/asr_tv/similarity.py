@@ -40,7 +40,8 @@ def compared(vectors: Sequence[State]) -> tuple[Part, ...]:
     """
     if not vectors:
         raise ConfigError("there are no vectors to compare")
-    grams = {name: _gram(require_alike(vectors), name) for name in floating_names(vectors[0])}
+    alike = require_alike(vectors)
+    grams = {name: _gram(alike, name) for name in floating_names(alike[0])}
     sizes = {name: vectors[0][name].numel() for name in grams}
     members: dict[tuple[str, str], list[str]] = {(WHOLE, WHOLE): list(grams)}
     for name in grams:

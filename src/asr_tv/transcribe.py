@@ -268,6 +268,7 @@ class Recogniser:
         from transformers import GenerationMixin
         from transformers.modeling_outputs import BaseModelOutput
 
+        settings = self._generation(limit)
         with self._autocast():
             states = encode(self._model.model.encoder, features).float()
         prompt = torch.tensor([self._prompt] * len(states), device=self._device)
@@ -277,9 +278,20 @@ class Recogniser:
             attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self._device),
             decoder_input_ids=prompt,
             decoder_attention_mask=torch.ones_like(prompt),
-            generation_config=self._generation(limit),
+            generation_config=settings,
+            logits_processor=self._timestamp_rules(settings),
         )
         return generated[:, len(self._prompt) :].tolist()
+
+    def _timestamp_rules(self, settings: Any) -> Any:
+        """Whisper's own rules of where a timestamp may stand, without which it seldom writes any."""
+        from transformers import LogitsProcessorList, WhisperTimeStampLogitsProcessor
+
+        if not self._decoding.timestamps:
+            return LogitsProcessorList()
+
+        settings.update(no_timestamps_token_id=self._first_timestamp - 1, max_initial_timestamp_index=50)
+        return LogitsProcessorList([WhisperTimeStampLogitsProcessor(settings, begin_index=len(self._prompt))])
 
     def _generation(self, limit: int) -> Any:
         """The checkpoint's own settings (suppressed tokens and the like), greedy and bounded."""
