@@ -27,7 +27,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,espeak,speecht5,multilingual,export,flows,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,espeak,speecht5,multilingual,export,gate,flows,dev]"
 	touch $@
 
 clean:

@@ -18,7 +18,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         # values in, values out
-        """batches benchmark_config bootstrap breakdown comparison config corpus_config errors evaluation
+        """clip_yield consensus gate_config rarity tempo
+        batches benchmark_config bootstrap breakdown comparison config corpus_config errors evaluation
         examples export_card families labels leave_one_out_markdown leave_one_out_report ledger loops
         manifest markdown matched_pairs merging model_card modules normalize pairs paper_scorer pieces
         progress replay report report_inputs report_scores retention retention_markdown scored_set section
@@ -26,9 +27,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         wer""",
         # edges: one outside thing each
         """store object_storage page audio channel corpora checkpoint tts devices workers short_context training_loss
-        config_file adapters whisper_lessons short_context_lessons ctc_lessons ctc_recogniser prefetch runtimes""",
+        config_file adapters whisper_lessons short_context_lessons ctc_lessons ctc_recogniser prefetch runtimes
+        vad realism writing""",
         # stages
-        "synthesize finetune context_start transcribe transcribe_files score merge export finished geometry noise",
+        "synthesize finetune context_start transcribe transcribe_files score merge export finished geometry noise gate",
         "pipeline",
         "cli testing",
     )
@@ -36,12 +38,21 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 
 ONLY_IN = {
     "jiwer": {"wer"},
-    "transformers": {"checkpoint", "finetune", "transcribe", "runtimes", "testing", "tts.bark", "tts.speecht5"},
+    "transformers": {
+        "checkpoint",
+        "finetune",
+        "transcribe",
+        "runtimes",
+        "testing",
+        "tts.bark",
+        "tts.speecht5",
+        "writing",
+    },
     "accelerate": {"finetune"},
     "peft": {"adapters"},
     "tokenizers": {"testing"},
     "huggingface_hub": {"checkpoint.hub"},
-    "httpx": {"checkpoint.hub"},
+    "httpx": {"checkpoint.hub", "writing"},
     "fsspec": {"object_storage"},
     "safetensors": {"checkpoint.tensors"},
     "whisper": {"short_context", "checkpoint.vocabulary", "runtimes"},
@@ -50,11 +61,13 @@ ONLY_IN = {
     "piper": {"tts.piper"},
     "sentencepiece": {"testing"},
     "pyarrow": {"tts.speecht5"},
-    "onnxruntime": {"tts.piper"},
-    "soundfile": {"audio", "channel"},
-    "soxr": {"audio", "channel"},
+    "onnxruntime": {"tts.piper", "vad"},
+    "soundfile": {"audio", "channel", "realism"},
+    "soxr": {"audio", "channel", "testing"},
+    "scipy": {"realism"},
+    "datasketch": {"writing"},
     "datasets": {"corpora.huggingface"},
-    "pydantic": {"corpus_config", "benchmark_config", "config", "section", "speech_config"},
+    "pydantic": {"corpus_config", "benchmark_config", "config", "gate_config", "section", "speech_config"},
     "inflect": {"spoken"},
     "yaml": {"config_file"},
     "typer": {"cli"},

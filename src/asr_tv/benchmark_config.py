@@ -60,6 +60,8 @@ def _conflicts(config: BenchmarkConfig) -> Iterator[str]:
         yield "target: every domain is the target in turn: name them in benchmark.targets"
     if config.pretrained_weight:
         yield "pretrained_weight: give it to a row of benchmark.ablations"
+    if config.gate is not None or any(key.split(".")[0] == "gate" for row in bench.ablations.values() for key in row):
+        yield "gate: a benchmark speaks without the quality gate; `asr-tv adapt` has it"
     if config.sources is not None and (unknown := sorted({*(bench.targets or ())} - {*config.sources})):
         yield f"benchmark.targets: {', '.join(unknown)} not among sources"
     if any(count < 1 for count in bench.source_counts):

@@ -1,6 +1,6 @@
 """What lies between a speaker and the recogniser: a simulated telephone line, and random channel augmentation.
 
-Plain numpy and soxr: audiomentations wants soxr below 1 and three more compiled packages for the same four effects.
+Plain numpy and soxr: audiomentations wants soxr below 1 and three more compiled packages for the same effects.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import soxr
 
 from asr_tv.audio import Wave, limit_peak, resample, to_pcm16
 from asr_tv.config import AugmentationConfig, LineConfig
+from asr_tv.realism import in_room, pink, through_line
 
 LINE_SAMPLING_RATE = 8_000
 """Hz, of a telephone line and of the GSM codec."""
@@ -35,7 +36,8 @@ def simulate_line(wave: Wave, sampling_rate: int, config: LineConfig, key: str) 
 def augment(wave: Wave, sampling_rate: int, config: AugmentationConfig, rng: np.random.Generator) -> Wave:
     """With probability `config.probability`: another speed, silence before and after, another gain, white noise.
 
-    Equal states of `rng` give equal waves. The noise covers the silence too, as a channel's noise does.
+    With `config.channel` also a room before the noise, pink noise, and a band and a codec at the end. Equal states of
+    `rng` give equal waves. The noise covers the silence too, as a channel's noise does.
 
     Returns:
         float32 at the same sampling rate, in [-1, 1].
@@ -43,11 +45,20 @@ def augment(wave: Wave, sampling_rate: int, config: AugmentationConfig, rng: np.
     if rng.random() >= config.probability or not wave.size:
         return limit_peak(wave)
     speech = _faster(wave, rng.uniform(*config.speed))
+    if config.channel is not None:
+        speech = in_room(speech, sampling_rate, config.channel, rng)
     power = _power(speech)
     before, after = (round(rng.uniform(*config.silence_seconds) * sampling_rate) for _ in range(2))
     gain = np.float32(10 ** (rng.uniform(*config.gain_db) / 20))
     padded = np.pad(speech, (before, after))
-    return limit_peak(gain * with_noise(padded, rng.uniform(*config.snr_db), rng, power))
+    snr_db = rng.uniform(*config.snr_db)
+    if config.channel is None:
+        return limit_peak(gain * with_noise(padded, snr_db, rng, power))
+    if rng.random() < config.channel.pink_noise_probability:
+        noisy = padded + np.float32(np.sqrt(power * 10 ** (-snr_db / 10))) * pink(padded.size, rng)
+    else:
+        noisy = with_noise(padded, snr_db, rng, power)
+    return limit_peak(through_line(limit_peak(gain * noisy), sampling_rate, config.channel, rng))
 
 
 def with_noise(wave: Wave, snr_db: float, rng: np.random.Generator, power: float | None = None) -> Wave:

@@ -20,15 +20,15 @@ from pydantic import (
 from asr_tv.corpus_config import CorpusConfig as CorpusConfig
 from asr_tv.corpus_config import LineConfig as LineConfig
 from asr_tv.errors import ConfigError
+from asr_tv.gate_config import AugmentationConfig as AugmentationConfig
+from asr_tv.gate_config import ChannelConfig as ChannelConfig
+from asr_tv.gate_config import GateConfig as GateConfig
 from asr_tv.section import AudioContext as AudioContext
 from asr_tv.section import (
     Choices,
     Fraction,
     NotNegative,
-    NotNegativeRange,
     Positive,
-    PositiveRange,
-    Range,
     distinct,
 )
 from asr_tv.section import Section as Section
@@ -73,16 +73,6 @@ class SplitConfig(Section):
         if self.dev + self.test >= 1:
             raise ValueError("dev and test leave nothing to train on")
         return self
-
-
-class AugmentationConfig(Section):
-    """Channel augmentation, applied while training and to synthetic speech only. Ranges are drawn uniformly."""
-
-    snr_db: Range = (0.0, 25.0)
-    silence_seconds: NotNegativeRange = Field((0.0, 0.4), description="before and after the speech, each")
-    speed: PositiveRange = (0.9, 1.1)
-    gain_db: Range = (-6.0, 3.0)
-    probability: Fraction = 0.9
 
 
 class TrainingConfig(Section):
@@ -221,6 +211,7 @@ class AdaptConfig(Section):
     max_source_utterances: int | None = Field(None, ge=2, description="train on so many utterances a source domain")
     splits: SplitConfig = SplitConfig()
     synthesis: SynthesisConfig = SynthesisConfig()
+    gate: GateConfig | None = Field(None, description="the quality gate between synthesis and training; off by default")
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
     context_start: ContextStartConfig | None = Field(

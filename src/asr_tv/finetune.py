@@ -113,7 +113,9 @@ def identity(base: Record, job: Job) -> Identity:
     augmented = job.augmentation is not None and any(u.origin == "synthetic" for u in job.manifest)
     parameters = {
         "training": deciding(job.training, job.family) | {"precision": job.precision},
-        "augmentation": job.augmentation.model_dump(mode="json") if augmented and job.augmentation else None,
+        "augmentation": job.augmentation.model_dump(mode="json", exclude_none=True)
+        if augmented and job.augmentation
+        else None,
         "language": job.language,
     }
     return Identity(STAGE, VERSION, parameters, {"base": base.digest, "manifest": job.manifest.digest}, job.seed)

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from asr_tv.clip_yield import YIELD_HEADER, YIELD_NOTE, yield_rows
 from asr_tv.retention_markdown import retention_table
 from asr_tv.verdict import ADAPTED, BASELINE, PRETRAINED, percent, points, simulated_line
 
@@ -70,6 +71,7 @@ def render_markdown(report: Row) -> str:
         _section("Forgetting", _forgetting(report["forgetting"])),
         *([_section("What else was kept", retention_table(report["retention"]))] if "retention" in report else []),
         _section("Leak ledger", _ledger(report["ledger"])),
+        *([_section("Quality gate", _gates(report["gates"]))] if report.get("gates") else []),
         _section("Left out", _dropped(report["dropped"])),
         _section("Conditions", _conditions(report)),
         _section("Corpora", _corpus(report["corpus"])),
@@ -335,6 +337,10 @@ def _ledger_summary(entries: Sequence[Row]) -> list[tuple[str, ...]]:
         splits, domains = (", ".join(sorted({v for row in reads for v in row[key]})) for key in ("splits", "domains"))
         rows.append((stage, ", ".join(origins), splits, domains, str(len(reads))))
     return rows
+
+
+def _gates(gates: Mapping[str, Row]) -> str:
+    return f"{YIELD_NOTE}\n\n{_table(YIELD_HEADER, yield_rows(gates))}"
 
 
 def _dropped(dropped: Row) -> str:

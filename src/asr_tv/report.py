@@ -75,6 +75,7 @@ def build_report(inputs: ReportInputs) -> Json:
         "forgetting": forgetting,
         "synthesis": [_synthesis(entry) for entry in inputs.synthesis],
         "ledger": ledger,
+        "gates": {what: dict(counts) for what, counts in inputs.gates.items()},
         "dropped": _dropped(inputs.dropped),
         "corpus": _corpus(inputs.corpora),
         "stages": [_stage(entry) for entry in inputs.stages],

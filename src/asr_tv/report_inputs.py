@@ -109,6 +109,7 @@ class ReportInputs:
         topline_labels: labels of the stages that train on target recordings for the topline.
         max_relative: the bound of forgetting.
         target_curve: the target's test by scaling coefficient, scored after the recipe was chosen, for the reader.
+        gates: set of clips -> what its quality gate counted; empty where there was none.
         settings: the whole configuration, JSON-able.
         packages: versions with which the adapted model was made.
         missing: what an unfinished run has not done yet; None for a finished one.
@@ -131,3 +132,4 @@ class ReportInputs:
     settings: Mapping[str, Any] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] | None = None
+    gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

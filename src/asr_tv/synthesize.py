@@ -56,6 +56,7 @@ def synthesize(
         texts: a sentence that a domain repeats is spoken once, under its first id.
         workers: at most so many processes, fewer for few clips; 0: one a core.
         name: what the progress line calls these texts; the manifest's name when not given.
+        first_take: number of the first take; beyond the planned ones, texts are spoken anew.
         synthesizer: an engine already open, in place of `config.engine` and `config.voices`; must be picklable
             where several processes speak.
         first_take: number of the first take; beyond the planned ones, texts are spoken anew.
@@ -176,6 +177,7 @@ def _identity(
         "voices": {speaker.label: speaker.voice.version for speaker in cast.speakers},
         "sampling_rate": CLIP_SAMPLING_RATE,
         "max_seconds": MAX_SECONDS,
+        **({"first_take": first_take} if first_take else {}),
     }
     return Identity(STAGE, VERSION, parameters, {"texts": alone.digest}, seed)
 

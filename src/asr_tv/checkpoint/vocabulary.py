@@ -39,6 +39,11 @@ def whisper_tokenizer(vocab_size: int) -> Tokenizer:
     return assembled_tokenizer(vocabulary, merges, list(LANGUAGES)[: LANGUAGES_OF[vocab_size]])
 
 
+def vocabulary_size(language: str) -> int:
+    """The vocabulary OpenAI would use for a language: the English-only one, or the multilingual one."""
+    return 51864 if language == "en" else 51865
+
+
 def assembled_tokenizer(
     vocabulary: Mapping[str, int], merges: Sequence[tuple[str, ...]], languages: Sequence[str]
 ) -> Tokenizer:

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import adapt, benchmark, compare, corpus, doctor, exporting, tools, transcribing, vector
+from asr_tv.cli import adapt, benchmark, compare, corpus, doctor, exporting, gate, texts, tools, transcribing, vector
 from asr_tv.errors import RunFailed, UserError
 
 app = typer.Typer(
@@ -21,12 +21,14 @@ app = typer.Typer(
 app.command("adapt")(adapt.adapt)
 app.command("benchmark")(benchmark.benchmark)
 app.command("synthesize")(tools.synthesize)
+app.command("gate")(gate.gate)
 app.command("finetune")(tools.finetune)
 app.command("transcribe")(transcribing.transcribe)
 app.command("score")(tools.score)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
 app.command("export")(exporting.export)
+app.command("texts")(texts.texts)
 app.command("report")(compare.report)
 app.command("diff")(compare.diff)
 app.command("doctor")(doctor.doctor)

@@ -50,6 +50,7 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
         term_tables=list(scores.term_tables(report)),
         forgetting=scores.forgetting_panels(report),
         synthesis=provenance.synthesis_table(report),
+        gates=provenance.gate_table(report),
         ledger=provenance.ledger_tables(report),
         dropped=provenance.dropped_tables(report),
         stages=provenance.stage_table(report),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from asr_tv.clip_yield import YIELD_HEADER, yield_rows
 from asr_tv.page.charts import Slice, time_strip
 from asr_tv.page.scores import set_title
 from asr_tv.page.tables import Bar, Cell, Column, Table, percent, table, text, whole
@@ -29,6 +30,12 @@ def synthesis_table(report: Row) -> Table | None:
             [text(s["label"]), percent(s["yield"]), made, lost, counted[0], seconds(s["seconds"] / 60), *counted[1:]]
         )
     return table("synthesis", "Synthesis yield", columns, rows)
+
+
+def gate_table(report: Row) -> Table | None:
+    """What the quality gate let through; None where there was none."""
+    rows = [[text(cell) for cell in row] for row in yield_rows(report.get("gates", {}))]
+    return table("gates", "Quality gate", [Column(title) for title in YIELD_HEADER], rows) if rows else None
 
 
 def ledger_tables(report: Row) -> tuple[Table | None, Table | None]:

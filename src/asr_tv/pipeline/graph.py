@@ -6,11 +6,11 @@ target_synthetic, its augmentation and c are chosen on source domains only.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from asr_tv.checkpoint.family import family_of
-from asr_tv.config import AdaptConfig, AudioContext, Recipe, SynthesisConfig
+from asr_tv.config import AdaptConfig, AudioContext, Recipe
 from asr_tv.context_start import context_start
 from asr_tv.corpora import stored_manifest
 from asr_tv.errors import ConfigError
@@ -20,6 +20,7 @@ from asr_tv.manifest import Manifest, in_domain
 from asr_tv.merge import MODEL, adapt_stage
 from asr_tv.pairs import paired
 from asr_tv.pipeline.executor import Call, Executor
+from asr_tv.pipeline.gating import ClipSet, gated, synthesis_call
 from asr_tv.pipeline.material import Material, prepare, sentence_identity
 from asr_tv.pipeline.plan import Plan, plan
 from asr_tv.pipeline.retention_probes import probe
@@ -28,10 +29,11 @@ from asr_tv.pipeline.trainings import Scope, Trained, finetune_call, target_row,
 from asr_tv.select import RecipeScore, score_recipes
 from asr_tv.splits import without_sentences
 from asr_tv.store import Record
-from asr_tv.synthesize import synthesize
 from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT
 
 TOPLINE = "topline"
+UNGATED = "target_synthetic_ungated"
+"""The quality gate's ablation: target_synthetic on all clips."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class Outcome:
         recipes: every recipe tried on the folds, best first; empty for a fixed one.
         evaluations: by (system, test set).
         curve: WER on the target's test by coefficient, scored after the recipe was chosen.
-        synthesis: records of speech synthesis, source and target.
+        synthesis: records of speech synthesis, target and source.
         retention: rows of `probe`, where the configuration asks for them.
+        gates: set of clips -> what the quality gate made of it; empty where it is off.
         audio_context: in which the checkpoints were tuned and the adapted one is to be decoded.
     """
 
@@ -59,6 +62,7 @@ class Outcome:
     synthesis: tuple[Record, ...]
     audio_context: AudioContext
     retention: tuple[Mapping[str, Any], ...] = ()
+    gates: Mapping[str, Record] = field(default_factory=dict)
 
 
 def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], None] = lambda plan: None) -> Outcome:
@@ -72,7 +76,8 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
     config = config.model_copy(update={"training": training})
     folds = _folds(config, material)
     announce(plan(config, len(material.source_domains), topline=material.has_topline))
-    scopes, synthesis = _speak(config, material, folds, execute)
+    speech = _speak(config, material, folds, execute)
+    scopes = _scopes(config, material, folds, speech)
     config = _with_safe_context(config, scopes[0])
     start = _start(config, material, scopes[0], execute)
     trained = train_scopes(config, start, scopes, execute)
@@ -80,14 +85,18 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
     recipes = score_recipes(scores) if scores else ()
     recipe = recipes[0].recipe if recipes else config.selection.fixed
     adapted = _adapted(config, material, trained[0], recipe, execute)
-    evaluations = _score(config, material, start, trained[0], adapted, execute)
+    ablation = _ungated(config, start, speech, execute)
+    evaluations = _score(config, material, start, trained[0], adapted, ablation, execute)
     curve: Mapping[float, Evaluation] = {}
     if material.target_test is not None:
         curve = score_curve(config, material.base, recipe, trained[0], material.target_test, execute)
     context = config.training.audio_context
     probed = [System(PRETRAINED, material.base, "full"), System(ADAPTED, adapted, context)]
     kept = tuple(probe(config, probed, material.general, execute)) if config.retention.asked else ()
-    return Outcome(material, trained[0], recipe, recipes, folds, adapted, evaluations, curve, synthesis, context, kept)
+    own = speech.spoken[: 1 + bool(len(material.source_train))]
+    return Outcome(
+        material, trained[0], recipe, recipes, folds, adapted, evaluations, curve, own, context, kept, speech.gates
+    )
 
 
 _ENOUGH_UPDATES = 60
@@ -141,18 +150,34 @@ def _folds(config: AdaptConfig, material: Material) -> tuple[str, ...]:
     return tuple(sorted(sizes, key=lambda domain: (-sizes[domain], domain))[: config.selection.folds])
 
 
-def _speak(
-    config: AdaptConfig, material: Material, folds: tuple[str, ...], execute: Executor
-) -> tuple[list[Scope], tuple[Record, ...]]:
-    """Speaks all sentences and pairs them with recordings: the run's own scope first, then one a fold."""
+@dataclass(frozen=True)
+class _Speech:
+    """Records of target, source and folds: as spoken, and the same or the quality gate's to train on."""
+
+    spoken: tuple[Record, ...]
+    used: tuple[Record, ...]
+    gates: Mapping[str, Record]
+
+
+def _speak(config: AdaptConfig, material: Material, folds: tuple[str, ...], execute: Executor) -> _Speech:
+    """Speaks all sentences, and sends the clips through the quality gate where there is one."""
     once = config.synthesis.model_copy(update={"takes": 1, "voices": config.synthesis.voices[:1]})
     real = material.source_train
-    calls = [synthesis_call(config, "target", material.target_texts, config.synthesis)]
+    sets = [ClipSet("target", material.target_texts, config.synthesis)]
     if len(real):
-        calls.append(synthesis_call(config, "source", real, once))
-    calls += [synthesis_call(config, f"{d} as target", real.where(d, in_domain(d)), config.synthesis) for d in folds]
-    records = execute(calls)
-    target, *rest = [stored_manifest(record) for record in records]
+        sets.append(ClipSet("source", real, once))
+    sets += [ClipSet(f"{d} as target", real.where(d, in_domain(d)), config.synthesis) for d in folds]
+    spoken = tuple(execute([synthesis_call(config, s.what, s.texts, s.synthesis) for s in sets]))
+    if config.gate is None:
+        return _Speech(spoken, spoken, {})
+    used = tuple(gated(config, material.base, sets, spoken, execute))
+    return _Speech(spoken, used, {clips.what: record for clips, record in zip(sets, used, strict=True)})
+
+
+def _scopes(config: AdaptConfig, material: Material, folds: tuple[str, ...], speech: _Speech) -> list[Scope]:
+    """Clips paired with recordings: the run's own scope first, then one a fold."""
+    real = material.source_train
+    target, *rest = [stored_manifest(record) for record in speech.used]
     source = rest[0] if len(real) else Manifest("source clips", ())
     normalize = sentence_identity(config.language)
     scopes = [Scope("", *paired(real, source, normalize), target)]
@@ -161,19 +186,7 @@ def _speak(
         others = real.where(f"{real.name} without {domain}", lambda u, d=domain: u.domain != d)  # type: ignore[misc]
         unasked, _ = without_sentences(others, asked, normalize, "")
         scopes.append(Scope(domain, *paired(unasked, source, normalize), clips))
-    return scopes, tuple(records[: 1 + bool(len(real))])
-
-
-def synthesis_call(config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig) -> Call:
-    """Speaking texts as this configuration of speech has it."""
-    arguments = {
-        "texts": texts,
-        "config": synthesis,
-        "seed": config.seed,
-        "workers": config.run.workers,
-        "name": f"{what} clips",
-    }
-    return Call(f"synthesize {what}", synthesize, arguments, alone=True)
+    return scopes
 
 
 def _adapted(config: AdaptConfig, material: Material, trained: Trained, recipe: Recipe, execute: Executor) -> Record:
@@ -190,8 +203,24 @@ def _adapted(config: AdaptConfig, material: Material, trained: Trained, recipe: 
     return execute([Call("adapt", adapt_stage, arguments)])[0]
 
 
+def _ungated(config: AdaptConfig, start: Record, speech: _Speech, execute: Executor) -> list[System]:
+    """target_synthetic on the clips as they were spoken, the row that says what the quality gate bought."""
+    if config.gate is None or not config.gate.ablation:
+        return []
+    clips = stored_manifest(speech.spoken[0])
+    training = config.training.scaled(learning_rate=1, epochs=config.target_epochs)
+    (record,) = execute([finetune_call(config, f"finetune {UNGATED}", start, clips, training)])
+    return [System(UNGATED, record, config.training.audio_context)]
+
+
 def _score(
-    config: AdaptConfig, material: Material, start: Record, trained: Trained, adapted: Record, execute: Executor
+    config: AdaptConfig,
+    material: Material,
+    start: Record,
+    trained: Trained,
+    adapted: Record,
+    ablation: list[System],
+    execute: Executor,
 ) -> dict[tuple[str, str], Evaluation]:
     context = config.training.audio_context
     systems = [System(PRETRAINED, material.base, "full")]
@@ -199,6 +228,7 @@ def _score(
         systems.append(System(PRETRAINED_SHORT, start, context))
     systems += [System(name, record, context) for name, record in trained.sources.items()]
     systems += [System(target_row(*key), record, context) for key, record in trained.targets.items()]
+    systems += ablation
     systems.append(System(ADAPTED, adapted, context))
     # What transformers does with the model as it is: 30 s, whatever it was tuned on.
     at_30_s = [System(ADAPTED_AT_30_S, adapted, "full")] if context != "full" else []

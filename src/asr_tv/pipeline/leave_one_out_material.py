@@ -10,7 +10,7 @@ from asr_tv.errors import ConfigError
 from asr_tv.manifest import Manifest, Utterance, concatenate, in_domain
 from asr_tv.pairs import paired
 from asr_tv.pipeline.executor import Executor
-from asr_tv.pipeline.graph import synthesis_call
+from asr_tv.pipeline.gating import synthesis_call
 from asr_tv.pipeline.material import capped, joined, load, sentence_identity
 from asr_tv.splits import Dropped, Normalize, Shares, split_by_sentence
 from asr_tv.store import Record

@@ -60,6 +60,7 @@ def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> di
         max_relative=config.forgetting.max_relative,
         dropped=tuple(_dropped(outcome)),
         target_curve=outcome.curve,
+        gates={what: record.details for what, record in outcome.gates.items()},
         final_scoring_labels=frozenset(label for label in final if _is_final_scoring(label)),
         topline_labels=frozenset({f"finetune {TOPLINE}"}),
         terms=report_terms(config, outcome.material),
@@ -169,7 +170,7 @@ def _version_note(record: Record) -> str:
 def _dropped(outcome: Outcome) -> Iterator[Dropped]:
     for d in outcome.material.dropped:
         yield Dropped(d.id, "split", d.reason)
-    for record in (*outcome.material.corpora, *outcome.synthesis):
+    for record in (*outcome.material.corpora, *outcome.synthesis, *outcome.gates.values()):
         file = record.path / "dropped.json"
         for row in json.loads(file.read_text(encoding="utf-8")) if file.exists() else ():
             yield Dropped(row["id"], record.stage, row["reason"])

@@ -32,11 +32,12 @@ class Plan:
 
 def plan(config: AdaptConfig, source_domains: int, *, topline: bool) -> Plan:
     """Counts the fine-tunings of a run over so many source domains."""
+    others = topline + (config.gate is not None and config.gate.ablation)
     if not source_domains:
-        return Plan(systems=1 + topline, vectors=0, folds=0)
+        return Plan(systems=1 + others, vectors=0, folds=0)
     pooled = config.vector.pooling == "pooled"
     return Plan(
-        systems=3 + 6 + topline,
+        systems=3 + 6 + others,
         vectors=0 if pooled else 2 * source_domains,
         folds=_folds(config, source_domains) * _trainings_per_fold(config, pooled=pooled),
     )

@@ -14,6 +14,7 @@ from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.families import settings_for
 from asr_tv.tts.cast import open_cast
+from asr_tv.vad import SpeechDetector
 
 
 def check(config: AdaptConfig) -> None:
@@ -37,6 +38,7 @@ def check_material(config: AdaptConfig) -> None:
         partial(_check_terms, config.scoring),
         partial(open_cast, config.synthesis),
         partial(choose_device, config.run.device),
+        *([SpeechDetector] if config.gate else []),
         *(partial(_check_corpus, corpus) for corpus in corpora.values()),
     )
 

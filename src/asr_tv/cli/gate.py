@@ -1,0 +1,62 @@
+"""`asr-tv gate`: which synthetic clips do not say what their label says."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asr_tv.cli.adapt import DEFAULT_STORE
+from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption, say
+
+
+def gate(
+    clips: Annotated[Path, typer.Argument(help="JSONL manifest of synthetic clips, such as `synthesize` writes")],
+    out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and verdicts.jsonl")],
+    judge: Annotated[str, typer.Option(help="Whisper that listens to the clips")] = "openai/whisper-tiny.en",
+    engine: Annotated[str, typer.Option(help="What spoke them, for the record")] = "unknown",
+    language: Annotated[str, typer.Option()] = "en",
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Keep the clips that say what their label says, judged against the other takes of the same text.
+
+    Example: asr-tv gate clips/manifest.jsonl --judge openai/whisper-tiny.en --out gated
+    """
+    from asr_tv.checkpoint.family import family_of
+    from asr_tv.checkpoint.locate import resolve_model
+    from asr_tv.cli.console import progress_for
+    from asr_tv.config import GateConfig
+    from asr_tv.corpora import stored_manifest
+    from asr_tv.corpora.local import read_manifest, write_manifest
+    from asr_tv.errors import gathered
+    from asr_tv.gate import MANIFEST, VERDICTS, Round
+    from asr_tv.gate import gate as stage
+    from asr_tv.store import Store
+    from asr_tv.transcribe import MODEL, decoding_for, transcribe
+
+    shelf, progress = Store(store), progress_for(quiet=quiet)
+    manifest, listener = gathered(lambda: read_manifest(clips), lambda: resolve_model(judge, shelf))
+    decoding = decoding_for("full", language, 200, "auto", family_of(listener.path / MODEL))
+    heard = transcribe(listener, manifest, decoding, store=shelf, progress=progress, label="judge")
+    rounds = (Round(manifest, heard),)
+    record = stage(rounds, GateConfig(), listener, engine=engine, language=language, store=shelf, progress=progress)
+    out.mkdir(parents=True, exist_ok=True)
+    write_manifest(stored_manifest(record), out / MANIFEST)
+    shutil.copyfile(record.path / VERDICTS, out / VERDICTS)
+    say({"manifest": str(out / MANIFEST), **record.details}, as_json=as_json, text=_summary(record.details, out))
+
+
+def _summary(counts: Any, out: Path) -> str:
+    lines = [
+        f"{counts['clips']} of {counts['judged']} clips kept, {counts['trimmed']} trimmed: {out / 'manifest.jsonl'}"
+    ]
+    lines += [f"voice {voice or 'unknown'}: {_share(row)}" for voice, row in counts["voices"].items()]
+    lines.append(f"texts with rare words: {_share(counts['rare'])}; others: {_share(counts['common'])}")
+    lines += [f"rejected, {reason}: {count}" for reason, count in counts["reasons"].items()]
+    return "\n".join(lines)
+
+
+def _share(row: dict[str, Any]) -> str:
+    return f"{row['kept']} of {row['clips']} kept"

@@ -1,0 +1,117 @@
+"""`asr-tv texts`: sentences for a domain that cannot be quoted, from its terms and a few examples."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asr_tv.cli.adapt import DEFAULT_STORE
+from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption, say
+from asr_tv.errors import ConfigError, DataError, gathered
+
+if TYPE_CHECKING:
+    from asr_tv.writing.prompt import Writer
+
+_SHOWN = 10
+
+
+def texts(
+    terms: Annotated[Path, typer.Argument(help="The domain's terms, one a line: `term`, or `slot: term`")],
+    out: Annotated[Path, typer.Option(help="Text file to write, for --target-text")],
+    sentences: Annotated[
+        Path | None, typer.Option(help="Sentences of the domain, one a line; `{slot}` stands for a slot's terms")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="At most so many sentences")] = 200,
+    domain: Annotated[str, typer.Option(help="The domain's name, for the language model")] = "the new domain",
+    language: Annotated[str, typer.Option()] = "en",
+    exclude: Annotated[Path | None, typer.Option(help="Sentences that must not be written, such as a test's")] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Language model at an OpenAI-compatible endpoint, beside templates")
+    ] = None,
+    llm_url: Annotated[
+        str, typer.Option(help="The endpoint, up to and without /chat/completions")
+    ] = "http://localhost:8000/v1",
+    llm_key: Annotated[str, typer.Option(help="Environment variable that holds the endpoint's key")] = "OPENAI_API_KEY",
+    local_llm: Annotated[str | None, typer.Option(help="Language model of transformers, by name or folder")] = None,
+    seed: Annotated[int, typer.Option()] = 17,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a training corpus from domain terms and a few sentences, and say which terms it covers.
+
+    Needs no language model: terms are put into the places that your sentences have for them. OUT.coverage.json has
+    the details.
+
+    Example: asr-tv texts terms.txt --sentences examples.txt --count 200 --out my_sentences.txt
+    """
+    from asr_tv.checkpoint.vocabulary import vocabulary_size, whisper_tokenizer
+    from asr_tv.cli.console import progress_for
+    from asr_tv.normalize import get_normalizer
+    from asr_tv.rarity import is_known
+    from asr_tv.store import Store, write_atomically
+    from asr_tv.writing.corpus import Request, write_corpus
+    from asr_tv.writing.terms import parse_sentences, parse_terms
+
+    parsed = parse_terms(_read(terms), str(terms))
+    slots = tuple(dict.fromkeys(term.slot for term in parsed))
+    writer, given, unwanted = gathered(
+        lambda: _writer(llm, llm_url, llm_key, local_llm),
+        lambda: parse_sentences(_read(sentences), str(sentences), slots) if sentences else (),
+        lambda: tuple(_read(exclude).splitlines()) if exclude else (),
+    )
+    written = write_corpus(
+        Request(domain, language, parsed, given, count, seed, unwanted),
+        get_normalizer("english" if language == "en" else "basic"),
+        is_known(whisper_tokenizer(vocabulary_size(language))),
+        writer=writer,
+        store=Store(store),
+        progress=progress_for(quiet=quiet),
+    )
+    if not written.sentences:
+        raise DataError(f"no sentence of 3 to 25 words came of {terms}: give --sentences with places for its terms")
+    write_atomically(out, "".join(f"{sentence}\n" for sentence in written.sentences))
+    row = written.coverage
+    write_atomically(out.with_name(f"{out.name}.coverage.json"), json.dumps(row, indent=1, ensure_ascii=False) + "\n")
+    say({"texts": str(out), **row}, as_json=as_json, text=_summary(row, out))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 (byte {error.start})") from None
+
+
+def _writer(llm: str | None, url: str, key: str, local: str | None) -> "Writer | None":
+    from asr_tv.writing.endpoint import EndpointWriter
+    from asr_tv.writing.local_model import LocalWriter
+
+    if llm and local:
+        raise ConfigError("--llm and --local-llm: one language model at a time")
+    if llm:
+        return EndpointWriter(url, llm, os.environ.get(key))
+    return LocalWriter(local) if local else None
+
+
+def _summary(row: dict[str, object], out: Path) -> str:
+    terms, lacking = row["terms"], row["terms_without_a_sentence"]
+    assert isinstance(terms, dict)
+    assert isinstance(lacking, list)
+    sources = ", ".join(f"{count} of {source}" for source, count in _items(row["sources"]))
+    lines = [f"{row['sentences']} sentences ({sources}), {row['words']} words, {row['distinct_words']} distinct: {out}"]
+    lines.append(f"{len(terms) - len(lacking)} of {len(terms)} terms have a sentence")
+    if lacking:
+        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+        lines.append(f"without one: {', '.join(map(str, lacking[:_SHOWN]))}{more}")
+    lines += [f"left out, {reason}: {count}" for reason, count in _items(row["dropped"])]
+    return "\n".join(lines)
+
+
+def _items(counts: object) -> list[tuple[str, int]]:
+    assert isinstance(counts, dict)
+    return list(counts.items())

@@ -1,0 +1,73 @@
+"""A language model behind an OpenAI-compatible endpoint: POST {url}/chat/completions."""
+
+import time
+from dataclasses import dataclass, field
+
+from asr_tv.errors import ConfigError, DataError
+
+_SECONDS = 120.0
+_TRIES = 4
+_PAUSE = 1.0
+_AGAIN = (408, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class EndpointWriter:
+    """Chat completions of one model; a key is sent as bearer token and shown nowhere.
+
+    Attributes:
+        url: up to and without /chat/completions.
+        pause: seconds before the second try, doubled for each further one.
+    """
+
+    url: str
+    model: str
+    key: str | None = field(default=None, repr=False)
+    temperature: float = 0.9
+    pause: float = _PAUSE
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} (temperature {self.temperature:g})"
+
+    def answer(self, prompt: str, seed: int) -> str:
+        """The first choice's text; busy or failing servers are asked again, four times in all.
+
+        Raises:
+            ConfigError: the endpoint cannot be reached, or refuses.
+            DataError: it answers with something else than a completion.
+        """
+        import httpx
+
+        body = {"model": self.model, "temperature": self.temperature, "seed": seed}
+        body |= {"messages": [{"role": "user", "content": prompt}]}
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        where = f"{self.url.rstrip('/')}/chat/completions"
+        for attempt in range(_TRIES):
+            try:
+                response = httpx.post(where, json=body, headers=headers, timeout=_SECONDS)
+            except httpx.HTTPError as error:
+                reason = f"{type(error).__name__}: {error}"
+            except httpx.InvalidURL as error:
+                raise ConfigError(f"{where}: not an address: {error}") from None
+            else:
+                if response.status_code == 200:
+                    return _text(response.text, where)
+                reason = f"HTTP {response.status_code}: {' '.join(response.text.split())[:200]}"
+                if response.status_code not in _AGAIN:
+                    break
+            if attempt + 1 < _TRIES:
+                time.sleep(self.pause * 2**attempt)
+        raise ConfigError(f"{where}: {reason}")
+
+
+def _text(content: str, where: str) -> str:
+    import json
+
+    try:
+        text = json.loads(content)["choices"][0]["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{where}: answers with something else than a chat completion ({error!r})") from None
+    if not isinstance(text, str):
+        raise DataError(f"{where}: answers without text")
+    return text
