@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ LLAMA = {
 ROUNDS = 3
 
 _MEASURED = """
-import json, re, sys, time
+import json, os, re, time
 from pathlib import Path
 {imports}
 
@@ -43,9 +43,10 @@ def memory(key):
     return int(re.search(key + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
 Path("/proc/self/clear_refs").write_text("5")
-before, start = memory("VmRSS"), time.perf_counter()
+before, start, worked = memory("VmRSS"), time.perf_counter(), sum(os.times()[:2])
 {call}
-print(json.dumps({{"seconds": time.perf_counter() - start, "peak": memory("VmHWM") - before}}))
+seconds, processor = time.perf_counter() - start, sum(os.times()[:2]) - worked
+print(json.dumps({{"seconds": seconds, "processor": processor, "peak": memory("VmHWM") - before}}))
 """
 
 
@@ -75,35 +76,22 @@ def against_cp(folder: Path) -> None:
     largest = max(2 * torch.Size(shape).numel() for _, shape in layout.values())
     create = f"create_vector(Path({str(tuned)!r}), Path({str(base)!r}), Path({str(vector)!r}), {{}})"
     apply = f"apply_vector(Path({str(base)!r}), Path({str(vector)!r}), 0.4, Path({str(out)!r}))"
-    times: dict[str, list[float]] = {}
-    peaks: dict[str, list[int]] = {}
+    ours: dict[str, list[dict[str, float]]] = {"create": [], "apply": []}
+    theirs: dict[str, list[dict[str, float]]] = {"create": [], "apply": []}
     for _ in range(ROUNDS):
-        for name, imports, call in (
-            ("create", "from asr_tv.checkpoint.vectors import create_vector", create),
-            ("apply", "from asr_tv.checkpoint.apply import apply_vector", apply),
-        ):
-            done = measured(imports, call)
-            times.setdefault(name, []).append(done["seconds"])
-            peaks.setdefault(name, []).append(done["peak"])
+        ours["create"].append(measured("from asr_tv.checkpoint.vectors import create_vector", create))
+        ours["apply"].append(measured("from asr_tv.checkpoint.apply import apply_vector", apply))
         shutil.rmtree(out)
         # create reads both models and writes as many bytes; apply reads model and vector and writes a model.
-        copied = [(base / WEIGHTS, folder / "copy1"), (tuned / WEIGHTS, folder / "copy2")]
-        times.setdefault("cp for create", []).append(clocked(partial(copy_all, *copied)))
-        times.setdefault("cp for apply", []).append(
-            clocked(partial(copy_all, copied[0])) + clocked(partial(read, vector))
-        )
-        for path in ("copy1", "copy2"):
-            (folder / path).unlink()
-    for name in ("create", "apply"):
-        ratios = [ours / theirs for ours, theirs in zip(times[name], times[f"cp for {name}"], strict=True)]
-        say(
-            operation=name,
-            seconds=times[name],
-            cp_seconds=times[f"cp for {name}"],
-            ratio_of_medians=statistics.median(times[name]) / statistics.median(times[f"cp for {name}"]),
-            ratios=ratios,
-            peak_over_largest_tensor=max(peaks[name]) / largest,
-        )
+        pairs = [(base / WEIGHTS, folder / "copy1"), (tuned / WEIGHTS, folder / "copy2")]
+        theirs["create"].append(timed(partial(copy_all, *pairs)))
+        theirs["apply"].append(timed(partial(copy_and_read, *pairs[0], vector)))
+        for _, copied in pairs:
+            copied.unlink()
+    for name in ours:
+        for key in ("seconds", "processor"):
+            say(operation=name, **ratios(ours[name], theirs[name], key))
+        say(operation=name, peak_over_largest_tensor=max(row["peak"] for row in ours[name]) / largest)
     vector.unlink()
     shutil.rmtree(base)
     shutil.rmtree(tuned)
@@ -125,7 +113,7 @@ def against_mergekit(folder: Path, program: Path) -> None:
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(ROUNDS):
         for name, run in commands.items():
-            times[name].append(clocked(run))
+            times[name].append(timed(run)["seconds"])
     a, b = open_tensors(ours), open_tensors(theirs)
     differing = sum(int((a[name] != b[name]).sum()) for name in a)
     say(
@@ -164,11 +152,11 @@ def random_tensors(layout: Layout, seed: int) -> Iterator[tuple[str, Tensor]]:
         yield name, (torch.randn(shape, generator=generator) * 0.02).to(dtype)
 
 
-def measured(imports: str, call: str) -> dict[str, Any]:
-    """Seconds and peak resident memory above the start, of a call in a process of its own."""
+def measured(imports: str, call: str) -> dict[str, float]:
+    """Seconds, of processors as well, and peak resident memory above the start, of a call in a process of its own."""
     program = _MEASURED.format(imports=imports, call=call)
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    row: dict[str, Any] = json.loads(done.stdout)
+    row: dict[str, float] = json.loads(done.stdout)
     return row
 
 
@@ -196,11 +184,27 @@ def command(*words: object) -> None:
         raise RuntimeError(done.stderr[-2000:])
 
 
-def clocked(run: Callable[[], object]) -> float:
-    """Seconds of wall time."""
-    start = time.perf_counter()
+def copy_and_read(source: Path, target: Path, other: Path) -> None:
+    """`cp` of one file, and another read once."""
+    copy_all((source, target))
+    read(other)
+
+
+def timed(run: Callable[[], object]) -> dict[str, float]:
+    """Seconds of the clock, and of processors, children included; other work on the machine lengthens the first."""
+    start, before = time.perf_counter(), sum(os.times()[:4])
     run()
-    return time.perf_counter() - start
+    return {"seconds": time.perf_counter() - start, "processor": sum(os.times()[:4]) - before}
+
+
+def ratios(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], key: str) -> dict[str, Any]:
+    """Both sides' figures, and the ratio of their medians."""
+    sides = [[row[key] for row in side] for side in (ours, theirs)]
+    return {
+        key: sides[0],
+        f"cp_{key}": sides[1],
+        "ratio": statistics.median(sides[0]) / statistics.median(sides[1]),
+    }
 
 
 def say(**row: object) -> None:
