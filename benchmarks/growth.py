@@ -31,7 +31,7 @@ def main() -> None:
     """Prints cost an utterance and peak memory by size."""
     parser = arguments(__doc__ or "")
     parser.add_argument("--utterances", type=int, nargs="+", default=[100, 1_000, 10_000])
-    parser.add_argument("--part", choices=PARTS, help=argparse_help())
+    parser.add_argument("--part", choices=PARTS, help="one part at the first size, in this process")
     options = parser.parse_args()
     if options.part:
         print(json.dumps(_measured(options.part, load(options.config, options.store), options.utterances[0])))
@@ -45,11 +45,6 @@ def main() -> None:
             rows.append(json.loads(found.splitlines()[-1]))
             print(rows[-1], flush=True)
     show(rows, options.json)
-
-
-def argparse_help() -> str:
-    """Said of an option that only the benchmark itself gives."""
-    return "one part at the first size, in this process"
 
 
 def _many(bench: Bench, count: int) -> Manifest:

@@ -19,7 +19,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from asr_tv.config_file import load_config
-from asr_tv.errors import UserError
 from asr_tv.pipeline.run import forgot_too_much, run
 from flows.runs import executing, finished
 
@@ -60,10 +59,4 @@ def adapt_domain(
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"usage: python {sys.argv[0]} CONFIG\nexample: python {sys.argv[0]} configs/demo.yaml")
-    try:
-        adapt_domain(sys.argv[1])
-    except UserError as error:
-        print(*(f"error: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
-        sys.exit(2)
+    settings.from_command_line(adapt_domain, "configs/demo.yaml")

@@ -20,11 +20,10 @@ from pydantic import Field
 
 from asr_tv.benchmark_config import BenchmarkConfig
 from asr_tv.config_file import read_config
-from asr_tv.errors import UserError
 from asr_tv.pipeline.leave_one_out_run import run_benchmark
 from asr_tv.pipeline.run import forgot_too_much
 from flows.artifacts import publish_table
-from flows.runs import executing
+from flows.runs import counted, executing
 
 
 @flow(
@@ -57,8 +56,7 @@ def leave_one_domain_out(
     same = {"config": config, "overrides": overrides, "flow": "leave-one-domain-out"}
     with executing(loaded.name, loaded.run.jobs, store, refresh=refresh, helpers=helpers, same=same) as execute:
         report = run_benchmark(loaded, execute, folder, announce=lambda plan: get_run_logger().info(str(plan)))
-    executed = sum(not done.record.cached for done in execute.done)
-    stages = f"{executed} stages executed, {len(execute.done) - executed} cached"
+    executed, stages = counted(execute)
     publish_table(loaded.name, folder, report["conclusions"], stages)
     if (broken := forgot_too_much(loaded, report["forgetting"])) is not None:
         return Failed(message=f"{broken}; everything is kept in {folder}")
@@ -66,10 +64,4 @@ def leave_one_domain_out(
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"usage: python {sys.argv[0]} CONFIG\nexample: python {sys.argv[0]} configs/asterisk_all.yaml")
-    try:
-        leave_one_domain_out(sys.argv[1])
-    except UserError as error:
-        print(*(f"error: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
-        sys.exit(2)
+    settings.from_command_line(leave_one_domain_out, "configs/asterisk_all.yaml")

@@ -67,6 +67,12 @@ def executing(
         again.require_matched([done.label for done in executor.done])
 
 
+def counted(executor: PrefectExecutor) -> tuple[int, str]:
+    """How many stages were executed, and the same with the cached ones in words."""
+    executed = sum(not done.record.cached for done in executor.done)
+    return executed, f"{executed} stages executed, {len(executor.done) - executed} cached"
+
+
 def finished(
     executor: PrefectExecutor, report: dict[str, Any], folder: Path, broken: str | None
 ) -> State[dict[str, Any]]:
@@ -75,8 +81,7 @@ def finished(
     Args:
         broken: a bound of the configuration that the run broke.
     """
-    executed = sum(not done.record.cached for done in executor.done)
-    stages = f"{executed} stages executed, {len(executor.done) - executed} cached"
+    executed, stages = counted(executor)
     promotion = promote(folder, report, broken)
     publish_report(report, folder, promotion, stages)
     logger = get_run_logger()

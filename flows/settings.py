@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
@@ -27,6 +28,19 @@ def prepare() -> None:
 def alone() -> None:
     """For a flow started as a script: no server is needed, unless the environment names one."""
     os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
+
+
+def from_command_line(flow: Callable[[str], object], example: str) -> None:
+    """Runs a flow with the configuration named on the command line; the user's mistakes end with code 2."""
+    from asr_tv.errors import UserError
+
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit(f"usage: python {sys.argv[0]} CONFIG\nexample: python {sys.argv[0]} {example}")
+    try:
+        flow(sys.argv[1])
+    except UserError as error:
+        print(*(f"error: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
+        sys.exit(2)
 
 
 def show_library_logs() -> None:

@@ -117,6 +117,13 @@ def test_a_channel_enters_the_key_of_a_training_only_where_there_is_one():
     assert channel["codecs"] == ["none", "gsm", "mulaw", "opus"]
 
 
+@pytest.mark.parametrize("asked", [{"context_start": {}}, {"benchmark": {"ablations": {"x": {"context_start": {}}}}}])
+def test_a_benchmark_refuses_a_context_start_rather_than_ignore_it(asked: dict):
+    corpora = [{"kind": "manifest", "path": "calls.jsonl"}]
+    with pytest.raises(ValidationError, match="context_start: a benchmark starts from the pretrained model"):
+        BenchmarkConfig.model_validate({"name": "table", "corpora": corpora, **asked})
+
+
 @pytest.mark.parametrize("asked", [{"gate": {}}, {"benchmark": {"ablations": {"gated": {"gate.retries": 2}}}}])
 def test_a_benchmark_refuses_a_gate_rather_than_ignore_it(asked: dict):
     values = {"name": "b", "corpora": [{"kind": "asterisk"}], **asked}

@@ -60,8 +60,11 @@ def _conflicts(config: BenchmarkConfig) -> Iterator[str]:
         yield "target: every domain is the target in turn: name them in benchmark.targets"
     if config.pretrained_weight:
         yield "pretrained_weight: give it to a row of benchmark.ablations"
-    if config.gate is not None or any(key.split(".")[0] == "gate" for row in bench.ablations.values() for key in row):
+    ablated = {key.split(".")[0] for row in bench.ablations.values() for key in row}
+    if config.gate is not None or "gate" in ablated:
         yield "gate: a benchmark speaks without the quality gate; `asr-tv adapt` has it"
+    if config.context_start is not None or "context_start" in ablated:
+        yield "context_start: a benchmark starts from the pretrained model; `asr-tv adapt` has it"
     if config.sources is not None and (unknown := sorted({*(bench.targets or ())} - {*config.sources})):
         yield f"benchmark.targets: {', '.join(unknown)} not among sources"
     if any(count < 1 for count in bench.source_counts):

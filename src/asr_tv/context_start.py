@@ -4,7 +4,6 @@ FUTO's fine-tuning of Whisper for `audio_ctx` showed that little training is eno
 no label moves it.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from asr_tv.config import ContextStartConfig, TrainingConfig
@@ -43,8 +42,7 @@ def context_start(
     on = choose_device(device)
     ordered = Manifest(manifest.name, tuple(sorted(manifest, key=lambda u: u.id)))
     training = TrainingConfig(**config.model_dump(), weight_decay=0.0)
-    job = Job(ordered, training, choose_precision("auto", on), seed, language)
-    job = replace(job, subject="short context")
+    job = Job(ordered, training, choose_precision("auto", on), seed, language, subject="short context")
     parameters = config.model_dump(mode="json") | {"precision": job.precision, "language": language}
 
     def produce(scratch: Path) -> Produced:

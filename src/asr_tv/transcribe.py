@@ -36,7 +36,7 @@ _LEAST_TOKENS = 20
 """A hypothesis is cut after 20 + 12 tokens a second of its own clip, which ends loops; English speech has about 4."""
 
 _KEPT_SECONDS = 2 * 3600.0
-"""A sweep keeps the features of up to so much audio (at most 4 GB, of clips padded to 30 s)."""
+"""A sweep keeps the features of up to so much audio, each clip as long as its context: 230 MB with 80 mels."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def transcribe(
         recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(device))
         rounds: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
         cut = 0
-        if len(rounds) > 1 and manifest.seconds < _KEPT_SECONDS:
+        if len(rounds) > 1 and _padded_seconds(manifest, decoding) < _KEPT_SECONDS:
             recogniser.keep_features()
         with progress(label, len(manifest) * len(rounds), "utterances") as advance:
             for coef in rounds:
@@ -129,6 +129,10 @@ def transcribe(
         return Produced((manifest.ref(),), {"utterances": len(manifest), "cut_hypotheses": cut})
 
     return store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
+
+
+def _padded_seconds(manifest: Manifest, decoding: Decoding) -> float:
+    return sum(context_seconds(decoding.audio_context, u.duration or FULL_SECONDS) for u in manifest)
 
 
 class AnyRecogniser(Protocol):
