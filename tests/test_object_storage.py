@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,6 +95,20 @@ def test_two_machines_at_once_make_it_once(address: str, tmp_path: Path, monkeyp
         thread.join()
     assert produce.calls == 1
     assert len({store.find(IDENTITY).digest for store in stores}) == 1  # type: ignore[union-attr]
+
+
+def test_of_many_that_create_a_file_one_succeeds(tmp_path: Path) -> None:
+    bucket = Bucket(f"file://{tmp_path / 'bucket'}", tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        for name in (f"stage/{number}/lease" for number in range(200)):
+            barrier = threading.Barrier(8)
+
+            def create(owner: int, name: str = name, barrier: threading.Barrier = barrier) -> bool:
+                barrier.wait()
+                return bucket.write(name, b"%d" % owner, only_new=True)
+
+            assert sum(pool.map(create, range(8))) == 1
+    assert not list((tmp_path / "bucket").rglob(".*"))
 
 
 def test_a_machine_that_died_is_not_waited_for(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,10 +93,9 @@ class Bucket:
         return content
 
     def write(self, name: str, content: bytes, *, only_new: bool = False) -> bool:
-        """False when it must be new and is there already."""
-        mode = "create" if only_new else "overwrite"
+        """False when it must be new and is there already; of several at once one succeeds."""
         try:
-            self._do(lambda system, at: system.pipe_file(at, content, mode=mode), name)
+            self._do(lambda system, at: _put(system, at, content, only_new), name)
         except FileExistsError:
             return False
         return True
@@ -118,6 +117,24 @@ class Bucket:
             raise
         except Exception as error:  # every file system has its own
             raise TryAgain(f"store {self.address}: {name}: {type(error).__name__}: {error}") from error
+
+
+def _put(system: Any, at: str, content: bytes, only_new: bool) -> None:
+    if "file" not in system.protocol:
+        system.pipe_file(at, content, mode="create" if only_new else "overwrite")
+        return
+    # fsspec looks first and writes then, and two machines on a shared folder both find nothing; a link is one step.
+    path = Path(at)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(content)
+        if only_new:
+            os.link(temporary, path)
+        else:
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class MirroredStore(Store):
