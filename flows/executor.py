@@ -18,7 +18,7 @@ from prefect.utilities.annotations import quote
 from asr_tv.errors import DataError, TryAgain
 from asr_tv.pipeline.executor import Call, Done
 from asr_tv.pipeline.processes import NotStored, Processes
-from asr_tv.store import Record
+from asr_tv.store import Record, Store
 from asr_tv.synthesize import shards, synthesize
 from flows.artifacts import publish_stage
 from flows.progress import ArtifactProgress
@@ -103,6 +103,11 @@ class PrefectExecutor:
         records = self._work(stage, calls)
         self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
         return records
+
+    @property
+    def store(self) -> Store:
+        """Where the records are."""
+        return self._runner.store
 
     def run(self, call: Call) -> Record:
         """In a task: the call's record, in this machine's turn where trainings take turns."""

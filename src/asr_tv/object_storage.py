@@ -152,9 +152,6 @@ class MirroredStore(Store):
     def mirror(self) -> Mirror:
         return self._bucket
 
-    def remade_since(self, moment: float) -> Store:
-        return MirroredStore(self.root, self._bucket, newer_than=moment)
-
     def find(self, identity: Identity) -> Record | None:
         if (found := super().find(identity)) is not None:
             return found

@@ -4,109 +4,45 @@ The payload is written to a scratch folder beside it, then the record into that 
 process killed half-way leaves the scratch folder, in which the same work can resume, and never a false hit.
 """
 
-import fcntl
-import hashlib
+import copy
+import errno
 import json
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, Self
 
-from asr_tv.errors import DataError
-from asr_tv.manifest import ManifestRef
+from asr_tv.durable import file_digest as file_digest
+from asr_tv.durable import file_lock as file_lock
+from asr_tv.durable import is_locked
+from asr_tv.durable import write_atomically as write_atomically
+from asr_tv.errors import DataError, TryAgain, UserError
+from asr_tv.records import RECORD as RECORD
+from asr_tv.records import Identity as Identity
+from asr_tv.records import Produced as Produced
+from asr_tv.records import Record as Record
+from asr_tv.records import canonical_json as canonical_json
+from asr_tv.records import new_row, read_row, record_from, row_text
+from asr_tv.store_checks import Checked, damage
+from asr_tv.store_uses import in_turn, note
 
 _log = logging.getLogger(__name__)
 
-RECORD = "record.json"
-_PACKAGES = ("asr-tv", "torch", "transformers", "openai-whisper", "piper-tts", "jiwer", "numpy")
+TRASH = ".trash"
+_SPARE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What decides a result, and so its key: nothing of how or where it is computed.
-
-    Attributes:
-        stage: the stage's name, also the folder's.
-        version: raised by hand whenever the stage's output changes for the same inputs.
-        parameters: the configuration values that change the result, JSON-able.
-        inputs: role of each input record -> its digest.
-        seed: of every random draw in the stage.
-    """
-
-    stage: str
-    version: int
-    parameters: Mapping[str, Any]
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    seed: int = 0
-
-    @property
-    def key(self) -> str:
-        """sha256 of the canonical JSON of all parts, cut to 24 hexadecimal digits."""
-        return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()[:24]
+class Damaged(TryAgain):
+    """What a stage was about to read is not what its record says; it is out of the store, to be made again."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """A finished result. `digest` is of the payload, so equal payloads are equal inputs downstream.
-
-    Attributes:
-        reads: every manifest whose audio or text the stage read; the ledger is made of these.
-        details: what the stage counted, JSON-able.
-        cached: found in the store by this call, not executed; not part of the file.
-    """
-
-    stage: str
-    key: str
-    path: Path
-    digest: str
-    reads: tuple[ManifestRef, ...]
-    details: Mapping[str, Any]
-    seconds: float
-    cached: bool
-
-
-@dataclass(frozen=True)
-class Produced:
-    """What a stage's function returns: what it read and what it counted. Its payload is in the folder it was given."""
-
-    reads: tuple[ManifestRef, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text in every process."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} has no canonical form")
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, data: bytes | str) -> None:
-    """Writes a file so that readers see the old content or the new one, and never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _nothing_to_check() -> None:
+    return
 
 
 class Mirror(Protocol):
@@ -129,6 +65,7 @@ class Store:
     def __init__(self, root: Path, *, newer_than: float = 0.0) -> None:
         self.root = root.absolute()
         self.newer_than = newer_than
+        self._check: Callable[[], None] = _nothing_to_check
 
     @property
     def location(self) -> str:
@@ -140,13 +77,28 @@ class Store:
         """Where single files of this store are kept besides, for other machines."""
         return None
 
-    def remade_since(self, moment: float) -> "Store":
+    def remade_since(self, moment: float) -> Self:
         """The same store, in which results older than `moment` count as missing."""
-        return Store(self.root, newer_than=moment)
+        again = copy.copy(self)
+        again.newer_than = moment
+        return again
+
+    def guarded(self, check: Callable[[], None]) -> Self:
+        """The same store, which calls `check` before it executes anything: a stage's inputs, right before their use."""
+        again = copy.copy(self)
+        again._check = check
+        return again
 
     def find(self, identity: Identity) -> Record | None:
-        """The finished result of this identity, or None when there is none or it is incomplete."""
-        return self.recorded(identity.stage, identity.key)
+        """The finished result of this identity, or None when there is none, or it is incomplete or damaged.
+
+        It counts as used from now on.
+        """
+        if not self.root.is_dir():
+            return None
+        with in_turn(self.root):
+            note(self.root, f"{identity.stage}/{identity.key}")
+            return self.recorded(identity.stage, identity.key)
 
     def recorded(self, stage: str, key: str) -> Record | None:
         """The finished result under a stage's name and a key that a report or record keeps, or None as `find`."""
@@ -154,15 +106,24 @@ class Store:
         try:
             if (folder / RECORD).stat().st_mtime < self.newer_than:
                 return None
-            row = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            if row["key"] != key:
-                raise ValueError(f"of another result, {row['key']}")
-            return _record_from(row, folder)
-        except FileNotFoundError:
+            row = read_row((folder / RECORD).read_bytes(), key)
+            if problems := self._problems(folder, row["files"]):
+                raise ValueError(", ".join(problems[:3]))
+            return record_from(row, folder)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            _log.warning("%s is not a valid record (%s): the result is computed again", folder / RECORD, error)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _log.warning("%s is damaged (%s): the result is computed again", folder, error)
             return None
+
+    def intact(self, memo: Path, files: dict[Path, str]) -> bool:
+        """Whether files in the store that belong to a result have these digests; `memo` names the result's folder."""
+        checked = Checked(memo.with_name(f"{memo.name}.files"))
+        problems = [checked.problem(str(file), file, digest) for file, digest in files.items()]
+        checked.keep()
+        for problem in [problem for problem in problems if problem][:3]:
+            _log.warning("%s: made again", problem)
+        return not any(problems)
 
     def build(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:
         """The stored result, or the one that `produce` writes into the folder it is given.
@@ -170,44 +131,68 @@ class Store:
         `produce` may find in its folder what an interrupted call with the same identity left there. A second
         process that wants the same result waits for the first and takes what it made; the lock goes with the
         process that holds it.
+
+        Raises:
+            Damaged: an input of the stage is; see `guarded`.
+            OSError: there is no room left, or no leave to write; what is finished stays.
         """
         if (found := self.find(identity)) is not None:
             return found
         with self._locked(identity):
+            with in_turn(self.root):
+                note(self.root, f"{identity.stage}/{identity.key}")
             if (found := self.find(identity)) is not None:
                 return found
             return self._execute(identity, produce)
 
     def busy(self, identity: Identity) -> bool:
         """Whether another process is making this result right now."""
-        try:
-            with self._lock_file(identity).open("r+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return is_locked(self._lock_file(identity))
 
     def scratch(self, identity: Identity) -> Path:
         """Where an unfinished result is written; survives a kill, gone once the result is finished."""
         return self.root / identity.stage / f"{identity.key}.partial"
 
+    def discard(self, stage: str, key: str) -> list[str]:
+        """Takes a result that is damaged out of the store; what was wrong with it, or nothing where it is whole."""
+        folder = self.root / stage / key
+        with file_lock(folder.with_name(f"{key}.lock"), f"{stage} {key}"):
+            if not folder.exists() or not (problems := result_problems(folder)):
+                return []
+            throw_away(self.root, folder)
+            return problems
+
     def _execute(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:
         scratch, folder = self.scratch(identity), self._folder(identity)
         if scratch.exists() and not _holds_newer(scratch, self.newer_than):
-            shutil.rmtree(scratch)
+            throw_away(self.root, scratch)
         scratch.mkdir(parents=True, exist_ok=True)
         _remove_half_written(scratch)
+        self._check()
         start = time.perf_counter()
-        produced = produce(scratch)
-        row = _row(identity, produced, _payload_digests(scratch), time.perf_counter() - start)
-        write_atomically(scratch / RECORD, json.dumps(row, indent=1, ensure_ascii=False, default=_plain))
+        with _room_on(scratch):
+            produced = produce(scratch)
+        row = new_row(identity, produced, _payload_digests(scratch), time.perf_counter() - start)
+        write_atomically(scratch / RECORD, row_text(row))
+        if self.newer_than:  # whatever the clock says, it was made since
+            os.utime(scratch / RECORD, (max(self.newer_than, time.time()),) * 2)
         if folder.exists():  # an invalid result: find() has refused it under this lock
-            shutil.rmtree(folder)
+            throw_away(self.root, folder)
         scratch.replace(folder)
-        record = _record_from(row, folder)
-        return Record(**{**vars(record), "cached": False})
+        self._learn(folder, row["files"])
+        return Record(**{**vars(record_from(row, folder)), "cached": False})
+
+    def _problems(self, folder: Path, files: dict[str, str]) -> list[str]:
+        checked = Checked(_memo(folder))
+        problems = [checked.problem(name, folder / name, digest) for name, digest in files.items()]
+        checked.keep()
+        return [problem for problem in problems if problem]
+
+    def _learn(self, folder: Path, files: dict[str, str]) -> None:
+        checked = Checked(_memo(folder))
+        for name, digest in files.items():
+            checked.learn(name, folder / name, digest)
+        checked.keep()
 
     def _folder(self, identity: Identity) -> Path:
         return self.root / identity.stage / identity.key
@@ -221,17 +206,48 @@ class Store:
             yield
 
 
+def _memo(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.checked")
+
+
+def throw_away(root: Path, path: Path) -> None:
+    """Takes something out of the store in one step, then deletes it; what a kill leaves of it is in the trash."""
+    trash = root / TRASH
+    trash.mkdir(exist_ok=True)
+    gone = trash / uuid.uuid4().hex
+    try:
+        path.rename(gone)
+    except FileNotFoundError:
+        return
+    if gone.is_dir():
+        shutil.rmtree(gone, ignore_errors=True)
+    else:
+        gone.unlink(missing_ok=True)
+
+
+def result_problems(folder: Path) -> list[str]:
+    """What is wrong with a finished result, every byte of it read."""
+    try:
+        row = read_row((folder / RECORD).read_bytes(), folder.name)
+    except FileNotFoundError:
+        return [f"{RECORD}: lost"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"{RECORD}: {error}"]
+    return damage(folder, row["files"])
+
+
 @contextmanager
-def file_lock(path: Path, what: str = "") -> Iterator[None]:
-    """Held by one process at a time, and gone with it; `what` is named to the log when another one holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.info("another process is making %s: waiting for it", what or path.parent.name)
-            fcntl.flock(file, fcntl.LOCK_EX)
+def _room_on(folder: Path) -> Iterator[None]:
+    """Libraries have errors of their own for a full disk; they become the ordinary one."""
+    try:
         yield
+    except (OSError, UserError):
+        raise
+    except Exception as error:
+        full = "No space left on device" in str(error) or "os error 28" in str(error)
+        if full or shutil.disk_usage(folder).free < _SPARE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
 
 
 def _holds_newer(folder: Path, moment: float) -> bool:
@@ -249,58 +265,11 @@ def _payload_digests(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}
 
 
-def _row(identity: Identity, produced: Produced, files: Mapping[str, str], seconds: float) -> dict[str, Any]:
-    return {
-        **asdict(identity),
-        "key": identity.key,
-        "digest": hashlib.sha256(canonical_json(files).encode()).hexdigest(),
-        "files": files,
-        "reads": [asdict(ref) for ref in produced.reads],
-        "details": produced.details,
-        "seconds": round(seconds, 3),
-        "packages": _versions(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    installed = {}
-    for package in _PACKAGES:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return installed
-
-
-def _record_from(row: Mapping[str, Any], folder: Path) -> Record:
-    missing = [name for name in row["files"] if not (folder / name).is_file()]
-    if missing:
-        raise ValueError(f"lost {', '.join(missing[:3])}")
-    return Record(
-        stage=row["stage"],
-        key=row["key"],
-        path=folder,
-        digest=row["digest"],
-        reads=tuple(_ref_from(ref) for ref in row["reads"]),
-        details=row["details"],
-        seconds=row["seconds"],
-        cached=True,
-    )
-
-
-def _ref_from(row: Mapping[str, Any]) -> ManifestRef:
-    lists = {key: tuple(row[key]) for key in ("domains", "splits", "origins")}
-    return ManifestRef(name=row["name"], digest=row["digest"], utterances=row["utterances"], **lists)
-
-
 def verify(record: Record) -> None:
     """Reads the payload again and compares its digests with the record's.
 
     Raises:
         DataError: every file that changed or vanished since it was written.
     """
-    row = json.loads((record.path / RECORD).read_text(encoding="utf-8"))
-    actual = _payload_digests(record.path)
-    changed = [name for name, digest in row["files"].items() if actual.get(name) != digest]
-    if changed:
+    if changed := damage(record.path, json.loads((record.path / RECORD).read_text(encoding="utf-8"))["files"]):
         raise DataError(f"{record.path}: changed since it was written: {', '.join(changed)}")

@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from asr_tv.corpora.local import write_manifest
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.manifest import Manifest, Utterance, checked
 from asr_tv.progress import Progress, silent
-from asr_tv.store import Identity, Mirror, Produced, Record, Store, write_atomically
+from asr_tv.store import Identity, Produced, Record, Store, throw_away, write_atomically
 from asr_tv.tts import Synthesizer
 from asr_tv.tts.cast import Cast, open_cast
 from asr_tv.tts.clips import CLIP_SAMPLING_RATE, Clip, ClipCache, ClipJob
@@ -82,8 +81,8 @@ def synthesize(
         return Produced((alone.ref(),), {**details, "repeated_texts": len(texts) - len(alone)})
 
     identity = _identity(alone, config, cast, plan, seed, first_take)
-    if (found := store.find(identity)) is not None and not _clips_are_there(found.path / MANIFEST, store.mirror):
-        shutil.rmtree(found.path)
+    if (found := store.find(identity)) is not None and not _clips_are_there(found.path / MANIFEST, store):
+        throw_away(store.root, found.path)
     return store.build(identity, produce)
 
 
@@ -119,11 +118,12 @@ def speak_shard(
     return speak_missing(jobs, cast, reopen, cache, workers=1, progress=progress, label=f"speak {len(jobs)} clips")
 
 
-def _clips_are_there(manifest: Path, mirror: Mirror | None) -> bool:
-    """Clips lie outside the record's folder, where they can get lost without it."""
-    rows = (json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines())
-    clips = (Path(os.path.normpath(manifest.parent / row["audio"])) for row in rows)
-    return all(clip.is_file() or (mirror is not None and mirror.fetch(clip)) for clip in clips)
+def _clips_are_there(manifest: Path, store: Store) -> bool:
+    """Clips lie outside the record's folder, where they can get lost or damaged without it."""
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    clips = {Path(os.path.normpath(manifest.parent / row["audio"])): str(row["audio_digest"]) for row in rows}
+    there = all(clip.is_file() or (store.mirror is not None and store.mirror.fetch(clip)) for clip in clips)
+    return there and store.intact(manifest.parent, clips)
 
 
 def shards(texts: Manifest, count: int) -> list[Manifest]:

@@ -20,6 +20,7 @@ from asr_tv.pipeline.outputs import corpus_inputs
 from asr_tv.pipeline.preflight import check_material
 from asr_tv.report_scores import finite
 from asr_tv.store import write_atomically
+from asr_tv.store_uses import registered
 
 TABLE_JSON, TABLE_MD = "benchmark.json", "benchmark.md"
 
@@ -33,11 +34,13 @@ def run_benchmark(
 ) -> dict[str, Any]:
     """Runs the table and leaves benchmark.json and benchmark.md in `folder`; returns the former's content."""
     check_material(config)
-    results = leave_one_out(config, execute, announce)
-    report = build_table(table_inputs(config, results, execute.done))
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / TABLE_MD, render_table(report))
-    write_atomically(folder / TABLE_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    with registered(execute.store.root, folder, config.name):
+        results = leave_one_out(config, execute, announce)
+        report = build_table(table_inputs(config, results, execute.done))
+        write_atomically(folder / TABLE_MD, render_table(report))
+        text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_atomically(folder / TABLE_JSON, text)
     return report
 
 

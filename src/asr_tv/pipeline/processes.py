@@ -11,13 +11,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from types import TracebackType
 from typing import Any
 
 from asr_tv.errors import DataError, TryAgain
 from asr_tv.object_storage import open_store
-from asr_tv.pipeline.executor import Call, Done
+from asr_tv.pipeline.executor import Call, Done, Healing
 from asr_tv.pipeline.refresh import Refresh
 from asr_tv.progress import Advance, Progress, silent
 from asr_tv.store import Identity, Mirror, Record, Store
@@ -76,6 +77,7 @@ class Processes:
     _pool: ProcessPoolExecutor | None = None
     _events: Any = None
     _closed: bool = False
+    _healing: Healing = field(default_factory=Healing)
     _starting: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> "Processes":
@@ -97,18 +99,24 @@ class Processes:
         stores = [self._store_for(call) for call in calls]
         found = [self._stored(call, store) for call, store in zip(calls, stores, strict=True)]
         pending = [r or self._start(call, store) for call, store, r in zip(calls, stores, found, strict=True)]
-        records = [self._result(entry) for entry in pending]
+        records = [
+            self._healing.attempt(call, self._run_again, partial(self._result, entry))
+            for call, entry in zip(calls, pending, strict=True)
+        ]
         for call, record in zip(calls, records, strict=True):
             self._finish(call, record)
         return records
 
     def run_one(self, call: Call) -> Record:
         """One call, from any thread; `done` is for the caller to keep."""
-        store = self._store_for(call)
-        record = self._stored(call, store) or self._result(self._start(call, store))
+        record = self._healing.attempt(call, self._run_again)
         if self.refresh is not None:
             self.refresh.made(call, record)
         return record
+
+    def _run_again(self, call: Call) -> Record:
+        store = self._store_for(call)
+        return self._stored(call, store) or self._result(self._start(call, store))
 
     def look_up(self, call: Call) -> Record:
         """The call's result in the store.

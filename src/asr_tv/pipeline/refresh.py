@@ -1,7 +1,6 @@
 """Running a stage again, and everything that reads what it makes, although the store has their results."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from asr_tv.corpora import MANIFEST, stored_manifest
 from asr_tv.errors import ConfigError
 from asr_tv.manifest import Manifest
 from asr_tv.pipeline.executor import Call
+from asr_tv.pipeline.inputs import leaves
 from asr_tv.store import Record, Store
 
 STAGES = (
@@ -66,7 +66,7 @@ class Refresh:
     def _applies(self, call: Call) -> bool:
         asked = [w for w in self._wanted if call.label == w or call.label.startswith(f"{w} ")]
         self._matched.update(asked)
-        return bool(asked) or any(self._is_remade(value) for value in _leaves(call.arguments))
+        return bool(asked) or any(self._is_remade(value) for value in leaves(call.arguments))
 
     def _is_remade(self, value: Any) -> bool:
         if isinstance(value, Record):
@@ -82,18 +82,3 @@ def _inputs_in(record: Record) -> Iterator[str]:
         yield str(utterance.audio)
         if utterance.origin == "real":
             yield utterance.text
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """Records and manifests anywhere in a call's arguments."""
-    if isinstance(value, Record | Manifest):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _leaves(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _leaves(inner)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            yield from _leaves(getattr(value, field.name))

@@ -12,6 +12,7 @@ from asr_tv.pipeline.outputs import note_start, report_of, write_outputs
 from asr_tv.pipeline.plan import Plan
 from asr_tv.pipeline.preflight import check
 from asr_tv.store import file_lock
+from asr_tv.store_uses import registered
 
 
 def require_kept(config: AdaptConfig, forgetting: Mapping[str, Any], folder: Path) -> None:
@@ -44,8 +45,9 @@ def run(
     """Runs the configuration and leaves report, model and vector in `folder`; returns the report."""
     check(config)
     note_start(config, folder)
-    outcome = adapt(config, execute, announce)
-    report = report_of(config, outcome, execute.done)
-    with file_lock(folder / ".lock"):  # two runs of one configuration may end at once
-        write_outputs(config, outcome, report, folder)
+    with registered(execute.store.root, folder, config.name):
+        outcome = adapt(config, execute, announce)
+        report = report_of(config, outcome, execute.done)
+        with file_lock(folder / ".lock"):  # two runs of one configuration may end at once
+            write_outputs(config, outcome, report, folder)
     return report

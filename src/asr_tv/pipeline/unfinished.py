@@ -46,7 +46,7 @@ class _Walk:
     """An executor that takes what is stored."""
 
     def __init__(self, store: Path) -> None:
-        self._store = _LookOnly(store)
+        self.store = _LookOnly(store)
         self.done: list[Done] = []
 
     def __call__(self, calls: Sequence[Call]) -> list[Record]:
@@ -63,9 +63,9 @@ class _Walk:
 
     def _found(self, call: Call) -> Record:
         # A model that is not stored would be looked for on the network.
-        if call.label.startswith("checkpoint ") and not (self._store.root / "checkpoint").is_dir():
+        if call.label.startswith("checkpoint ") and not (self.store.root / "checkpoint").is_dir():
             raise _NotStored
-        return call.run(self._store, silent)
+        return call.run(self.store, silent)
 
 
 def unfinished_report(folder: Path, store: Path) -> dict[str, Any] | None:
