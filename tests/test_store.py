@@ -271,8 +271,10 @@ class TestDigest:
         (record.path / "sub" / "lost").unlink()
         with pytest.raises(DataError) as caught:
             verify(record)
-        assert str(caught.value) == f"{record.path}: changed since it was written: "
-            "altered: other bytes than when it was written, sub/lost: lost"
+        assert str(caught.value) == (
+            f"{record.path}: changed since it was written: altered: other bytes than when it was written, "
+            "sub/lost: lost"
+        )
 
 
 class TestWriteAtomically:

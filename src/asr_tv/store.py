@@ -212,17 +212,22 @@ def _memo(folder: Path) -> Path:
 
 def throw_away(root: Path, path: Path) -> None:
     """Takes something out of the store in one step, then deletes it; what a kill leaves of it is in the trash."""
-    trash = root / TRASH
-    trash.mkdir(exist_ok=True)
-    gone = trash / uuid.uuid4().hex
-    try:
-        path.rename(gone)
-    except FileNotFoundError:
+    if (gone := to_trash(root, path)) is None:
         return
     if gone.is_dir():
         shutil.rmtree(gone, ignore_errors=True)
     else:
         gone.unlink(missing_ok=True)
+
+
+def to_trash(root: Path, path: Path) -> Path | None:
+    """Takes something out of the store in one step; where it is now, or None where it was not there."""
+    trash = root / TRASH
+    trash.mkdir(exist_ok=True)
+    try:
+        return path.rename(trash / uuid.uuid4().hex)
+    except FileNotFoundError:
+        return None
 
 
 def result_problems(folder: Path) -> list[str]:

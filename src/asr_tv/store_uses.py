@@ -185,10 +185,18 @@ def _register_process(root: Path) -> _Registration:
     return _process[root]
 
 
+def leave(root: Path) -> None:
+    """Says that this process needs nothing of a store any more; what its runs asked for stays theirs."""
+    with _guard:
+        if (registration := _process.pop(root, None)) is not None:
+            registration.file.unlink(missing_ok=True)
+            registration.close()
+
+
 @atexit.register
-def _leave() -> None:
-    for registration in _process.values():
-        registration.file.unlink(missing_ok=True)
+def _leave_all() -> None:
+    for root in list(_process):
+        leave(root)
 
 
 def _forget_earlier(file: Path) -> None:

@@ -1,5 +1,6 @@
 """The command line: parsing and printing, nothing else. Heavy libraries are imported by the command that needs them."""
 
+import errno
 import logging
 import os
 import sys
@@ -8,7 +9,20 @@ from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import adapt, benchmark, compare, corpus, doctor, exporting, gate, texts, tools, transcribing, vector
+from asr_tv.cli import (
+    adapt,
+    benchmark,
+    compare,
+    corpus,
+    doctor,
+    exporting,
+    gate,
+    store,
+    texts,
+    tools,
+    transcribing,
+    vector,
+)
 from asr_tv.errors import RunFailed, UserError
 
 app = typer.Typer(
@@ -27,12 +41,16 @@ app.command("transcribe")(transcribing.transcribe)
 app.command("score")(tools.score)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(store.app, name="store")
 app.command("export")(exporting.export)
 app.command("texts")(texts.texts)
 app.command("report")(compare.report)
 app.command("diff")(compare.diff)
 app.command("doctor")(doctor.doctor)
 
+_NO_ROOM = (
+    "; what is finished is kept: make room (asr-tv store gc shows what can go), and the same command goes on from there"
+)
 _INTERRUPTED = 130
 """What typer makes of Ctrl-C: 128 and the number of the signal."""
 
@@ -53,7 +71,8 @@ def main() -> None:
     except OSError as error:  # a place where nothing can be written, a full disk
         if error.strerror is None:
             raise
-        _refuse([f"{error.filename or 'writing'}: {error.strerror}"])
+        advice = _NO_ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        _refuse([f"{error.filename or 'writing'}: {error.strerror}{advice}"])
     except SystemExit as ending:
         if ending.code == _INTERRUPTED:
             print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)

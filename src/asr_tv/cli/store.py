@@ -1,0 +1,387 @@
+"""`asr-tv store`: what lies in a store, whether it is whole, what may go, and what has to stay."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr_tv.cli.adapt import DEFAULT_STORE
+from asr_tv.cli.tools import JsonOption, StoreOption
+from asr_tv.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from asr_tv.store_garbage import Keeper, Plan
+    from asr_tv.store_inventory import Entry
+
+app = typer.Typer(help="Look at a store, check it, and clean it up.", no_args_is_help=True, rich_markup_mode=None)
+
+RunsOption = Annotated[Path, typer.Option(help="Folder of runs; the reports in it keep what they name")]
+_RUNS = Path("runs")
+_SECONDS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+@app.command("ls")
+def ls(
+    stage: Annotated[str | None, typer.Option(help="One stage, such as finetune")] = None,
+    run: Annotated[str | None, typer.Option(help="What one run uses: its folder, such as runs/demo")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    runs: RunsOption = _RUNS,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option(help="stage/key alone")] = False,
+) -> None:
+    """List results with their size, age, and the runs that use them.
+
+    Example: asr-tv store ls --stage finetune
+    """
+    from asr_tv.store_garbage import Policy, keepers
+    from asr_tv.store_inventory import age, scan
+
+    root = _root(store)
+    found = keepers(root, Policy(reports=runs))
+    wanted = None if run is None else _of_run(found, run)
+    rows = [
+        {
+            "stage": entry.stage,
+            "key": entry.key,
+            "finished": entry.finished,
+            "bytes": entry.size,
+            "age_seconds": round(age(entry)),
+            "pinned": any(k.why == "pinned" and entry.name in k.entries for k in found),
+            "used_by": sorted({_short(k) for k in found if k.why and entry.name in k.entries}),
+        }
+        for entry in scan(root).entries
+        if stage in (None, entry.stage) and (wanted is None or entry.name in wanted)
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+    elif quiet:
+        typer.echo("\n".join(f"{row['stage']}/{row['key']}" for row in rows))
+    else:
+        cells = (
+            (
+                row["stage"] if row["finished"] else f"{row['stage']} (unfinished)",
+                row["key"],
+                _bytes(row["bytes"]),
+                _age(row["age_seconds"]),
+                "yes" if row["pinned"] else "",
+                ", ".join(row["used_by"]),
+            )
+            for row in rows
+        )
+        _print_table(("stage", "key", "size", "age", "pinned", "used by"), cells, right=(2, 3))
+
+
+@app.command("du")
+def du(
+    store: StoreOption = DEFAULT_STORE,
+    runs: RunsOption = _RUNS,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option(help="The sum in bytes alone")] = False,
+) -> None:
+    """Show what takes the space: by stage, by run, and what a clean-up would free.
+
+    Example: asr-tv store du
+    """
+    from asr_tv.store_garbage import Policy, plan
+
+    root = _root(store)
+    todo = plan(root, Policy(reports=runs))
+    stages = _by_stage(todo)
+    row = {
+        "stages": stages,
+        "runs": [_run_row(keeper, todo) for keeper in todo.keepers if keeper.entries],
+        "bytes": sum(r["bytes"] for r in stages.values()) + todo.inventory.trash,
+        "gc_frees": todo.freed,
+    }
+    if as_json:
+        typer.echo(json.dumps(row, ensure_ascii=False, indent=1))
+        return
+    if quiet:
+        typer.echo(row["bytes"])
+        return
+    _print_table(
+        ("stage", "results", "size"), [(n, str(r["results"]), _bytes(r["bytes"])) for n, r in stages.items()], (1, 2)
+    )
+    _print_table(
+        ("run", "results", "size", "of it alone"),
+        [(r["run"], str(r["results"]), _bytes(r["bytes"]), _bytes(r["alone_bytes"])) for r in row["runs"]],
+        (1, 2, 3),
+    )
+    typer.echo(f"{_bytes(row['bytes'])} in all; asr-tv store gc would free {_bytes(todo.freed)}")
+
+
+@app.command("verify")
+def verify(
+    repair: Annotated[bool, typer.Option(help="Remove what is damaged; the next run makes it again")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option(help="No progress; damaged results alone")] = False,
+) -> None:
+    """Read every byte of a store and name each result that is not what it was. Exit code 1 when there is one left.
+
+    Example: asr-tv store verify --repair
+    """
+    from asr_tv.cli.console import progress_for
+    from asr_tv.store_inventory import repair as take_out
+    from asr_tv.store_inventory import scan, verify_store
+
+    root = _root(store)
+    rows: list[dict[str, Any]] = []
+    for damage in verify_store(root, progress_for(quiet=quiet or as_json)):
+        removed = repair and take_out(root, damage)
+        rows.append(
+            {"stage": damage.stage, "key": damage.key, "problems": list(damage.problems), "removed": bool(removed)}
+        )
+        if not as_json:
+            for problem in damage.problems:
+                typer.echo(f"damaged: {damage.stage} {damage.key}: {problem}{'; removed' if removed else ''}")
+    inventory = scan(root)
+    if as_json:
+        typer.echo(json.dumps({"damaged": rows}, ensure_ascii=False, indent=1))
+    elif not quiet:
+        results = sum(entry.finished for entry in inventory.entries)
+        left = f"{len(rows)} damaged" if rows else "all whole"
+        hint = "" if repair or not rows else "; --repair removes them, and the next run makes them again"
+        typer.echo(f"{results} results and {len(inventory.clips)} clips: {left}{hint}")
+    if any(not row["removed"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command("gc")
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without, only say what would go")] = False,
+    keep_last: Annotated[int | None, typer.Option(min=0, help="Keep so many runs, the last used ones")] = None,
+    older_than: Annotated[
+        str | None, typer.Option(help="Forget runs not used for so long, such as 12h, 30d or 8w")
+    ] = None,
+    while_running: Annotated[
+        bool, typer.Option(help="Also while a run is going on, which may have to make again what it has not asked for")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+    runs: RunsOption = _RUNS,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option(help="The bytes alone")] = False,
+) -> None:
+    """Remove what no run needs. Kept: runs whose folder is there, pinned ones, and whatever is going on.
+
+    Example: asr-tv store gc --keep-last 3 --yes
+    """
+    from asr_tv.store_garbage import Policy, collect, plan
+
+    root = _root(store)
+    policy = Policy(keep_last, _age_in_seconds(older_than), while_running, runs)
+    todo = collect(root, policy) if yes else plan(root, policy)
+    if as_json:
+        typer.echo(json.dumps(_gc_row(todo, removed=yes), ensure_ascii=False, indent=1))
+    elif quiet:
+        typer.echo(todo.freed)
+    else:
+        _print_gc(todo, removed=yes)
+
+
+@app.command("pin")
+def pin(
+    what: Annotated[list[str], typer.Argument(help="A run's folder, such as runs/demo, or stage/key")],
+    store: StoreOption = DEFAULT_STORE,
+    runs: RunsOption = _RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a run's results, or one result with all it was made from, whatever becomes of the run's folder.
+
+    Example: asr-tv store pin runs/demo
+    """
+    from asr_tv.store_uses import Pin, in_turn, write_pin
+
+    root = _root(store)
+    pins = [Pin(_pin_name(root, name), _pinned_entries(root, name, runs)) for name in what]
+    with in_turn(root):
+        for each in pins:
+            write_pin(root, each)
+    row = [{"pinned": each.what, "results": len(each.entries)} for each in pins]
+    text = "\n".join(f"pinned {each.what}: {len(each.entries)} results" for each in pins)
+    typer.echo(json.dumps(row, ensure_ascii=False) if as_json else text)
+
+
+@app.command("unpin")
+def unpin(
+    what: Annotated[list[str], typer.Argument(help="As it was pinned")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a pin away; the next clean-up may remove what nothing else needs.
+
+    Example: asr-tv store unpin runs/demo
+    """
+    from asr_tv.store_uses import read_pins, remove_pin
+
+    root = _root(store)
+    pinned = {each.what for each in read_pins(root)}
+    if unknown := [name for name in what if _pin_name(root, name) not in pinned]:
+        known = ", ".join(sorted(pinned)) or "nothing"
+        raise ConfigError(f"{name}: is not pinned; pinned: {known}" for name in unknown)
+    for name in what:
+        remove_pin(root, _pin_name(root, name))
+    typer.echo(json.dumps([{"unpinned": name} for name in what]) if as_json else f"unpinned {', '.join(what)}")
+
+
+def _root(store: Path) -> Path:
+    """Of the store, which must be there.
+
+    Raises:
+        ConfigError: it is not, or is an address.
+    """
+    if ":/" in str(store):
+        raise ConfigError(f"--store {store}: these commands work on a folder, such as this machine's copy of the store")
+    if not store.is_dir():
+        raise ConfigError(f"--store {store}: there is no such folder")
+    return store.absolute()
+
+
+def _pin_name(root: Path, name: str) -> str:
+    """A result's name as it is, a run's folder in full; of a folder that is gone, too."""
+    from asr_tv.store_uses import ENTRY
+
+    return name if ENTRY.fullmatch(name) and not Path(name).is_dir() else str(Path(name).absolute())
+
+
+def _pinned_entries(root: Path, name: str, runs: Path) -> frozenset[str]:
+    from asr_tv.store_garbage import REPORT, Policy, keepers, reported_entries
+
+    if (full := _pin_name(root, name)) == name:
+        if not (root / name).is_dir():
+            raise DataError(f"{name}: the store has no such result")
+        return frozenset((name,))
+    entries: set[str] = set(reported_entries(Path(full) / REPORT))
+    for keeper in keepers(root, Policy(reports=runs)):
+        entries |= keeper.entries if str(keeper.folder) == full else set()
+    if not entries:
+        raise DataError(f"{name}: no run of this folder has used the store, and it holds no report")
+    return frozenset(entries)
+
+
+def _of_run(found: Sequence["Keeper"], run: str) -> set[str]:
+    full = str(Path(run).absolute())
+    entries = [keeper.entries for keeper in found if keeper.name in (run, full)]
+    if not entries:
+        known = ", ".join(dict.fromkeys(_short(k) for k in found)) or "none"
+        raise ConfigError(f"--run {run}: no such run is known to the store; known: {known}")
+    return set().union(*entries)
+
+
+def _by_stage(todo: "Plan") -> dict[str, dict[str, int]]:
+    stages: dict[str, dict[str, int]] = {}
+    for entry in todo.inventory.entries:
+        row = stages.setdefault(entry.stage, {"results": 0, "bytes": 0})
+        row["results"] += 1
+        row["bytes"] += entry.size
+    clips = todo.inventory.clips
+    return stages | ({"clips": {"results": len(clips), "bytes": sum(clips.values())}} if clips else {})
+
+
+def _run_row(keeper: "Keeper", todo: "Plan") -> dict[str, Any]:
+    others = set().union(*(k.entries for k in todo.keepers if k is not keeper and k.why and k.name != keeper.name))
+    mine = [entry for entry in todo.inventory.entries if entry.name in keeper.entries]
+    return {
+        "run": _short(keeper),
+        "kept": keeper.why,
+        "results": len(mine),
+        "bytes": sum(entry.size for entry in mine),
+        "alone_bytes": sum(entry.size for entry in mine if entry.name not in others),
+    }
+
+
+def _gc_row(todo: "Plan", *, removed: bool) -> dict[str, Any]:
+    return {
+        "removed": removed,
+        "bytes": todo.freed,
+        "results": [entry.name for entry in todo.entries if entry.finished],
+        "unfinished": [entry.name for entry in todo.entries if not entry.finished],
+        "clips": len(todo.clips),
+        "litter": len(todo.litter),
+        "kept": [{"name": k.name, "why": k.why} for k in todo.keepers if k.why],
+        "forgotten": [k.name for k in todo.keepers if not k.why and k.folder],
+        "held_up_by": list(todo.held_up_by),
+    }
+
+
+def _print_gc(todo: "Plan", *, removed: bool) -> None:
+    for keeper in todo.keepers:
+        if keeper.why or keeper.folder:
+            typer.echo(f"{'keeps' if keeper.why else 'forgets'} {_short(keeper)} ({keeper.why or _FORGOTTEN})")
+    if todo.held_up_by:
+        typer.echo(
+            f"{', '.join(todo.held_up_by)}: going on, and may still ask for any result, so none is removed; "
+            "run this again when it has ended, or with --while-running"
+        )
+    _print_table(
+        ("stage", "results", "unfinished", "size"),
+        [
+            (stage, str(sum(e.finished for e in of)), str(sum(not e.finished for e in of)), _bytes(_sum(of)))
+            for stage, of in _grouped(todo.entries).items()
+        ],
+        (1, 2, 3),
+    )
+    if todo.clips:
+        typer.echo(f"{len(todo.clips)} clips, {_bytes(sum(todo.inventory.clips[key] for key in todo.clips))}")
+    text = f"freed {_bytes(todo.freed)}" if removed else f"would free {_bytes(todo.freed)}: --yes does"
+    typer.echo(text if todo.freed else "nothing to free")
+
+
+_FORGOTTEN = "its folder is gone, or it is beyond --keep-last or --older-than"
+
+
+def _grouped(entries: Iterable["Entry"]) -> dict[str, list["Entry"]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.stage, []).append(entry)
+    return found
+
+
+def _sum(entries: Iterable["Entry"]) -> int:
+    return sum(entry.size for entry in entries)
+
+
+def _age_in_seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if not (match := re.fullmatch(r"(\d+)([hdw])", text)):
+        raise ConfigError(f"--older-than {text}: hours, days or weeks, as in 12h, 30d or 8w")
+    return float(int(match[1]) * _SECONDS[match[2]])
+
+
+def _short(keeper: "Keeper") -> str:
+    """A run's folder as people type it here."""
+    path = Path(keeper.name)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else keeper.name
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _age(seconds: int) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for number, cell in enumerate(header):
+        table.add_column(cell, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    if table.row_count:
+        Console(highlight=False, markup=False).print(table)
