@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.errors import ConfigError, TryAgain
-from asr_tv.store import RECORD, Identity, Mirror, Produced, Record, Store, file_digest, write_atomically
+from asr_tv.records import read_row
+from asr_tv.store import RECORD, Identity, Mirror, Produced, Record, Store, file_digest, throw_away, write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ CACHE_VARIABLE = "ASR_TV_CACHE"
 """Environment variable: the folder for local copies; ~/.cache/asr-tv when not set."""
 LEASE_SECONDS = 60.0
 _POLL_SECONDS = 2.0
+_GIVEN_UP = b"given up"
+"""Content of a lease whose holder failed; the one with the next number is free."""
 
 
 def open_store(location: str | Path, *, newer_than: float = 0.0) -> Store:
@@ -159,7 +162,13 @@ class MirroredStore(Store):
         return None if row is None else self._bring(identity, row)
 
     def busy(self, identity: Identity) -> bool:
-        return super().busy(identity) or self._bucket.read(_lease(identity)) is not None
+        if super().busy(identity):
+            return True
+        number, lease = 0, self._bucket.read(_lease(identity, 0))
+        while lease == _GIVEN_UP:
+            number += 1
+            lease = self._bucket.read(_lease(identity, number))
+        return lease is not None
 
     def _execute(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:
         with self._leased(identity):
@@ -172,8 +181,8 @@ class MirroredStore(Store):
         if (content := self._bucket.read(_record(identity))) is None:
             return None
         try:
-            row: dict[str, Any] = json.loads(content)
-            usable = row["key"] == identity.key and row["finished"] >= self.newer_than
+            row = read_row(content, identity.key)
+            usable = row["finished"] >= self.newer_than
         except (ValueError, KeyError, TypeError) as error:
             _log.warning("%s in %s is not a valid record (%s)", _record(identity), self.location, error)
             return None
@@ -192,7 +201,7 @@ class MirroredStore(Store):
             write_atomically(temporary / RECORD, json.dumps(row, indent=1, ensure_ascii=False))
             os.utime(temporary / RECORD, (row["finished"], row["finished"]))
             if folder.exists() and super().find(identity) is None:
-                shutil.rmtree(folder)
+                throw_away(self.root, folder)
             if not folder.exists():
                 temporary.replace(folder)
             return super().find(identity)
@@ -210,35 +219,52 @@ class MirroredStore(Store):
     @contextmanager
     def _leased(self, identity: Identity) -> Iterator[None]:
         """Waits until no other machine makes this result, or what it makes is there, or it has stopped renewing."""
-        name, owner = _lease(identity), uuid.uuid4().hex
-        if not self._take(identity, name, owner):
+        owner = uuid.uuid4().hex
+        number = self._take(identity, owner)
+        if number is None:
             yield  # made meanwhile: there is nothing left to protect
             return
         stop = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(name, owner, stop), daemon=True)
+        renewing = threading.Thread(target=self._renew, args=(_lease(identity, number), owner, stop), daemon=True)
         renewing.start()
         try:
             yield
-        finally:
-            stop.set()
-            renewing.join()
-            self._bucket.remove(name)
+        except BaseException:
+            _end(stop, renewing)
+            # Not removed: who has just found an earlier one silent would take its number, and be beside another.
+            self._bucket.write(_lease(identity, number), _GIVEN_UP)
+            raise
+        _end(stop, renewing)
+        for each in range(number + 1):
+            self._bucket.remove(_lease(identity, each))
 
-    def _take(self, identity: Identity, name: str, owner: str) -> bool:
-        seen, since = None, time.monotonic()
-        while not self._bucket.write(name, f"{owner} 0".encode(), only_new=True):
+    def _take(self, identity: Identity, owner: str) -> int | None:
+        """Waits for the lease and returns its number, or None where the result is there.
+
+        A lease is taken over by creating the one with the next number, which one of several succeeds in; whoever comes
+        late to it finds it fresh.
+        """
+        number, seen, since = 0, None, time.monotonic()
+        while not self._bucket.write(_lease(identity, number), f"{owner} 0".encode(), only_new=True):
             if self._shared(identity) is not None:
-                return False
-            if (lease := self._bucket.read(name)) != seen:
+                return None
+            lease = self._bucket.read(_lease(identity, number))
+            if lease is None:  # the result was shared and is gone again
+                number, seen, since = 0, None, time.monotonic()
+            elif lease == _GIVEN_UP:
+                number, seen, since = number + 1, lease, time.monotonic()
+                continue
+            elif lease != seen:
                 if seen is None:
-                    _log.info("another machine is making %s %s: waiting for it", identity.stage, identity.key)
+                    _log.warning("another machine is making %s %s: waiting for it", identity.stage, identity.key)
                 seen, since = lease, time.monotonic()
-            # By this machine's clock alone: nothing is said about whether the clocks agree.
+            # By this machine's clock alone, and one that does not go back: nothing is said of whether clocks agree.
             elif time.monotonic() - since > LEASE_SECONDS:
                 _log.warning("who was making %s %s does not answer: taking over", identity.stage, identity.key)
-                self._bucket.remove(name)
+                number, since = number + 1, time.monotonic()
+                continue
             time.sleep(_POLL_SECONDS)
-        return True
+        return number
 
     def _renew(self, name: str, owner: str, stop: threading.Event) -> None:
         count = 0
@@ -254,8 +280,13 @@ def _record(identity: Identity) -> str:
     return f"{identity.stage}/{identity.key}/{RECORD}"
 
 
-def _lease(identity: Identity) -> str:
-    return f"{identity.stage}/{identity.key}/lease"
+def _lease(identity: Identity, number: int) -> str:
+    return f"{identity.stage}/{identity.key}/lease" + (f"-{number}" if number else "")
+
+
+def _end(stop: threading.Event, renewing: threading.Thread) -> None:
+    stop.set()
+    renewing.join()
 
 
 def _payload(identity: Identity, row: Mapping[str, Any]) -> str:

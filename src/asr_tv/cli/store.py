@@ -13,6 +13,8 @@ from asr_tv.cli.tools import JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from asr_tv.store_garbage import Keeper, Plan
     from asr_tv.store_inventory import Entry
 
@@ -42,7 +44,7 @@ def ls(
     root = _root(store)
     found = keepers(root, Policy(reports=runs))
     wanted = None if run is None else _of_run(found, run)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "stage": entry.stage,
             "key": entry.key,
@@ -90,7 +92,7 @@ def du(
     root = _root(store)
     todo = plan(root, Policy(reports=runs))
     stages = _by_stage(todo)
-    row = {
+    row: dict[str, Any] = {
         "stages": stages,
         "runs": [_run_row(keeper, todo) for keeper in todo.keepers if keeper.entries],
         "bytes": sum(r["bytes"] for r in stages.values()) + todo.inventory.trash,
@@ -196,7 +198,7 @@ def pin(
     from asr_tv.store_uses import Pin, in_turn, write_pin
 
     root = _root(store)
-    pins = [Pin(_pin_name(root, name), _pinned_entries(root, name, runs)) for name in what]
+    pins = [Pin(_pin_name(name), _pinned_entries(root, name, runs)) for name in what]
     with in_turn(root):
         for each in pins:
             write_pin(root, each)
@@ -219,11 +221,11 @@ def unpin(
 
     root = _root(store)
     pinned = {each.what for each in read_pins(root)}
-    if unknown := [name for name in what if _pin_name(root, name) not in pinned]:
+    if unknown := [name for name in what if _pin_name(name) not in pinned]:
         known = ", ".join(sorted(pinned)) or "nothing"
         raise ConfigError(f"{name}: is not pinned; pinned: {known}" for name in unknown)
     for name in what:
-        remove_pin(root, _pin_name(root, name))
+        remove_pin(root, _pin_name(name))
     typer.echo(json.dumps([{"unpinned": name} for name in what]) if as_json else f"unpinned {', '.join(what)}")
 
 
@@ -240,7 +242,7 @@ def _root(store: Path) -> Path:
     return store.absolute()
 
 
-def _pin_name(root: Path, name: str) -> str:
+def _pin_name(name: str) -> str:
     """A result's name as it is, a run's folder in full; of a folder that is gone, too."""
     from asr_tv.store_uses import ENTRY
 
@@ -250,7 +252,7 @@ def _pin_name(root: Path, name: str) -> str:
 def _pinned_entries(root: Path, name: str, runs: Path) -> frozenset[str]:
     from asr_tv.store_garbage import REPORT, Policy, keepers, reported_entries
 
-    if (full := _pin_name(root, name)) == name:
+    if (full := _pin_name(name)) == name:
         if not (root / name).is_dir():
             raise DataError(f"{name}: the store has no such result")
         return frozenset((name,))
@@ -380,7 +382,8 @@ def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Se
 
     table = Table()
     for number, cell in enumerate(header):
-        table.add_column(cell, justify="right" if number in right else "left", overflow="fold")
+        justify: JustifyMethod = "right" if number in right else "left"
+        table.add_column(cell, justify=justify, overflow="fold", no_wrap=cell != "used by")
     for row in rows:
         table.add_row(*row)
     if table.row_count:
