@@ -26,7 +26,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         select similarity sparsify speech_config splits spoken subtitles task_vector terms trainable verdict
         wer""",
         # edges: one outside thing each
-        """store durable records store_checks store_uses store_inventory store_garbage object_storage page audio channel corpora checkpoint tts devices workers short_context training_loss
+        """store durable records store_checks store_uses store_inventory store_garbage object_storage
+        page audio channel corpora checkpoint tts devices workers short_context training_loss
         config_file adapters whisper_lessons short_context_lessons ctc_lessons ctc_recogniser prefetch runtimes
         vad realism writing""",
         # stages

@@ -36,14 +36,15 @@ def adapt(
     from asr_tv.object_storage import open_store
     from asr_tv.pipeline.processes import Processes
     from asr_tv.pipeline.promotion import promote
-    from asr_tv.pipeline.refresh import Refresh
+    from asr_tv.pipeline.refresh import Refresh, asked_now
     from asr_tv.pipeline.run import forgot_too_much, require_kept, run
 
     start = time.perf_counter()
-    again = Refresh(refresh or (), time.time())
+    shelf = open_store(store)
+    again = Refresh(refresh or (), asked_now(shelf.root) if refresh else 0.0)
     settings = load_config(config, set_ or (), target_texts=target_text)
     folder = out or Path("runs") / settings.name
-    with Processes(open_store(store), settings.run.jobs, progress_for(quiet=quiet), again) as execute:
+    with Processes(shelf, settings.run.jobs, progress_for(quiet=quiet), again) as execute:
         report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(str(plan)))
     again.require_matched([done.label for done in execute.done])
     promotion = promote(folder, report, forgot_too_much(settings, report["forgetting"]))

@@ -1,5 +1,6 @@
 """Running a stage again, and everything that reads what it makes, although the store has their results."""
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,19 @@ from asr_tv.errors import ConfigError
 from asr_tv.manifest import Manifest
 from asr_tv.pipeline.executor import Call
 from asr_tv.pipeline.inputs import leaves
-from asr_tv.store import Record, Store
+from asr_tv.store import RECORD, Record, Store
 
 STAGES = (
     *("checkpoint", "corpus", "noise", "synthesize", "context", "finetune", "vector", "mean", "compare", "adapt"),
     *("transcribe", "sweep", "score"),
 )
 """First words of the labels of all calls."""
+
+
+def asked_now(root: Path) -> float:
+    """A moment after everything that is in a store, also where a clock has gone back since."""
+    stored = (record.stat().st_mtime for record in root.glob(f"*/*/{RECORD}"))
+    return max(time.time(), max(stored, default=0.0) + 0.001)
 
 
 class Refresh:
