@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from commands import SLICE, Command, Done, adapt_slice, record, write_rows
+from stored import finish, small_config
 
 
 @pytest.fixture
@@ -59,6 +60,15 @@ def bad_recordings(tmp_path: Path) -> Path:
     (tmp_path / "text.wav").write_text("not audio " * 100)
     names = ("good", "gone", "cut", "empty", "text")
     return write_rows(tmp_path / "bad.jsonl", *({"id": n, "audio": f"{n}.wav", "text": "hi"} for n in names))
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A small finished run on fakes and its folder, not to be changed."""
+    root = tmp_path_factory.mktemp("whole")
+    config = small_config(root / "in")
+    finish(config, root)
+    return config, root
 
 
 @pytest.fixture(scope="session")

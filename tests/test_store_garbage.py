@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stored import digests, executed, finish, small_config
+from stored import digests, executed, finish
 
 from asr_tv import store_garbage
+from asr_tv.config import SynthesisConfig
 from asr_tv.errors import DataError
 from asr_tv.store import TRASH, Identity, Produced, Store, to_trash
 from asr_tv.store_garbage import Policy, collect, plan
 from asr_tv.store_inventory import scan, verify_store
 from asr_tv.store_uses import PINS, RUNS, Pin, in_turn, leave, read_pins, read_uses, registered, remove_pin, write_pin
+from asr_tv.synthesize import synthesize
+from asr_tv.testing.speech import dummy_texts
 
 
 def result(store: Store, number: int, *inputs: str) -> tuple[str, str]:
@@ -104,7 +107,8 @@ class TestKept:
                 made.append(result(Store(root), 9)[0])
                 raise ZeroDivisionError
 
-        pytest.raises(ZeroDivisionError, fail)
+        with pytest.raises(ZeroDivisionError):
+            fail()
         collect(root, Policy())
         assert there(root) == {*first, *made}
 
@@ -291,18 +295,20 @@ def test_a_collection_killed_at_any_step_leaves_a_valid_store_and_the_next_one_f
     assert steps >= 3
 
 
-def test_a_whole_run_loses_nothing_to_a_collection(tmp_path: Path) -> None:
-    config = small_config(tmp_path / "in")
-    finish(config, tmp_path, "kept")
-    needed = digests(tmp_path)
-    other = config.model_copy(update={"seed": 5})
-    finish(other, tmp_path, "gone")
-    clips = set(scan(tmp_path / "store").clips)
-    shutil.rmtree(tmp_path / "gone")
+def test_a_whole_run_loses_nothing_to_a_collection(whole: tuple[Any, Path], tmp_path: Path) -> None:
+    shutil.copytree(whole[1] / "store", tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / RUNS)
+    finish(whole[0], tmp_path, "kept")
+    needed, clips = digests(tmp_path), set(scan(tmp_path / "store").clips)
+    with registered(tmp_path / "store", tmp_path / "gone", "gone"):
+        texts, voices = dummy_texts(3, "shop", first=900), SynthesisConfig(engine="fake", voices=("tone",))
+        synthesize(texts, voices, seed=1, store=Store(tmp_path / "store"), workers=1)
     todo = collect(tmp_path / "store", Policy())
     assert not todo.held_up_by
+    assert [entry.stage for entry in todo.entries] == ["synthesize"]
+    assert len(todo.clips) == 3
+    assert not clips & set(todo.clips)
+    assert set(scan(tmp_path / "store").clips) == clips
     assert digests(tmp_path) == needed
-    assert set(todo.clips) < clips
-    assert todo.clips
-    assert executed(finish(config, tmp_path, "kept")) == []
+    assert executed(finish(whole[0], tmp_path, "kept")) == []
     assert list(verify_store(tmp_path / "store")) == []

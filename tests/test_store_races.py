@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stored import digests, executed, finish, small_config
+from stored import digests, executed, finish
 
 from asr_tv import object_storage
-from asr_tv.durable import file_lock, is_locked
+from asr_tv.durable import file_lock, is_locked, remove_lock
 from asr_tv.object_storage import Bucket, MirroredStore
 from asr_tv.pipeline.processes import Processes
 from asr_tv.pipeline.refresh import Refresh, asked_now
@@ -78,6 +79,7 @@ def hold(root: Path, calls: Path) -> int:
         def produce(folder: Path) -> Produced:
             with calls.open("a") as file:
                 file.write(f"{os.getpid()}\n")
+            (folder / "begun").write_text("x")
             time.sleep(600)
             return Produced()
 
@@ -91,6 +93,7 @@ def make(root: Path, calls: Path, number: int) -> int:
         def produce(folder: Path) -> Produced:
             with calls.open("a") as file:
                 file.write(f"{os.getpid()}\n")
+            (folder / "begun").unlink(missing_ok=True)
             (folder / "out").write_text("payload")
             return Produced()
 
@@ -126,22 +129,26 @@ def test_of_seven_that_wait_for_a_killed_one_one_goes_on(tmp_path: Path) -> None
 class TestLock:
     def test_a_lock_whose_file_is_removed_is_no_lock(self, tmp_path: Path) -> None:
         """A clean-up may take the file away between opening and locking: two must not hold two files."""
-        path, inside, most = tmp_path / "x.lock", [0], [0]
+        path, inside, most, removed = tmp_path / "x.lock", [0], [0], [0]
 
         def work() -> None:
             for _ in range(60):
                 with file_lock(path):
                     inside[0] += 1
                     most[0] = max(most[0], inside[0])
-                    path.unlink(missing_ok=True)
                     inside[0] -= 1
 
-        threads = [threading.Thread(target=work) for _ in range(6)]
+        def clean_up() -> None:
+            for _ in range(300):
+                removed[0] += remove_lock(path)
+
+        threads = [threading.Thread(target=work) for _ in range(6)] + [threading.Thread(target=clean_up)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert most == [1]
+        assert removed[0] > 0
 
     def test_looking_does_not_hold(self, tmp_path: Path) -> None:
         path = tmp_path / "x.lock"
@@ -151,14 +158,13 @@ class TestLock:
         assert not is_locked(path)
 
 
-class TestClocks:
-    @pytest.fixture(scope="class")
-    def finished(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
-        root = tmp_path_factory.mktemp("clocks")
-        config = small_config(root / "in")
-        finish(config, root)
-        return config, root
+@pytest.fixture
+def finished(whole: tuple[Any, Path], tmp_path: Path) -> tuple[Any, Path]:
+    shutil.copytree(whole[1] / "store", tmp_path / "old" / "store")
+    return whole[0], tmp_path / "old"
 
+
+class TestClocks:
     def test_a_clock_that_goes_back_changes_nothing(
         self, finished: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

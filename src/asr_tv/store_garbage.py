@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr_tv.durable import is_locked
+from asr_tv.durable import is_locked, remove_lock
 from asr_tv.store import TRASH, to_trash
 from asr_tv.store_inventory import (
     CLIPS,
@@ -122,7 +122,10 @@ def collect(root: Path, policy: Policy) -> Plan:
     with in_turn(root, alone=True):
         todo = plan(root, policy)
         for path in _paths(todo):
-            to_trash(root, path)
+            if path.suffix == ".lock":
+                remove_lock(path)
+            else:
+                to_trash(root, path)
     empty_trash(root)
     return todo
 
