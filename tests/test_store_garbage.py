@@ -301,7 +301,7 @@ def test_a_whole_run_loses_nothing_to_a_collection(whole: tuple[Any, Path], tmp_
     finish(whole[0], tmp_path, "kept")
     needed, clips = digests(tmp_path), set(scan(tmp_path / "store").clips)
     with registered(tmp_path / "store", tmp_path / "gone", "gone"):
-        texts, voices = dummy_texts(3, "shop", first=900), SynthesisConfig(engine="fake", voices=("tone",))
+        texts, voices = dummy_texts(3, "shop", first=900), SynthesisConfig(engine="fake", voices=("tone",), takes=1)
         synthesize(texts, voices, seed=1, store=Store(tmp_path / "store"), workers=1)
     todo = collect(tmp_path / "store", Policy())
     assert not todo.held_up_by
