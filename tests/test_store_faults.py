@@ -245,7 +245,7 @@ def test_a_disk_that_is_full_at_any_write_costs_nothing_that_is_finished(
     whole: tuple[AdaptConfig, Path], tmp_path: Path, disk: _Disk
 ) -> None:
     rng = random.Random(7)
-    for _ in range(10):
+    for _ in range(6):
         before = made_at(tmp_path)
         disk.room = rng.randrange(1, 150)
         with pytest.raises(OSError, match="No space left") as stop:
@@ -270,7 +270,7 @@ root, inputs = Path(sys.argv[1]), Path(sys.argv[2])
 config = small_config(inputs)
 def mount(*options):
     subprocess.run(["mount", *options, str(root / "store")], check=True)
-stops, size = 0, 300
+stops, size = 0, 1500
 mount("-t", "tmpfs", "-o", f"size={size}k", "tmpfs")
 while True:
     before = made_at(root)
@@ -281,7 +281,7 @@ while True:
         assert error.errno == errno.ENOSPC, error
         stops += 1
     assert before.items() <= made_at(root).items()
-    size += 2000
+    size += 4000
     assert size < 60_000
     mount("-o", f"remount,size={size}k")
 made = digests(root)
