@@ -33,7 +33,10 @@ class _Missing(Exception):
 
 
 class _LookOnly(Store):
-    """A store that finds results and makes none."""
+    """A store that finds results and makes none, and in which nothing counts as used by looking."""
+
+    def find(self, identity: Identity) -> Record | None:
+        return self.recorded(identity.stage, identity.key)
 
     def build(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:  # noqa: ARG002
         found = self.find(identity)
