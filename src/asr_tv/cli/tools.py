@@ -14,6 +14,7 @@ from asr_tv.errors import ConfigError, gathered
 StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 QuietOption = Annotated[bool, typer.Option(help="No progress")]
+OutsideOption = Annotated[bool, typer.Option("--outside", help="Read recordings outside the manifest's folder, too")]
 _SHOWN_DROPS = 10
 """All of them are in dropped.json."""
 
@@ -97,6 +98,7 @@ def finetune(
     language: Annotated[str, typer.Option()] = "en",
     seed: Annotated[int, typer.Option()] = 17,
     augment: Annotated[bool, typer.Option(help="Channel augmentation of synthetic clips")] = False,
+    outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -117,7 +119,7 @@ def finetune(
     shelf, progress = Store(store), progress_for(quiet=quiet)
     training, recordings, base = gathered(
         lambda: section_of(TrainingConfig, set_ or ()),
-        lambda: read_manifest(manifest),
+        lambda: read_manifest(manifest, outside=outside, store=store),
         lambda: resolve_model(model, shelf),
     )
     require_model_folder(out)

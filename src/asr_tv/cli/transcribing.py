@@ -10,7 +10,7 @@ import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_path, model_settings, parsed_context
-from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption
+from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption
 from asr_tv.errors import ConfigError, DataError, gathered
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def transcribe(
         str | None, typer.Option(help="full, dynamic or seconds  [default: the model's own settings, else full]")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -75,7 +76,7 @@ def transcribe(
         lambda: model_settings(weights),
         lambda: parsed_context(audio_context, "--audio-context") if audio_context else None,
         lambda: _form(form, as_json, out, listed),
-        lambda: read_manifest(inputs[0]) if listed else find_recordings(inputs),
+        lambda: read_manifest(inputs[0], outside=outside, store=store) if listed else find_recordings(inputs),
         lambda: resolve_model(weights, shelf),
     )
     context = given or settings["audio_context"]
