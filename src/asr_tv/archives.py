@@ -23,7 +23,7 @@ UNREADABLE = (tarfile.TarError, EOFError, OSError, ValueError)
 
 
 class _Member(tarfile.TarInfo):
-    """tarfile reads names and attributes into memory, however long they say they are, and goes back for negative ones."""
+    """tarfile reads long names into memory, however long they say they are, and goes back where one is negative."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -68,7 +68,7 @@ def members(
 def _walked(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     try:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # else it keeps every header
+            tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
             yield member
     except zlib.error as error:
         raise tarfile.ReadError(str(error)) from error

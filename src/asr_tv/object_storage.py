@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.errors import ConfigError, TryAgain
-from asr_tv.store import RECORD, Identity, Mirror, Produced, Record, Store, file_digest, write_atomically
+from asr_tv.store import RECORD, Identity, Mirror, Produced, Record, Store, file_digest, payload_files, write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -177,7 +177,8 @@ class MirroredStore(Store):
         try:
             row: dict[str, Any] = json.loads(content)
             usable = row["key"] == identity.key and row["finished"] >= self.newer_than
-        except (ValueError, KeyError, TypeError) as error:
+            payload_files(row)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             _log.warning("%s in %s is not a valid record (%s)", _record(identity), self.location, error)
             return None
         return row if usable else None
@@ -187,7 +188,7 @@ class MirroredStore(Store):
         folder = self._folder(identity)
         temporary = folder.with_name(f"{folder.name}.fetched-{uuid.uuid4().hex}")
         try:
-            for name, digest in row["files"].items():
+            for name, digest in payload_files(row).items():
                 file = temporary / name
                 if not self._bucket.fetch_as(f"{_payload(identity, row)}/{name}", file) or file_digest(file) != digest:
                     _log.warning("%s: %s of %s is lost or damaged: made again", self.location, name, folder.name)

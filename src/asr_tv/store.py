@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from asr_tv.errors import DataError
 from asr_tv.manifest import ManifestRef
@@ -24,6 +24,7 @@ from asr_tv.manifest import ManifestRef
 _log = logging.getLogger(__name__)
 
 RECORD = "record.json"
+Kind = TypeVar("Kind")
 _PACKAGES = ("asr-tv", "torch", "transformers", "openai-whisper", "piper-tts", "jiwer", "numpy")
 
 
@@ -160,7 +161,7 @@ class Store:
             return _record_from(row, folder)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             _log.warning("%s is not a valid record (%s): the result is computed again", folder / RECORD, error)
             return None
 
@@ -273,19 +274,38 @@ def _versions() -> dict[str, str]:
 
 
 def _record_from(row: Mapping[str, Any], folder: Path) -> Record:
-    missing = [name for name in row["files"] if not (folder / name).is_file()]
+    missing = [name for name in payload_files(row) if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"lost {', '.join(missing[:3])}")
     return Record(
-        stage=row["stage"],
-        key=row["key"],
+        stage=_kind_of(str, row["stage"]),
+        key=_kind_of(str, row["key"]),
         path=folder,
-        digest=row["digest"],
+        digest=_kind_of(str, row["digest"]),
         reads=tuple(_ref_from(ref) for ref in row["reads"]),
-        details=row["details"],
-        seconds=row["seconds"],
+        details=_kind_of(dict, row["details"]),
+        seconds=float(row["seconds"]),
         cached=True,
     )
+
+
+def payload_files(row: Mapping[str, Any]) -> Mapping[str, str]:
+    """The files of a record and their digests.
+
+    Raises:
+        ValueError: a name that leads out of the result's folder; TypeError: no such mapping.
+    """
+    files = _kind_of(dict, row["files"])
+    for name, digest in files.items():
+        if _kind_of(str, digest) and (not name or "\0" in name or name.startswith("/") or ".." in name.split("/")):
+            raise ValueError(f"{name!r:.80} is no file of a result")
+    return files
+
+
+def _kind_of(kind: type[Kind], value: Any) -> Kind:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r:.80} is no {kind.__name__}")
+    return value
 
 
 def _ref_from(row: Mapping[str, Any]) -> ManifestRef:

@@ -30,6 +30,7 @@ def read_bytes(path: Path, *, most: int = MAX_BYTES) -> bytes:
     Raises:
         DataError: as `read_text`, but for the encoding.
     """
+    require_utf8_name(path)
     try:
         status = path.stat()
         if status.st_size > most:
@@ -40,6 +41,18 @@ def read_bytes(path: Path, *, most: int = MAX_BYTES) -> bytes:
         raise DataError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def require_utf8_name(path: Path) -> None:
+    """Refuses what could be read, but named in no record.
+
+    Raises:
+        DataError: a name of other bytes than UTF-8's.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path}: its name is not UTF-8: rename it") from None
 
 
 def decoded(data: bytes, path: Path) -> str:
@@ -71,7 +84,7 @@ def gunzipped(data: bytes, path: Path, *, most: int = MAX_BYTES) -> bytes:
         raise DataError(f"{path}: cannot be read: {error}") from None
 
 
-def _bounded(file: IO[bytes], path: Path, most: int) -> bytes:
+def _bounded(file: IO[bytes] | gzip.GzipFile, path: Path, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while block := file.read(_BLOCK):

@@ -35,6 +35,7 @@ from asr_tv.checkpoint.vocabulary import (
 from asr_tv.checkpoint.whisper import checkpoint_digest
 from asr_tv.errors import DataError
 from asr_tv.store import Identity, Produced, Record, Store, file_digest
+from asr_tv.text_files import require_utf8_name
 
 STAGE, VERSION = "checkpoint", 1
 MODEL = "model"
@@ -60,6 +61,7 @@ def resolve_model(name: str, store: Store) -> Record:
         DataError: it cannot be had: every place that was tried and why it failed, and what would help.
     """
     if Path(name).exists():
+        require_utf8_name(Path(name))
         return _stored(_local(Path(name)), store)
     if _is_path(name):
         raise DataError(f"{name}: no such file or directory")

@@ -96,7 +96,9 @@ def _content(path: Path, checkpoint: Any) -> tuple[Mapping[str, int], Mapping[st
     dimensions, state = parts.get("dims"), parts.get("model_state_dict")
     if not isinstance(dimensions, dict) or not isinstance(state, dict):
         raise DataError(f"{path}: has no dims and model_state_dict, as openai-whisper's checkpoints do")
-    if foreign := [f"{name!s:.80}" for name, value in state.items() if not (isinstance(name, str) and _is_whole(value))]:
+    if foreign := [
+        f"{name!s:.80}" for name, value in state.items() if not (isinstance(name, str) and _is_whole(value))
+    ]:
         raise DataError(f"{path}: {', '.join(foreign[:5])} is not a tensor of numbers that the file holds")
     return dimensions, state
 

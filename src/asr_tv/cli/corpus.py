@@ -97,7 +97,9 @@ def stats(
     from asr_tv.corpora import corpus_statistics
     from asr_tv.corpora.local import read_audiofolder, read_manifest
 
-    rows = corpus_statistics(read_audiofolder(manifest) if manifest.is_dir() else read_manifest(manifest, need_audio=False))
+    rows = corpus_statistics(
+        read_audiofolder(manifest) if manifest.is_dir() else read_manifest(manifest, need_audio=False)
+    )
     text = "\n".join(f"{domain}: {_counts(row)}" for domain, row in rows.items())
     say(rows, as_json=as_json, text=text)
 
@@ -128,4 +130,3 @@ def validate(
         f"{len(checked)} utterances, {checked.seconds / 60:.1f} min, domains {', '.join(checked.domains)}: no problem"
     )
     say(row, as_json=as_json, text=text)
-

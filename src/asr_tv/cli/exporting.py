@@ -97,7 +97,12 @@ def _default_folder(run: "FinishedRun | None", form: str, precision: str) -> Pat
 
 
 def _examination(
-    run: "FinishedRun | None", listed: "Callable[[], Manifest] | None", clips: int, bound: float, language: str, store: "Store"
+    run: "FinishedRun | None",
+    listed: "Callable[[], Manifest] | None",
+    clips: int,
+    bound: float,
+    language: str,
+    store: "Store",
 ) -> "Examination | None":
     from asr_tv.corpora.local import opened
     from asr_tv.export import Examination, chosen_clips

@@ -38,7 +38,9 @@ def gate(
     from asr_tv.transcribe import MODEL, decoding_for, transcribe
 
     shelf, progress = Store(store), progress_for(quiet=quiet)
-    manifest, listener = gathered(lambda: read_manifest(clips, outside=outside, store=store), lambda: resolve_model(judge, shelf))
+    manifest, listener = gathered(
+        lambda: read_manifest(clips, outside=outside, store=store), lambda: resolve_model(judge, shelf)
+    )
     decoding = decoding_for("full", language, 200, "auto", family_of(listener.path / MODEL))
     heard = transcribe(listener, manifest, decoding, store=shelf, progress=progress, label="judge")
     rounds = (Round(manifest, heard),)

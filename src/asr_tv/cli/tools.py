@@ -10,6 +10,7 @@ import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.errors import ConfigError, gathered
+from asr_tv.printable import printable
 
 StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
@@ -22,7 +23,7 @@ _SHOWN_DROPS = 10
 def say(row: dict[str, Any], *, as_json: bool, text: str) -> None:
     """Prints a command's result; JSON knows no infinity, so null stands for it."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-    typer.echo(json.dumps(finite, ensure_ascii=False, allow_nan=False) if as_json else text)
+    typer.echo(json.dumps(finite, ensure_ascii=False, allow_nan=False) if as_json else printable(text))
 
 
 def synthesize(
@@ -62,7 +63,7 @@ def synthesize(
     drops = json.loads((out / "dropped.json").read_text(encoding="utf-8"))
     dropped = len(drops)
     for drop in [] if as_json else drops[:_SHOWN_DROPS]:
-        typer.echo(f"not spoken: {drop['id']}, {len(drop['clips'])} clips: {drop['reason']}", err=True)
+        typer.echo(printable(f"not spoken: {drop['id']}, {len(drop['clips'])} clips: {drop['reason']}"), err=True)
     say(
         row | {"dropped": dropped},
         as_json=as_json,

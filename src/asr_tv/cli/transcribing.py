@@ -12,6 +12,7 @@ from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_path, model_settings, parsed_context
 from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption
 from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.printable import printable
 
 if TYPE_CHECKING:
     from asr_tv.manifest import Manifest
@@ -171,7 +172,7 @@ def _joined(transcripts: Sequence["Transcript"], shape: Form) -> str:
     if shape is Form.json:
         return json.dumps([t.row() for t in transcripts], ensure_ascii=False, indent=1) + "\n"
     if shape is Form.txt and len(transcripts) > 1:
-        return "".join(f"{t.name}\t{t.text}\n" for t in transcripts)
+        return "".join(f"{printable(t.name, keep='')}\t{printable(t.text, keep='')}\n" for t in transcripts)
     return "".join(_rendered(t, shape) for t in transcripts)
 
 

@@ -20,9 +20,7 @@ _TEXT_COLUMNS = ("text", "transcription", "transcript", "sentence")
 _OTHER_COLUMNS = ("domain", "speaker", "split")
 
 
-def read_manifest(
-    path: Path, *, need_audio: bool = True, outside: bool = False, store: Path | None = None
-) -> Manifest:
+def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False, store: Path | None = None) -> Manifest:
     """A JSONL manifest, named by its file; relative recordings are looked for in the manifest's folder.
 
     Args:

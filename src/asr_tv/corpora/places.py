@@ -1,4 +1,4 @@
-"""Where the recordings of a manifest may lie: in its folder or the store, links followed, unless the user allows more."""
+"""Where a manifest's recordings may lie: in its folder or the store, links followed, unless the user allows more."""
 
 import functools
 import os

@@ -19,8 +19,8 @@ def read_texts(path: Path, domain: str) -> Manifest:
     """The sentences of a UTF-8 file, with ids from their content; blank lines and exact duplicates are left out.
 
     Raises:
-        DataError: every line without a letter or digit, not UTF-8, with NUL, or over `MAX_WORDS` words or `MAX_CHARACTERS`; a file that
-            is missing, empty or without a sentence.
+        DataError: every line without a letter or digit, not UTF-8, with NUL, or over `MAX_WORDS` words or
+            `MAX_CHARACTERS`; a file that is missing, empty or without a sentence.
     """
     problems: list[str] = []
     sentences: list[str] = []
