@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from asr_tv.checkpoint.directory import FEATURES
+from asr_tv.checkpoint.directory import CONFIG, FEATURES
+from asr_tv.checkpoint.family import empty_model
 from asr_tv.checkpoint.tensors import open_tensors, read_json
 from asr_tv.checkpoint.whisper import no_progress_bar, save_checkpoint
 from asr_tv.errors import DataError
@@ -15,6 +16,9 @@ VOCABULARY = "vocab.json"
 _MASK = "masked_spec_embed"
 """Stands in for masked frames while training; some published checkpoints come without it."""
 _SAMPLING_RATE = 16_000
+_COUNTS = ("num_hidden_layers", "num_adapter_layers")
+_SLACK = 4
+"""A model whose tensors are named wrongly has fewer; which, is told name by name."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def load_ctc(directory: Path) -> Any:
     """
     from transformers import AutoModelForCTC
 
-    open_tensors(directory)
+    _require_sizes(directory)
     with no_progress_bar(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # for the mask alone, where a checkpoint lacks it
         try:
@@ -49,7 +53,7 @@ def load_ctc(directory: Path) -> Any:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that they are named below
             )
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # whatever a number that is none leads to in its constructors
             raise DataError(f"{directory}: does not load as a CTC model: {error}") from error
     model, loading = loaded
     problems = []
@@ -59,6 +63,24 @@ def load_ctc(directory: Path) -> Any:
     if problems:
         raise DataError(problems)
     return model.eval()
+
+
+def _require_sizes(directory: Path) -> None:
+    """Refuses a config.json that asks for more than the weights hold, before that much is made.
+
+    Raises:
+        DataError: more layers than tensors, or many more numbers than there are.
+    """
+    tensors, path = open_tensors(directory), directory / CONFIG
+    for key in _COUNTS:
+        if not isinstance(count := read_json(path).get(key, 0), int) or not 0 <= count <= len(tensors):
+            raise DataError(f"{path}: {key} is {count!r:.40}, and there are {len(tensors)} tensors")
+    try:
+        asked = sum(parameter.numel() for parameter in empty_model(directory).parameters())
+    except Exception as error:  # as above
+        raise DataError(f"{path}: does not describe a CTC model: {error!s:.300}") from error
+    if asked > _SLACK * sum(tensors[name].numel() for name in tensors):
+        raise DataError(f"{path}: describes {asked} parameters, many more than its weights hold")
 
 
 def load_spelling(directory: Path) -> Spelling:

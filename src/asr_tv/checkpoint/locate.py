@@ -144,6 +144,9 @@ def _from_ctranslate2(directory: Path) -> BareWhisper:
 
 def _with_hints(tensors: Mapping[str, Any], tokenizer: Tokenizer, config: Mapping[str, Any]) -> BareWhisper:
     vocab_size = len(tokenizer)
+    hints = (config.get("suppress_ids") or [], *(config.get("alignment_heads") or []))
+    if not all(isinstance(hint, list) and all(isinstance(number, int) for number in hint) for hint in hints):
+        raise DataError(f"{CONFIG}: suppress_ids and alignment_heads are not lists of numbers, and of pairs of them")
     standard = suppressed_tokens(vocab_size) if vocab_size in LANGUAGES_OF else []
     return BareWhisper(
         tensors,
