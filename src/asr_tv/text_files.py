@@ -36,7 +36,7 @@ def read_bytes(path: Path, *, most: int = MAX_BYTES) -> bytes:
         if status.st_size > most:
             raise DataError(f"{path}: {status.st_size} bytes, and {most} are the most that is read")
         with path.open("rb") as file:
-            return file.read() if stat.S_ISREG(status.st_mode) else _bounded(file, path, most)
+            return file.read() if stat.S_ISREG(status.st_mode) else _bounded(file, path, most, "holds")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
@@ -79,16 +79,16 @@ def gunzipped(data: bytes, path: Path, *, most: int = MAX_BYTES) -> bytes:
         return data
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            return _bounded(file, path, most)
+            return _bounded(file, path, most, "unpacks to")
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
 
 
-def _bounded(file: IO[bytes] | gzip.GzipFile, path: Path, most: int) -> bytes:
+def _bounded(file: IO[bytes] | gzip.GzipFile, path: Path, most: int, what: str) -> bytes:
     parts: list[bytes] = []
     size = 0
     while block := file.read(_BLOCK):
         parts.append(block)
         if (size := size + len(block)) > most:
-            raise DataError(f"{path}: more than {most} bytes, the most that is read")
+            raise DataError(f"{path}: {what} more than {most} bytes, the most that is read")
     return b"".join(parts)
