@@ -86,8 +86,8 @@ def _values(column: Column, cell: Cell) -> Sequence[str]:
 
 def _inert(text: str) -> str:
     """Text that a spreadsheet takes for text, also behind the spaces that it passes over, and a terminal, too."""
-    shown = printable(text, keep="\n\t\r")
-    return f"'{shown}" if shown.lstrip(" \u00a0\ufeff").startswith(_FORMULA) and len(shown) > 1 else shown
+    shown = printable(text.replace("\r", " "), keep="\n\t")
+    return f"'{shown}" if shown.lstrip(" \u00a0").startswith(_FORMULA) and len(shown) > 1 else shown
 
 
 def table(
