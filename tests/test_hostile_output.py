@@ -126,7 +126,9 @@ def card(name: str) -> str:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_cards_of_models_and_of_exports(attack: str) -> None:
     check = Check("runtime 1", attack, 1, 1, 0.1, 0.1, 1, 0.01)
-    export = export_card(plain_card(attack, attack, attack), "openai", "fp32", language=attack, multilingual=True, check=check)
+    export = export_card(
+        plain_card(attack, attack, attack), "openai", "fp32", language=attack, multilingual=True, check=check
+    )
     for written in (card(attack), export):
         _, header, body = written.split("---\n", 2)
         assert yaml.safe_load(header)["pipeline_tag"] == "automatic-speech-recognition"
@@ -190,5 +192,3 @@ def test_artifacts_of_prefect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         texts = [named.get("description", ""), *(a for a in positional if isinstance(a, str) and "\n" in a)]
         assert not re.search(r"(?<!\\)<(script|img)", "".join(texts))
         assert "](javascript:" not in "".join(texts)
-
-
