@@ -292,7 +292,7 @@ def parse_section(kind: type[AnySection], values: Any, source: str) -> AnySectio
     """One section, or the whole configuration; as `parse_config`."""
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: expected keys and values, found {type(values).__name__}")
-    secrets = [f"{source}: {path}: {_SECRET}" for path in _secrets_in(values)]
+    secrets = [f"{source}: {path}: {_REFUSED}" for path in _secrets_in(values)]
     try:
         section = kind.model_validate(values)
     except ValidationError as error:
@@ -304,7 +304,7 @@ def parse_section(kind: type[AnySection], values: Any, source: str) -> AnySectio
     return section
 
 
-_SECRET = "an address with a password or token in it, which records and reports would show: leave it to the environment"
+_REFUSED = "an address with a password or token in it, which records and reports would show: leave it to the environment"
 
 
 def _secrets_in(values: Any, path: str = "") -> Iterator[str]:

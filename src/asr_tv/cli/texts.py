@@ -92,8 +92,8 @@ def _writer(llm: str | None, url: str, key: str, local: str | None) -> "Writer |
 
 def _summary(row: dict[str, object], out: Path) -> str:
     terms, lacking = row["terms"], row["terms_without_a_sentence"]
-    assert isinstance(terms, dict)
-    assert isinstance(lacking, list)
+    assert isinstance(terms, dict)  # nosec B101 - for the type checker
+    assert isinstance(lacking, list)  # nosec B101 - for the type checker
     sources = ", ".join(f"{count} of {source}" for source, count in _items(row["sources"]))
     lines = [f"{row['sentences']} sentences ({sources}), {row['words']} words, {row['distinct_words']} distinct: {out}"]
     lines.append(f"{len(terms) - len(lacking)} of {len(terms)} terms have a sentence")
@@ -105,5 +105,5 @@ def _summary(row: dict[str, object], out: Path) -> str:
 
 
 def _items(counts: object) -> list[tuple[str, int]]:
-    assert isinstance(counts, dict)
+    assert isinstance(counts, dict)  # nosec B101 - for the type checker
     return list(counts.items())

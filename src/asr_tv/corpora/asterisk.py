@@ -186,7 +186,7 @@ def _fetch_upstream(language: str, folder: Path) -> Path:
     folder.mkdir(parents=True)
     archive = folder / "sounds.tar.gz"
     try:
-        with urllib.request.urlopen(url, timeout=_UPSTREAM_SECONDS) as response, archive.open("wb") as file:
+        with urllib.request.urlopen(url, timeout=_UPSTREAM_SECONDS) as response, archive.open("wb") as file:  # nosec B310 - a constant https address
             _save(response, file, url)
         with open_tar(archive) as tar:
             for member in members(tar, archive, most=_UPSTREAM_BYTES):

@@ -152,7 +152,7 @@ def _first_said(said: Sequence[Prompt]) -> Prompt | None:
 def _sampling_rate(folder: Path) -> int:
     from transformers import BarkConfig
 
-    config: Any = BarkConfig.from_pretrained(folder)
+    config: Any = BarkConfig.from_pretrained(folder)  # nosec B615 - a local folder
     return int(config.codec_config.sampling_rate)
 
 
@@ -165,7 +165,7 @@ class _Bark:
         from transformers import AutoTokenizer, BarkModel
         from transformers.models.bark import generation_configuration_bark
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)  # nosec B615 - a local folder
         loading: Any = BarkModel
         self._model = loading.from_pretrained(folder, dtype=dtype).eval()
         self._offloaded = cpu_offload

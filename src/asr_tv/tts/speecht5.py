@@ -197,7 +197,7 @@ def _parquet_vectors(files: Sequence[Path]) -> dict[str, np.ndarray[Any, Any]]:
 def _sampling_rate(vocoder: Path) -> int:
     from transformers import SpeechT5HifiGanConfig
 
-    config: Any = SpeechT5HifiGanConfig.from_pretrained(vocoder)
+    config: Any = SpeechT5HifiGanConfig.from_pretrained(vocoder)  # nosec B615 - a local folder
     return int(config.sampling_rate)
 
 
