@@ -304,7 +304,9 @@ def parse_section(kind: type[AnySection], values: Any, source: str) -> AnySectio
     return section
 
 
-_REFUSED = "an address with a password or token in it, which records and reports would show: leave it to the environment"
+_REFUSED = (
+    "an address with a password or token in it, which records and reports would show: leave it to the environment"
+)
 
 
 def _secrets_in(values: Any, path: str = "") -> Iterator[str]:

@@ -165,7 +165,7 @@ class _Bark:
         from transformers import AutoTokenizer, BarkModel
         from transformers.models.bark import generation_configuration_bark
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)  # nosec B615 - a local folder
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # nosec B615
         loading: Any = BarkModel
         self._model = loading.from_pretrained(folder, dtype=dtype).eval()
         self._offloaded = cpu_offload
