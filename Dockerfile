@@ -13,11 +13,16 @@ COPY --chown=asr:asr . .
 RUN chown asr:asr .
 USER asr
 
+# Every package but torch is checked against the sha256 in requirements.lock. torch comes in a build for each kind of
+# machine, whose files differ: it is pinned by version in constraints.txt, and what only its build needs comes with it.
 RUN mkdir .store runs /home/asr/.prefect \
     && python3 -m venv .venv \
+    && .venv/bin/pip install --require-hashes --no-deps --requirement requirements-build.lock \
+    && .venv/bin/pip install --require-hashes --no-deps --no-build-isolation --requirement requirements.lock \
     && .venv/bin/pip install --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch \
-    && make .venv/.demo \
-    && .venv/bin/pip install --constraint constraints.txt --editable ".[demo,flows,object-storage]"
+    && .venv/bin/pip install --no-deps --no-build-isolation --editable . \
+    && .venv/bin/pip check \
+    && touch .venv/.demo
 
 ENV PATH="/home/asr/asr-tv/.venv/bin:$PATH"
 VOLUME ["/home/asr/asr-tv/.store", "/home/asr/asr-tv/runs"]

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test lint types unit clean lock audit
 
 demo: $(VENV)/.demo
 	$(BIN)/asr-tv adapt configs/demo.yaml
@@ -29,6 +29,23 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,espeak,speecht5,multilingual,export,gate,flows,dev]"
 	touch $@
+
+# Needs pip-tools, pip-audit and bandit in an environment of its own: make lock TOOLS=/path/to/bin
+TOOLS ?= $(BIN)
+
+lock: constraints.txt pyproject.toml
+	$(TOOLS)/pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-header --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --unsafe-package torch --constraint constraints.txt \
+		--extra demo --extra flows --extra object-storage --output-file requirements.raw pyproject.toml
+	(sed -n '/^#/p' requirements.lock; sed '/^ *#/d; /^$$/d' requirements.raw) > requirements.new
+	(sed -n '/^#/p' requirements-build.lock; sed -n '/^setuptools==/,/[^\\]$$/p' requirements.new) > requirements-build.new
+	mv requirements.new requirements.lock
+	mv requirements-build.new requirements-build.lock
+	rm requirements.raw
+
+audit:
+	$(TOOLS)/bandit --quiet --recursive src flows
+	$(TOOLS)/pip-audit --disable-pip --no-deps --requirement constraints.txt
 
 clean:
 	rm -rf $(VENV) .store runs

@@ -7,11 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from asr_tv.markdown import WER_HEADER, escaped, wer_tables
 from asr_tv.pipeline.promotion import Promotion
+from asr_tv.printable import inert, printable
+from asr_tv.redaction import redacted
 from asr_tv.store import Record
 from asr_tv.verdict import ADAPTED
 from flows.settings import RUNS_URL, STORE_URL
@@ -29,9 +32,9 @@ def slug(text: str) -> str:
 def publish_stage(name: str, label: str, record: Record) -> None:
     """Key, digest, how it was had, seconds, size and counts of a stage, under a key of its own."""
     create_table_artifact(
-        [{"what": what, "value": value} for what, value in stage_rows(record)],
+        [{"what": printable(what), "value": printable(redacted(value))} for what, value in stage_rows(record)],
         key=slug(f"{name}-{label}"),
-        description=f"{label}: {_had(record)}",
+        description=inert(f"{label}: {_had(record)}"),
     )
 
 
@@ -74,20 +77,26 @@ def publish_report(report: Mapping[str, Any], folder: Path, promotion: Promotion
     link = report_link(promotion.version, folder)
     name, state = report["name"], "current" if promotion.promoted else "NOT PROMOTED"
     markdown = report_markdown(report, link, f"{promotion.reason}; {stages}", promoted=promotion.promoted)
-    create_markdown_artifact(markdown, key=slug(f"wer-{name}"), description=f"{headline(report)}, {state}, {stages}")
+    create_markdown_artifact(
+        markdown, key=slug(f"wer-{name}"), description=inert(f"{headline(report)}, {state}, {stages}")
+    )
     if link is not None:
         create_link_artifact(
-            link, link_text="the whole report", key=slug(f"report-{name}"), description=headline(report)
+            link, link_text="the whole report", key=slug(f"report-{name}"), description=inert(headline(report))
         )
 
 
 def publish_table(name: str, folder: Path, conclusions: Sequence[str], stages: str) -> None:
     """A leave-one-domain-out table under `table-NAME`: conclusions, and the page as far as it fits."""
     served = os.environ.get(RUNS_URL)
-    where = f"[The whole table]({served.rstrip('/')}/{folder.name}/benchmark.md)" if served else f"In {folder}."
+    where = (
+        f"[The whole table]({served.rstrip('/')}/{quote(folder.name)}/benchmark.md)"
+        if served
+        else inert(f"In {folder}.")
+    )
     told = "\n".join(f"- {escaped(conclusion, limit=None)}" for conclusion in conclusions)
     page = (folder / "benchmark.md").read_text(encoding="utf-8")
-    parts = [f"# {name}", told, where, page]
+    parts = [f"# {inert(name)}", told, where, page]
     if len("\n\n".join(parts).encode()) > MAX_BYTES:
         parts.pop()
     create_markdown_artifact("\n\n".join(parts), key=slug(f"table-{name}"), description=stages)
@@ -99,7 +108,7 @@ def report_link(version: Path, folder: Path) -> str | None:
     found = next((name for name in _REPORTS if (version / name).exists()), None)
     if not served or found is None:
         return None
-    return f"{served.rstrip('/')}/{folder.name}/{version.parent.name}/{version.name}/{found}"
+    return f"{served.rstrip('/')}/{quote(folder.name)}/{version.parent.name}/{version.name}/{found}"
 
 
 def headline(report: Mapping[str, Any]) -> str:
@@ -116,7 +125,7 @@ def report_markdown(report: Mapping[str, Any], link: str | None, told: str, *, p
     model = "This model is `current`" if promoted else "**This model is not promoted**"
     where = f"[The whole report]({link})" if link else "The whole report lies in the run's folder."
     head = [
-        f"# {headline(report)}",
+        f"# {inert(headline(report))}",
         escaped(report["verdict"], limit=None),
         f"{model}: {escaped(told, limit=None)}.",
         where,
@@ -143,7 +152,7 @@ def _cells(row: Sequence[str]) -> tuple[str, ...]:
 
 def _recipe(report: Mapping[str, Any]) -> str:
     chosen, folds = report["selection"]["chosen"], report["selection"]["folds"]
-    how = f"chosen on {', '.join(folds)}" if folds else "fixed by the configuration"
+    how = f"chosen on {inert(', '.join(folds))}" if folds else "fixed by the configuration"
     augmented = "augmented" if chosen["augmentation"] else "not augmented"
     return (
         f"## Recipe\n\nStart at {chosen['start']}, synthetic speech {augmented}, "

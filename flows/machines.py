@@ -37,8 +37,8 @@ def helping(count: int, parameters: Mapping[str, Any]) -> Iterator[None]:
         yield
         return
     context = FlowRunContext.get()
-    assert context is not None
-    assert context.flow_run is not None
+    assert context is not None  # nosec B101 - for the type checker
+    assert context.flow_run is not None  # nosec B101 - for the type checker
     leader = context.flow_run.id
     runs = [_ask(number, leader, parameters) for number in range(1, count + 1)]
     try:

@@ -7,6 +7,7 @@ from contextvars import Context, copy_context
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from asr_tv.printable import inert
 from asr_tv.progress import Advance
 from flows.artifacts import slug
 
@@ -36,14 +37,17 @@ class ArtifactProgress:
             return
         context = self._context(label)
         artifact = context.run(
-            create_progress_artifact, 0.0, key=slug(f"progress-{self._name}-{label}"), description=f"{label}: starting"
+            create_progress_artifact,
+            0.0,
+            key=slug(f"progress-{self._name}-{label}"),
+            description=inert(f"{label}: starting"),
         )
         count, last = 0, time.monotonic()
 
         def show(note: str) -> None:
             share = 100.0 * count / max(1, total)
             text = f"{label}: {count} of {total} {unit}{', ' + note if note else ''}"
-            context.run(update_progress_artifact, artifact, share, description=text)
+            context.run(update_progress_artifact, artifact, share, description=inert(text))
 
         def advance(done: int = 1, note: str = "") -> None:
             nonlocal count, last

@@ -50,8 +50,18 @@ def show_library_logs() -> None:
     logger = logging.getLogger("asr_tv")
     logger.setLevel(logging.INFO)
     if not any(isinstance(handler, APILogHandler) for handler in logger.handlers):
-        logger.addHandler(APILogHandler())
+        handler = APILogHandler()
+        handler.addFilter(_without_secrets)
+        logger.addHandler(handler)
     logging.getLogger("prefect.task_runs").addFilter(_is_news)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Takes the passwords of addresses out of the line."""
+    from asr_tv.redaction import redacted
+
+    record.msg, record.args = redacted(record.getMessage()), ()
+    return True
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -156,7 +156,7 @@ def test_directories_that_are_no_whisper(tmp_path):
     config = read_json(source / "config.json")
     refused("config.json", {"model_type": "wav2vec2"}, "describes a 'wav2vec2' model, not a whisper")
     refused("config.json", config | {"d_model": "64"}, "d_model should be a whole number, not '64'")
-    refused("config.json", config | {"d_model": 128}, "config.json asks for")
+    refused("config.json", config | {"d_model": 128}, "a width of 128, and the weights have 64")
     refused("config.json", config | {"encoder_layers": 3}, "the weights lack 15 tensors")
     refused("config.json", config | {"pad_token_id": 50256}, "does not describe a Whisper")
     refused("config.json", None, r"config\.json: is missing")

@@ -34,7 +34,7 @@ def test_nemo_rows_relative_and_absolute_paths(tmp_path: Path) -> None:
         {"id": "b", "audio": str(elsewhere), "text": "there", "domain": "d"},
         {"id": "c", "audio": "../elsewhere/b.flac", "text": "again"},
     )
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, outside=True)
     assert manifest.name == "train"
     a, b, c = manifest.utterances
     assert a.audio == str(tmp_path / "data" / "clips" / "a.wav")

@@ -21,15 +21,15 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         """clip_yield consensus gate_config rarity tempo
         batches benchmark_config bootstrap breakdown comparison config corpus_config errors evaluation
         examples export_card families labels leave_one_out_markdown leave_one_out_report ledger loops
-        manifest markdown matched_pairs merging model_card modules normalize pairs paper_scorer pieces
-        progress replay report report_inputs report_scores retention retention_markdown scored_set section
+        manifest markdown matched_pairs merging model_card modules normalize pairs paper_scorer pieces printable
+        progress redaction replay report report_inputs report_scores retention retention_markdown scored_set section
         select similarity sparsify speech_config splits spoken subtitles task_vector terms trainable verdict
         wer""",
         # edges: one outside thing each
         """store durable records store_checks store_uses store_inventory store_garbage object_storage
         page audio channel corpora checkpoint tts devices workers short_context training_loss
-        config_file adapters whisper_lessons short_context_lessons ctc_lessons ctc_recogniser prefetch runtimes
-        vad realism writing""",
+        config_file text_files archives arrays adapters whisper_lessons short_context_lessons ctc_lessons ctc_recogniser
+        prefetch runtimes vad realism writing""",
         # stages
         "synthesize finetune context_start transcribe transcribe_files score merge export finished geometry noise gate",
         "pipeline",

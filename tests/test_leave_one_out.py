@@ -230,7 +230,7 @@ def test_a_domain_with_one_sentence(first: Run, tmp_path: Path) -> None:
         row["audio"] = str(first.folder.parent / "recordings" / row["audio"])
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lonely))
     with pytest.raises(DataError, match=r"domain travel: 1 sentence\(s\) cannot fill 3 splits"):
-        again(first, corpora=[{"kind": "manifest", "path": str(tmp_path / "m.jsonl")}])
+        again(first, corpora=[{"kind": "manifest", "path": str(tmp_path / "m.jsonl"), "outside": True}])
 
 
 def test_shared_sentences_are_reported_and_left_out(first: Run, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_shared_sentences_are_reported_and_left_out(first: Run, tmp_path: Path) 
     rows[9] |= {"split": "test"}
     rows[10] |= {"split": "dev"}  # nothing is drawn there any more: the rest of parcels trains
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    corpus = [{"kind": "manifest", "path": str(tmp_path / "m.jsonl")}]
+    corpus = [{"kind": "manifest", "path": str(tmp_path / "m.jsonl"), "outside": True}]
     from asr_tv.pipeline.leave_one_out_material import ground
 
     execute = InProcess(Store(tmp_path / "store"))

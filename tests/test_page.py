@@ -12,9 +12,10 @@ from test_report import INPUTS, RECIPE, manifest, scored
 
 from asr_tv.bootstrap import Bootstrap
 from asr_tv.manifest import Manifest, Utterance
-from asr_tv.page import Player, render_page, visible
+from asr_tv.page import Player, render_page
 from asr_tv.page.charts import Measured, bar, line_chart, time_strip, top_of
 from asr_tv.page.tables import Column, percent_span, table, text, whole
+from asr_tv.printable import printable
 from asr_tv.report import build_report
 from asr_tv.report_inputs import Dropped, SelectionInput, SystemInput, TermsInput
 from asr_tv.score import evaluate
@@ -106,7 +107,7 @@ def test_texts_of_strangers_are_shown_and_never_run():
 
 
 def test_characters_that_do_not_show_are_written_out():
-    assert visible("a\tb\u202e\ud800\n") == "a⟨U+0009⟩b⟨U+202E⟩⟨U+D800⟩\n"
+    assert printable("a\tb\u202e\ud800\n") == "a⟨U+0009⟩b⟨U+202E⟩⟨U+D800⟩\n"
 
 
 def test_a_lone_surrogate_does_not_spoil_the_file():

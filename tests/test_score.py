@@ -82,7 +82,7 @@ def test_every_bad_line_is_named(tmp_path):
 
 
 def test_a_missing_file_is_a_data_error(tmp_path):
-    with pytest.raises(DataError, match=r"gone\.jsonl: cannot be read"):
+    with pytest.raises(DataError, match=r"gone\.jsonl: no such file"):
         read_hypotheses(tmp_path / "gone.jsonl")
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,10 @@ Wave = NDArray[np.float32]
 """One channel of samples, shape (samples,)."""
 
 MAX_SECONDS = 6 * 3600.0
+MAX_SAMPLES = round(MAX_SECONDS * 48_000)
+"""Of one channel: what packs well, as silence does, may be a thousand times smaller than what it unpacks to."""
+RATES = (1_000, 1_000_000)
+"""Sampling rates that there are, in Hz; at 1 Hz a few kilobytes would be hours, resampled to gigabytes."""
 _BLOCK = 1 << 18
 _TAIL = 1024
 _MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"FORM", b".snd")
@@ -36,7 +41,8 @@ def read_audio(path: Path, *, sampling_rate: int = 16_000, utterance: str | None
         utterance: the id to name in messages.
 
     Raises:
-        DataError: missing, empty, truncated, not audio, not finite, or longer than `MAX_SECONDS`.
+        DataError: missing, empty, truncated, not audio, not finite, of an impossible sampling rate, or longer than
+            `MAX_SECONDS` or `MAX_SAMPLES`.
     """
     wave, original = read_recording(path, utterance=utterance)
     resampled = resample(wave, original, sampling_rate)
@@ -121,7 +127,10 @@ def _opened(path: Path, utterance: str | None) -> Iterator[Any]:
     """An open `soundfile.SoundFile`; whatever libsndfile cannot do in the body becomes a DataError."""
     where = _named(path, utterance)
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise DataError(f"{where}: not a file but a device or a pipe")
+        if status.st_size == 0:
             raise DataError(f"{where}: empty: 0 bytes")
         if path.suffix.lower() == ".raw":
             raise DataError(f"{where}: raw samples without a header")
@@ -130,17 +139,21 @@ def _opened(path: Path, utterance: str | None) -> Iterator[Any]:
             yield file
     except FileNotFoundError:
         raise DataError(f"{where}: no such recording") from None
-    except OSError as error:
-        raise DataError(f"{where}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except soundfile.SoundFileError as error:
         raise DataError(f"{where}: {_why_unreadable(path)} ({_libsndfile_says(error)})") from None
 
 
 def _check_header(file: Any, where: str) -> None:
+    if not RATES[0] <= file.samplerate <= RATES[1]:
+        raise DataError(f"{where}: a sampling rate of {file.samplerate} Hz; {RATES[0]} to {RATES[1]} are read")
     if file.frames >= _NO_LENGTH:
         raise DataError(f"{where}: streamed, without a length in its header; encode it once more into a file")
     if file.format != "MP3" and file.frames / file.samplerate > MAX_SECONDS:
         raise DataError(f"{where}: its header claims more than {MAX_SECONDS / 3600:g} hours")
+    if file.format != "MP3" and file.frames > MAX_SAMPLES:
+        raise DataError(f"{where}: its header claims {file.frames} samples; {MAX_SAMPLES} are the most")
 
 
 def _named(path: Path, utterance: str | None) -> str:
@@ -165,12 +178,12 @@ def _libsndfile_says(error: Exception) -> str:
 def _decoded(file: Any, where: str) -> Wave:
     """All samples, channels averaged block by block: memory follows what is there, not what the header claims."""
     blocks: list[Wave] = []
-    samples = 0
-    while (block := file.read(_BLOCK, dtype="float32", always_2d=True)).size:
+    samples, most = 0, min(MAX_SECONDS * file.samplerate, MAX_SAMPLES)
+    while (block := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)).size:
         blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32))
         samples += len(block)
-        if samples > MAX_SECONDS * file.samplerate:
-            raise DataError(f"{where}: longer than {MAX_SECONDS / 3600:g} hours")
+        if samples > most:
+            raise DataError(f"{where}: longer than {most / file.samplerate / 3600:.2g} hours")
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 

@@ -23,6 +23,7 @@ from asr_tv.errors import ConfigError
 from asr_tv.gate_config import AugmentationConfig as AugmentationConfig
 from asr_tv.gate_config import ChannelConfig as ChannelConfig
 from asr_tv.gate_config import GateConfig as GateConfig
+from asr_tv.redaction import holds_secret
 from asr_tv.section import AudioContext as AudioContext
 from asr_tv.section import (
     Choices,
@@ -291,11 +292,34 @@ def parse_section(kind: type[AnySection], values: Any, source: str) -> AnySectio
     """One section, or the whole configuration; as `parse_config`."""
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: expected keys and values, found {type(values).__name__}")
+    secrets = [f"{source}: {path}: {_REFUSED}" for path in _secrets_in(values)]
     try:
-        return kind.model_validate(values)
+        section = kind.model_validate(values)
     except ValidationError as error:
         problems = (_problems(kind, e["loc"], e["type"], e["msg"], e["input"]) for e in error.errors())
-        raise ConfigError(f"{source}: {problem}" for group in problems for problem in group) from None
+        found = [f"{source}: {problem}" for group in problems for problem in group]
+        raise ConfigError([*secrets, *found]) from None
+    if secrets:
+        raise ConfigError(secrets)
+    return section
+
+
+_REFUSED = (
+    "an address with a password or token in it, which records and reports would show: leave it to the environment"
+)
+
+
+def _secrets_in(values: Any, path: str = "") -> Iterator[str]:
+    """Dotted paths of the texts that hold a password."""
+    if isinstance(values, str):
+        if holds_secret(values):
+            yield path
+        return
+    items = (
+        values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list | tuple) else ()
+    )
+    for key, inner in items:
+        yield from _secrets_in(inner, f"{path}.{key}" if path else str(key))
 
 
 _PLAINER = {"model_type": "expected keys and values", "tuple_type": "expected a list"}

@@ -75,7 +75,11 @@ def _settings(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = _parse(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ConfigError(f"{path}: more than {_MAX_BYTES} bytes, which no configuration has")
+        values = _parse(content.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -85,6 +89,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
     return values
+
+
+_MAX_BYTES = 1 << 20
+_MAX_NODES = 100_000
+"""Keys and values with every alias written out: a few lines of aliases of aliases stand for billions."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -100,4 +109,26 @@ class _Loader(yaml.SafeLoader):
 
 
 def _parse(text: str) -> Any:
-    return yaml.load(text, _Loader)
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _written_out(node, {}) > _MAX_NODES:
+            raise yaml.MarkedYAMLError(problem=f"aliases stand for more than {_MAX_NODES} values")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _written_out(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Number of nodes below and with this one, an alias counted as what it stands for."""
+    if (size := known.get(id(node), 0)) is None:
+        raise yaml.MarkedYAMLError(problem="an alias stands for what it is part of", problem_mark=node.start_mark)
+    if not size:
+        known[id(node)] = None
+        value = node.value
+        inner = [n for pair in value for n in pair] if isinstance(node, yaml.MappingNode) else value
+        size = 1 + sum(_written_out(n, known) for n in inner) if isinstance(inner, list) else 1
+        known[id(node)] = size
+    return size

@@ -36,13 +36,14 @@ class CorpusConfig(Section):
     revision: str | None = Field(None, description="huggingface: commit or tag; not given, the newest")
     columns: Names = Field((), description="audio, text, domain, speaker, id: what the corpus calls them")
     limit: int | None = Field(None, ge=1, description="huggingface: the first so many rows of each part")
+    outside: bool = Field(False, description="read recordings outside the manifest's folder: absolute paths, .., links")
     missing_audio: Literal["refuse", "drop"] = Field("refuse", description="drop: listed, and gone on without")
 
     def key_parameters(self) -> dict[str, Any]:
         """What enters the stage's key: not where it lies; later settings only where they are used."""
         later = ("splits", "subset", "revision", "columns", "limit", "missing_audio")
         unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(mode="json", exclude={"path", "audio", *unused})
+        return self.model_dump(mode="json", exclude={"path", "audio", "outside", *unused})
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> Self:

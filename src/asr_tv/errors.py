@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from asr_tv.redaction import redacted
+
 
 class UserError(Exception):
     """A mistake in what the user gave, with every problem found and not only the first.
 
     Args:
-        problems: one line each, naming the file and line, the id, or the configuration path.
+        problems: one line each, naming the file and line, the id, or the configuration path. Passwords in addresses
+            are taken out.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems = tuple(map(redacted, (problems,) if isinstance(problems, str) else problems))
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[tuple[str, ...]]]:

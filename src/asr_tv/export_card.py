@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from asr_tv.printable import inert, yaml_scalar
 from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S
 
 _LIBRARY = {"hf": "transformers", "ctranslate2": "ctranslate2", "openai": "openai-whisper"}
@@ -66,13 +67,13 @@ def plain_card(name: str, licence: str, language: str) -> str:
     return "\n".join(
         (
             "---",
-            f"language: {language}",
+            f"language: {yaml_scalar(language)}",
             "library_name: transformers",
             "pipeline_tag: automatic-speech-recognition",
             "---",
-            f"# {name}",
+            f"# {inert(name)}",
             "",
-            f"- Licence of the weights: {licence}.",
+            f"- Licence of the weights: {inert(licence)}.",
             "",
         )
     )
@@ -94,6 +95,7 @@ def export_card(
         card: of the model itself, with the metadata block that hubs read.
         report: of the run that made the model.
     """
+    language = re.sub(r"[^A-Za-z-]", "", language)  # it stands in a program that people copy
     told = f'"language": "{language}", "task": "transcribe", ' if multilingual else ""
     code = _USE[form].format(code=language, language=told, compute_type="int8" if precision == "int8" else "auto")
     card = re.sub(r"^library_name: .*$", f"library_name: {_LIBRARY[form]}", card, count=1, flags=re.MULTILINE)
@@ -132,7 +134,7 @@ def _checked(check: Check | None) -> str:
     if check is None:
         return "This export was not re-scored."
     return (
-        f"Loaded again with {check.runtime} and re-scored on {check.clips} clips of {check.recordings} "
+        f"Loaded again with {check.runtime} and re-scored on {check.clips} clips of {inert(check.recordings)} "
         f"({check.words} words), greedy, 30 s: WER {check.wer_after:.2%}, {check.wer_before:.2%} before the export "
         f"(bound on the change: {check.max_wer_change:.2%}); the same words on {check.same_words} of {check.clips}."
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from asr_tv.printable import inert
 from asr_tv.retention_markdown import retention_table
 
 Row = Mapping[str, Any]
@@ -18,7 +19,7 @@ _FAR = "far from 1"
 def render_table(report: Row) -> str:
     """The whole page."""
     parts = [
-        f"# {report['name']}: every domain in turn is the target",
+        f"# {inert(report['name'])}: every domain in turn is the target",
         _bullets(report["conclusions"]),
         *(f"## {_HEADERS.get(test, test)}\n\n{_table_of(report, test)}" for test in report["tables"]),
         f"## What a vector adds to a row\n\n{_gains(report['tables']['target'])}",
@@ -36,11 +37,11 @@ def render_table(report: Row) -> str:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(inert(str(cell).replace('|', '/')) for cell in line)} |" for line in lines)
 
 
 def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {inert(line)}" for line in lines)
 
 
 def _rate(value: float | None) -> str:
@@ -80,7 +81,7 @@ def _table_of(report: Row, test: str) -> str:
 
 def _sizes(rows: Sequence[Row], report: Row) -> str:
     cells = {t: cell for row in rows for t, cell in row["per_target"].items()}
-    sizes = ", ".join(f"{t} {c['utterances']} recordings, {c['words']} words" for t, c in sorted(cells.items()))
+    sizes = ", ".join(f"{inert(t)} {c['utterances']} recordings, {c['words']} words" for t, c in sorted(cells.items()))
     return f"WER %, {len(report['seeds'])} seed(s) averaged, {_level(report)} intervals over sentences. {sizes}."
 
 
@@ -145,8 +146,8 @@ def _directions(report: Row) -> str:
     ]
     far = sorted(name for name, r in report["norm_ratios"].items() if r["far_from_1"])
     warning = (
-        f"\n\n**Warning:** {', '.join(far)}: a ratio {_FAR} says that the vector also holds how much was trained."
-        * bool(far)
+        f"\n\n**Warning:** {inert(', '.join(far))}: a ratio {_FAR} says that the vector "
+        "also holds how much was trained." * bool(far)
     )
     return (
         'Cosines of the first seed\'s vectors. "of X" is source_real − source_synthetic of one domain, the oracle '
@@ -204,7 +205,7 @@ def _ledger(report: Row) -> str:
 def _conditions(report: Row) -> str:
     shared = report["shared_sentences"]
     corpora = "\n".join(
-        f"- {c['name']}: {c['utterances']} recordings, {c['seconds'] / 60:.1f} min, {c['licence']}"
+        f"- {inert(c['name'])}: {c['utterances']} recordings, {c['seconds'] / 60:.1f} min, {inert(c['licence'])}"
         + (f"; simulated line: {c['simulated_line']}" if c["simulated_line"] else "")
         for c in report["corpora"]
     )
@@ -212,7 +213,7 @@ def _conditions(report: Row) -> str:
     domains = [[name, *(str(d[part]) for part in ("train", "dev", "test"))] for name, d in report["domains"].items()]
     return "\n\n".join(
         [
-            report["plan"]["text"] + ".",
+            inert(report["plan"]["text"]) + ".",
             corpora,
             f"{len(shared['utterances'])} train utterances share a sentence with another domain's dev or test: {done}.",
             _table(["domain", "train", "dev", "test"], domains),

@@ -163,9 +163,9 @@ def parse_manifest(text: str, name: str) -> Manifest:
         if not line.strip():
             continue
         try:
-            utterances.append(_utterance(json.loads(line), default_id=f"line-{number}"))
-        except (ValueError, RecursionError) as error:
-            problems.append(f"{name}:{number}: {_reason(error)}")
+            utterances.append(_utterance(parse_json(line), default_id=f"line-{number}"))
+        except ValueError as error:
+            problems.append(f"{name}:{number}: {error}")
     manifest = Manifest(name, tuple(utterances))
     if problems := [*problems, *_repeated_ids(manifest)]:
         raise DataError(problems)
@@ -182,21 +182,45 @@ def _line(utterance: Utterance) -> str:
     return json.dumps(row, ensure_ascii=False, sort_keys=True)
 
 
-def _reason(error: Exception) -> str:
-    return f"not JSON ({error})" if isinstance(error, json.JSONDecodeError | RecursionError) else str(error)
+def parse_json(line: str) -> Any:
+    """The value of a line of JSON.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON ({error})") from None
+
+
+def utterance_of(**values: Any) -> Utterance:
+    """An utterance of values that a file held.
+
+    Raises:
+        ValueError: a value of a wrong type, a NUL or half a surrogate pair in a text, no such split or origin.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    _check_types(given)
+    if "duration" in given:
+        given["duration"] = float(given["duration"])  # 2 and 2.0 must give one digest
+    return Utterance(**given)
 
 
 def _utterance(row: Any, default_id: str) -> Utterance:
     if not isinstance(row, dict):
         raise ValueError(f"expected a JSON object, found {type(row).__name__}")
     known = {field.name for field in fields(Utterance)}
-    values: dict[str, Any] = {str(_ALIASES.get(key, key)): value for key, value in row.items()}
-    values = {key: value for key, value in values.items() if key in known and value is not None}
+    values: dict[str, Any] = {}
+    for key, value in row.items():
+        name = _ALIASES.get(key, key)
+        if name not in known or value is None:
+            continue
+        if name in values and values[name] != value:
+            raise ValueError(f"two values of {name}, the second as {key}")
+        values[name] = value
     values.setdefault("id", str(values["audio"]) if "audio" in values else default_id)
-    _check_types(values)
-    if "duration" in values:
-        values["duration"] = float(values["duration"])  # 2 and 2.0 must give one digest
-    return Utterance(**values)
+    return utterance_of(**values)
 
 
 def _check_types(values: dict[str, Any]) -> None:

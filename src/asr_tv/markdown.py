@@ -1,19 +1,17 @@
 """A report as Markdown, verdict first, and its WER table as plain rows; the input is the report's dictionary."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from asr_tv.clip_yield import YIELD_HEADER, YIELD_NOTE, yield_rows
+from asr_tv.printable import escaped as escaped
 from asr_tv.retention_markdown import retention_table
 from asr_tv.verdict import ADAPTED, BASELINE, PRETRAINED, percent, points, simulated_line
 
 Row = Mapping[str, Any]
 
 _MAX_ROWS, _MAX_SCORES = 40, 100
-_MAX_CELL = 80
 _BARS = "▁▂▃▄▅▆▇█"
-_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*[]|<>"})
 
 WER_HEADER = ("system", "WER %", "interval", "S / D / I", "context", "target recordings")
 
@@ -91,18 +89,6 @@ def _section(title: str, body: str) -> str:
 
 def _opening(report: Row) -> str:
     return f"# {escaped(report['name'])}\n\n**{escaped(report['verdict'], limit=None)}**\n"
-
-
-def escaped(text: str, limit: int | None = _MAX_CELL) -> str:
-    """Text that stays inside its cell: marks of Markdown and HTML escaped, control characters shown, long text cut."""
-    if limit is not None and len(text) > limit:
-        text = text[: limit - 1] + "…"
-    return "".join(_visible(character) for character in text).translate(_SPECIAL)
-
-
-def _visible(character: str) -> str:
-    hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return f"(U+{ord(character):04X})" if hidden else character
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], limit: int = _MAX_ROWS) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from asr_tv.config import SynthesisConfig
 from asr_tv.families import Family
+from asr_tv.printable import escaped, inert, yaml_scalar
 from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
 
 Report = Mapping[str, Any]
@@ -42,24 +43,24 @@ def model_card(
     leaks = report["ledger"]["target_recordings_read_before_scoring"]
     lines = [
         "---",
-        f"base_model: {base}",
-        f"language: {language}",
+        f"base_model: {yaml_scalar(base)}",
+        f"language: {yaml_scalar(language)}",
         "library_name: transformers",
         "pipeline_tag: automatic-speech-recognition",
         "---",
-        f"# {report['name']}: {base} adapted to {report['target_domain']}",
+        f"# {inert(report['name'])}: {inert(base)} adapted to {inert(report['target_domain'])}",
         "",
         "Adapted with asr-tv; recordings of the target domain were used."
         if leaks
         else "Adapted with asr-tv from text alone: no recording of the target domain was used.",
         "",
-        report["verdict"],
+        inert(report["verdict"]),
         "",
         *_recipe(report["selection"]),
         *_texts(report),
-        f"- Speech: {synthesis.engine}, {synthesis.takes} takes; voices: {_voices(synthesis, voice_licences)}.",
-        f"- Base: {base} ({base_licence}).",
-        *dict.fromkeys(f"- Data: {c['name']} ({c['licence']})." for c in report["corpus"]["corpora"]),
+        f"- Speech: {synthesis.engine}, {synthesis.takes} takes; voices: {inert(_voices(synthesis, voice_licences))}.",
+        f"- Base: {inert(base)} ({inert(base_licence)}).",
+        *dict.fromkeys(f"- Data: {inert(c['name'])} ({inert(c['licence'])})." for c in report["corpus"]["corpora"]),
         f"- {decode}",
         "",
         "## Scores",
@@ -86,8 +87,9 @@ def _recipe(selection: Report) -> Iterator[str]:
     scores = {_key(score): score["wer"] for score in selection["scores"]}
     best, without = scores.get(_key(chosen)), scores.get(_key({**chosen, "scaling_coef": 0.0}))
     if best is not None and without is not None:
+        folds = inert(", ".join(selection["folds"]))
         yield (
-            f"- The coefficient was chosen on source domains that played the target ({', '.join(selection['folds'])}): "
+            f"- The coefficient was chosen on source domains that played the target ({folds}): "
             f"pooled WER {best:.1%} there, {without:.1%} with the same start and augmentation and no vector."
         )
 
@@ -99,7 +101,8 @@ def _key(recipe: Report) -> tuple[str, bool, float]:
 def _texts(report: Report) -> Iterator[str]:
     spoken = [e for e in report["ledger"]["entries"] if e["label"] == "synthesize target"]
     for entry in spoken[:1]:
-        yield f"- Target texts: {entry['utterances']} sentences of {', '.join(entry['domains'])}, spoken by machine."
+        domains = inert(", ".join(entry["domains"]))
+        yield f"- Target texts: {entry['utterances']} sentences of {domains}, spoken by machine."
 
 
 def _voices(synthesis: SynthesisConfig, licences: Mapping[str, str]) -> str:
@@ -108,11 +111,12 @@ def _voices(synthesis: SynthesisConfig, licences: Mapping[str, str]) -> str:
 
 
 def _row(row: Report) -> str:
+    domain = escaped(row["domain"])
     if row["wer"] is None:
-        return f"| {row['domain']} | {row['name']} | | {row['note']} | |"
+        return f"| {domain} | {row['name']} | | {row['note']} | |"
     interval = f"{row['ci_low']:.1%} to {row['ci_high']:.1%}" if row["ci_high"] is not None else ""
     context = row["conditions"]["audio_context"]
-    return f"| {row['domain']} | {row['name']} | {context} | {row['wer']:.1%} | {interval} |"
+    return f"| {domain} | {row['name']} | {context} | {row['wer']:.1%} | {interval} |"
 
 
 def _forgetting(forgetting: Report) -> Iterator[str]:
@@ -120,7 +124,8 @@ def _forgetting(forgetting: Report) -> Iterator[str]:
         if row["pretrained"] is None or row["adapted"] is None:
             continue
         yield (
-            f"Recordings of {row['domain']}: {row['pretrained']:.1%} WER pretrained, {row['adapted']:.1%} adapted"
+            f"Recordings of {inert(row['domain'])}: "
+            f"{row['pretrained']:.1%} WER pretrained, {row['adapted']:.1%} adapted"
             f"{_change(row)}; {'within' if row['passed'] else 'BEYOND'} the bound, {forgetting['bound']:.0%} relative."
         )
     if not forgetting["rows"]:

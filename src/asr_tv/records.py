@@ -119,7 +119,10 @@ def read_row(text: str | bytes, key: str | None = None) -> dict[str, Any]:
     Raises:
         ValueError: it is damaged, or another result's.
     """
-    row = json.loads(text)
+    try:
+        row = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if not isinstance(row, dict):
         raise ValueError("not an object")
     names = row.keys() - _ADDED
@@ -133,7 +136,28 @@ def read_row(text: str | bytes, key: str | None = None) -> dict[str, Any]:
         raise ValueError("its key is not that of its parts")
     if row["digest"] != _sha256(row["files"]):
         raise ValueError("its digest is not that of its files")
+    _require_shape(row)
     return row
+
+
+def _require_shape(row: Mapping[str, Any]) -> None:
+    """Who writes a record can write its digests, too: names must stay below the folder, and values be of their kind.
+
+    Raises:
+        ValueError: something is not as `new_row` makes it.
+    """
+    kinds = {"stage": str, "key": str, "digest": str, "files": dict, "details": dict, "reads": list}
+    wrong = [name for name, kind in kinds.items() if not isinstance(row[name], kind)]
+    if wrong or not isinstance(row["seconds"], int | float):
+        raise ValueError(f"of another kind than they should be: {', '.join(wrong) or 'seconds'}")
+    for name, digest in row["files"].items():
+        if not name or "\0" in name or name.startswith("/") or ".." in name.split("/") or not isinstance(digest, str):
+            raise ValueError(f"{name!r:.80} is no file of a result")
+    try:
+        for ref in row["reads"]:
+            _ref_from(ref)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"what it read is not told as it should be: {error}") from None
 
 
 def record_from(row: Mapping[str, Any], folder: Path) -> Record:

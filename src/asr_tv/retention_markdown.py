@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asr_tv.printable import inert
+
 _BY_NAME = {"words_per_minute": "words/min in {}", "other_languages": "WER % {}"}
 
 
@@ -15,7 +17,7 @@ def retention_table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         cells = [_cell(kind, row.get(kind, {}).get(name)) for kind, name in keys]
         lines.append([*(row[column] for column in lead), *cells, _cell("share", row.get("valid_timestamps"))])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(inert, line))} |" for line in lines)
 
 
 def _cell(kind: str, value: float | None) -> str:

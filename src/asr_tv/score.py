@@ -9,9 +9,10 @@ from typing import Any
 from asr_tv.config import ScoringConfig
 from asr_tv.errors import DataError
 from asr_tv.evaluation import Conditions, Evaluation, Scalar, UtteranceScore, decoding_pairs
-from asr_tv.manifest import Manifest, Utterance
+from asr_tv.manifest import Manifest, Utterance, parse_json
 from asr_tv.normalize import Normalizer, get_normalizer
 from asr_tv.store import write_atomically
+from asr_tv.text_files import read_text
 from asr_tv.wer import ErrorCounts, count_characters, count_words
 
 VERSION = 2
@@ -36,18 +37,14 @@ def read_hypotheses(path: Path) -> dict[str, str]:
     Raises:
         DataError: the file cannot be read, or every line that is no hypothesis or repeats an id.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
     found: dict[str, str] = {}
     problems: list[str] = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
-            hypothesis = _hypothesis(json.loads(line))
-        except (ValueError, RecursionError) as error:
+            hypothesis = _hypothesis(parse_json(line))
+        except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
             continue
         if hypothesis.id in found:

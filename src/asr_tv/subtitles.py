@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from asr_tv.printable import printable
+
 
 class Span(NamedTuple):
     """A part of a recording, in seconds from its start."""
@@ -52,7 +54,7 @@ def as_text(transcript: Transcript) -> str:
 def as_srt(transcript: Transcript) -> str:
     """SubRip: numbered cues, commas before the milliseconds."""
     cues = (
-        f"{number}\n{_time(s.span.start, ',')} --> {_time(s.span.end, ',')}\n{s.text}\n"
+        f"{number}\n{_time(s.span.start, ',')} --> {_time(s.span.end, ',')}\n{s.text.replace('-->', '->')}\n"
         for number, s in enumerate(_heard(transcript.segments), 1)
     )
     return "\n".join(cues)
@@ -68,8 +70,8 @@ def as_vtt(transcript: Transcript) -> str:
 
 
 def _heard(segments: Sequence[Segment]) -> Iterable[Segment]:
-    """Those with text, each on one line: a blank line would end a cue."""
-    return [Segment(s.span, text) for s in segments if (text := " ".join(s.text.split()))]
+    """Those with text, each on one line, since a blank line would end a cue, without what a terminal obeys."""
+    return [Segment(s.span, text) for s in segments if (text := printable(" ".join(s.text.split()), keep=""))]
 
 
 def _escaped(text: str) -> str:

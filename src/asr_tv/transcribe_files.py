@@ -16,6 +16,7 @@ from asr_tv.score import read_hypotheses
 from asr_tv.short_context import SAMPLING_RATE
 from asr_tv.store import Record, Store
 from asr_tv.subtitles import Segment, Span, Transcript
+from asr_tv.text_files import require_utf8_name
 from asr_tv.transcribe import Decoding, hypotheses_file, transcribe
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
@@ -45,10 +46,19 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir() and not inside:
             problems.append(f"{path}: no recording in it ({', '.join(sorted(SUFFIXES))})")
         found += inside if path.is_dir() else [path]
+    problems += [problem for path in found for problem in _name_problems(path)]
     if problems:
         raise DataError(problems)
     checked(Manifest("recordings", tuple(Utterance(str(path), "") for path in found)))
     return found
+
+
+def _name_problems(path: Path) -> tuple[str, ...]:
+    try:
+        require_utf8_name(path)
+    except DataError as error:
+        return error.problems
+    return ()
 
 
 def transcribe_files(

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from asr_tv.checkpoint.directory import FEATURES
+from asr_tv.checkpoint.directory import CONFIG, FEATURES
+from asr_tv.checkpoint.family import empty_model
 from asr_tv.checkpoint.tensors import open_tensors, read_json
 from asr_tv.checkpoint.whisper import no_progress_bar, save_checkpoint
 from asr_tv.errors import DataError
@@ -15,6 +16,9 @@ VOCABULARY = "vocab.json"
 _MASK = "masked_spec_embed"
 """Stands in for masked frames while training; some published checkpoints come without it."""
 _SAMPLING_RATE = 16_000
+_COUNTS = ("num_hidden_layers", "num_adapter_layers")
+_SLACK = 4
+"""A model whose tensors are named wrongly has fewer; which, is told name by name."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +42,18 @@ def load_ctc(directory: Path) -> Any:
     """
     from transformers import AutoModelForCTC
 
-    open_tensors(directory)
+    _require_sizes(directory)
     with no_progress_bar(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # for the mask alone, where a checkpoint lacks it
         try:
-            loaded: Any = AutoModelForCTC.from_pretrained(
+            loaded: Any = AutoModelForCTC.from_pretrained(  # nosec B615 - a local folder
                 directory,
                 dtype=torch.float32,
                 local_files_only=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that they are named below
             )
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # whatever a number that is none leads to in its constructors
             raise DataError(f"{directory}: does not load as a CTC model: {error}") from error
     model, loading = loaded
     problems = []
@@ -61,6 +65,24 @@ def load_ctc(directory: Path) -> Any:
     return model.eval()
 
 
+def _require_sizes(directory: Path) -> None:
+    """Refuses a config.json that asks for more than the weights hold, before that much is made.
+
+    Raises:
+        DataError: more layers than tensors, or many more numbers than there are.
+    """
+    tensors, path = open_tensors(directory), directory / CONFIG
+    for key in _COUNTS:
+        if not isinstance(count := read_json(path).get(key, 0), int) or not 0 <= count <= len(tensors):
+            raise DataError(f"{path}: {key} is {count!r:.40}, and there are {len(tensors)} tensors")
+    try:
+        asked = sum(parameter.numel() for parameter in empty_model(directory).parameters())
+    except Exception as error:  # as above
+        raise DataError(f"{path}: does not describe a CTC model: {error!s:.300}") from error
+    if asked > _SLACK * sum(tensors[name].numel() for name in tensors):
+        raise DataError(f"{path}: describes {asked} parameters, many more than its weights hold")
+
+
 def load_spelling(directory: Path) -> Spelling:
     """The characters of a directory's vocabulary.
 
@@ -70,7 +92,7 @@ def load_spelling(directory: Path) -> Spelling:
     from transformers import Wav2Vec2CTCTokenizer
 
     try:
-        tokenizer: Any = Wav2Vec2CTCTokenizer.from_pretrained(directory, local_files_only=True)
+        tokenizer: Any = Wav2Vec2CTCTokenizer.from_pretrained(directory, local_files_only=True)  # nosec B615
         vocabulary = tokenizer.get_vocab()
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{directory}: has no CTC tokenizer that loads: {error}") from error
@@ -92,7 +114,7 @@ def load_extractor(directory: Path) -> Any:
     rate = read_json(directory / FEATURES).get("sampling_rate", _SAMPLING_RATE)
     if rate != _SAMPLING_RATE:
         raise DataError(f"{directory / FEATURES}: a sampling rate of {rate}; only models for {_SAMPLING_RATE} are read")
-    return Wav2Vec2FeatureExtractor.from_pretrained(directory, local_files_only=True)
+    return Wav2Vec2FeatureExtractor.from_pretrained(directory, local_files_only=True)  # nosec B615 - a local folder
 
 
 def normalise_ctc(source: Path, out: Path) -> None:

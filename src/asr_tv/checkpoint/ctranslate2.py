@@ -4,6 +4,7 @@ Little-endian: u32 version, spec name, u32 revision, u32 number of variables, ea
 u8 rank, u32 shape, u8 type, u32 byte count and data; then u32 number of aliases, each a pair of names.
 """
 
+import mmap
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -45,8 +46,12 @@ class _Reader:
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self._path = parts[0]
-        self._bytes = memoryview(b"".join(part.read_bytes() for part in parts))
+        self._bytes = memoryview(_mapped(parts[0]) if len(parts) == 1 else b"".join(p.read_bytes() for p in parts))
         self._offset = 0
+
+    @property
+    def size(self) -> int:
+        return len(self._bytes)
 
     def take(self, size: int) -> memoryview:
         end = self._offset + size
@@ -86,6 +91,15 @@ class _Reader:
         return name, _Variable(shape, dtype, self.take(size))
 
 
+def _mapped(path: Path) -> mmap.mmap | bytes:
+    """The file without a copy of it in memory."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def read_variables(path: Path, *more: Path) -> dict[str, Array]:
     """All variables of a CTranslate2 `model.bin` under their CTranslate2 names, quantised rows scaled back to float32.
 
@@ -103,17 +117,24 @@ def read_variables(path: Path, *more: Path) -> dict[str, Array]:
     if spec != "WhisperSpec":
         raise DataError(f"{path}: holds a {spec!r} model, not a Whisper")
     reader.number("I")
-    variables = dict(reader.variable() for _ in range(reader.number("I")))
+    variables: dict[str, _Variable] = {}
+    for _ in range(reader.number("I")):
+        name, variable = reader.variable()
+        if name in variables:
+            raise DataError(f"{path}: variable {name!r} stands there twice")
+        variables[name] = variable
     # One more name of a variable: the output projection, which is the embedding, and whatever happens to be equal.
     aliases = [(reader.text(), reader.text()) for _ in range(reader.number("I"))]
     if unknown := [name for _, name in aliases if name not in variables]:
         raise DataError(f"{path}: aliases of {', '.join(unknown[:3])}, which it has not")
-    variables |= {alias: variables[name] for alias, name in aliases}
-    return {
+    if sum(variables[name].data.nbytes for _, name in aliases) > reader.size:
+        raise DataError(f"{path}: its {len(aliases)} aliases stand for more than the file holds")
+    arrays = {
         name: _dequantised(path, name, variable, variables)
         for name, variable in variables.items()
         if not name.endswith("weight_scale")
     }
+    return arrays | {alias: arrays[name] for alias, name in aliases if name in arrays}
 
 
 def _dequantised(path: Path, name: str, variable: _Variable, variables: Mapping[str, _Variable]) -> Array:
@@ -121,11 +142,12 @@ def _dequantised(path: Path, name: str, variable: _Variable, variables: Mapping[
     if scale is None:
         return variable.array()
     factors = scale.array().astype(np.float32)
-    if factors.shape not in ((), variable.shape[:1]) or not (factors > 0).all():
+    if not variable.shape or factors.shape not in ((), variable.shape[:1]) or not (factors > 0).all():
         raise DataError(f"{path}: the scales of {name!r} are not one positive number for each of its rows")
     rows = factors.reshape(-1, *[1] * (len(variable.shape) - 1)) if factors.ndim else factors
     quantised: Array = variable.array().astype(np.float32)
-    return quantised / rows
+    quantised /= rows
+    return quantised
 
 
 _PLAIN = {

@@ -105,6 +105,7 @@ def normalise_directory(source: Path, out: Path) -> None:
     """
     config = _whisper_config(source / CONFIG)
     tensors = open_tensors(source)
+    _require_sizes(config, tensors, source / CONFIG)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = _carry_tokenizer(source, out, config)
     _carry_features(source, out, config)
@@ -137,6 +138,34 @@ def _whisper_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def _require_sizes(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuses a config.json that asks for more than the weights hold, before anything is made of its size.
+
+    Raises:
+        DataError: other numbers of layers than the weights', or heads that do not divide the width.
+    """
+    shapes = {name: tuple(tensors[name].shape) for name in tensors}
+    problems = [
+        f"{path}: {config[f'{side}_layers']} {side} layers, and the weights have {count}"
+        for side in ("encoder", "decoder")
+        if config[f"{side}_layers"] != (count := _count_layers(shapes, side))
+    ]
+    problems += [
+        f"{path}: {config[f'{side}_attention_heads']} heads do not divide a width of {config['d_model']}"
+        for side in ("encoder", "decoder")
+        if not _divides(config[f"{side}_attention_heads"], config["d_model"])
+    ]
+    width = shapes.get("model.decoder.embed_tokens.weight", (0,))[-1]
+    if config["d_model"] != width:
+        problems.append(f"{path}: a width of {config['d_model']}, and the weights have {width}")
+    if problems:
+        raise DataError(problems)
+
+
+def _divides(heads: Any, width: int) -> bool:
+    return isinstance(heads, int) and 0 < heads <= width and width % heads == 0
+
+
 def _clean_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _MISPLACED} | {"dtype": "float32"}
 
@@ -163,8 +192,8 @@ def expected_layout(config: Mapping[str, Any]) -> Layout:
     try:
         with torch.device("meta"):
             model = WhisperForConditionalGeneration(WhisperConfig(**config))
-    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        raise DataError(f"{CONFIG}: does not describe a Whisper: {error}") from error
+    except Exception as error:  # whatever a number that is none leads to in its constructors
+        raise DataError(f"{CONFIG}: does not describe a Whisper: {error!s:.300}") from error
     layout = layout_of(model.state_dict())
     tied = TIED if config.get("tie_word_embeddings", True) else {}
     return {name: form for name, form in layout.items() if name not in tied}
@@ -214,6 +243,8 @@ def _config_of(model: BareWhisper) -> dict[str, Any]:
     except (KeyError, IndexError, ValueError) as error:
         raise DataError(f"the weights are not a Whisper's: {error}") from error
     heads = model.heads or max(1, d_model // _HEAD_SIZE)
+    if not _divides(heads, d_model):
+        raise DataError(f"the weights are not a Whisper's: {heads!r:.40} heads do not divide a width of {d_model}")
     layers = {f"{side}_layers": _count_layers(shapes, side) for side in ("encoder", "decoder")}
     attention = {f"{side}_attention_heads": heads for side in ("encoder", "decoder")}
     end = _id(model.tokenizer, END)

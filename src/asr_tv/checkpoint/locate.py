@@ -35,6 +35,7 @@ from asr_tv.checkpoint.vocabulary import (
 from asr_tv.checkpoint.whisper import checkpoint_digest
 from asr_tv.errors import DataError
 from asr_tv.store import Identity, Produced, Record, Store, file_digest
+from asr_tv.text_files import require_utf8_name
 
 STAGE, VERSION = "checkpoint", 1
 MODEL = "model"
@@ -60,6 +61,7 @@ def resolve_model(name: str, store: Store) -> Record:
         DataError: it cannot be had: every place that was tried and why it failed, and what would help.
     """
     if Path(name).exists():
+        require_utf8_name(Path(name))
         return _stored(_local(Path(name)), store)
     if _is_path(name):
         raise DataError(f"{name}: no such file or directory")
@@ -142,6 +144,9 @@ def _from_ctranslate2(directory: Path) -> BareWhisper:
 
 def _with_hints(tensors: Mapping[str, Any], tokenizer: Tokenizer, config: Mapping[str, Any]) -> BareWhisper:
     vocab_size = len(tokenizer)
+    hints = (config.get("suppress_ids") or [], *(config.get("alignment_heads") or []))
+    if not all(isinstance(hint, list) and all(isinstance(number, int) for number in hint) for hint in hints):
+        raise DataError(f"{CONFIG}: suppress_ids and alignment_heads are not lists of numbers, and of pairs of them")
     standard = suppressed_tokens(vocab_size) if vocab_size in LANGUAGES_OF else []
     return BareWhisper(
         tensors,

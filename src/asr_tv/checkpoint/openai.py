@@ -1,7 +1,7 @@
 """Reads an openai-whisper checkpoint (`.pt`: dims and model_state_dict) as tensors with transformers' names."""
 
-import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ TOP = {
     "decoder.ln.weight": "model.decoder.layer_norm.weight",
     "decoder.ln.bias": "model.decoder.layer_norm.bias",
 }
+_MAX_MEMBERS = 100_000
+
 BLOCK = re.compile(r"(encoder|decoder)\.blocks\.(\d+)\.(.+)\.(weight|bias)")
 
 
@@ -50,9 +52,11 @@ def read_openai(path: Path) -> tuple[Mapping[str, int], dict[str, Tensor]]:
     Raises:
         DataError: not such a checkpoint, or a tensor that no Whisper has.
     """
+    _require_plain_zip(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+        # Mapped: tensors are views of the file, and cannot ask for memory that it does not have.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # of a hostile file the restricted unpickler raises whatever it stumbles over
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: is not a checkpoint of plain weights: {reason:.200}") from error
     dimensions, state = _content(path, checkpoint)
@@ -60,6 +64,23 @@ def read_openai(path: Path) -> tuple[Mapping[str, int], dict[str, Tensor]]:
     if unknown := [name for name, ours in names.items() if ours is None]:
         raise DataError(f"{path}: {', '.join(unknown[:5])} is not a tensor of openai-whisper")
     return dimensions, {ours: state[name] for name, ours in names.items() if ours is not None}
+
+
+def _require_plain_zip(path: Path) -> None:
+    """Refuses what torch.save does not write: another form, and packed members, which may unpack to anything.
+
+    Raises:
+        DataError: not a zip archive, or one of packed members or of more members than tensors need.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: is not a checkpoint of plain weights, as torch.save writes it: {error}") from None
+    if packed := [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]:
+        raise DataError(f"{path}: {packed[0]!r:.80} is packed, which torch.save never does")
+    if len(members) > _MAX_MEMBERS:
+        raise DataError(f"{path}: {len(members)} members; {_MAX_MEMBERS} are the most")
 
 
 def transformers_name(name: str) -> str | None:
@@ -75,6 +96,15 @@ def _content(path: Path, checkpoint: Any) -> tuple[Mapping[str, int], Mapping[st
     dimensions, state = parts.get("dims"), parts.get("model_state_dict")
     if not isinstance(dimensions, dict) or not isinstance(state, dict):
         raise DataError(f"{path}: has no dims and model_state_dict, as openai-whisper's checkpoints do")
-    if foreign := [str(name) for name, value in state.items() if not isinstance(value, Tensor)]:
-        raise DataError(f"{path}: {', '.join(foreign[:5])} is not a tensor")
+    if foreign := [
+        f"{name!s:.80}" for name, value in state.items() if not (isinstance(name, str) and _is_whole(value))
+    ]:
+        raise DataError(f"{path}: {', '.join(foreign[:5])} is not a tensor of numbers that the file holds")
     return dimensions, state
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether every number of a tensor has its own bytes in the file: a view may repeat one a billion times."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return not value.is_quantized and value.numel() * value.element_size() <= value.untyped_storage().nbytes()

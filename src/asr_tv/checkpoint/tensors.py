@@ -44,6 +44,8 @@ _DTYPES: Mapping[torch.dtype, str] = {
 }
 _NAMED = {name: dtype for dtype, name in _DTYPES.items()}
 
+_LONGEST_JSON = 1 << 28
+
 _FAULTED_AROUND = 1 << 17
 """Linux maps what lies around the page that is asked for, before it as well."""
 
@@ -155,10 +157,12 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: missing, unreadable, or not an object.
     """
     try:
+        if path.stat().st_size > _LONGEST_JSON:
+            raise DataError(f"{path}: more than {_LONGEST_JSON} bytes")
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not readable JSON: {error}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected a JSON object, found {type(value).__name__}")

@@ -170,6 +170,8 @@ def open_vector(path: Path) -> Tensors:
         raise DataError(f"{path}: is not a task vector, as `asr-tv vector create` makes them")
     for key in ("recipe", "architecture", "base_tensors"):
         object_in(tensors, key)
+    if not tensors.metadata.get("tokens", "0").isdecimal():
+        raise DataError(f"{path}: its metadata are damaged: tokens is no number")
     bases_of(tensors)
     return LowRankVector(tensors) if FORM in tensors.metadata else tensors
 

@@ -33,7 +33,7 @@ def load_model(directory: Path) -> Whisper:
     open_tensors(directory)
     with no_progress_bar():
         try:
-            loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+            loaded: Any = WhisperForConditionalGeneration.from_pretrained(  # nosec B615 - a local folder
                 directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
             )
         except (OSError, RuntimeError, ValueError) as error:

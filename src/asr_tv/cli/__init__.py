@@ -24,6 +24,8 @@ from asr_tv.cli import (
     vector,
 )
 from asr_tv.errors import RunFailed, UserError
+from asr_tv.printable import printable
+from asr_tv.redaction import redacted
 
 app = typer.Typer(
     help="Adapt a speech recogniser to a new domain from text alone.\n\nExample: asr-tv adapt configs/demo.yaml",
@@ -51,13 +53,16 @@ app.command("doctor")(doctor.doctor)
 _NO_ROOM = (
     "; what is finished is kept: make room (asr-tv store gc shows what can go), and the same command goes on from there"
 )
+_NEW_LINE = "\n"
 _INTERRUPTED = 130
 """What typer makes of Ctrl-C: 128 and the number of the signal."""
 
 
 def main() -> None:
     """The program: a user's mistake is one message and exit code 2, with no traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # A progress bar of another library inside ours garbles the terminal.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -66,7 +71,7 @@ def main() -> None:
     except UserError as error:
         _refuse(error.problems)
     except RunFailed as failure:
-        print(f"failed: {failure}", file=sys.stderr)
+        print(f"failed: {printable(failure)}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:  # a place where nothing can be written, a full disk
         if error.strerror is None:
@@ -79,7 +84,14 @@ def main() -> None:
         raise
 
 
+class _Lines(logging.Formatter):
+    """Log lines without passwords, and without characters that a terminal obeys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(redacted(super().format(record)))
+
+
 def _refuse(problems: Iterable[str]) -> NoReturn:
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {printable(problem.replace(_NEW_LINE, ' '), keep='')}", file=sys.stderr)
     sys.exit(2)

@@ -38,6 +38,7 @@ def adapt(
     from asr_tv.pipeline.promotion import promote
     from asr_tv.pipeline.refresh import Refresh, asked_now
     from asr_tv.pipeline.run import forgot_too_much, require_kept, run
+    from asr_tv.printable import printable
 
     start = time.perf_counter()
     shelf = open_store(store)
@@ -45,7 +46,7 @@ def adapt(
     settings = load_config(config, set_ or (), target_texts=target_text)
     folder = out or Path("runs") / settings.name
     with Processes(shelf, settings.run.jobs, progress_for(quiet=quiet), again) as execute:
-        report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(str(plan)))
+        report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(printable(plan)))
     again.require_matched([done.label for done in execute.done])
     promotion = promote(folder, report, forgot_too_much(settings, report["forgetting"]))
     executed = sum(not done.record.cached for done in execute.done)
@@ -60,7 +61,7 @@ def adapt(
             f"report: {folder / 'report.html'}; model: {folder / 'model'}"
         )
     if not promotion.promoted:
-        console.print(f"{folder / 'current'} stays at the last good model: {promotion.reason}")
+        console.print(printable(f"{folder / 'current'} stays at the last good model: {promotion.reason}"))
     require_kept(settings, report["forgetting"], folder)
 
 
@@ -70,13 +71,14 @@ def print_report(report: dict[str, object]) -> None:
     from rich.table import Table
 
     from asr_tv.markdown import WER_HEADER, wer_tables
+    from asr_tv.printable import printable
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     for title, rows in wer_tables(report).items():
-        table = Table(title=title, title_justify="left")
+        table = Table(title=printable(title), title_justify="left")
         for number, cell in enumerate(WER_HEADER):
             table.add_column(cell, justify="right" if number else "left", overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(printable(cell) for cell in row))
         console.print(table)
-    console.print(str(report["verdict"]), markup=False)
+    console.print(printable(report["verdict"]))

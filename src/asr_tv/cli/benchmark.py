@@ -9,6 +9,7 @@ import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption
+from asr_tv.printable import printable
 
 
 def benchmark(
@@ -38,12 +39,12 @@ def benchmark(
     folder = out or Path("runs") / settings.name
     with Processes(Store(store), settings.run.jobs, progress_for(quiet=quiet)) as execute:
         report = run_benchmark(
-            settings, execute, folder, announce=lambda plan: None if quiet else console.print(str(plan))
+            settings, execute, folder, announce=lambda plan: None if quiet else console.print(printable(plan))
         )
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
     else:
-        typer.echo("\n".join(report["conclusions"]))
+        typer.echo(printable("\n".join(report["conclusions"])))
     if not quiet:
         console.print(f"{report['executed']} stages executed, {time.perf_counter() - start:.1f} s: {folder / TABLE_MD}")
     require_kept(settings, report["forgetting"], folder)

@@ -11,6 +11,7 @@ import typer
 from asr_tv.cli.adapt import DEFAULT_STORE, print_report
 from asr_tv.cli.tools import JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.printable import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -53,7 +54,7 @@ def report(
         if as_json:
             typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
         elif quiet:
-            typer.echo(content["verdict"])
+            typer.echo(printable(content["verdict"]))
         else:
             print_report(content)
         if partial and not quiet:
@@ -67,7 +68,7 @@ def report(
     if as_json:
         typer.echo(json.dumps({"system": system, "set": set_, "runs": board}, ensure_ascii=False, indent=1))
     elif quiet:
-        typer.echo("\n".join(row["run"] for row in board))
+        typer.echo(printable("\n".join(row["run"] for row in board)))
     else:
         _print_board(board, f"{system} on {set_} {board[0]['domain']}, {board[0]['utterances']} utterances")
 
@@ -136,7 +137,7 @@ def _print_board(board: Sequence[Mapping[str, Any]], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=printable(title), title_justify="left")
     for number, cell in enumerate(("run", "WER %", "interval", "S / D / I", "c", "context", "to the best, points")):
         table.add_column(cell, justify="right" if number else "left", overflow="fold")
     for place, row in enumerate(board):
@@ -145,8 +146,8 @@ def _print_board(board: Sequence[Mapping[str, Any]], title: str) -> None:
         against = _against(row) if place else ""
         interval = "" if row["ci_high"] is None else f"{row['ci_low']:.1%} to {row['ci_high']:.1%}".replace("%", "")
         cells = (row["run"], f"{100 * row['wer']:.1f}", interval, errors, coef, str(row["audio_context"]), against)
-        table.add_row(*cells)
-    Console(highlight=False).print(table)
+        table.add_row(*map(printable, cells))
+    Console(highlight=False, markup=False, emoji=False).print(table)
 
 
 def _against(row: Mapping[str, Any]) -> str:
@@ -211,7 +212,7 @@ def diff(
         return
     if not quiet:
         _print_diffs([d for d in diffs if not d.same_words], limit)
-    typer.echo(_summary(row, runs[0].report["bootstrap"]["confidence"]))
+    typer.echo(printable(_summary(row, runs[0].report["bootstrap"]["confidence"])))
 
 
 def _require_set(name: str) -> None:
@@ -256,13 +257,14 @@ def _percent(rate: float | None) -> str:
 
 def _print_diffs(diffs: Sequence["UtteranceDiff"], limit: int) -> None:
     from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     ordered = sorted(diffs, key=lambda d: (-abs(d.errors_a - d.errors_b), d.id))
     shown = ordered[: limit or None]
     for d in shown:
-        console.print(f"[bold]{escape(d.id)}[/bold]  errors: A {d.errors_a}, B {d.errors_b}")
+        title = Text(printable(d.id, keep=""), style="bold")
+        console.print(title.append(f"  errors: A {d.errors_a}, B {d.errors_b}", style="not bold"))
         for line in _lines(d, max(40, console.width) - 6):
             console.print(line)
         console.print()
@@ -295,7 +297,7 @@ def _cells(column: Any) -> tuple[str, str, str]:
     heard = [word if word == reference else word.upper() or _MISSING for word in (column.a, column.b)]
     # Of an insertion that only one side made, the other side rightly has nothing.
     heard = [text if reference or word else "" for text, word in zip(heard, (column.a, column.b), strict=True)]
-    return reference or _MISSING, heard[0], heard[1]
+    return printable(reference or _MISSING), printable(heard[0]), printable(heard[1])
 
 
 def _block(block: Sequence[tuple[str, str, str]]) -> "Iterator[Text]":

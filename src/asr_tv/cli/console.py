@@ -17,9 +17,10 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from asr_tv.printable import printable
 from asr_tv.progress import Advance, Progress, silent
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 """Messages and progress; results go to standard output, so that `--json` can be piped."""
 
 _PLAIN_SECONDS = 30.0
@@ -44,7 +45,7 @@ class _Bars:
     @contextmanager
     def __call__(self, label: str, total: int, unit: str) -> Iterator[Advance]:
         bars = self._enter()
-        task = bars.add_task(label, total=total, note="", unit=unit)
+        task = bars.add_task(printable(label, keep=""), total=total, note="", unit=unit)
 
         def advance(done: int = 1, note: str = "") -> None:
             bars.update(task, advance=done, note=note)
@@ -72,20 +73,20 @@ class _Bars:
 
 def _columns() -> tuple[ProgressColumn, ...]:
     return (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[unit]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
 
 
 @contextmanager
 def _lines(label: str, total: int, unit: str) -> Iterator[Advance]:
     start = last = time.monotonic()
-    count = 0
+    count, label = 0, printable(label, keep="")
 
     def advance(done: int = 1, note: str = "") -> None:
         nonlocal count, last

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption, say
+from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError
 
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)
@@ -45,6 +45,7 @@ def fetch(
     split: Annotated[list[str] | None, typer.Option(help="Part to read; repeatable")] = None,
     column: Annotated[list[str] | None, typer.Option(help="ROLE=NAME, such as text=sentence; repeatable")] = None,
     limit: Annotated[int | None, typer.Option(help="huggingface: the first so many rows")] = None,
+    outside: OutsideOption = False,
     drop_missing: Annotated[bool, typer.Option(help="Go on without recordings that are missing")] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -68,6 +69,7 @@ def fetch(
         **{"kind": name, "language": language, "path": path, "audio": audio, "splits": split or None, "limit": limit},
         **{"columns": _columns(column or ()), "line": LineConfig() if line else None},
         "missing_audio": "drop" if drop_missing else "refuse",
+        "outside": outside,
     }
     config = parse_section(CorpusConfig, given, "corpus fetch")
     record = load_corpus(config, Store(store), progress_for(quiet=quiet))
@@ -93,8 +95,11 @@ def stats(
     Example: asr-tv corpus stats asterisk.jsonl
     """
     from asr_tv.corpora import corpus_statistics
+    from asr_tv.corpora.local import read_audiofolder, read_manifest
 
-    rows = corpus_statistics(_read(manifest, need_audio=False))
+    rows = corpus_statistics(
+        read_audiofolder(manifest) if manifest.is_dir() else read_manifest(manifest, need_audio=False)
+    )
     text = "\n".join(f"{domain}: {_counts(row)}" for domain, row in rows.items())
     say(rows, as_json=as_json, text=text)
 
@@ -105,21 +110,23 @@ def _counts(row: dict[str, Any]) -> str:
 
 @app.command()
 def validate(
-    manifest: Annotated[Path, typer.Argument(help="JSONL manifest, or an audiofolder")], as_json: JsonOption = False
+    manifest: Annotated[Path, typer.Argument(help="JSONL manifest, or an audiofolder")],
+    outside: OutsideOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Open every recording and check every line; all problems are listed.
 
     Example: asr-tv corpus validate train.jsonl
     """
-    checked = _read(manifest, need_audio=True)
+    from asr_tv.corpora.local import read_audiofolder, read_manifest
+
+    if manifest.is_dir():
+        checked = read_audiofolder(manifest, outside=outside)
+    else:
+        checked = read_manifest(manifest, outside=outside, store=store)
     row = {"utterances": len(checked), "seconds": round(checked.seconds, 1), "domains": list(checked.domains)}
     text = (
         f"{len(checked)} utterances, {checked.seconds / 60:.1f} min, domains {', '.join(checked.domains)}: no problem"
     )
     say(row, as_json=as_json, text=text)
-
-
-def _read(path: Path, *, need_audio: bool) -> Any:
-    from asr_tv.corpora.local import read_audiofolder, read_manifest
-
-    return read_audiofolder(path) if path.is_dir() else read_manifest(path, need_audio=need_audio)

@@ -8,13 +8,14 @@ import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_settings
-from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption, say
+from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 
 if TYPE_CHECKING:
     from asr_tv.export import Examination
     from asr_tv.export_card import Check
     from asr_tv.finished import FinishedRun
+    from asr_tv.manifest import Manifest
     from asr_tv.store import Record, Store
 
 
@@ -30,6 +31,7 @@ def export(
     manifest: Annotated[
         Path | None, typer.Option(help="JSONL manifest to re-score on  [default: the run's own test recordings]")
     ] = None,
+    outside: OutsideOption = False,
     language: Annotated[str | None, typer.Option(help="  [default: the model's own settings, else en]")] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -42,6 +44,7 @@ def export(
     from asr_tv.checkpoint.exporting import check_exportable
     from asr_tv.checkpoint.locate import resolve_model
     from asr_tv.cli.console import progress_for
+    from asr_tv.corpora.local import read_manifest
     from asr_tv.export import export as stage
     from asr_tv.export import require_export_folder
     from asr_tv.store import Store
@@ -53,6 +56,7 @@ def export(
     _, settings, base = gathered(
         lambda: require_export_folder(folder), lambda: model_settings(weights), lambda: resolve_model(weights, shelf)
     )
+    listed = (lambda: read_manifest(manifest, outside=outside, store=store)) if manifest else None
     settings = {"audio_context": "full"} | settings | {"language": language or settings.get("language", "en")}
     done = stage(
         base,
@@ -63,7 +67,7 @@ def export(
         store=shelf,
         language=settings["language"],
         precision=precision,  # type: ignore[arg-type]
-        examination=_examination(run, manifest, clips, max_wer_change, settings["language"], shelf),
+        examination=_examination(run, listed, clips, max_wer_change, settings["language"], shelf),
         progress=progress,
     )
     _say(done.check, folder, form, precision, as_json)
@@ -93,16 +97,21 @@ def _default_folder(run: "FinishedRun | None", form: str, precision: str) -> Pat
 
 
 def _examination(
-    run: "FinishedRun | None", listed: Path | None, clips: int, bound: float, language: str, store: "Store"
+    run: "FinishedRun | None",
+    listed: "Callable[[], Manifest] | None",
+    clips: int,
+    bound: float,
+    language: str,
+    store: "Store",
 ) -> "Examination | None":
-    from asr_tv.corpora.local import opened, read_manifest
+    from asr_tv.corpora.local import opened
     from asr_tv.export import Examination, chosen_clips
 
     usual = "english" if language == "en" else "basic"
     if clips == 0:
         return None
     if listed is not None:
-        return Examination(chosen_clips(read_manifest(listed), clips), usual, bound)
+        return Examination(chosen_clips(listed(), clips), usual, bound)
     if run is None:
         return None
     recordings, normalizer = _recordings(run, store)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption, say
+from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption, say
 
 
 def gate(
@@ -16,6 +16,7 @@ def gate(
     judge: Annotated[str, typer.Option(help="Whisper that listens to the clips")] = "openai/whisper-tiny.en",
     engine: Annotated[str, typer.Option(help="What spoke them, for the record")] = "unknown",
     language: Annotated[str, typer.Option()] = "en",
+    outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -37,7 +38,9 @@ def gate(
     from asr_tv.transcribe import MODEL, decoding_for, transcribe
 
     shelf, progress = Store(store), progress_for(quiet=quiet)
-    manifest, listener = gathered(lambda: read_manifest(clips), lambda: resolve_model(judge, shelf))
+    manifest, listener = gathered(
+        lambda: read_manifest(clips, outside=outside, store=store), lambda: resolve_model(judge, shelf)
+    )
     decoding = decoding_for("full", language, 200, "auto", family_of(listener.path / MODEL))
     heard = transcribe(listener, manifest, decoding, store=shelf, progress=progress, label="judge")
     rounds = (Round(manifest, heard),)

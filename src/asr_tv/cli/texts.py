@@ -52,15 +52,16 @@ def texts(
     from asr_tv.normalize import get_normalizer
     from asr_tv.rarity import is_known
     from asr_tv.store import Store, write_atomically
+    from asr_tv.text_files import read_text
     from asr_tv.writing.corpus import Request, write_corpus
     from asr_tv.writing.terms import parse_sentences, parse_terms
 
-    parsed = parse_terms(_read(terms), str(terms))
+    parsed = parse_terms(read_text(terms), str(terms))
     slots = tuple(dict.fromkeys(term.slot for term in parsed))
     writer, given, unwanted = gathered(
         lambda: _writer(llm, llm_url, llm_key, local_llm),
-        lambda: parse_sentences(_read(sentences), str(sentences), slots) if sentences else (),
-        lambda: tuple(_read(exclude).splitlines()) if exclude else (),
+        lambda: parse_sentences(read_text(sentences), str(sentences), slots) if sentences else (),
+        lambda: tuple(read_text(exclude).splitlines()) if exclude else (),
     )
     written = write_corpus(
         Request(domain, language, parsed, given, count, seed, unwanted),
@@ -78,15 +79,6 @@ def texts(
     say({"texts": str(out), **row}, as_json=as_json, text=_summary(row, out))
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start})") from None
-
-
 def _writer(llm: str | None, url: str, key: str, local: str | None) -> "Writer | None":
     from asr_tv.writing.endpoint import EndpointWriter
     from asr_tv.writing.local_model import LocalWriter
@@ -100,8 +92,8 @@ def _writer(llm: str | None, url: str, key: str, local: str | None) -> "Writer |
 
 def _summary(row: dict[str, object], out: Path) -> str:
     terms, lacking = row["terms"], row["terms_without_a_sentence"]
-    assert isinstance(terms, dict)
-    assert isinstance(lacking, list)
+    assert isinstance(terms, dict)  # nosec B101 - for the type checker
+    assert isinstance(lacking, list)  # nosec B101 - for the type checker
     sources = ", ".join(f"{count} of {source}" for source, count in _items(row["sources"]))
     lines = [f"{row['sentences']} sentences ({sources}), {row['words']} words, {row['distinct_words']} distinct: {out}"]
     lines.append(f"{len(terms) - len(lacking)} of {len(terms)} terms have a sentence")
@@ -113,5 +105,5 @@ def _summary(row: dict[str, object], out: Path) -> str:
 
 
 def _items(counts: object) -> list[tuple[str, int]]:
-    assert isinstance(counts, dict)
+    assert isinstance(counts, dict)  # nosec B101 - for the type checker
     return list(counts.items())

@@ -10,10 +10,12 @@ import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.errors import ConfigError, gathered
+from asr_tv.printable import printable
 
 StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 QuietOption = Annotated[bool, typer.Option(help="No progress")]
+OutsideOption = Annotated[bool, typer.Option("--outside", help="Read recordings outside the manifest's folder, too")]
 _SHOWN_DROPS = 10
 """All of them are in dropped.json."""
 
@@ -21,7 +23,7 @@ _SHOWN_DROPS = 10
 def say(row: dict[str, Any], *, as_json: bool, text: str) -> None:
     """Prints a command's result; JSON knows no infinity, so null stands for it."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-    typer.echo(json.dumps(finite, ensure_ascii=False, allow_nan=False) if as_json else text)
+    typer.echo(json.dumps(finite, ensure_ascii=False, allow_nan=False) if as_json else printable(text))
 
 
 def synthesize(
@@ -61,7 +63,7 @@ def synthesize(
     drops = json.loads((out / "dropped.json").read_text(encoding="utf-8"))
     dropped = len(drops)
     for drop in [] if as_json else drops[:_SHOWN_DROPS]:
-        typer.echo(f"not spoken: {drop['id']}, {len(drop['clips'])} clips: {drop['reason']}", err=True)
+        typer.echo(printable(f"not spoken: {drop['id']}, {len(drop['clips'])} clips: {drop['reason']}"), err=True)
     say(
         row | {"dropped": dropped},
         as_json=as_json,
@@ -97,6 +99,7 @@ def finetune(
     language: Annotated[str, typer.Option()] = "en",
     seed: Annotated[int, typer.Option()] = 17,
     augment: Annotated[bool, typer.Option(help="Channel augmentation of synthetic clips")] = False,
+    outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -117,7 +120,7 @@ def finetune(
     shelf, progress = Store(store), progress_for(quiet=quiet)
     training, recordings, base = gathered(
         lambda: section_of(TrainingConfig, set_ or ()),
-        lambda: read_manifest(manifest),
+        lambda: read_manifest(manifest, outside=outside, store=store),
         lambda: resolve_model(model, shelf),
     )
     require_model_folder(out)

@@ -10,8 +10,9 @@ import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_path, model_settings, parsed_context
-from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption
+from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption
 from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.printable import printable
 
 if TYPE_CHECKING:
     from asr_tv.manifest import Manifest
@@ -53,6 +54,7 @@ def transcribe(
         str | None, typer.Option(help="full, dynamic or seconds  [default: the model's own settings, else full]")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -75,7 +77,7 @@ def transcribe(
         lambda: model_settings(weights),
         lambda: parsed_context(audio_context, "--audio-context") if audio_context else None,
         lambda: _form(form, as_json, out, listed),
-        lambda: read_manifest(inputs[0]) if listed else find_recordings(inputs),
+        lambda: read_manifest(inputs[0], outside=outside, store=store) if listed else find_recordings(inputs),
         lambda: resolve_model(weights, shelf),
     )
     context = given or settings["audio_context"]
@@ -170,7 +172,7 @@ def _joined(transcripts: Sequence["Transcript"], shape: Form) -> str:
     if shape is Form.json:
         return json.dumps([t.row() for t in transcripts], ensure_ascii=False, indent=1) + "\n"
     if shape is Form.txt and len(transcripts) > 1:
-        return "".join(f"{t.name}\t{t.text}\n" for t in transcripts)
+        return "".join(f"{printable(t.name, keep='')}\t{printable(t.text, keep='')}\n" for t in transcripts)
     return "".join(_rendered(t, shape) for t in transcripts)
 
 

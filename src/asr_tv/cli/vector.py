@@ -13,6 +13,7 @@ import typer
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.tools import JsonOption, StoreOption, require_model_folder, say
 from asr_tv.errors import ConfigError, UserError, gathered
+from asr_tv.printable import printable
 
 if TYPE_CHECKING:
     from asr_tv.checkpoint.apply import Addend
@@ -124,7 +125,9 @@ def apply(
             other_base=other_base,
         )
     for vector in done.foreign:
-        typer.echo(f"warning: {vector} was made on another model, none that {model} is known to come from", err=True)
+        typer.echo(
+            printable(f"warning: {vector} was made on another model, none that {model} is known to come from"), err=True
+        )
     row_of: dict[str, Any] = {"model": str(out)}
     row_of |= {"other_base": [str(path) for path in done.foreign]} if done.foreign else {}
     row_of |= {"coef": addends[0].scaling_coef} if len(addends) == 1 else {"coef": [a.scaling_coef for a in addends]}

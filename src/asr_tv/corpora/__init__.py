@@ -51,7 +51,7 @@ def load_corpus(config: CorpusConfig, store: Store, progress: Progress = silent)
         ConfigError: an unknown language or domain, with those that exist.
         DataError: the corpus cannot be had, or every recording of it that cannot be used.
     """
-    source = _source(config)
+    source = _source(config, store.root)
     identity = Identity(stage="corpus", version=1, parameters=config.key_parameters(), inputs=source.inputs)
     return store.build(identity, partial(_produce, config, source, progress))
 
@@ -62,14 +62,17 @@ def stored_manifest(record: Record) -> Manifest:
     return replace(manifest, name=record.details.get("name", manifest.name))
 
 
-def _source(config: CorpusConfig) -> Source:
+def _source(config: CorpusConfig, store: Path) -> Source:
     if config.kind == "asterisk":
         pinned = prompt_set(config.language)
         return Source({"package": pinned.digest}, partial(_open_asterisk, config.language))
     if config.kind in _KINDS:
         return _KINDS[config.kind](config)
     path = Path(config.path or "").expanduser()
-    manifest = read_manifest(path) if config.kind == "manifest" else read_audiofolder(path)
+    if config.kind == "manifest":
+        manifest = read_manifest(path, outside=config.outside, store=store)
+    else:
+        manifest = read_audiofolder(path, outside=config.outside)
     return Source({"manifest": manifest.digest}, lambda _: Opened(manifest, details={"licence": "not stated"}))
 
 

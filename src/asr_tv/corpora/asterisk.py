@@ -1,19 +1,20 @@
 """The Asterisk core prompts: one professional speaker a language, 8 kHz, from Debian's packages or upstream."""
 
-import gzip
 import hashlib
 import re
 import shutil
-import tarfile
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+from asr_tv.archives import UNREADABLE, members, open_tar
 from asr_tv.corpora.debian import package_files
 from asr_tv.corpora.selection import Dropped
 from asr_tv.errors import ConfigError, DataError, TryAgain
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.store import file_digest
+from asr_tv.text_files import gunzipped, read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +169,7 @@ def _said(text: str) -> str:
 
 
 def _bytes_of(transcript: Path) -> bytes:
-    try:
-        content = transcript.read_bytes()
-        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    except (OSError, EOFError) as error:
-        raise DataError(f"{transcript}: cannot be read: {error}") from None
+    return gunzipped(read_bytes(transcript), transcript)
 
 
 def _decoded(content: bytes) -> str:
@@ -189,13 +186,20 @@ def _fetch_upstream(language: str, folder: Path) -> Path:
     folder.mkdir(parents=True)
     archive = folder / "sounds.tar.gz"
     try:
-        with urllib.request.urlopen(url, timeout=_UPSTREAM_SECONDS) as response, archive.open("wb") as file:
-            shutil.copyfileobj(response, file)
-        with tarfile.open(archive) as tar:
-            if sum(member.size for member in tar) > _UPSTREAM_BYTES:
-                raise DataError(f"{url}: unpacks to more than {_UPSTREAM_BYTES} bytes")
-            tar.extractall(folder, filter="data")
-    except (OSError, EOFError, tarfile.TarError) as error:
+        with urllib.request.urlopen(url, timeout=_UPSTREAM_SECONDS) as response, archive.open("wb") as file:  # nosec B310 - a constant https address
+            _save(response, file, url)
+        with open_tar(archive) as tar:
+            for member in members(tar, archive, most=_UPSTREAM_BYTES):
+                tar.extract(member, folder, filter="data")
+    except UNREADABLE as error:
         raise TryAgain(f"{url}: cannot be fetched: {getattr(error, 'reason', None) or error}") from None
     archive.unlink()
     return folder
+
+
+def _save(response: IO[bytes], file: IO[bytes], url: str) -> None:
+    size = 0
+    while block := response.read(1 << 20):
+        if (size := size + len(block)) > _UPSTREAM_BYTES:
+            raise DataError(f"{url}: more than {_UPSTREAM_BYTES} bytes")
+        file.write(block)

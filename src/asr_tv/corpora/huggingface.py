@@ -7,8 +7,9 @@ from typing import Any
 
 from asr_tv.config import CorpusConfig
 from asr_tv.corpora.opened import Opened, Segment, Source, opened_segments
+from asr_tv.corpora.places import require_inside
 from asr_tv.errors import ConfigError, DataError
-from asr_tv.manifest import Split, Utterance
+from asr_tv.manifest import Split, Utterance, utterance_of
 
 _SPLITS: Mapping[str, Split] = {"train": "train", "validation": "dev", "dev": "dev", "test": "test"}
 _COLUMNS = {"audio": "audio", "text": "text"}
@@ -31,6 +32,10 @@ def _open(config: CorpusConfig, folder: Path) -> Opened:
     ]
     if not segments:
         raise DataError(f"{config.path}: no row")
+    if not config.outside:
+        # A row may hold no bytes but a path, of whatever lies on this machine.
+        own = Path(str(config.path)).expanduser()
+        require_inside([folder, *([own] if own.is_dir() else [])], [s.utterance for s in segments], str(config.path))
     return opened_segments(name, segments, config, folder)
 
 
@@ -45,8 +50,11 @@ def _utterances(config: CorpusConfig, split: str, folder: Path) -> Iterator[Utte
         given = {role: _label(features, columns[role], row) for role in ("domain", "speaker") if role in columns}
         name = str(row[columns["id"]]) if "id" in columns else f"{split}-{number}"
         audio = _written(row[columns["audio"]], folder / f"{split}-{number}")
-        origin = _SPLITS.get(split.partition("[")[0], "train")
-        yield Utterance(name, str(row[columns["text"]]), audio=audio, split=origin, **given)  # type: ignore[arg-type]
+        part = _SPLITS.get(split.partition("[")[0], "train")
+        try:
+            yield utterance_of(id=name, text=str(row[columns["text"]]), audio=audio, split=part, **given)
+        except ValueError as error:
+            raise DataError(f"{config.path}: {split} row {number}: {error}") from None
 
 
 def _streamed(config: CorpusConfig, split: str) -> tuple[Any, Any]:

@@ -1,15 +1,18 @@
 """Kaldi data folders: wav.scp, text and, where they are, segments, utt2spk and a file of domains."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from asr_tv.config import CorpusConfig
 from asr_tv.corpora.opened import Segment, Source, listing_digest, opened_segments
+from asr_tv.corpora.places import require_inside
 from asr_tv.errors import DataError
-from asr_tv.manifest import Utterance
+from asr_tv.manifest import utterance_of
 from asr_tv.store import file_digest
+from asr_tv.text_files import read_text
 
 _FILES = ("wav.scp", "text", "segments", "utt2spk")
 
@@ -36,10 +39,18 @@ def kaldi_source(config: CorpusConfig) -> Source:
         except (KeyError, ValueError) as error:
             problems.append(f"{folder}/text: {name}: no recording of it ({error})")
             continue
-        utterance = Utterance(name, text, audio=path, domain=domains.get(name, "default"), speaker=speakers.get(name))
+        try:
+            utterance = utterance_of(
+                id=name, text=text, audio=path, domain=domains.get(name, "default"), speaker=speakers.get(name)
+            )
+        except ValueError as error:
+            problems.append(f"{folder}/text: {name}: {error}")
+            continue
         found.append(Segment(utterance, start, seconds))
     if problems or not found:
         raise DataError(problems or [f"{folder}/text: no utterance"])
+    if not config.outside:
+        require_inside([folder], [s.utterance for s in found], f"{folder}/wav.scp")
     inputs = {file: file_digest(folder / file) for file in (*_FILES, *([domain_file] if domain_file else []))
               if (folder / file).is_file()}  # fmt: skip
     inputs["audio"] = listing_digest([Path(s.utterance.audio or "") for s in found])
@@ -48,14 +59,10 @@ def kaldi_source(config: CorpusConfig) -> Source:
 
 def _table(path: Path) -> dict[str, str]:
     """First word of a line -> the rest."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    rows = [line.split(maxsplit=1) for line in lines if line.strip()]
-    names = [row[0] for row in rows]
-    if len(names) != len(set(names)):
-        repeated = sorted({name for name in names if names.count(name) > 1})
+    rows = [line.split(maxsplit=1) for line in read_text(path).split("\n") if line.strip()]
+    names = Counter(row[0] for row in rows)
+    if len(names) != len(rows):
+        repeated = sorted(name for name, count in names.items() if count > 1)
         raise DataError(f"{path}: stands there more than once: {', '.join(repeated[:5])}")
     return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}
 

@@ -1,7 +1,5 @@
 """lhotse cuts: JSON lines, plain or gzipped, read without lhotse; a supervision is an utterance."""
 
-import gzip
-import json
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -10,9 +8,11 @@ from typing import Any
 
 from asr_tv.config import CorpusConfig
 from asr_tv.corpora.opened import Segment, Source, listing_digest, opened_segments
+from asr_tv.corpora.places import require_inside
 from asr_tv.errors import DataError
-from asr_tv.manifest import Utterance
+from asr_tv.manifest import parse_json, utterance_of
 from asr_tv.store import file_digest
+from asr_tv.text_files import decoded, gunzipped, read_bytes
 
 
 def lhotse_source(config: CorpusConfig) -> Source:
@@ -25,25 +25,19 @@ def lhotse_source(config: CorpusConfig) -> Source:
     domain = dict(config.columns).get("domain", "domain")
     segments: list[Segment] = []
     problems: list[str] = []
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(decoded(gunzipped(read_bytes(path), path), path).split("\n"), 1):
         if line.strip():
             try:
-                segments += _segments(json.loads(line), domain, path.parent.absolute())
-            except (KeyError, IndexError, TypeError, ValueError) as error:
+                segments += _segments(parse_json(line), domain, path.parent.absolute())
+            except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
                 problems.append(f"{path}:{number}: not a cut that can be used ({error!r})")
     if problems or not segments:
         raise DataError(problems or [f"{path}: no supervision"])
+    if not config.outside:
+        require_inside([path.parent], [s.utterance for s in segments], str(path))
     audio = listing_digest([Path(s.utterance.audio or "") for s in segments])
     inputs = {"cuts": file_digest(path), "audio": audio}
     return Source(inputs, partial(opened_segments, path.name.partition(".")[0], segments, config))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode().split("\n")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
 
 
 def _segments(cut: dict[str, Any], domain: str, folder: Path) -> Iterator[Segment]:
@@ -59,7 +53,7 @@ def _segments(cut: dict[str, Any], domain: str, folder: Path) -> Iterator[Segmen
         seconds = float(supervision["duration"])
         whole = start == 0 and abs(seconds - float(recording["duration"])) < 0.01
         custom = {**(cut.get("custom") or {}), **(supervision.get("custom") or {})}
-        utterance = Utterance(
+        utterance = utterance_of(
             id=str(supervision.get("id", cut["id"])),
             text=str(supervision["text"]),
             audio=audio,

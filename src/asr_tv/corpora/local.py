@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.audio import audio_duration
+from asr_tv.corpora.places import require_inside
 from asr_tv.errors import DataError
-from asr_tv.manifest import Manifest, Utterance, checked, format_manifest, parse_manifest
+from asr_tv.manifest import Manifest, Utterance, checked, format_manifest, parse_json, parse_manifest
 from asr_tv.store import file_digest, write_atomically
+from asr_tv.text_files import read_text
 
 _TEXT_COLUMNS = ("text", "transcription", "transcript", "sentence")
 _OTHER_COLUMNS = ("domain", "speaker", "split")
 
 
-def read_manifest(path: Path, *, need_audio: bool = True) -> Manifest:
+def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False, store: Path | None = None) -> Manifest:
     """A JSONL manifest, named by its file; relative recordings are looked for in the manifest's folder.
 
     Args:
         need_audio: every utterance must have a recording, which is opened; duration and digest are filled in.
+        outside: recordings that are opened may lie anywhere, and not only in the manifest's folder or in `store`.
 
     Returns:
         utterances whose `audio` is absolute.
@@ -31,19 +34,26 @@ def read_manifest(path: Path, *, need_audio: bool = True) -> Manifest:
         DataError: no utterance at all, every line that is none, or every recording that is missing, empty,
             truncated, not audio, or not the one that duration and digest in the manifest describe.
     """
-    manifest = parse_manifest(_read(path), str(path))
+    manifest = parse_manifest(read_text(path), str(path))
     if not len(manifest):
         raise DataError(f"{path}: no utterance")
     located = tuple(_located(u, path.parent) for u in manifest)
     named = Manifest(path.stem, located)
-    return opened(named) if need_audio else named
+    if not need_audio:
+        return named
+    if not outside:
+        require_inside([path.parent, *([store] if store else [])], located, str(path))
+    return opened(named)
 
 
-def read_audiofolder(path: Path) -> Manifest:
+def read_audiofolder(path: Path, *, outside: bool = False) -> Manifest:
     """A folder with metadata.csv or metadata.jsonl: file_name, and text, transcription, transcript or sentence.
 
     Columns domain, speaker and split are used where they exist; else the domain is the first folder of file_name,
     or "default".
+
+    Args:
+        outside: links in the folder may lead out of it.
 
     Raises:
         DataError: every row that is incomplete or points out of the folder, or every recording that cannot be used.
@@ -52,7 +62,10 @@ def read_audiofolder(path: Path) -> Manifest:
     if metadata is None:
         raise DataError(f"{path}: no metadata.jsonl or metadata.csv")
     manifest = parse_manifest(_as_json_lines(metadata), str(metadata))
-    return opened(Manifest(path.absolute().name, tuple(_located(u, path) for u in manifest)))
+    located = tuple(_located(u, path) for u in manifest)
+    if not outside:
+        require_inside([path], located, str(metadata))
+    return opened(Manifest(path.absolute().name, located))
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
@@ -133,7 +146,7 @@ def _as_json_lines(metadata: Path) -> str:
 
 def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, row) of a metadata file; a line that is no row gives an empty one."""
-    text = _read(metadata)
+    text = read_text(metadata)
     if metadata.suffix == ".csv":
         reader = csv.DictReader(io.StringIO(text, newline=""))
         for row in reader:
@@ -146,8 +159,8 @@ def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _json_object(line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = parse_json(line)
+    except ValueError:
         return {}
     return row if isinstance(row, dict) else {}
 
@@ -165,17 +178,6 @@ def _as_utterance(row: dict[str, Any]) -> dict[str, str]:
     values = {column: row[column] for column in _OTHER_COLUMNS if row.get(column)}
     domain = inside.parts[0] if len(inside.parts) > 1 else "default"
     return {"id": name, "audio": name, "text": text, "domain": domain, **values}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start})") from None
 
 
 def recordings_manifest(paths: Sequence[Path]) -> Manifest:

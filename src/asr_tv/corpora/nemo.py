@@ -1,6 +1,5 @@
 """NeMo manifests: JSON lines with audio_filepath, text, duration and, for a part of a recording, offset."""
 
-import json
 import os
 from functools import partial
 from pathlib import Path
@@ -8,9 +7,11 @@ from typing import Any
 
 from asr_tv.config import CorpusConfig
 from asr_tv.corpora.opened import Segment, Source, listing_digest, opened_segments
+from asr_tv.corpora.places import require_inside
 from asr_tv.errors import DataError
-from asr_tv.manifest import Utterance
+from asr_tv.manifest import parse_json, utterance_of
 from asr_tv.store import file_digest
+from asr_tv.text_files import read_text
 
 _COLUMNS = {"audio": "audio_filepath", "text": "text", "domain": "domain", "speaker": "speaker", "id": "id"}
 
@@ -23,6 +24,8 @@ def nemo_source(config: CorpusConfig) -> Source:
     """
     path = Path(config.path or "").expanduser()
     segments = _segments(path, _COLUMNS | dict(config.columns))
+    if not config.outside:
+        require_inside([path.parent], [s.utterance for s in segments], str(path))
     audio = listing_digest([Path(s.utterance.audio or "") for s in segments])
     inputs = {"manifest": file_digest(path), "audio": audio}
     return Source(inputs, partial(opened_segments, path.stem, segments, config))
@@ -31,15 +34,11 @@ def nemo_source(config: CorpusConfig) -> Source:
 def _segments(path: Path, columns: dict[str, str]) -> list[Segment]:
     segments: list[Segment] = []
     problems: list[str] = []
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             try:
-                segments.append(_segment(json.loads(line), columns, path.parent.absolute(), number))
-            except (KeyError, TypeError, ValueError) as error:
+                segments.append(_segment(parse_json(line), columns, path.parent.absolute(), number))
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 problems.append(f"{path}:{number}: not a row of a NeMo manifest ({error!r})")
     if problems or not segments:
         raise DataError(problems or [f"{path}: no row"])
@@ -54,5 +53,6 @@ def _segment(row: dict[str, Any], columns: dict[str, str], folder: Path, number:
     part = "offset" in row and row.get("duration") is not None
     given = {key: str(row[columns[key]]) for key in ("domain", "speaker") if row.get(columns[key])}
     name = str(row.get(columns["id"]) or (f"{audio}#{number}" if part else audio))
-    utterance = Utterance(name, text, audio=os.path.normpath(folder / Path(audio).expanduser()), **given)  # type: ignore[arg-type]
+    place = os.path.normpath(folder / Path(audio).expanduser())
+    utterance = utterance_of(id=name, text=text, audio=place, **given)
     return Segment(utterance, start, float(row["duration"]) if part else None)

@@ -1,18 +1,18 @@
 """SLURP (Bastianelli et al., EMNLP 2020): annotations in JSON lines, recordings in a folder or in Zenodo's archives."""
 
-import json
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from asr_tv.archives import UNREADABLE, content_of, members, open_tar
 from asr_tv.config import CorpusConfig
 from asr_tv.corpora.opened import Opened, Segment, Source, listing_digest, missing_message, opened_segments
 from asr_tv.errors import DataError
-from asr_tv.manifest import Manifest, Origin, Split, Utterance, checked
+from asr_tv.manifest import Manifest, Origin, Split, Utterance, checked, parse_json, utterance_of
 from asr_tv.store import file_digest
+from asr_tv.text_files import read_text
 
 SPLITS: dict[str, Split] = {"train": "train", "devel": "dev", "test": "test", "train_synthetic": "train"}
 """Annotation file -> split. The synthetic one is read only where it is asked for: its clips are not recordings."""
@@ -30,19 +30,13 @@ def read_annotations(file: Path, part: str) -> Manifest:
     Raises:
         DataError: every line that is no annotation, and every file name that stands twice.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read: {error}") from error
     utterances: list[Utterance] = []
     problems: list[str] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(file).split("\n"), 1):
         if not line.strip():
             continue
         try:
-            utterances += _utterances(json.loads(line), part)
-        except json.JSONDecodeError as error:
-            problems.append(f"{file}:{number}: not JSON ({error})")
+            utterances += _utterances(parse_json(line), part)
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"{file}:{number}: not a SLURP annotation ({error!r})")
     if problems:
@@ -61,7 +55,7 @@ def _utterances(row: Any, part: str) -> Iterator[Utterance]:
         if not isinstance(name, str) or PurePosixPath(name).name != name:
             raise ValueError(f"not a file name: {name!r}")
         origin: Origin = "synthetic" if part == SYNTHETIC else "real"
-        yield Utterance(name, text, audio=name, domain=domain, split=SPLITS[part], origin=origin)
+        yield utterance_of(id=name, text=text, audio=name, domain=domain, split=SPLITS[part], origin=origin)
 
 
 def slurp_source(config: CorpusConfig) -> Source:
@@ -132,18 +126,14 @@ def _unpack(archive: Path, wanted: set[str], folder: Path) -> list[str]:
     """Writes the wanted recordings; returns what is wrong with the archive, whose whole members are kept."""
     done = 0
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
+        with open_tar(archive) as tar:
+            for member in members(tar, archive):
                 name = PurePosixPath(member.name).name
                 target = folder / name
-                if not member.isfile() or name not in wanted or target.exists():
+                if name not in wanted or target.exists():
                     continue
-                content = tar.extractfile(member)
-                data = content.read() if content is not None else b""
-                if len(data) != member.size:
-                    raise EOFError(f"{name} is cut")
-                target.write_bytes(data)
+                target.write_bytes(content_of(tar, member))
                 done += 1
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except UNREADABLE as error:
         return [f"{archive}: cut short or damaged after {done} recordings ({error}): fetch it again"]
     return []

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from asr_tv.errors import DataError
 from asr_tv.manifest import Manifest, Utterance
+from asr_tv.text_files import read_bytes
 
 MAX_WORDS = 200
+MAX_CHARACTERS = 4_000
+"""Of a sentence; a line without spaces would otherwise be one word, however long."""
 _MAX_PROBLEMS = 100
 _log = logging.getLogger(__name__)
 
@@ -16,8 +19,8 @@ def read_texts(path: Path, domain: str) -> Manifest:
     """The sentences of a UTF-8 file, with ids from their content; blank lines and exact duplicates are left out.
 
     Raises:
-        DataError: every line without a letter or digit, not UTF-8, with NUL, or over `MAX_WORDS` words; a file that
-            is missing, empty or without a sentence.
+        DataError: every line without a letter or digit, not UTF-8, with NUL, or over `MAX_WORDS` words or
+            `MAX_CHARACTERS`; a file that is missing, empty or without a sentence.
     """
     problems: list[str] = []
     sentences: list[str] = []
@@ -44,14 +47,11 @@ def _utterance(sentence: str, domain: str) -> Utterance:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    data = read_bytes(path)
     if not data:
         raise DataError(f"{path}: empty: 0 bytes")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path}: UTF-16, not UTF-8: save it as UTF-8")
     return data
 
 
@@ -67,6 +67,8 @@ def _sentence(line: bytes) -> str:
         raise ValueError(f"no word, only punctuation: {text:.40}")
     if (words := len(text.split())) > MAX_WORDS:
         raise ValueError(f"{words} words; a sentence has at most {MAX_WORDS}")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"{len(text)} characters; a sentence has at most {MAX_CHARACTERS}")
     return text
 
 

@@ -5,7 +5,6 @@
 
 import base64
 import hashlib
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Any
 
 from asr_tv.page import provenance, scores
 from asr_tv.page.tables import signed
+from asr_tv.printable import printable
 from asr_tv.verdict import ADAPTED, BASELINE, PRETRAINED, set_of
 
 _FOLDER = resources.files("asr_tv.page") / "templates"
@@ -107,20 +107,11 @@ def _difference_tile(row: Mapping[str, Any]) -> Tile:
     return Tile(f"Against {row['rival']}", value, f"{ends}: {row['verdict']}", mark)
 
 
-def visible(text: object) -> str:
-    """Text with what a page would not show, or would be confused by, written out: control and direction characters."""
-    return "".join(f"⟨U+{ord(c):04X}⟩" if _hidden(c) else c for c in str(text))
-
-
-def _hidden(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character != "\n"
-
-
 def breakable(value: object) -> Any:
     """Text that may break after an underscore, for narrow screens; already escaped."""
     from markupsafe import Markup, escape
 
-    return escape(visible(value)).replace("_", Markup("_<wbr>"))
+    return escape(printable(value)).replace("_", Markup("_<wbr>"))
 
 
 @cache
@@ -133,7 +124,7 @@ def _template() -> Any:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters["breakable"] = breakable
     return environment.get_template("page.html")

@@ -6,7 +6,9 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from asr_tv.printable import printable
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet would take for the start of a formula."""
 
 
@@ -62,7 +64,7 @@ class Table:
         """The table as CSV, numbers unrounded, no cell that a spreadsheet would run."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([name for column in self.columns for name in (column.more or (column.title,))])
+        writer.writerow([_inert(name) for column in self.columns for name in (column.more or (column.title,))])
         for row in self.rows:
             writer.writerow([v for column, cell in zip(self.columns, row, strict=True) for v in _values(column, cell)])
         return out.getvalue()
@@ -79,8 +81,13 @@ def _values(column: Column, cell: Cell) -> Sequence[str]:
         return ["" if number is None else f"{number:.6g}" for number in numbers]
     if cell.number is not None:
         return [f"{cell.number:.6g}"]
-    text = cell.text.replace("\0", "")
-    return [f"'{text}" if text.startswith(_FORMULA) and len(text) > 1 else text]
+    return [_inert(cell.text)]
+
+
+def _inert(text: str) -> str:
+    """Text that a spreadsheet takes for text, also behind the spaces that it passes over, and a terminal, too."""
+    shown = printable(text.replace("\r", " "), keep="\n\t")
+    return f"'{shown}" if shown.lstrip(" \u00a0").startswith(_FORMULA) and len(shown) > 1 else shown
 
 
 def table(

@@ -58,7 +58,7 @@ def gated(
         spoken: the sets' records of synthesis.
     """
     settings = config.gate
-    assert settings is not None
+    assert settings is not None  # nosec B101 - for the type checker
     judge = base
     if settings.judge is not None:
         (judge,) = execute([Call(f"checkpoint {settings.judge}", checkpoint_stage, {"name": settings.judge})])

@@ -132,7 +132,7 @@ def _draws(scope: Scope, count: int, draws: int) -> list[tuple[str, ...]]:
         return []
     if comb(len(scope.domains), count) <= draws:
         return list(combinations(scope.domains, count))
-    rng = Random(f"{scope.target} {count}")
+    rng = Random(f"{scope.target} {count}")  # nosec B311 - seeded draws, no secret
     found: dict[tuple[str, ...], None] = {}
     while len(found) < draws:
         found[tuple(sorted(rng.sample(scope.domains, count)))] = None

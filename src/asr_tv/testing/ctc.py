@@ -37,7 +37,7 @@ def tiny_ctc(
         "num_conv_pos_embeddings": 16,
         "num_conv_pos_embedding_groups": 2,
         "vocab_size": len(tokens),
-        "pad_token_id": 0,
+        "pad_token_id": 0,  # nosec B105 - no password
         **dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop"), 0.0),
         **{"mask_time_prob": 0.01, "mask_time_length": 2, "mask_time_min_masks": 1},
     }

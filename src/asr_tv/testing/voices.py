@@ -40,7 +40,7 @@ def tiny_bark(directory: Path, *, seed: int = 0) -> Path:
     model.save_pretrained(directory)
     (directory / "generation_config.json").write_text(json.dumps(bark_generation()))
     fast: Any = PreTrainedTokenizerFast
-    fast(tokenizer_object=_letters(), pad_token="[PAD]", unk_token="[UNK]").save_pretrained(directory)
+    fast(tokenizer_object=_letters(), pad_token="[PAD]", unk_token="[UNK]").save_pretrained(directory)  # nosec B106
     return directory
 
 
@@ -87,7 +87,7 @@ def _letters() -> Any:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     vocabulary = {"[PAD]": 0, "[UNK]": 1, **{letter: n for n, letter in enumerate(_LETTERS, 2)}}
-    tokenizer: Any = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer: Any = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # nosec B106 - no password
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     return tokenizer

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from asr_tv.arrays import read_npy, read_npz
 from asr_tv.audio import Wave
 from asr_tv.config import SynthesisConfig
 from asr_tv.devices import choose_device
@@ -151,7 +152,7 @@ def _first_said(said: Sequence[Prompt]) -> Prompt | None:
 def _sampling_rate(folder: Path) -> int:
     from transformers import BarkConfig
 
-    config: Any = BarkConfig.from_pretrained(folder)
+    config: Any = BarkConfig.from_pretrained(folder)  # nosec B615 - a local folder
     return int(config.codec_config.sampling_rate)
 
 
@@ -164,7 +165,7 @@ class _Bark:
         from transformers import AutoTokenizer, BarkModel
         from transformers.models.bark import generation_configuration_bark
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # nosec B615
         loading: Any = BarkModel
         self._model = loading.from_pretrained(folder, dtype=dtype).eval()
         self._offloaded = cpu_offload
@@ -285,9 +286,9 @@ def _preset(preset: str, model: ModelFolder, voice: str) -> tuple[dict[str, np.n
 def _read_arrays(files: Sequence[Path], where: str) -> dict[str, np.ndarray[Any, Any]]:
     try:
         if len(files) == 1:
-            with np.load(files[0], allow_pickle=False) as content:
-                return {part: content[part] for part in _PARTS}
-        return {part: np.load(file, allow_pickle=False) for part, file in zip(_PARTS, files, strict=True)}
+            arrays = read_npz(files[0])
+            return {part: arrays[part] for part in _PARTS}
+        return {part: read_npy(file) for part, file in zip(_PARTS, files, strict=True)}
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{where}: {files[0]} is not a speaker prompt of Bark's ({error})") from error
 

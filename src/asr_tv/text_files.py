@@ -1,0 +1,94 @@
+"""Text files as users give them: UTF-8, with or without a byte order mark, and no larger than they may be."""
+
+import gzip
+import io
+import stat
+import zlib
+from pathlib import Path
+from typing import IO
+
+from asr_tv.errors import DataError
+
+MAX_BYTES = 2 << 30
+"""Of a file that is read as a whole; 2 GiB are some ten million utterances."""
+_BLOCK = 1 << 20
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_text(path: Path, *, most: int = MAX_BYTES) -> str:
+    """The content of a text file.
+
+    Raises:
+        DataError: missing, unreadable, not UTF-8, or larger than `most` bytes, which is known before it is read.
+    """
+    return decoded(read_bytes(path, most=most), path)
+
+
+def read_bytes(path: Path, *, most: int = MAX_BYTES) -> bytes:
+    """The bytes of a file, or of a pipe up to the same size.
+
+    Raises:
+        DataError: as `read_text`, but for the encoding.
+    """
+    require_utf8_name(path)
+    try:
+        status = path.stat()
+        if status.st_size > most:
+            raise DataError(f"{path}: {status.st_size} bytes, and {most} are the most that is read")
+        with path.open("rb") as file:
+            return file.read() if stat.S_ISREG(status.st_mode) else _bounded(file, path, most, "holds")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def require_utf8_name(path: Path) -> None:
+    """Refuses what could be read, but named in no record.
+
+    Raises:
+        DataError: a name of other bytes than UTF-8's.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path}: its name is not UTF-8: rename it") from None
+
+
+def decoded(data: bytes, path: Path) -> str:
+    """UTF-8 bytes as text, without a byte order mark.
+
+    Raises:
+        DataError: not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if data.startswith(_UTF16):
+            raise DataError(f"{path}: UTF-16, not UTF-8: save it as UTF-8") from None
+        raise DataError(f"{path}: not UTF-8 (byte {error.start})") from None
+
+
+def gunzipped(data: bytes, path: Path, *, most: int = MAX_BYTES) -> bytes:
+    """What gzip packed, or the data themselves where they are not gzip's.
+
+    Raises:
+        DataError: damaged, cut short, or more than `most` bytes, which is found before they are unpacked.
+    """
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        with gzip.open(io.BytesIO(data)) as file:
+            return _bounded(file, path, most, "unpacks to")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+
+
+def _bounded(file: IO[bytes] | gzip.GzipFile, path: Path, most: int, what: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while block := file.read(_BLOCK):
+        parts.append(block)
+        if (size := size + len(block)) > most:
+            raise DataError(f"{path}: {what} more than {most} bytes, the most that is read")
+    return b"".join(parts)
