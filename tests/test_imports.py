@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         wer""",
         # edges: one outside thing each
         """store object_storage page audio channel corpora checkpoint tts devices workers short_context training_loss
-        config_file adapters whisper_lessons short_context_lessons ctc_lessons ctc_recogniser prefetch runtimes
+        config_file adapters memory whisper_lessons short_context_lessons ctc_lessons ctc_recogniser prefetch runtimes
         vad realism writing""",
         # stages
         "synthesize finetune context_start transcribe transcribe_files score merge export finished geometry noise gate",
