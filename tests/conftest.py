@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import SLICE, Command, Done, adapt_slice, record, write_rows
+from commands import Command, Done, adapt_slice, record, write_rows
+
+from asr_tv.testing.runs import SLICE
 
 
 @pytest.fixture

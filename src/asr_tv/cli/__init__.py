@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from asr_tv.cli import adapt, benchmark, compare, corpus, doctor, exporting, gate, texts, tools, transcribing, vector
+from asr_tv.cli.stopping import Stops, tell_stopped, terminable
 from asr_tv.errors import RunFailed, UserError
 
 app = typer.Typer(
@@ -33,9 +34,6 @@ app.command("report")(compare.report)
 app.command("diff")(compare.diff)
 app.command("doctor")(doctor.doctor)
 
-_INTERRUPTED = 130
-"""What typer makes of Ctrl-C: 128 and the number of the signal."""
-
 
 def main() -> None:
     """The program: a user's mistake is one message and exit code 2, with no traceback."""
@@ -43,9 +41,20 @@ def main() -> None:
     # A progress bar of another library inside ours garbles the terminal.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    with terminable() as stops:
+        _run(stops)
+
+
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C: 128 and the number of the signal."""
+
+
+def _run(stops: Stops) -> None:
     try:
         app()
     except UserError as error:
+        if stops.number is not None:  # the signal reached the workers first
+            tell_stopped(stops)
         _refuse(error.problems)
     except RunFailed as failure:
         print(f"failed: {failure}", file=sys.stderr)
@@ -56,7 +65,7 @@ def main() -> None:
         _refuse([f"{error.filename or 'writing'}: {error.strerror}"])
     except SystemExit as ending:
         if ending.code == _INTERRUPTED:
-            print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+            tell_stopped(stops)
         raise
 
 

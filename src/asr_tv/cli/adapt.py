@@ -32,6 +32,7 @@ def adapt(
     Example: asr-tv adapt configs/demo.yaml --target-text my_sentences.txt
     """
     from asr_tv.cli.console import console, progress_for
+    from asr_tv.cli.stopping import telling_what_is_kept
     from asr_tv.config_file import load_config
     from asr_tv.object_storage import open_store
     from asr_tv.pipeline.processes import Processes
@@ -43,7 +44,11 @@ def adapt(
     again = Refresh(refresh or (), time.time())
     settings = load_config(config, set_ or (), target_texts=target_text)
     folder = out or Path("runs") / settings.name
-    with Processes(open_store(store), settings.run.jobs, progress_for(quiet=quiet), again) as execute:
+    shelf = open_store(store)
+    with (
+        telling_what_is_kept(shelf.root),
+        Processes(shelf, settings.run.jobs, progress_for(quiet=quiet), again) as execute,
+    ):
         report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(str(plan)))
     again.require_matched([done.label for done in execute.done])
     promotion = promote(folder, report, forgot_too_much(settings, report["forgetting"]))
