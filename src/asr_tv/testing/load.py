@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -43,7 +42,7 @@ class Watch:
     open_files: list[int] = field(default_factory=list)
 
     @contextmanager
-    def __call__(self, label: str, total: int, _: str) -> Iterator[Advance]:
+    def __call__(self, label: str, total: int, unit: str) -> Iterator[Advance]:  # noqa: ARG002 - the protocol's name
         count = 0
 
         def advance(done: int = 1, note: str = "") -> None:  # noqa: ARG001 - the names are the protocol's
@@ -52,7 +51,7 @@ class Watch:
             if done < 0 or count > total:
                 self.lies.append(f"{label}: {done} more make {count} of {total}")
             if count % 50 == 0:
-                self.open_files.append(len(os.listdir("/proc/self/fd")))
+                self.open_files.append(len([*Path("/proc/self/fd").iterdir()]))
 
         yield advance
         if count != total:
