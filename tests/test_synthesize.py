@@ -1,6 +1,7 @@
 """The stage on a fake engine: identity, cache, drops, processes, kill -9; and on a real voice, marked so."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
