@@ -90,7 +90,7 @@ def load(clips: int, folder: Path) -> Took:
     store = Store(folder / "store")
     record = synthesize(
         dummy_texts(clips),
-        SynthesisConfig(),
+        SynthesisConfig(takes=1),
         seed=1,
         store=store,
         workers=1,
