@@ -51,19 +51,6 @@ def write_rows(path: Path, *rows: dict[str, object]) -> Path:
     return path
 
 
-SLICE = """
-name: slice
-model: openai/whisper-tiny.en
-corpora:
-  - {kind: asterisk, language: en, max_per_domain: 8, domains: [voicemail, conference, services], line: {snr_db: 10}}
-target: {domain: voicemail}
-synthesis: {takes: 1}
-training: {epochs: 2, learning_rate: 3.0e-5, batch_size: 4}
-selection: {folds: 1, starts: [source_real], augmentation: [true], scaling_coefs: [0.0, 0.3]}
-run: {jobs: 2}
-"""
-
-
 def adapt_slice(folder: Path) -> dict[str, Any]:
     """Runs slice.yaml of the folder in a process of its own; returns the report."""
     command = [sys.executable, "-c", "from asr_tv.cli import main; main()", "adapt", str(folder / "slice.yaml")]

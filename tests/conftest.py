@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import SLICE, Command, Done, adapt_slice, record, write_rows
+from commands import Command, Done, adapt_slice, record, write_rows
 from stored import finish, small_config
+
+from asr_tv.testing.runs import SLICE
 
 
 @pytest.fixture

@@ -235,6 +235,9 @@ def test_ctrl_c_says_that_the_work_is_kept(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "stopped; what is finished is kept, and the same command goes on from there"
+    going_on = "asr-tv synthesize t.txt --engine fake --voice v --out o --workers 1"
+    assert err.splitlines()[-1] == (
+        f"stopped; what is finished is kept, and the same command goes on from there: {going_on}"
+    )
     assert "Traceback" not in err
     assert any(clips.rglob("*.flac"))

@@ -29,6 +29,7 @@ from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.trainable import Blocks, Ia3, Lora, Part
+from asr_tv.training_loss import WhisperLoss
 from asr_tv.transcribe import Decoding, transcribe
 
 TRAINING = TrainingConfig(epochs=3, learning_rate=1e-3, batch_size=4, precision="fp32", full_context_share=0)
@@ -126,6 +127,70 @@ def test_an_exploding_loss_names_the_clips_and_leaves_no_result(
     with pytest.raises(DataError, match=r"loss became .* lower training.learning_rate"):
         finetune(base, manifest, training, store=store, seed=1)
     assert not list((tmp_path / "finetune").glob("*/record.json"))
+
+
+def bad_gradients(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> None:
+    """The loss stays a number and its gradient is none, in one update."""
+    forward, calls = WhisperLoss.forward, [0]
+
+    def planted(self: Any, *tensors: Any, **named: Any) -> Any:
+        loss = forward(self, *tensors, **named)
+        calls[0] += 1
+        if calls[0] == 2 * epoch + batch + 1:  # two batches an epoch
+            loss.register_hook(lambda gradient: gradient * math.inf)
+        return loss
+
+    monkeypatch.setattr(WhisperLoss, "forward", planted)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "batch", "kept"),
+    [(0, 1, "no epoch was finished"), (1, 0, "epoch 1 of 3 is kept"), (2, 1, "epoch 2 of 3 is kept")],
+)
+def test_a_gradient_that_is_no_number_stops_at_the_last_good_checkpoint(
+    base: Record,
+    manifest: Manifest,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    epoch: int,
+    kept: str,
+    batch: int,
+) -> None:
+    expected = finetune(base, manifest, TRAINING, store=Store(folder / "store"), seed=1)
+    with monkeypatch.context() as patch:
+        bad_gradients(patch, epoch, batch)
+        with pytest.raises(DataError) as caught:
+            finetune(base, manifest, TRAINING, store=Store(tmp_path), seed=1, label="finetune it")
+    (told,) = caught.value.problems
+    assert told.startswith("finetune it: the gradient's norm became ")
+    assert f"in epoch {epoch + 1}, batch {batch + 1} (update {2 * epoch + batch + 1} of 6; banking-" in told
+    assert kept in told
+    assert "To go on: lower training.learning_rate (0.001)" in told
+    folders = [path.name for path in tmp_path.glob("finetune/*.partial/epoch-*")]
+    assert folders == ([f"epoch-{epoch}"] if epoch else [])
+    assert finetune(base, manifest, TRAINING, store=Store(tmp_path), seed=1).digest == expected.digest
+
+
+def test_a_first_loss_that_is_no_number_points_at_the_checkpoint(
+    base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WhisperLoss, "forward", lambda self, *_: self.whisper.proj_out.weight.sum() * math.nan)
+    training = TRAINING.model_copy(update={"precision": "bf16"})
+    with pytest.raises(
+        DataError, match=r"loss became nan .*, or set training.precision to fp32, or look for .* in the ch"
+    ):
+        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+
+
+def test_weights_that_overflow_are_never_kept(base: Record, manifest: Manifest, tmp_path: Path) -> None:
+    """A step that no later loss of its epoch could show."""
+    training = TRAINING.model_copy(
+        update={"learning_rate": 3e38, "warmup": 0.0, "batch_size": 8, "epochs": 2, "weight_decay": 1.0}
+    )
+    with pytest.raises(DataError, match="weights became infinite or NaN"):
+        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+    assert not list(tmp_path.glob("finetune/*.partial/epoch-*"))
 
 
 def test_over_long_texts_are_all_named_before_any_training(base: Record, manifest: Manifest, tmp_path: Path) -> None:

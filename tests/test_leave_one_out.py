@@ -17,6 +17,7 @@ from asr_tv.pipeline.leave_one_out_plan import BenchmarkPlan, Scope, Tuning, pla
 from asr_tv.pipeline.leave_one_out_run import run_benchmark
 from asr_tv.store import Store
 from asr_tv.testing.runs import fake_benchmark
+from asr_tv.transcribe import Recogniser
 
 DOMAINS = ("banking", "parcels", "travel")
 SMALL: dict[str, Any] = {
@@ -302,3 +303,13 @@ def test_the_command_prints_the_plan_and_ends_as_failed_where_the_bound_is_broke
     assert done.out == "told\n"
     assert "40 fine-tunings; sharing them between targets saves 12" in " ".join(done.lines)
     assert "failed: general speech was lost beyond forgetting.max_relative" in done.lines[-1]
+
+
+def test_a_model_that_hears_nothing_has_a_table(first: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other bounds of decoding, so that everything is transcribed anew; the trainings are there."""
+    monkeypatch.setattr(Recogniser, "_text", lambda *_: "")
+    deaf = again(first, scoring__max_new_tokens=11, benchmark__targets=["travel"])
+    assert not deaf.executed["finetune"]
+    assert {row["wer"] for row in deaf.rows().values()} == {1.0}
+    assert deaf.report["conclusions"][-1].startswith("Wrote no word for any recording of the target, so 100 % WER: pr")
+    assert "Wrote no word" in (deaf.folder / "benchmark.md").read_text()

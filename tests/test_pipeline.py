@@ -24,6 +24,7 @@ from asr_tv.pipeline.run import run
 from asr_tv.pipeline.unfinished import unfinished_report
 from asr_tv.store import Store
 from asr_tv.testing.runs import fake_config
+from asr_tv.transcribe import Recogniser
 
 
 class Run:
@@ -297,3 +298,17 @@ def test_terms_of_the_user_or_of_the_target_s_texts(first: Run, tmp_path: Path) 
     assert report_terms(fake_config(first.folder.parent), material).origin == "found"
     with pytest.raises(UserError, match="no such file"):
         again(first, scoring__terms="nowhere.txt")
+
+
+def test_a_model_that_hears_nothing_has_a_report(first: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other bounds of decoding, so that everything is transcribed anew; the trainings are there."""
+    monkeypatch.setattr(Recogniser, "_text", lambda *_: "")
+    deaf = again(first, scoring__max_new_tokens=11)
+    assert not deaf.executed["finetune"]
+    assert {row["wer"] for row in deaf.rows().values()} == {1.0}
+    assert "adapted has 100.0 % WER" in deaf.report["verdict"]
+    assert "Wrote no word for any recording of the target, so 100 % WER: pretrained, " in deaf.report["verdict"]
+    assert "Wrote no word" in (deaf.folder / "report.md").read_text()
+    told = first.report["verdict"].partition("so 100 % WER: ")[2].partition(".")[0].split(", ")
+    assert {n for n, r in first.rows().items() if r["deletions"] == r["words"] == r["errors"]} == {*told} - {""}
+    assert told != [*first.rows()]

@@ -1,6 +1,7 @@
 """The stage on a fake engine: identity, cache, drops, processes, kill -9; and on a real voice, marked so."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -477,3 +478,16 @@ def test_real_engines_speak_the_same_bytes_in_one_process_and_in_two(tmp_path: P
     one, two = done.stdout.splitlines()
     assert one == two
     assert one.endswith(" 40 0")
+
+
+def test_what_a_killed_process_left_half_written_is_gone_when_its_clip_is_spoken(tmp_path: Path):
+    record = synthesize(dummy_texts(2), SynthesisConfig(), seed=7, store=Store(tmp_path), synthesizer=FakeSynthesizer())
+    clips = sorted((tmp_path / "clips").rglob("*.flac"))
+    lefts = [clip.with_name(f".{clip.name}.99999.tmp") for clip in clips]
+    lefts += [clip.with_name(f".{clip.stem}.json.99999.tmp") for clip in clips]
+    for path in [*lefts, *clips]:
+        path.write_bytes(b"cut")
+    shutil.rmtree(record.path)
+    again = synthesize(dummy_texts(2), SynthesisConfig(), seed=7, store=Store(tmp_path), synthesizer=FakeSynthesizer())
+    assert again.digest == record.digest
+    assert not [path for path in lefts if path.exists()]

@@ -11,6 +11,7 @@ import torch
 
 from asr_tv.config import SynthesisConfig
 from asr_tv.errors import ConfigError
+from asr_tv.memory import memory_errors
 from asr_tv.testing.voices import bark_generation, bark_prompt, tiny_bark
 from asr_tv.tts import SpeechRequest, Synthesizer, bark, neural, open_synthesizer
 
@@ -193,9 +194,9 @@ def test_memory_that_runs_out_is_a_memory_error(model: Path, monkeypatch: pytest
     monkeypatch.setattr(bark._Bark, "say", full)
     with pytest.raises(MemoryError, match="CUDA out of memory"):
         engine.speak(requests("tiny", "hello."))
-    with pytest.raises(MemoryError, match="can't allocate"), neural.memory_errors():
+    with pytest.raises(MemoryError, match="can't allocate"), memory_errors():
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
-    with pytest.raises(RuntimeError, match="another"), neural.memory_errors():
+    with pytest.raises(RuntimeError, match="another"), memory_errors():
         raise RuntimeError("another")
 
 

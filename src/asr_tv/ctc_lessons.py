@@ -91,17 +91,28 @@ class CtcLoss(torch.nn.Module):
         self.ctc = ctc
         self._masked = masked
 
-    def forward(self, values: Tensor, lengths: Tensor, characters: Tensor, letters: Tensor) -> Tensor:
-        """Arguments as `CtcLessons.batch` gives them."""
+    def whole(self, values: Tensor, *_: Tensor) -> int:
+        """What the losses of a batch's parts are divided by to add up to the batch's: its clips."""
+        return len(values)
+
+    def forward(
+        self, values: Tensor, lengths: Tensor, characters: Tensor, letters: Tensor, whole: int | None = None
+    ) -> Tensor:
+        """Arguments as `CtcLessons.batch` gives them.
+
+        Args:
+            whole: of the batch that this is a part of; the part's share of its loss is returned.
+        """
         mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None] if self._masked else None
         logits = self.ctc(values, attention_mask=None if mask is None else mask.long()).logits
-        return torch.nn.functional.ctc_loss(
+        loss = torch.nn.functional.ctc_loss(
             logits.float().log_softmax(-1).transpose(0, 1),
             characters,
             self.ctc._get_feat_extract_output_lengths(lengths),
             letters,
             blank=self.ctc.config.pad_token_id,
         )
+        return loss if whole is None else loss * (len(values) / whole)
 
 
 def normalised(extractor: Any, wave: NDArray[np.float32]) -> Tensor:

@@ -13,6 +13,7 @@ from asr_tv.ctc_lessons import frames, normalised
 from asr_tv.devices import Precision
 from asr_tv.errors import DataError
 from asr_tv.manifest import Utterance
+from asr_tv.memory import too_little_for
 
 
 class CtcRecogniser:
@@ -46,7 +47,8 @@ class CtcRecogniser:
         """Text by id, in the order given."""
         texts = {}
         for utterance in utterances:
-            texts[utterance.id] = self._text(utterance)
+            with too_little_for(utterance.id):
+                texts[utterance.id] = self._text(utterance)
             advance(1)
         return texts
 

@@ -33,6 +33,7 @@ from asr_tv.devices import Precision, choose_device, choose_precision
 from asr_tv.errors import DataError
 from asr_tv.families import Family, deciding, settings_for
 from asr_tv.manifest import Manifest, Utterance
+from asr_tv.memory import Halving, memory_errors, too_little_for
 from asr_tv.prefetch import in_advance
 from asr_tv.progress import Progress, silent
 from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, refuse_longer
@@ -48,6 +49,7 @@ LORA_VECTOR = "lora_vector.safetensors"
 """What LoRA changed, as a task vector of a few megabytes; beside the model, which has it merged in."""
 LOSSES = "losses.json"
 """Mean loss of each epoch; its being there says that what it lies beside is whole."""
+_MEMORY_ADVICE = "free some, set run.device to cpu, a shorter training.audio_context, or training.trainable to lora"
 _KEPT_SECONDS = 2 * 3600.0
 """Up to so much audio stays decoded in memory between epochs (460 MB); more is read anew each time."""
 
@@ -88,7 +90,8 @@ def finetune(
 
     Raises:
         ConfigError: settings that this kind of model does not know, or parts that it does not have.
-        DataError: nothing to train on, a clip that cannot be read, or a loss that is not a number.
+        DataError: nothing to train on, a clip that cannot be read, a loss that is not a number, or too little memory
+            for one clip at a time.
     """
     if not len(manifest):
         raise DataError(f"{label}: the manifest {manifest.name} is empty, there is nothing to train on")
@@ -159,7 +162,16 @@ def run(
     finished = scratch / LOSSES
     if finished.exists():
         return _losses(finished)
-    trainer = _Trainer(base, job, device, total_updates(job))
+    with too_little_for(f"{label}, one clip at a time", _MEMORY_ADVICE):
+        trainer = _Trainer(base, job, device, total_updates(job), label)
+        losses = _trained(trainer, job, scratch, progress, label)
+    trainer.save_result(base, scratch)
+    _forget_epochs(scratch)
+    write_atomically(finished, json.dumps(losses))
+    return losses
+
+
+def _trained(trainer: "_Trainer", job: Job, scratch: Path, progress: Progress, label: str) -> list[float]:
     losses = trainer.resume(scratch)
     with progress(label, job.training.epochs * len(job.manifest), "utterances") as advance:
         advance(len(losses) * len(job.manifest))
@@ -167,9 +179,6 @@ def run(
             losses.append(trainer.train_epoch(epoch, advance))
             if epoch + 1 < job.training.epochs:
                 trainer.save(scratch, losses)
-    trainer.save_result(base, scratch)
-    _forget_epochs(scratch)
-    write_atomically(finished, json.dumps(losses))
     return losses
 
 
@@ -181,11 +190,11 @@ def _losses(file: Path) -> list[float]:
 class _Trainer:
     """One model with its optimiser and schedule on one device; a batch is a pure function of job and epoch."""
 
-    def __init__(self, base: Path, job: Job, device: torch.device, updates: int) -> None:
+    def __init__(self, base: Path, job: Job, device: torch.device, updates: int, label: str) -> None:
         from accelerate import Accelerator
         from transformers import get_linear_schedule_with_warmup
 
-        self.job = job
+        self.job, self._label, self._fits = job, label, Halving()
         # Precision stays out of accelerate, whose choice is the process's and cannot differ between two trainings.
         self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
         training = job.training
@@ -203,9 +212,8 @@ class _Trainer:
         schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
             optimizer, math.ceil(training.warmup * updates), updates
         )
-        self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(
-            self._lessons.loss(), optimizer, schedule
-        )
+        self._loss: Any = self._lessons.loss()
+        self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(self._loss, optimizer, schedule)
         self._waves: dict[str, NDArray[np.float32]] = {}
         # A CPU that trains has no core left for threads, and knows each loss at once.
         self._threads, self._check_every = (0, 1) if device.type == "cpu" else (min(8, cores()), 16)
@@ -232,27 +240,69 @@ class _Trainer:
     def _checked(
         self, pending: Sequence[Tensor], epoch: int, first: int, batches: Sequence[Sequence[Utterance]]
     ) -> list[float]:
-        """The losses as numbers: all at once, since asking a GPU for one makes it wait for everything before."""
-        values: list[float] = torch.stack(list(pending)).tolist()
-        for number, value in enumerate(values, first):
-            if not math.isfinite(value):
-                raise DataError(
-                    f"the loss became {value} in epoch {epoch + 1}, batch {number + 1} "
-                    f"({', '.join(u.id for u in batches[number][:3])}, ...): lower training.learning_rate; "
-                    "finished epochs are kept"
-                )
-        return values
+        """The losses as numbers: all at once, since asking a GPU for one makes it wait for everything before.
+
+        Raises:
+            DataError: a loss or a gradient is none; a gradient that is none has spoilt the weights.
+        """
+        values: list[list[float]] = torch.stack(list(pending)).tolist()
+        for number, (loss, norm) in enumerate(values, first):
+            for what, value in (("loss", loss), ("gradient's norm", norm)):
+                if not math.isfinite(value):
+                    ids = ", ".join(u.id for u in batches[number][:3])
+                    raise DataError(self._diverged(what, value, epoch, number, len(batches), ids))
+        return [loss for loss, _ in values]
+
+    def _diverged(self, what: str, value: float, epoch: int, number: int, batches: int, ids: str) -> str:
+        training = self.job.training
+        update = epoch * batches + number + 1
+        kept = f"epoch {epoch} of {training.epochs} is kept" if epoch else "no epoch was finished"
+        advice = [f"lower training.learning_rate ({training.learning_rate:g})"]
+        advice += ["set training.precision to fp32"] if self.job.precision != "fp32" else []
+        advice += ["look for values that are no numbers in the checkpoint it starts from"] if update == 1 else []
+        return (
+            f"{self._label}: the {what} became {value} in epoch {epoch + 1}, batch {number + 1} "
+            f"(update {update} of {batches * training.epochs}; {ids}, ...) and was stopped there; {kept}, "
+            f"and every stage finished before. To go on: {', or '.join(advice)}"
+        )
 
     def _update(self, tensors: Sequence[Tensor]) -> Tensor:
-        with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=self.job.precision == "bf16"):
-            loss = self._prepared(*tensors)
-        self._accelerator.backward(loss)
-        self._accelerator.clip_grad_norm_(self._prepared.parameters(), self.job.training.gradient_clip)
+        """One step; loss and gradient norm, shape (2,)."""
+        loss = self._gradients(tensors)
+        norm = self._accelerator.clip_grad_norm_(self._prepared.parameters(), self.job.training.gradient_clip)
         self._optimizer.step()
         self._schedule.step()
         self._optimizer.zero_grad()
-        detached: Tensor = loss.detach()
-        return detached
+        return torch.stack([loss, norm.detach().to(loss)])
+
+    def _gradients(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The batch's loss, its gradients accumulated: at once, or in ever smaller parts where memory runs out.
+
+        Raises:
+            MemoryError: it does not suffice for one clip.
+        """
+        while True:
+            rows = self._fits.parts(range(len(tensors[0])))
+            try:
+                with memory_errors():
+                    return self._accumulated([[t[r[0] : r[-1] + 1] for t in tensors] for r in rows], tensors)
+            except MemoryError:
+                if len(rows[0]) == 1:
+                    raise
+            self._optimizer.zero_grad()
+            self._fits.halve(len(rows[0]))
+
+    def _accumulated(self, parts: Sequence[Sequence[Tensor]], batch: Sequence[Tensor]) -> Tensor:
+        losses: list[Tensor] = []
+        shared: dict[str, Any] = {}
+        for part in parts:
+            with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=self.job.precision == "bf16"):
+                if len(parts) > 1 and not shared:
+                    shared["whole"] = self._loss.whole(*batch)
+                loss = self._prepared(*part, **shared)
+            self._accelerator.backward(loss)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
     def _batch(self, utterances: Sequence[Utterance], epoch: int, number: int) -> list[Tensor]:
         waves = [self._wave(u, epoch) for u in utterances]
@@ -275,6 +325,7 @@ class _Trainer:
 
     def save(self, scratch: Path, losses: Sequence[float]) -> None:
         """Keeps the finished epoch: state first, its name last, older epochs after that."""
+        self._require_numbers()
         folder, temporary = scratch / f"epoch-{len(losses)}", scratch / "epoch.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         # It warns of each tied tensor that safetensors holds once, which is as it should be.
@@ -284,6 +335,11 @@ class _Trainer:
         temporary.rename(folder)
         for older in _epochs(scratch)[:-1]:
             shutil.rmtree(older)
+
+    def _require_numbers(self) -> None:
+        """What is kept must be good to go on from; the last update of an epoch has no loss after it."""
+        if not all(bool(torch.isfinite(p).all()) for p in self._model.parameters()):
+            raise DataError(f"{self._label}: weights became infinite or NaN: lower training.learning_rate")
 
     def resume(self, scratch: Path) -> list[float]:
         """Takes up the last kept epoch; returns the losses of the epochs done so far."""
@@ -295,6 +351,7 @@ class _Trainer:
 
     def save_result(self, base: Path, scratch: Path) -> None:
         """Writes the tuned model, and what LoRA learnt beside it; the adapters are weights afterwards."""
+        self._require_numbers()
         factors = low_rank_parts(self._model)
         merge_adapters(self._model)
         save_checkpoint(self._model, base, scratch / MODEL)

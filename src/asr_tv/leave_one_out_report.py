@@ -16,7 +16,7 @@ from asr_tv.ledger import LedgerEntry
 from asr_tv.paper_scorer import paper_word_counts
 from asr_tv.report_scores import finite
 from asr_tv.retention import retention
-from asr_tv.verdict import ADAPTED, BETTER, PRETRAINED, WORSE, difference_verdict
+from asr_tv.verdict import ADAPTED, BETTER, PRETRAINED, WORSE, difference_verdict, heard_nothing
 
 SCHEMA_VERSION = 1
 TOPLINE = "target_real"
@@ -270,7 +270,13 @@ def _conclusions(rows: Sequence[Json], inputs: TableInputs) -> list[str]:
         told.append(
             f"Rows with a vector against the same row without: {', '.join(f'{n} {v}' for v, n in counts.items())}."
         )
-    return told
+    deaf = dict.fromkeys(c.system for c in inputs.cells if c.test == TARGET and _is_deaf(c.evaluation))
+    return [*told, heard_nothing([*deaf])] if deaf else told
+
+
+def _is_deaf(evaluation: Evaluation) -> bool:
+    counts = evaluation.word_counts
+    return counts.words > 0 and counts.deletions == counts.errors == counts.words
 
 
 def _claim(who: str, what: str, found: Json, level: str, best: bool) -> str:

@@ -1,6 +1,7 @@
 """Teaches a Whisper to hear on a short audio context what it hears on 30 s: distillation from itself."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,22 @@ class ShortContextLoss(torch.nn.Module):
         self.whisper = whisper
         self._teacher = (teacher,)  # no part of what is trained or kept
 
-    def forward(self, short: Tensor, features: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    @torch.no_grad()
+    def whole(self, short: Tensor, features: Tensor, _: Tensor, labels: Tensor) -> "Whole":
+        """What makes the losses of a batch's parts add up to the batch's; the teacher hears clip after clip."""
+        encoder = self._teacher[0].to(features.device).model.encoder
+        frames = short.shape[-1] // 2
+        total = squares = torch.zeros((), dtype=torch.float64, device=features.device)
+        for row in features:
+            states = encode(encoder, row[None])[:, :frames].double()
+            total, squares = total + states.sum(), squares + states.square().sum()
+        count = len(features) * frames * encoder.config.d_model
+        variance = (squares - total.square() / count) / (count - 1)
+        return Whole(len(features), (labels != IGNORED).sum(), variance.float())
+
+    def forward(
+        self, short: Tensor, features: Tensor, inputs: Tensor, labels: Tensor, whole: "Whole | None" = None
+    ) -> Tensor:
         """One number.
 
         Args:
@@ -64,6 +80,7 @@ class ShortContextLoss(torch.nn.Module):
             features: the teacher's, 30 s of the same clips.
             inputs: decoder tokens, shape (batch, length).
             labels: the token after each, or `IGNORED`; only their places are used.
+            whole: of the batch that this is a part of; the part's share of its loss is returned.
         """
         scored = labels != IGNORED
         with torch.no_grad():
@@ -71,9 +88,21 @@ class ShortContextLoss(torch.nn.Module):
             expected, wanted = _heard(teacher, features, inputs, scored)
         states, logits = _heard(self.whisper, short, inputs, scored)
         expected = expected[:, : states.shape[1]].float()
-        distance = mse_loss(states.float(), expected) / expected.var()
         both = log_softmax(logits.float(), -1), log_softmax(wanted.float(), -1)
+        if whole is not None:
+            distance = mse_loss(states.float(), expected) / whole.variance * (len(short) / whole.clips)
+            return distance + kl_div(*both, log_target=True, reduction="sum") / whole.tokens
+        distance = mse_loss(states.float(), expected) / expected.var()
         return distance + kl_div(*both, log_target=True, reduction="batchmean")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Of a batch: its clips, its scored tokens, and the variance of the teacher's states."""
+
+    clips: int
+    tokens: Tensor
+    variance: Tensor
 
 
 def _heard(whisper: Any, features: Tensor, inputs: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,17 +16,24 @@ class WhisperLoss(torch.nn.Module):
         super().__init__()
         self.whisper = whisper
 
-    def forward(self, features: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    def whole(self, _: Tensor, __: Tensor, labels: Tensor) -> Tensor:
+        """What the losses of a batch's parts are divided by to add up to the batch's: its scored tokens."""
+        return (labels != IGNORED).sum()
+
+    def forward(self, features: Tensor, inputs: Tensor, labels: Tensor, whole: Tensor | None = None) -> Tensor:
         """Mean over the scored tokens.
 
         Args:
             features: shape (batch, mels, frames).
             inputs: decoder tokens, shape (batch, length).
             labels: the token after each, or `IGNORED`; same shape.
+            whole: of the batch that this is a part of; the part's share of its loss is returned.
         """
         states = encode(self.whisper.model.encoder, features)
         hidden = self.whisper.model.decoder(input_ids=inputs, encoder_hidden_states=states).last_hidden_state
         # Only scored positions meet the vocabulary: its 50,000 rows are most of the decoder's work.
         scored = labels != IGNORED
         logits = self.whisper.proj_out(hidden[scored])
-        return torch.nn.functional.cross_entropy(logits.float(), labels[scored])
+        if whole is None:
+            return torch.nn.functional.cross_entropy(logits.float(), labels[scored])
+        return torch.nn.functional.cross_entropy(logits.float(), labels[scored], reduction="sum") / whole

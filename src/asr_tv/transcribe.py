@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from asr_tv.devices import Precision, choose_device, choose_precision
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.families import Family
 from asr_tv.manifest import Manifest, Utterance
+from asr_tv.memory import Halving, too_little_for
 from asr_tv.progress import Progress, silent
 from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel, refuse_longer
 from asr_tv.store import Identity, Produced, Record, Store, write_atomically
@@ -157,9 +159,10 @@ class AnyRecogniser(Protocol):
 
 
 def _recogniser(directory: Path, family: Family, decoding: Decoding, device: torch.device) -> AnyRecogniser:
-    if family == "ctc":
-        return CtcRecogniser(directory, decoding.precision, device)
-    return Recogniser(directory, decoding, device)
+    with too_little_for("the model"):
+        if family == "ctc":
+            return CtcRecogniser(directory, decoding.precision, device)
+        return Recogniser(directory, decoding, device)
 
 
 def _sum(own: Mapping[str, Tensor], sweep: Sweep, scaling_coef: float) -> dict[str, Tensor]:
@@ -192,6 +195,7 @@ class Recogniser:
         own = {name: tensor.cpu().clone() for name, tensor in state.items() if name not in TIED}
         self.own_state: Mapping[str, Tensor] = own
         self._kept: dict[tuple[str, ...], tuple[list[float], Tensor]] | None = None
+        self._fits = Halving()
 
     def keep_features(self) -> None:
         """Computes the features of a batch once, for transcribing the same utterances again with other weights."""
@@ -204,15 +208,18 @@ class Recogniser:
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
         """Text by id, in the order given. Clips of one context are decoded together, so none depends on its neighbours.
 
-        `cut` afterwards says how many hypotheses ran into their bound.
+        `cut` afterwards says how many hypotheses ran into their bound. A batch that memory does not hold is halved.
+
+        Raises:
+            DataError: memory does not hold one clip alone.
         """
         self.cut = 0
         texts: dict[str, str] = {}
         for seconds, group in self._by_context(utterances).items():
             for start in range(0, len(group), batch_size):
-                batch = group[start : start + batch_size]
-                texts.update(zip((u.id for u in batch), self._texts(batch, seconds), strict=True))
-                advance(len(batch))
+                for found in self._fits.each(group[start : start + batch_size], partial(self._texts, seconds)):
+                    texts |= found
+                    advance(len(found))
         return {u.id: texts[u.id] for u in utterances}
 
     def _by_context(self, utterances: Sequence[Utterance]) -> dict[float, list[Utterance]]:
@@ -222,19 +229,21 @@ class Recogniser:
             groups.setdefault(seconds, []).append(u)
         return groups
 
-    def _texts(self, batch: Sequence[Utterance], seconds: float) -> list[str]:
-        lengths, features = self._features(batch, seconds)
-        limits = [most_tokens(length, self._decoding.max_new_tokens) for length in lengths]
-        rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
+    def _texts(self, seconds: float, batch: Sequence[Utterance]) -> dict[str, str]:
+        with too_little_for(batch[0].id) if len(batch) == 1 else nullcontext():
+            lengths, features = self._features(batch, seconds)
+            limits = [most_tokens(length, self._decoding.max_new_tokens) for length in lengths]
+            rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
+        if self._kept is not None:
+            self._kept[_ids(batch)] = lengths, features
         end = self._model.config.eos_token_id
         self.cut += sum(end not in row for row in rows)
-        return [self._text(row) for row in rows]
+        return dict(zip(_ids(batch), map(self._text, rows), strict=True))
 
     def _features(self, batch: Sequence[Utterance], seconds: float) -> tuple[list[float], Tensor]:
         """Each clip's seconds, and the batch's features on the device."""
-        key = tuple(u.id for u in batch)
-        if self._kept is not None and key in self._kept:
-            return self._kept[key]
+        if self._kept is not None and (kept := self._kept.get(_ids(batch))) is not None:
+            return kept
         waves = [read_audio(_audio(u), utterance=u.id) for u in batch]
         problems = [
             f"{u.id}: lasts {len(wave) / SAMPLING_RATE:.1f} s, and the audio context is {seconds:g} s"
@@ -243,13 +252,10 @@ class Recogniser:
         ]
         if problems:
             raise DataError(problems)
-        made = (
+        return (
             [len(wave) / SAMPLING_RATE for wave in waves],
             log_mel(waves, seconds, self._model.config.num_mel_bins, self._device),
         )
-        if self._kept is not None:
-            self._kept[key] = made
-        return made
 
     def _text(self, row: Sequence[int]) -> str:
         """The text; with timestamps, where they are asked for, as <|1.28|>."""
@@ -312,6 +318,10 @@ class Recogniser:
 def most_tokens(seconds: float, max_new_tokens: int) -> int:
     """How many tokens are kept of what is heard in a clip of this length."""
     return min(max_new_tokens, _LEAST_TOKENS + round(_TOKENS_PER_SECOND * seconds))
+
+
+def _ids(batch: Sequence[Utterance]) -> tuple[str, ...]:
+    return tuple(u.id for u in batch)
 
 
 def _audio(utterance: Utterance) -> Path:

@@ -35,6 +35,7 @@ def verdict(
     parts += [_target(row, systems, comparison, confidence) for row in adapted]
     if not adapted:
         parts.append("adapted was not scored on the target domain.")
+    parts.append(heard_nothing([row["name"] for row in systems if row["role"] == "target" and _is_deaf(row)]))
     parts.append(_forgetting(forgetting))
     return " ".join(part for part in parts if part)
 
@@ -70,6 +71,16 @@ def _short_claim(row: Row, remark: str) -> str:
 
 def _ends(row: Row) -> str:
     return f"{points(row['ci_low'])} to {points(row['ci_high'])}"
+
+
+def _is_deaf(row: Row) -> bool:
+    return bool(row["words"]) and not row["hits"] and not row["substitutions"] and not row["insertions"]
+
+
+def heard_nothing(systems: Sequence[str]) -> str:
+    """A plain word on systems that wrote nothing for any recording, whose WER is 100 % by that; else empty."""
+    listed = ", ".join(systems)
+    return f"Wrote no word for any recording of the target, so 100 % WER: {listed}." if systems else ""
 
 
 def unfinished(missing: Sequence[str] | None) -> str:

@@ -23,6 +23,7 @@ from asr_tv.cli import (
     transcribing,
     vector,
 )
+from asr_tv.cli.stopping import Stops, tell_stopped, terminable
 from asr_tv.errors import RunFailed, UserError
 from asr_tv.printable import printable
 from asr_tv.redaction import redacted
@@ -54,8 +55,6 @@ _NO_ROOM = (
     "; what is finished is kept: make room (asr-tv store gc shows what can go), and the same command goes on from there"
 )
 _NEW_LINE = "\n"
-_INTERRUPTED = 130
-"""What typer makes of Ctrl-C: 128 and the number of the signal."""
 
 
 def main() -> None:
@@ -66,9 +65,20 @@ def main() -> None:
     # A progress bar of another library inside ours garbles the terminal.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    with terminable() as stops:
+        _run(stops)
+
+
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C: 128 and the number of the signal."""
+
+
+def _run(stops: Stops) -> None:
     try:
         app()
     except UserError as error:
+        if stops.number is not None:  # the signal reached the workers first
+            tell_stopped(stops)
         _refuse(error.problems)
     except RunFailed as failure:
         print(f"failed: {printable(failure)}", file=sys.stderr)
@@ -80,7 +90,7 @@ def main() -> None:
         _refuse([f"{error.filename or 'writing'}: {error.strerror}{advice}"])
     except SystemExit as ending:
         if ending.code == _INTERRUPTED:
-            print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+            tell_stopped(stops)
         raise
 
 

@@ -32,6 +32,7 @@ def adapt(
     Example: asr-tv adapt configs/demo.yaml --target-text my_sentences.txt
     """
     from asr_tv.cli.console import console, progress_for
+    from asr_tv.cli.stopping import telling_what_is_kept
     from asr_tv.config_file import load_config
     from asr_tv.object_storage import open_store
     from asr_tv.pipeline.processes import Processes
@@ -45,7 +46,10 @@ def adapt(
     again = Refresh(refresh or (), asked_now(shelf.root) if refresh else 0.0)
     settings = load_config(config, set_ or (), target_texts=target_text)
     folder = out or Path("runs") / settings.name
-    with Processes(shelf, settings.run.jobs, progress_for(quiet=quiet), again) as execute:
+    with (
+        telling_what_is_kept(shelf.root),
+        Processes(shelf, settings.run.jobs, progress_for(quiet=quiet), again) as execute,
+    ):
         report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(printable(plan)))
     again.require_matched([done.label for done in execute.done])
     promotion = promote(folder, report, forgot_too_much(settings, report["forgetting"]))

@@ -28,6 +28,7 @@ def benchmark(
     """
     from asr_tv.benchmark_config import BenchmarkConfig
     from asr_tv.cli.console import console, progress_for
+    from asr_tv.cli.stopping import telling_what_is_kept
     from asr_tv.config_file import read_config
     from asr_tv.pipeline.leave_one_out_run import TABLE_MD, run_benchmark
     from asr_tv.pipeline.processes import Processes
@@ -37,7 +38,8 @@ def benchmark(
     start = time.perf_counter()
     settings = read_config(BenchmarkConfig, config, set_ or ())
     folder = out or Path("runs") / settings.name
-    with Processes(Store(store), settings.run.jobs, progress_for(quiet=quiet)) as execute:
+    shelf = Store(store)
+    with telling_what_is_kept(shelf.root), Processes(shelf, settings.run.jobs, progress_for(quiet=quiet)) as execute:
         report = run_benchmark(
             settings, execute, folder, announce=lambda plan: None if quiet else console.print(printable(plan))
         )

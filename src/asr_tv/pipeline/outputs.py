@@ -196,6 +196,8 @@ def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any],
     write_atomically(folder / REPORT_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     for form in ("md", "html"):
         (folder / f"{UNFINISHED}.{form}").unlink(missing_ok=True)
+    for left in folder.glob(".report.*.tmp"):  # of a process that was killed here; nobody else writes under this lock
+        left.unlink(missing_ok=True)
 
 
 def _beside_weights(config: AdaptConfig, outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:

@@ -13,6 +13,18 @@ from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.tts import SpeechRequest
 
 DOMAINS = ("banking", "parcels", "travel")
+SLICE = """\
+name: slice
+model: openai/whisper-tiny.en
+corpora:
+  - {kind: asterisk, language: en, max_per_domain: 8, domains: [voicemail, conference, services], line: {snr_db: 10}}
+target: {domain: voicemail}
+synthesis: {takes: 1}
+training: {epochs: 2, learning_rate: 3.0e-5, batch_size: 4}
+selection: {folds: 1, starts: [source_real], augmentation: [true], scaling_coefs: [0.0, 0.3]}
+run: {jobs: 2}
+"""
+"""The whole method on a slice of the real corpus, with real weights and a real voice: about a minute."""
 
 
 def fake_recordings(folder: Path, sentences: int = 8, domains: tuple[str, ...] = DOMAINS) -> Path:

@@ -18,6 +18,7 @@ from asr_tv.audio import Wave
 from asr_tv.config import SynthesisConfig
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError
+from asr_tv.memory import memory_errors
 from asr_tv.store import file_digest
 from asr_tv.tts import SpeechRequest, VoiceInfo
 from asr_tv.tts.neural import (
@@ -26,7 +27,6 @@ from asr_tv.tts.neural import (
     each_voice,
     find_model,
     levelled,
-    memory_errors,
     stream_seed,
 )
 from asr_tv.tts.pieces import pieces

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,14 @@ class ClipCache:
         """Writes the wave [n] at CLIP_SAMPLING_RATE, then the sidecar."""
         path = self._path(clip_key(parts))
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.stem}.*.tmp"):  # by a process that was killed while it wrote this clip
+            left.unlink(missing_ok=True)
         samples = resample(wave, sampling_rate, CLIP_SAMPLING_RATE)
-        write_audio(path, samples, CLIP_SAMPLING_RATE)
+        _written(lambda: write_audio(path, samples, CLIP_SAMPLING_RATE))
         clip = Clip(path, file_digest(path), round(len(samples) / CLIP_SAMPLING_RATE, 6))
         row = {"key": parts, "sha256": clip.digest, "duration": clip.duration}
-        write_atomically(path.with_suffix(".json"), json.dumps(row, ensure_ascii=False, indent=1, sort_keys=True))
+        text = json.dumps(row, ensure_ascii=False, indent=1, sort_keys=True)
+        _written(lambda: write_atomically(path.with_suffix(".json"), text))
         if self._mirror is not None:
             self._mirror.send(path)
             self._mirror.send(path.with_suffix(".json"))
@@ -108,3 +111,11 @@ class ClipCache:
 
     def _path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.flac"
+
+
+def _written(write: Callable[[], None]) -> None:
+    """Writes again where a process that speaks the same clip took the half-written file for a dead one's."""
+    try:
+        write()
+    except FileNotFoundError:
+        write()

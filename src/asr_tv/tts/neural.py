@@ -3,7 +3,6 @@
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,24 +103,6 @@ def generator(seed: int) -> torch.Generator:
 def stream_seed(*parts: int) -> int:
     """One seed from several numbers, such as a clip's seed, the piece of its text and the stage."""
     return int(np.random.SeedSequence([part % 2**64 for part in parts]).generate_state(1, np.uint64)[0] >> 1)
-
-
-@contextmanager
-def memory_errors() -> Iterator[None]:
-    """Turns torch's words for memory that ran out into MemoryError, and gives the rest of it back.
-
-    Raises:
-        MemoryError: the device or the machine had too little.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise MemoryError(str(error).split(". ")[0]) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-            raise MemoryError(str(error).split("\n")[0]) from error
-        raise
 
 
 def levelled(wave: torch.Tensor) -> Wave:

@@ -11,6 +11,7 @@ import numpy as np
 
 from asr_tv.audio import Wave
 from asr_tv.errors import DataError, UserError
+from asr_tv.memory import give_back, memory_errors
 from asr_tv.progress import Progress
 from asr_tv.tts import Synthesizer
 from asr_tv.tts.cast import Cast
@@ -129,11 +130,12 @@ def _in_batches(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) 
         try:
             outcomes = _speak(batch, engine, cache)
         except MemoryError as error:
-            if len(batch) > 1:
-                size = len(batch) // 2
-                continue
             reason = f"{engine.name} ran out of memory on this text alone{f': {error}' if str(error) else ''}"
-            outcomes = {batch[0].key: OutOfMemory(reason)}
+            outcomes = {batch[0].key: OutOfMemory(reason)} if len(batch) == 1 else {}
+        if not outcomes:
+            size = len(batch) // 2
+            give_back()
+            continue
         waiting = waiting[len(batch) :]
         yield outcomes
 
@@ -210,7 +212,8 @@ def _work(jobs: Sequence[ClipJob]) -> dict[str, Outcome]:
 def _speak(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) -> dict[str, Outcome]:
     """By key, the saved clip or the reason why there is none. A batch that fails is spoken one by one."""
     try:
-        waves = engine.speak([job.request for job in jobs])
+        with memory_errors():
+            waves = engine.speak([job.request for job in jobs])
     except (UserError, OSError, MemoryError):
         raise  # of the engine or the machine, not of a sentence
     except Exception as error:

@@ -19,9 +19,10 @@ from asr_tv.checkpoint.hub import repository
 from asr_tv.config import SynthesisConfig
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError
+from asr_tv.memory import memory_errors
 from asr_tv.store import file_digest
 from asr_tv.tts import SpeechRequest, VoiceInfo
-from asr_tv.tts.neural import ModelFolder, each_voice, find_model, generator, levelled, memory_errors, stream_seed
+from asr_tv.tts.neural import ModelFolder, each_voice, find_model, generator, levelled, stream_seed
 from asr_tv.tts.pieces import pieces
 
 ANY = "any"

@@ -1,0 +1,64 @@
+"""Stopping a command by Ctrl-C or SIGTERM: one way out, and what is said then of what is kept."""
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from asr_tv.store import RECORD
+
+
+class Stops:
+    """Which signal asked this process to end, if one did.
+
+    Attributes:
+        number: SIGTERM is told from Ctrl-C by it, since both take the way of a KeyboardInterrupt.
+    """
+
+    number: int | None = None
+
+    def asked(self, number: int, _: FrameType | None) -> NoReturn:
+        """The handler of SIGTERM, which schedulers send."""
+        self.number = number
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def terminable() -> Iterator[Stops]:
+    """Within it, SIGTERM ends the process as Ctrl-C does: workers are ended, and what is kept is told."""
+    stops = Stops()
+    before = signal.signal(signal.SIGTERM, stops.asked)
+    try:
+        yield stops
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def tell_stopped(stops: Stops) -> NoReturn:
+    """Says how to go on, and exits with 128 and the number of the signal, as shells have it."""
+    command = shlex.join(["asr-tv", *sys.argv[1:]])
+    print(f"stopped; what is finished is kept, and the same command goes on from there: {command}", file=sys.stderr)
+    sys.exit(128 + (stops.number or signal.SIGINT))
+
+
+@contextmanager
+def telling_what_is_kept(root: Path) -> Iterator[None]:
+    """Where the work within it is stopped, says what of it is in the store under `root`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"kept in {root}: {kept(root)}", file=sys.stderr)
+        raise
+
+
+def kept(root: Path) -> str:
+    """What a store holds, finished and half-done, in words."""
+    results = sum(not f.parent.name.endswith(".partial") for f in root.glob(f"*/*/{RECORD}"))
+    clips = sum(1 for _ in root.glob("clips/*/*.json"))
+    epochs = [f.parent for f in root.glob("finetune/*.partial/epoch-*/losses.json")]
+    half = f", {len({f.parent for f in epochs})} unfinished fine-tunings up to their last whole epoch" if epochs else ""
+    return f"{results} finished results, {clips} clips{half}"
