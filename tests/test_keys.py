@@ -160,8 +160,9 @@ def of_corpus(prefix: str, corpus: str, parts: str, recordings: str) -> dict[str
         "missing_audio": "drop",
     }
     return {
-        f"{prefix}.path": Takes(lambda folder: moved(folder, prefix)),
+        f"{prefix}.path": Takes(lambda folder: moved(folder, prefix), also={f"{prefix}.outside": True}),
         f"{prefix}.audio": Takes("elsewhere"),
+        f"{prefix}.outside": Takes(True),
         f"{prefix}.kind": Takes("nemo", alone=corpus),
         f"{prefix}.language": Takes("it", alone=f"{corpus}|{HEARD_ELSEWHERE}" if corpus == OTHER else corpus),
         f"{prefix}.domains": Takes(kept, alone=corpus),

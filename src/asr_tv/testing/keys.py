@@ -54,7 +54,7 @@ class _KeysOnly(Store):
         self.call: Call | None = None
         self._checkpoint: Record | None = None
 
-    def guarded(self, check: Callable[[], None]) -> Self:
+    def guarded(self, _: Callable[[], None]) -> Self:
         """Itself: there is nothing in a stood-in result to check."""
         return self
 
