@@ -208,7 +208,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     rows = tuple(Utterance(f"s{i}", text, origin="text") for i, text in enumerate(_SAID))
     shelf = Store(tmp_path_factory.mktemp("speech"))
     made = synthesize(Manifest("said", rows), SynthesisConfig(takes=1), seed=1, store=shelf, workers=1)
-    return read_manifest(made.path / "manifest.jsonl")
+    return read_manifest(made.path / "manifest.jsonl", outside=True)
 
 
 @pytest.mark.real

@@ -173,6 +173,8 @@ def test_artifacts_of_prefect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     made: list[Any] = []
     for kind in ("markdown", "table", "link"):
         monkeypatch.setattr(artifacts, f"create_{kind}_artifact", lambda *a, **k: made.append((a, k)))
+    monkeypatch.setattr(artifacts, "earlier", lambda _: [("2026-01-01 00:00", HOSTILE)])
+    monkeypatch.setattr(artifacts, "_say_where", lambda _: None)
     monkeypatch.setenv("ASR_TV_RUNS_URL", "http://127.0.0.1:4280")
     report = build_report(hostile_inputs())
     folder = tmp_path / "run (x) [y](javascript:1)"

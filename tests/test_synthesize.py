@@ -43,7 +43,7 @@ def dropped(record: Record) -> list[dict]:
 def test_one_utterance_a_clip(tmp_path: Path):
     texts = Manifest("t", (Utterance("a/b", "Call  me. ", domain="menus", split="dev", origin="text"),))
     record = speak(texts, tmp_path, synthesizer=FakeSynthesizer(labels=("low", "high#2")))
-    clips = read_manifest(record.path / "manifest.jsonl")  # opens every recording and checks duration and digest
+    clips = read_manifest(record.path / "manifest.jsonl", outside=True)  # opens every recording
     assert [u.id for u in clips] == ["a%2Fb_high%232_t0", "a%2Fb_high%232_t1", "a%2Fb_low_t0", "a%2Fb_low_t1"]
     assert {(u.text, u.domain, u.split, u.origin) for u in clips} == {("Call  me. ", "menus", "dev", "synthetic")}
     assert [u.speaker for u in clips] == ["high#2", "high#2", "low", "low"]
@@ -149,7 +149,7 @@ def test_later_takes_go_on_where_the_planned_ones_end(tmp_path: Path):
     texts = said("Hello there.", "?!")
     whole = speak(texts, tmp_path, config=SynthesisConfig(takes=4))
     later = speak(texts, tmp_path, first_take=2)
-    assert [u.id for u in read_manifest(later.path / "manifest.jsonl")] == ["u0_tone_t2", "u0_tone_t3"]
+    assert [u.id for u in read_manifest(later.path / "manifest.jsonl", outside=True)] == ["u0_tone_t2", "u0_tone_t3"]
     assert dropped(later)[0]["clips"] == ["u1_tone_t2", "u1_tone_t3"]
     assert (later.details["executed_clips"], later.key == whole.key) == (0, False)
 
@@ -168,7 +168,7 @@ def test_every_dropped_clip_is_listed_with_its_reason(tmp_path: Path):
         "u6": "more than 30 s of speech, which is what Whisper hears at once",
     }
     assert dropped(record)[0]["clips"] == ["u1_tone_t0", "u1_tone_t1"]
-    assert [u.id for u in read_manifest(record.path / "manifest.jsonl")] == ["u0_tone_t0", "u0_tone_t1"]
+    assert [u.id for u in read_manifest(record.path / "manifest.jsonl", outside=True)] == ["u0_tone_t0", "u0_tone_t1"]
     assert (record.details["dropped_texts"], record.details["dropped_clips"], record.details["clips"]) == (6, 12, 2)
 
 
@@ -198,7 +198,7 @@ def test_the_users_engine_and_voice_are_checked(tmp_path: Path):
 
 def test_a_changed_clip_is_spoken_again(tmp_path: Path):
     record = speak(said("Hello there."), tmp_path)
-    first, second = (Path(u.audio) for u in read_manifest(record.path / "manifest.jsonl"))
+    first, second = (Path(u.audio) for u in read_manifest(record.path / "manifest.jsonl", outside=True))
     first.write_bytes(first.read_bytes()[:-9])
     second.with_suffix(".json").unlink()
     again = speak(said("Hello there.", "More."), tmp_path)
@@ -207,7 +207,7 @@ def test_a_changed_clip_is_spoken_again(tmp_path: Path):
 
 def test_a_sidecar_says_what_the_clip_is(tmp_path: Path):
     record = speak(said("Hello there."), tmp_path)
-    clip = next(iter(read_manifest(record.path / "manifest.jsonl")))
+    clip = next(iter(read_manifest(record.path / "manifest.jsonl", outside=True)))
     row = json.loads(Path(clip.audio).with_suffix(".json").read_text())
     assert row["sha256"] == clip.audio_digest == file_digest(Path(clip.audio))
     assert row["key"]["text"] == "Hello there."
@@ -345,7 +345,7 @@ def test_a_real_voice_speaks_the_same_bytes_in_two_processes(tmp_path: Path):
     ]
     assert outputs[0] == outputs[1] != ""
     (folder,) = (p.parent for p in (tmp_path / "one" / "synthesize").glob("*/record.json"))
-    clips = read_manifest(folder / "manifest.jsonl")
+    clips = read_manifest(folder / "manifest.jsonl", outside=True)
     assert len(clips) == len({u.audio_digest for u in clips}) == 6
     seconds = [u.duration for u in clips]
     assert all(1.5 < s < 4 for s in seconds[:2])
@@ -365,7 +365,7 @@ class TestSeveralEngines:
 
     def test_each_engine_has_its_voices_and_its_clips(self, tmp_path: Path):
         record = speak(said("Hello there."), tmp_path, config=self.BOTH, synthesizer=None)
-        clips = read_manifest(record.path / "manifest.jsonl")
+        clips = read_manifest(record.path / "manifest.jsonl", outside=True)
         assert [(u.id, u.speaker) for u in clips] == [
             ("u0_espeak%3Aen-us%2Bf3_t0", "espeak:en-us+f3"),
             ("u0_fake%3Atone_t0", "fake:tone"),

@@ -46,8 +46,10 @@ def _array(file: IO[bytes], size: int) -> Array:
         if read is None:
             raise ValueError(f"an array in version {version} of the format")
         shape, by_column, dtype = read(file)
+        if dtype.hasobject:
+            raise ValueError("holds pickled objects in place of numbers, and nothing is unpickled: allow_pickle=False")
         needed = math.prod(shape) * dtype.itemsize
-        if dtype.hasobject or not 0 <= needed <= size:
+        if not 0 <= needed <= size:
             raise ValueError(f"an array of {shape} {dtype}, which its {size} bytes cannot be")
         data = file.read(needed)
         return np.frombuffer(data, dtype).reshape(shape, order="F" if by_column else "C")
