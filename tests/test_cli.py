@@ -211,7 +211,8 @@ class TestStagesOnFiles:
 
 
 _SLOW = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell has started in the background
 from asr_tv import tts
 from asr_tv.testing import speech
 tts._ENGINES["fake"] = ("__main__", "open_slow")

@@ -19,12 +19,14 @@ from typing import Any
 from asr_tv.config import with_overrides
 from asr_tv.progress import Advance
 from asr_tv.store import RECORD, file_digest
+from asr_tv.store_uses import RUNS
 from asr_tv.testing.runs import SLICE, fake_values
 
 BEGIN, END = "the start", "the outputs"
 """Points before the first stage and after the last one."""
 _PATIENCE = 600.0
 _SECONDS_AROUND = 0.3
+_REMEMBERED = frozenset({".checked", ".files"})
 _VOLATILE = (RECORD, "report.json", "report.md", "report.html", "benchmark.json", "benchmark.md", "README.md")
 """Files that tell how long something took or what was cached."""
 
@@ -105,8 +107,12 @@ class Place:
         return {key: max(n for k, n in numbers if k == key) for key, _ in numbers}
 
     def files(self) -> dict[str, str]:
-        """Digest by name of everything that should be the same in every run; of volatile files only the name."""
+        """Digest by name of everything that should be the same in every run; of volatile files only the name.
+
+        What the store remembers of files it has checked and of who used them is each run's own.
+        """
         found = sorted(p for top in (self.store, self.out) for p in top.rglob("*") if p.is_file() or p.is_symlink())
+        found = [p for p in found if p.suffix not in _REMEMBERED and p.parent.name != RUNS]
         return {
             p.relative_to(self.root).as_posix(): "" if p.name in _VOLATILE or not p.is_file() else file_digest(p)
             for p in found
@@ -301,6 +307,8 @@ def _run(work: Work, place: Place, log: Path) -> None:
     from asr_tv.testing.speech import use_fake_engine
 
     use_fake_engine()
+    # A shell that starts something in the background lets it ignore Ctrl-C, and its children, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     notes = log.open("w", encoding="utf-8")
     console.progress_for = lambda **_: _noted(notes)
     sys.stdout = sys.stderr = (place.root / "said.txt").open("a", encoding="utf-8")
