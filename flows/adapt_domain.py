@@ -42,13 +42,13 @@ def adapt_domain(
     """Adapt a recogniser to a new domain from its text.
 
     Args:
-        config: YAML file of the run, such as configs/demo.yaml.
-        target_text: the new domain's sentences, one a line; takes the place of the file's target.
-        overrides: settings over the file, one a line, as in training.epochs=5.
-        refresh: stages to run again, with all that follows them, such as finetune source_real.
-        helpers: so many more workers share the work; 0 for one machine.
-        store: folder of finished stages, or an address such as s3://bucket/asr-tv; the same for all machines.
-        out: folder of the results; runs/NAME when empty.
+        config: YAML file of the run, on the worker's machine, such as configs/demo.yaml.
+        target_text: File with the new domain's sentences, one a line; it replaces the configuration's target. Or empty.
+        overrides: Settings that replace the configuration's, one an item, such as training.epochs=5.
+        refresh: Stages to run again with all that follows them, one an item, such as finetune source_real.
+        helpers: So many more workers share the work; 0 for one machine.
+        store: Folder of finished stages, or an address such as s3://bucket/asr-tv; the same for all machines.
+        out: Folder of the results; runs/NAME when empty.
     """
     loaded = load_config(Path(config), overrides, target_texts=Path(target_text) if target_text else None)
     folder = Path(out) if out else Path("runs") / loaded.name

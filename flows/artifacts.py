@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from prefect import get_client, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.settings import get_current_settings
 
 from asr_tv.markdown import WER_HEADER, escaped, wer_tables
 from asr_tv.pipeline.promotion import Promotion
@@ -18,6 +20,9 @@ from flows.settings import RUNS_URL, STORE_URL
 
 MAX_BYTES = 30_000
 """Of markdown; the UI's page takes seconds for more."""
+_SHORT = 24
+"""Digits of a digest that fit the table's column, as many as a key has; the record has all."""
+_EARLIER = 20
 _REPORTS = ("report.html", "report.md")
 
 
@@ -41,13 +46,13 @@ def stage_rows(record: Record) -> list[tuple[str, str]]:
     counts = [(key.replace("_", " "), _shown(value)) for key, value in record.details.items()]
     return [
         ("stage", record.stage),
-        ("key", record.key),
-        ("digest", record.digest),
         ("state", "cached" if record.cached else "executed"),
-        ("seconds", f"{record.seconds:.1f}"),
-        ("size", f"{size / 1e6:.1f} MB"),
-        *counts,
+        ("seconds", f"{record.seconds:.{1 if record.seconds >= 1 else 3}f}"),
+        ("size", f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"),
+        ("key", record.key),
+        ("digest", record.digest[:_SHORT]),
         ("files", _stage_link(record)),
+        *counts,
     ]
 
 
@@ -73,8 +78,10 @@ def publish_report(report: Mapping[str, Any], folder: Path, promotion: Promotion
     """The run's WER under `wer-NAME`, whose page is the domain's history, and the link under `report-NAME`."""
     link = report_link(promotion.version, folder)
     name, state = report["name"], "current" if promotion.promoted else "NOT PROMOTED"
-    markdown = report_markdown(report, link, f"{promotion.reason}; {stages}", promoted=promotion.promoted)
-    create_markdown_artifact(markdown, key=slug(f"wer-{name}"), description=f"{headline(report)}, {state}, {stages}")
+    key, told = slug(f"wer-{name}"), f"{promotion.reason}; {stages}"
+    markdown = report_markdown(report, link, told, promoted=promotion.promoted, earlier=earlier(key))
+    create_markdown_artifact(markdown, key=key, description=f"{headline(report)}, {state}, {stages}")
+    _say_where(key)
     if link is not None:
         create_link_artifact(
             link, link_text="the whole report", key=slug(f"report-{name}"), description=headline(report)
@@ -91,6 +98,21 @@ def publish_table(name: str, folder: Path, conclusions: Sequence[str], stages: s
     if len("\n\n".join(parts).encode()) > MAX_BYTES:
         parts.pop()
     create_markdown_artifact("\n\n".join(parts), key=slug(f"table-{name}"), description=stages)
+    _say_where(slug(f"table-{name}"))
+
+
+def earlier(key: str) -> list[tuple[str, str]]:
+    """When the artifacts before this run's were made, and their descriptions; the newest first."""
+    wanted = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": _EARLIER}
+    with get_client(sync_client=True) as client:
+        rows = client.request("POST", "/artifacts/filter", json=wanted).json()
+    return [(row["created"][:16].replace("T", " "), row["description"] or "") for row in rows]
+
+
+def _say_where(key: str) -> None:
+    """The UI's menu has no artifacts, so the run's log leads to them."""
+    if (ui := get_current_settings().ui_url) is not None:
+        get_run_logger().info("%s/artifacts/key/%s", ui.rstrip("/"), key)
 
 
 def report_link(version: Path, folder: Path) -> str | None:
@@ -111,8 +133,15 @@ def headline(report: Mapping[str, Any]) -> str:
     return f"{row['domain']}: WER {100 * row['wer']:.1f} %{span}"
 
 
-def report_markdown(report: Mapping[str, Any], link: str | None, told: str, *, promoted: bool) -> str:
-    """The report's first page, under MAX_BYTES: verdict, WER, recipe and curve; sets that do not fit are named."""
+def report_markdown(
+    report: Mapping[str, Any],
+    link: str | None,
+    told: str,
+    *,
+    promoted: bool,
+    earlier: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The report's first page, under MAX_BYTES: verdict, WER, recipe, curve and earlier runs; as many sets as fit."""
     model = "This model is `current`" if promoted else "**This model is not promoted**"
     where = f"[The whole report]({link})" if link else "The whole report lies in the run's folder."
     head = [
@@ -122,7 +151,7 @@ def report_markdown(report: Mapping[str, Any], link: str | None, told: str, *, p
         where,
     ]
     tables = [f"## {escaped(title)}\n\n{_table(rows)}" for title, rows in wer_tables(report).items()]
-    head += [*tables[:1], _recipe(report), *_curve(report["target_curve"])]
+    head += [*tables[:1], _recipe(report), *_curve(report["target_curve"]), *_history(earlier)]
     rest, note = tables[1:], []
     while rest and len("\n\n".join([*head, *rest]).encode()) > MAX_BYTES - 100:
         rest.pop()
@@ -138,7 +167,14 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _cells(row: Sequence[str]) -> tuple[str, ...]:
     name, *others, used = (escaped(cell) for cell in row)
-    return (f"{name} (target recordings)" if used == "yes" else name, *others)
+    # Without spaces, so that the UI's narrow column leaves each system on a line of its own.
+    narrow = (re.sub(r"(?<=\d) / (?=\d)", "/", re.sub(r"(?<=\d) to (?=\d)", "–", cell)) for cell in others)
+    return (f"{name} (target recordings)" if used == "yes" else name, *narrow)
+
+
+def _history(earlier: Sequence[tuple[str, str]]) -> list[str]:
+    rows = "\n".join(f"| {when} | {escaped(what)} |" for when, what in earlier)
+    return [f"## Earlier runs\n\n| UTC | WER |\n| -- | -- |\n{rows}"] if earlier else []
 
 
 def _recipe(report: Mapping[str, Any]) -> str:

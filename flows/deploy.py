@@ -1,11 +1,13 @@
 """Makes pool, limit, automations and deployments on a running server; again after each change. No run is started."""
 
 import argparse
+import asyncio
 import copy
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,16 @@ import yaml
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
+from pydantic import BaseModel, ValidationError
 
 POOLS = {"process": "asr-tv", "docker": "asr-tv-docker", "kubernetes": "asr-tv-kubernetes"}
 LIMIT = "training"
 _PATIENCE_SECONDS = 60.0
+_SCHEDULES: dict[str, type[BaseModel]] = {"cron": CronSchedule, "interval": IntervalSchedule, "rrule": RRuleSchedule}
 _GPUS = {"type": "integer", "title": "GPUs", "description": "GPUs of each run", "default": 0, "minimum": 0}
 
 
@@ -35,6 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pool", choices=POOLS, default="process", help="kind of work pool to make")
     kind = parser.parse_args().pool
+    if problems := schedule_problems():
+        print(*(f"error: {problem}" for problem in problems), sep="\n", file=sys.stderr)
+        sys.exit(2)
     with get_client(sync_client=True) as client:
         wait_for_server(client)
         make_pool(client, kind)
@@ -44,6 +52,42 @@ def main() -> None:
     if subprocess.run(command, cwd=settings.HOME, check=False).returncode:
         sys.exit("error: prefect deploy failed, see above")
     print(f"next: prefect worker start --pool {POOLS[kind]}, and prefect deployment run adapt-domain/demo --watch")
+
+
+def schedule_problems() -> list[str]:
+    """What is wrong with the schedules of prefect.yaml; Prefect would say it with half of the deployments made."""
+    try:
+        content = yaml.safe_load((settings.HOME / "prefect.yaml").read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        return [f"prefect.yaml is not YAML: {' '.join(str(error).split())}"]
+    schedules = [
+        (f"prefect.yaml: deployment {deployment['name']}, schedule {schedule.get('slug', number)}", schedule)
+        for deployment in content["deployments"]
+        for number, schedule in enumerate(deployment.get("schedules", ()), 1)
+    ]
+    return [f"{where}: {problem}" for where, schedule in schedules for problem in _wrong_in(schedule)]
+
+
+def _wrong_in(schedule: Mapping[str, Any]) -> list[str]:
+    kind = next((kind for kind in _SCHEDULES if kind in schedule), None)
+    if kind is None:
+        return [f"has none of {', '.join(_SCHEDULES)}"]
+    given = {name: schedule[name] for name in (kind, "timezone") if name in schedule}
+    try:
+        _SCHEDULES[kind].model_validate(given)
+    except ValidationError as error:
+        return [e["msg"].removeprefix("Value error, ") for e in error.errors()]
+    return [] if kind != "cron" or _comes(given) else [f'"{given[kind]}" never comes']
+
+
+def _comes(cron: Mapping[str, Any]) -> bool:
+    """Whether there is a next time: not for the 31st of February, which is a valid cron string."""
+    from prefect.server.schemas.schedules import CronSchedule as ServerCronSchedule
+
+    try:
+        return bool(asyncio.run(ServerCronSchedule.model_validate(cron).get_dates(1)))
+    except ValueError:
+        return False
 
 
 def wait_for_server(client: SyncPrefectClient) -> None:

@@ -1,9 +1,9 @@
 """Runs the graph's calls as Prefect tasks, one a stage; what the store already holds shows as Cached."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from prefect.states import Completed, State
 from prefect.utilities.annotations import quote
 
 from asr_tv.errors import DataError, TryAgain
+from asr_tv.manifest import Manifest
 from asr_tv.pipeline.executor import Call, Done
 from asr_tv.pipeline.processes import NotStored, Processes
 from asr_tv.store import Record
@@ -28,6 +29,8 @@ HOURS = {"checkpoint": 2, "corpus": 6, "synthesize": 24, "finetune": 48}
 """By the first word of a label; waiting for another run that makes the same result counts."""
 _OTHER_HOURS = 12
 _LEASE_SECONDS = 60
+_Key = tuple[str, str]
+"""A record's stage and key."""
 
 
 def _may_help(task: Any, run: Any, state: State[Any]) -> bool:
@@ -63,6 +66,18 @@ def shard(label: str, call: Any, executor: Any) -> "State[None]":
     return Completed(name="Cached" if record.cached else "Completed", message=f"{record.stage} {record.key}")
 
 
+def inputs(value: Any) -> Iterator[Record]:
+    """The records in a call's arguments: what the stage is made of."""
+    if isinstance(value, Record):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from inputs(item)
+    elif is_dataclass(value) and not isinstance(value, Manifest | type):
+        for field in fields(value):
+            yield from inputs(getattr(value, field.name))
+
+
 class PrefectExecutor:
     """The graph's executor inside a flow.
 
@@ -89,6 +104,8 @@ class PrefectExecutor:
     ) -> None:
         self.name = name
         self.done: list[Done] = []
+        self._made: dict[_Key, PrefectFuture[Any]] = {}
+        self._before: dict[_Key, set[_Key]] = {}
         self._runner = runner
         self._progress = ArtifactProgress(name)
         self._shards = shards
@@ -154,7 +171,11 @@ class PrefectExecutor:
                 running[future.task_run_id] = number
                 future.add_done_callback(ended.put)
             future = ended.get()
-            records[running.pop(future.task_run_id)] = future.result()
+            number = running.pop(future.task_run_id)
+            record = records[number] = future.result()
+            if record is not None:
+                self._made[record.stage, record.key] = future
+                self._before[record.stage, record.key] = self._behind(calls[number])
         return records
 
     def _has_room(self, calls: Sequence[Call], running: Sequence[int]) -> bool:
@@ -177,5 +198,16 @@ class PrefectExecutor:
         kind_of = call.label.partition(" ")[0]
         run = kind.with_options(timeout_seconds=3600 * HOURS.get(kind_of, _OTHER_HOURS), tags=[kind_of])
         # quote() keeps Prefect from walking through manifests of a hundred thousand rows.
-        future: PrefectFuture[Any] = run.submit(call.label, quote(call), quote(self))
+        future: PrefectFuture[Any] = run.submit(call.label, quote(call), quote(self), wait_for=self._arrows(call))
         return future
+
+    def _arrows(self, call: Call) -> list[PrefectFuture[Any]]:
+        """The ended tasks that the run's graph draws arrows from: the call's inputs, less what lies behind another."""
+        given = {(record.stage, record.key) for record in inputs(call.arguments)} & self._made.keys()
+        further = set().union(*(self._before[each] for each in given))
+        return [future for each, future in self._made.items() if each in given - further]
+
+    def _behind(self, call: Call) -> set[_Key]:
+        """All that the call is made of, through any number of stages."""
+        given = {(record.stage, record.key) for record in inputs(call.arguments)}
+        return given.union(*(self._before.get(each, ()) for each in given))

@@ -44,12 +44,12 @@ def leave_one_domain_out(
     """Make every domain the target in turn and compare all systems.
 
     Args:
-        config: YAML file of the table, such as configs/asterisk_all.yaml.
-        overrides: settings over the file, one a line, as in training.epochs=5.
-        refresh: stages to run again, with all that follows them, such as finetune source_real.
-        helpers: so many more workers share the work; 0 for one machine.
-        store: folder of finished stages, or an address such as s3://bucket/asr-tv; the same for all machines.
-        out: folder of the results; runs/NAME when empty.
+        config: YAML file of the table, on the worker's machine, such as configs/asterisk_all.yaml.
+        overrides: Settings that replace the configuration's, one an item, such as training.epochs=5.
+        refresh: Stages to run again with all that follows them, one an item, such as finetune source_real.
+        helpers: So many more workers share the work; 0 for one machine.
+        store: Folder of finished stages, or an address such as s3://bucket/asr-tv; the same for all machines.
+        out: Folder of the results; runs/NAME when empty.
     """
     loaded = read_config(BenchmarkConfig, Path(config), overrides)
     folder = Path(out) if out else Path("runs") / loaded.name

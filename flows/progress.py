@@ -1,5 +1,6 @@
 """Progress artifacts of synthesis and training, which move while the stage runs."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from flows.artifacts import slug
 
 _SHOWN = ("synthesize", "finetune")
 _SECONDS = 3.0
+_log = logging.getLogger("asr_tv.progress")
 
 
 class ArtifactProgress:
@@ -31,10 +33,12 @@ class ArtifactProgress:
 
     @contextmanager
     def __call__(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        context = self._context(label)
+        if total > 1:
+            context.run(_log.info, "%s: %d %s to do", label, total, unit)
         if not label.startswith(_SHOWN):
             yield lambda done=1, note="": None
             return
-        context = self._context(label)
         artifact = context.run(
             create_progress_artifact, 0.0, key=slug(f"progress-{self._name}-{label}"), description=f"{label}: starting"
         )

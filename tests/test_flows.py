@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -18,6 +18,8 @@ from prefect.states import State
 from prefect.testing.utilities import prefect_test_harness
 
 from asr_tv.errors import ConfigError, DataError, TryAgain
+from asr_tv.geometry import Direction
+from asr_tv.manifest import Manifest
 from asr_tv.pipeline.executor import Call
 from asr_tv.pipeline.processes import Processes
 from asr_tv.pipeline.promotion import Promotion
@@ -27,7 +29,7 @@ from asr_tv.testing.runs import fake_config
 from flows import deploy
 from flows.adapt_domain import adapt_domain
 from flows.artifacts import MAX_BYTES, curve_svg, report_link, report_markdown, slug
-from flows.executor import PrefectExecutor, _may_help
+from flows.executor import PrefectExecutor, _may_help, inputs
 from flows.progress import ArtifactProgress
 
 ROOT = Path(__file__).parent.parent
@@ -104,6 +106,9 @@ class TestFlow:
         assert "no new text or audio: 0 stages executed" in str(again.message)
         assert finished(2 * stages) - first == Counter(Cached=stages)
         assert asyncio.run(again.aresult())["systems"] == report["systems"]
+        history = str(artifact("wer-fake").data).partition("## Earlier runs")[2]
+        assert f"current, {stages} stages executed, 0 cached" in history
+        assert "0 stages executed" not in history
 
         refreshed = adapt_domain(**given, refresh=["finetune source_real"])
         executed = {stage["label"] for stage in refreshed["stages"] if stage["state"] == "executed"}
@@ -162,6 +167,31 @@ def make(name: str, log: list[str] | None = None, *, store: Store, progress: Any
         return Produced()
 
     return store.build(Identity("made", 1, {"name": name}), produce)
+
+
+class TestArrows:
+    """The run's graph: each stage hangs on what it is made of, and not on what lies behind that."""
+
+    def record(self, name: str) -> Record:
+        return Record("made", name, Path(name), name, (), {}, 0.0, False)
+
+    def test_inputs_are_found_wherever_they_are(self) -> None:
+        a, b, c, d = (self.record(name) for name in "abcd")
+        found = {"one": a, "more": [b, (Direction("x", c, d), 3)], "manifest": Manifest("m", ())}
+        assert list(inputs(found)) == [a, b, c, d]
+
+    def test_what_lies_behind_another_input_is_left_out(self, tmp_path: Path) -> None:
+        base, tuned, heard = (self.record(name) for name in ("base", "tuned", "heard"))
+        with Processes(Store(tmp_path), 1) as runner:
+            executor = PrefectExecutor(runner, "test")
+            made: dict[str, Any] = {"base": {}, "tuned": {"start": base}, "heard": {"checkpoint": tuned}}
+            for name, arguments in made.items():
+                executor._before["made", name] = executor._behind(Call(name, make, arguments))
+                executor._made["made", name] = cast("Any", name)
+            given = {"checkpoint": tuned, "base": base, "transcription": heard, "other": self.record("elsewhere")}
+            assert executor._arrows(Call("score", make, given)) == ["heard"]
+            assert executor._arrows(Call("again", make, {"checkpoint": tuned, "base": base})) == ["tuned"]
+            assert executor._arrows(Call("corpus", make, {})) == []
 
 
 class TestSharing:
@@ -223,10 +253,17 @@ class TestArtifacts:
         text = report_markdown(self.REPORT, "http://x/report.html", "the first model", promoted=True)
         assert text.startswith("# shop: WER 17.7 % (13.0 to 23.2)\n\nbetter \\| \\*than\\* before\n\n")
         assert "This model is `current`: the first model." in text
-        assert "| adapted | 17.7 | 13.0 to 23.2 | 1 / 2 / 3 | 4 s |" in text
+        assert "| adapted | 17.7 | 13.0–23.2 | 1/2/3 | 4 s |" in text
         assert "| topline (target recordings) |" in text
         assert "20.0 % at 0, 10.0 % at 1." in text
         assert "](data:image/svg+xml;base64," in text
+
+    def test_earlier_runs(self) -> None:
+        assert "Earlier runs" not in report_markdown(self.REPORT, None, "", promoted=True)
+        before = [("2026-11-22 02:00", "shop: WER 18.0 % | current"), ("2026-11-21 02:00", "shop: WER 19.0 %")]
+        text = report_markdown(self.REPORT, None, "", promoted=True, earlier=before)
+        rows = "| 2026-11-22 02:00 | shop: WER 18.0 % \\| current |\n| 2026-11-21 02:00 | shop: WER 19.0 % |\n"
+        assert rows in text
 
     def test_it_stays_small_however_many_sets_there_are(self) -> None:
         rows = [{**row, "domain": f"domain {n}"} for n in range(300) for row in self.REPORT["systems"]]
@@ -273,6 +310,33 @@ class TestDeployments:
         schedules = [schedule for d in deployments for schedule in d.get("schedules", ())]
         assert schedules
         assert all(s["active"] is False and s["slug"] and s["timezone"] and s["cron"] for s in schedules)
+
+    def test_wrong_schedules_are_told_at_once_and_before_anything_is_made(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        wrong = {
+            "zone": {"cron": "0 2 * * *", "timezone": "Europe/Zurihc"},
+            "line": {"cron": "61 2 * * *", "timezone": "Europe/Zurich"},
+            "none": {"slug": "nightly", "timezone": "Europe/Zurich"},
+            "leap": {"cron": "0 2 31 2 *", "timezone": "Europe/Zurich", "slug": "yearly"},
+            "good": {"cron": "0 2 * * *", "timezone": "Europe/Zurich"},
+        }
+        deployments = [{"name": name, "schedules": [schedule]} for name, schedule in wrong.items()]
+        (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({"deployments": deployments}))
+        monkeypatch.setattr("sys.argv", ["deploy.py"])
+        monkeypatch.setattr(deploy, "get_client", lambda **_: pytest.fail("a server was asked"))
+        assert deploy.schedule_problems() == []
+        monkeypatch.setattr(deploy.settings, "HOME", tmp_path)
+        with pytest.raises(SystemExit) as ending:
+            deploy.main()
+        assert ending.value.code == 2
+        zone, line, none, leap = capsys.readouterr().err.splitlines()
+        assert zone.startswith('error: prefect.yaml: deployment zone, schedule 1: Invalid timezone: "Europe/Zurihc"')
+        assert line == 'error: prefect.yaml: deployment line, schedule 1: Invalid cron string: "61 2 * * *"'
+        assert none == "error: prefect.yaml: deployment none, schedule nightly: has none of cron, interval, rrule"
+        assert leap == 'error: prefect.yaml: deployment leap, schedule yearly: "0 2 31 2 *" never comes'
+        (tmp_path / "prefect.yaml").write_text("deployments: [")
+        assert deploy.schedule_problems()[0].startswith("prefect.yaml is not YAML: ")
 
     def test_parameters_are_flat_and_each_is_described(self) -> None:
         properties = adapt_domain.parameters.model_dump()["properties"]
