@@ -43,7 +43,7 @@ def adapt_domain(
 
     Args:
         config: YAML file of the run, on the worker's machine, such as configs/demo.yaml.
-        target_text: File with the new domain's sentences, one a line; it replaces the configuration's target. Or empty.
+        target_text: File with the new domain's sentences, one a line, in place of the configuration's target.
         overrides: Settings that replace the configuration's, one an item, such as training.epochs=5.
         refresh: Stages to run again with all that follows them, one an item, such as finetune source_real.
         helpers: So many more workers share the work; 0 for one machine.

@@ -106,7 +106,7 @@ def earlier(key: str) -> list[tuple[str, str]]:
     wanted = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": _EARLIER}
     with get_client(sync_client=True) as client:
         rows = client.request("POST", "/artifacts/filter", json=wanted).json()
-    return [(row["created"][:16].replace("T", " "), row["description"] or "") for row in rows]
+    return [(row["created"][:16].replace("T", "\N{NO-BREAK SPACE}"), row["description"] or "") for row in rows]
 
 
 def _say_where(key: str) -> None:
@@ -168,7 +168,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 def _cells(row: Sequence[str]) -> tuple[str, ...]:
     name, *others, used = (escaped(cell) for cell in row)
     # Without spaces, so that the UI's narrow column leaves each system on a line of its own.
-    narrow = (re.sub(r"(?<=\d) / (?=\d)", "/", re.sub(r"(?<=\d) to (?=\d)", "–", cell)) for cell in others)
+    narrow = (re.sub(r"(?<=\d) / (?=\d)", "/", re.sub(r"(?<=\d) to (?=\d)", "-", cell)) for cell in others)
     return (f"{name} (target recordings)" if used == "yes" else name, *narrow)
 
 

@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -60,9 +62,14 @@ def kill_tree(process: "subprocess.Popen[bytes]") -> None:
 
 @dataclass
 class Service:
-    """A server on a port of its own, what has been started on it, and its API."""
+    """A server on a port of its own, what has been started on it, and its API.
+
+    Attributes:
+        database: the server's, as a SQLAlchemy address; SQLite in its own folder when empty.
+    """
 
     root: Path
+    database: str = ""
     port: int = field(default_factory=free_port)
     started: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
@@ -78,6 +85,7 @@ class Service:
             "PYTHONPATH": str(ROOT / "src"),
             "ASR_TV_RUNS_URL": "http://127.0.0.1:1/runs",
             "OMP_NUM_THREADS": "1",
+            **({"PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database} if self.database else {}),
         }
 
     def start(self, *command: str, log: str) -> "subprocess.Popen[bytes]":
@@ -149,11 +157,18 @@ class Service:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service = Service(tmp_path_factory.mktemp("service"))
     (service.root / "small.yaml").write_text(SMALL)
+    with serving(service):
+        yield service
+
+
+@contextlib.contextmanager
+def serving(service: Service) -> Iterator[None]:
+    """The server with everything deployed; at the end all is killed that was started."""
     service.start(sys.executable, "-m", "prefect", "server", "start", log="server.log")
     try:
         done = subprocess.run([sys.executable, "flows/deploy.py"], cwd=ROOT, env=service.environment, timeout=300)
         assert done.returncode == 0
-        yield service
+        yield
     finally:
         for process in service.started:
             if process.poll() is None:
@@ -373,3 +388,63 @@ from prefect.concurrency.sync import concurrency
 with concurrency("training", occupy=1, lease_duration=float(sys.argv[1]), strict=True):
     time.sleep(600)
 """
+
+
+TINY = """
+name: tiny
+model: openai/whisper-tiny.en
+target: {texts: TEXTS}
+synthesis: {takes: 1}
+training: {epochs: 1, batch_size: 4}
+selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0}}
+run: {jobs: 1, workers: 1}
+"""
+INITDB = max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=None, key=lambda file: int(file.parts[-3]))
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL of its own with one ordinary role, which owns one database; yields the address."""
+    assert INITDB is not None
+    folder, port, user = Path(tempfile.mkdtemp()), free_port(), "postgres" if os.geteuid() == 0 else None
+    if user:  # PostgreSQL refuses to be run by root
+        shutil.chown(folder, user)
+
+    def call(program: str, *arguments: str, **options: Any) -> None:
+        command = [str(INITDB.with_name(program)), *arguments]
+        subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, **options)
+
+    data = str(folder / "data")
+    call("initdb", "--pgdata", data, "--auth", "trust", "--username", "admin")
+    listen = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder}"
+    call("pg_ctl", "start", "--wait", "--pgdata", data, "--log", str(folder / "log"), "--options", listen)
+    try:
+        sql = "create role prefect login", "create database prefect owner prefect"
+        where = ("--host", "127.0.0.1", "--port", str(port), "--username", "admin", "--dbname", "postgres")
+        call("psql", *where, *(part for each in sql for part in ("--command", each)))
+        yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/prefect"
+    finally:
+        call("pg_ctl", "stop", "--mode", "immediate", "--pgdata", data)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(INITDB is None, reason="apt-get install postgresql")
+def test_the_same_day_on_postgresql(tmp_path: Path) -> None:
+    """A run, a second one that finds nothing new, and a schedule that fires."""
+    (tmp_path / "texts.txt").write_text("Press one for sales.\nPress two for support.\nPlease hold the line.\n")
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("TEXTS", str(tmp_path / "texts.txt")))
+    names = {"config": "tiny.yaml", "store": "store", "out": "runs/tiny"}
+    given = {name: str(tmp_path / path) for name, path in names.items()}
+    with postgresql() as database, serving(service := Service(tmp_path, database=database)):
+        service.worker("one")
+        first = service.ended(service.run("adapt-domain/demo", **given))
+        assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Completed")
+        assert service.ended(service.run("adapt-domain/demo", **given))["state_name"] == "NothingNew"
+        deployment = service.api("/deployments/name/adapt-domain/demo")
+        every = {"schedule": {"interval": 20}, "active": True, "parameters": given}
+        service.api(f"/deployments/{deployment['id']}/schedules", [every])
+        scheduled = {"flow_runs": {"tags": {"all_": ["auto-scheduled"]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        found = service.wait(lambda: service.api("/flow_runs/filter", scheduled), 60)
+        assert len(found) > 1
+        assert service.ended(str(found[0]["id"]))["state_name"] == "NothingNew"
+        assert not list((tmp_path / "prefect").glob("*.db"))
