@@ -23,6 +23,7 @@ MAX_BYTES = 30_000
 _SHORT = 24
 """Digits of a digest that fit the table's column, as many as a key has; the record has all."""
 _EARLIER = 20
+_JOINED = "\N{NON-BREAKING HYPHEN}"
 _REPORTS = ("report.html", "report.md")
 
 
@@ -106,7 +107,8 @@ def earlier(key: str) -> list[tuple[str, str]]:
     wanted = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": _EARLIER}
     with get_client(sync_client=True) as client:
         rows = client.request("POST", "/artifacts/filter", json=wanted).json()
-    return [(row["created"][:16].replace("T", "\N{NO-BREAK SPACE}"), row["description"] or "") for row in rows]
+    unbroken = str.maketrans({"-": _JOINED, "T": "\N{NO-BREAK SPACE}"})
+    return [(row["created"][:16].translate(unbroken), row["description"] or "") for row in rows]
 
 
 def _say_where(key: str) -> None:
@@ -167,8 +169,8 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _cells(row: Sequence[str]) -> tuple[str, ...]:
     name, *others, used = (escaped(cell) for cell in row)
-    # Without spaces, so that the UI's narrow column leaves each system on a line of its own.
-    narrow = (re.sub(r"(?<=\d) / (?=\d)", "/", re.sub(r"(?<=\d) to (?=\d)", "-", cell)) for cell in others)
+    # Without a place to break at, so that the UI's narrow column leaves each system on a line of its own.
+    narrow = (re.sub(r"(?<=\d) / (?=\d)", "/", re.sub(r"(?<=\d) to (?=\d)", _JOINED, cell)) for cell in others)
     return (f"{name} (target recordings)" if used == "yes" else name, *narrow)
 
 

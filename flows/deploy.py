@@ -31,7 +31,7 @@ from pydantic import BaseModel, ValidationError
 
 POOLS = {"process": "asr-tv", "docker": "asr-tv-docker", "kubernetes": "asr-tv-kubernetes"}
 LIMIT = "training"
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 120.0
 _SCHEDULES: dict[str, type[BaseModel]] = {"cron": CronSchedule, "interval": IntervalSchedule, "rrule": RRuleSchedule}
 _GPUS = {"type": "integer", "title": "GPUs", "description": "GPUs of each run", "default": 0, "minimum": 0}
 
@@ -51,6 +51,9 @@ def main() -> None:
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     if subprocess.run(command, cwd=settings.HOME, check=False).returncode:
         sys.exit("error: prefect deploy failed, see above")
+    if kind != "process":
+        print(f"next: *{kind} in place of *process in prefect.yaml, then this again; workers with --pool {POOLS[kind]}")
+        return
     print(f"next: prefect worker start --pool {POOLS[kind]}, and prefect deployment run adapt-domain/demo --watch")
 
 

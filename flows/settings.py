@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 HOME = Path(__file__).resolve().parent.parent
 """The repository, whose `configs/` and `flows/` the deployments name."""
@@ -25,9 +26,25 @@ def prepare() -> None:
         sys.path.insert(0, str(HOME))
 
 
+_server: Thread | None = None
+
+
 def alone() -> None:
-    """For a flow started as a script: no server is needed, unless the environment names one."""
+    """For a flow started as a script: where no server is named, one of its own starts while the rest is imported."""
     os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
+    if not is_watched():
+        from prefect.server.api.server import SubprocessASGIServer
+
+        global _server
+        _server = Thread(target=SubprocessASGIServer().start, daemon=True)
+        _server.start()
+
+
+def is_watched() -> bool:
+    """Whether a server is named whose UI people can open."""
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url is not None
 
 
 def from_command_line(flow: Callable[[str], object], example: str) -> None:
@@ -36,6 +53,8 @@ def from_command_line(flow: Callable[[str], object], example: str) -> None:
 
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(f"usage: python {sys.argv[0]} CONFIG\nexample: python {sys.argv[0]} {example}")
+    if _server is not None:
+        _server.join()
     try:
         flow(sys.argv[1])
     except UserError as error:

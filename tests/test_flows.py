@@ -253,7 +253,7 @@ class TestArtifacts:
         text = report_markdown(self.REPORT, "http://x/report.html", "the first model", promoted=True)
         assert text.startswith("# shop: WER 17.7 % (13.0 to 23.2)\n\nbetter \\| \\*than\\* before\n\n")
         assert "This model is `current`: the first model." in text
-        assert "| adapted | 17.7 | 13.0-23.2 | 1/2/3 | 4 s |" in text
+        assert "| adapted | 17.7 | 13.0\N{NON-BREAKING HYPHEN}23.2 | 1/2/3 | 4 s |" in text
         assert "| topline (target recordings) |" in text
         assert "20.0 % at 0, 10.0 % at 1." in text
         assert "](data:image/svg+xml;base64," in text
