@@ -349,7 +349,7 @@ class TestDeployments:
         found = deploy.automations()
         assert [a.name.startswith("asr-tv ") for a in found] == [True] * 3
         assert len({a.name for a in found}) == 3
-        assert found[2].trigger.match["prefect.state-message"] == f"{NOT_PROMOTED}*"
+        assert found[2].trigger.match["prefect.state-message"] == [f"{NOT_PROMOTED}*"]
 
     def test_no_file_holds_a_secret(self) -> None:
         compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
