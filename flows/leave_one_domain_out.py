@@ -23,7 +23,7 @@ from asr_tv.config_file import read_config
 from asr_tv.pipeline.leave_one_out_run import run_benchmark
 from asr_tv.pipeline.run import forgot_too_much
 from flows.artifacts import publish_table
-from flows.runs import counted, executing
+from flows.runs import NOTHING_NEW, counted, executing
 
 
 @flow(
@@ -60,7 +60,7 @@ def leave_one_domain_out(
     publish_table(loaded.name, folder, report["conclusions"], stages)
     if (broken := forgot_too_much(loaded, report["forgetting"])) is not None:
         return Failed(message=f"{broken}; everything is kept in {folder}")
-    return Completed(name=None if executed else "NothingNew", message=stages, data=report)
+    return Completed(name=None if executed else NOTHING_NEW, message=stages, data=report)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ from flows.settings import show_library_logs
 
 MAX_STARTS = 5
 """A run that was lost so often, and taken up again each time, is left alone: something kills it."""
+NOTHING_NEW = "Cached"
+"""The state of a run that executed nothing. The UI's lists leave out states whose names are not Prefect's own."""
+NOT_PROMOTED = "the model is not promoted"
+"""How the message of a run begins that failed by its model; flows/automations.yaml knows it by that."""
 _SHARDS_A_MACHINE = 2
 
 
@@ -88,9 +92,9 @@ def finished(
     logger.info("%s; %s", stages, promotion.reason)
     logger.info(report["verdict"])
     if not promotion.promoted:
-        return Failed(name="NotPromoted", message=f"the model is not promoted: {promotion.reason}")
+        return Failed(message=f"{NOT_PROMOTED}: {promotion.reason}")
     if not executed and not promotion.changed:
-        return Completed(name="NothingNew", message=f"no new text or audio: {stages}, {promotion.reason}", data=report)
+        return Completed(name=NOTHING_NEW, message=f"no new text or audio: {stages}, {promotion.reason}", data=report)
     return Completed(message=f"{stages}; {promotion.reason}", data=report)
 
 

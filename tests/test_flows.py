@@ -31,6 +31,7 @@ from flows.adapt_domain import adapt_domain
 from flows.artifacts import MAX_BYTES, curve_svg, report_link, report_markdown, slug
 from flows.executor import PrefectExecutor, _may_help, inputs
 from flows.progress import ArtifactProgress
+from flows.runs import NOT_PROMOTED
 
 ROOT = Path(__file__).parent.parent
 
@@ -102,7 +103,7 @@ class TestFlow:
         self.artifacts_hold(report, tmp_path)
 
         again: State[Any] = adapt_domain(**given, return_state=True)
-        assert (again.name, again.is_completed()) == ("NothingNew", True)
+        assert (again.name, again.is_completed()) == ("Cached", True)
         assert "no new text or audio: 0 stages executed" in str(again.message)
         assert finished(2 * stages) - first == Counter(Cached=stages)
         assert asyncio.run(again.aresult())["systems"] == report["systems"]
@@ -348,6 +349,7 @@ class TestDeployments:
         found = deploy.automations()
         assert [a.name.startswith("asr-tv ") for a in found] == [True] * 3
         assert len({a.name for a in found}) == 3
+        assert found[2].trigger.match["prefect.state-message"] == [f"{NOT_PROMOTED}*"]
 
     def test_no_file_holds_a_secret(self) -> None:
         compose = yaml.safe_load((ROOT / "compose.yaml").read_text())

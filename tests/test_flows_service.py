@@ -233,7 +233,7 @@ class TestDay:
     def test_a_second_run_finds_nothing_new(self, service: Service) -> None:
         before = finished_records(service.root / "store")
         run = service.ended(service.run("adapt-domain/demo", **parameters(service)))
-        assert (run["state_type"], run["state_name"]) == ("COMPLETED", "NothingNew")
+        assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Cached")
         assert set(service.task_states(run["id"])) == {"Cached"}
         assert finished_records(service.root / "store") == before
 
@@ -251,7 +251,7 @@ class TestDay:
             scheduled = service.wait(lambda: service.api("/flow_runs/filter", {"flow_runs": by_itself}), 60)
             assert {"Scheduled", "Late", "Pending", "Running"} >= {run["state_name"] for run in scheduled}
             first = min(scheduled, key=lambda run: run["expected_start_time"])
-            assert service.ended(str(first["id"]))["state_name"] == "NothingNew"
+            assert service.ended(str(first["id"]))["state_name"] == "Cached"
         finally:
             service.api(f"{path}/{made['id']}", method="DELETE")
 
@@ -266,7 +266,8 @@ class TestDay:
         before = current.resolve()
         worse = ["selection.fixed.scaling_coef=-40"]  # so far against the vector that nothing sensible is left
         run = service.ended(service.run("adapt-domain/demo", **parameters(service, overrides=worse)))
-        assert (run["state_type"], run["state_name"]) == ("FAILED", "NotPromoted")
+        assert (run["state_type"], run["state_name"]) == ("FAILED", "Failed")
+        assert run["state"]["message"].startswith("the model is not promoted: ")
         assert "worse than the upper end of its interval" in run["state"]["message"]
         assert current.resolve() == before
         paused = lambda: service.api("/deployments/name/adapt-domain/demo")["paused"]  # noqa: E731
@@ -439,12 +440,12 @@ def test_the_same_day_on_postgresql(tmp_path: Path) -> None:
         service.worker("one")
         first = service.ended(service.run("adapt-domain/demo", **given))
         assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Completed")
-        assert service.ended(service.run("adapt-domain/demo", **given))["state_name"] == "NothingNew"
+        assert service.ended(service.run("adapt-domain/demo", **given))["state_name"] == "Cached"
         deployment = service.api("/deployments/name/adapt-domain/demo")
         every = {"schedule": {"interval": 20}, "active": True, "parameters": given}
         service.api(f"/deployments/{deployment['id']}/schedules", [every])
         scheduled = {"flow_runs": {"tags": {"all_": ["auto-scheduled"]}}, "sort": "EXPECTED_START_TIME_ASC"}
         found = service.wait(lambda: service.api("/flow_runs/filter", scheduled), 60)
         assert len(found) > 1
-        assert service.ended(str(found[0]["id"]))["state_name"] == "NothingNew"
+        assert service.ended(str(found[0]["id"]))["state_name"] == "Cached"
         assert not list((tmp_path / "prefect").glob("*.db"))
