@@ -27,9 +27,6 @@ PIECE = 1 << 15
 _HELD = 1 << 19
 """Numbers whose memory is given back at once."""
 
-_SENT = 1 << 28
-"""Bytes after which the disk is told to begin, or all of it is waited for in the end."""
-
 Cuts = Sequence[tuple[int, int]]
 
 
@@ -124,8 +121,6 @@ class Output:
         self._starts: dict[Path, int] = {}
         self._places: dict[str, list[tuple[Path, int]]] = {}
         self._awaited = {name: form for layout in files.values() for name, form in layout.items()}
-        self._unsent = dict.fromkeys(files, 0)
-        self._sending = ThreadPoolExecutor(1)
         for path, layout in files.items():
             start, offsets = header(layout, metadata)
             self._starts[path] = len(start)
@@ -141,7 +136,6 @@ class Output:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._sending.shutdown(cancel_futures=True)
         for file in self._files.values():
             file.close()
 
@@ -160,19 +154,11 @@ class Output:
             for path, offset in self._places[name]:
                 with _naming(path):
                     _put(self._files[path], data, offset + done)
-                self._send(path, len(data))
             done += len(data)
         if done != dtype.itemsize * torch.Size(shape).numel():
             raise ValueError(f"{name}: {done} bytes do not fill {list(shape)} of {dtype}")
         for written in (name, *(copy for copy, kept in self._copies.items() if kept == name)):
             self._awaited.pop(written, None)
-
-    def _send(self, path: Path, count: int) -> None:
-        """Lets the disk work beside the processor. Threads may count past each other: then it begins a little later."""
-        self._unsent[path] += count
-        if self._unsent[path] > _SENT:
-            self._unsent[path] = 0
-            self._sending.submit(os.fdatasync, self._files[path].fileno())
 
     def finish(self, metadata: Mapping[str, str]) -> None:
         """Writes the headers, and waits until all is on disk.
