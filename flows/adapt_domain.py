@@ -10,7 +10,7 @@ from flows import settings
 
 settings.prepare()
 if __name__ == "__main__":
-    settings.alone()
+    settings.alone("adapt")
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run

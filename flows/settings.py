@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 
 HOME = Path(__file__).resolve().parent.parent
 """The repository, whose `configs/` and `flows/` the deployments name."""
@@ -26,18 +25,18 @@ def prepare() -> None:
         sys.path.insert(0, str(HOME))
 
 
-_server: Thread | None = None
+def alone(command: str) -> None:
+    """For a flow started as a script: where no server is named, the same graph runs as `asr-tv COMMAND` and ends here.
 
+    A server of its own would cost seconds, and one more for every few stages, and show nobody anything; whoever wants
+    one sets PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=true.
+    """
+    if os.environ.get("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "").lower() in ("1", "true") or is_watched():
+        return
+    from asr_tv.cli import main
 
-def alone() -> None:
-    """For a flow started as a script: where no server is named, one of its own starts while the rest is imported."""
-    os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
-    if not is_watched():
-        from prefect.server.api.server import SubprocessASGIServer
-
-        global _server
-        _server = Thread(target=SubprocessASGIServer().start, daemon=True)
-        _server.start()
+    sys.argv = ["asr-tv", command, *sys.argv[1:]]
+    main()
 
 
 def is_watched() -> bool:
@@ -53,8 +52,6 @@ def from_command_line(flow: Callable[[str], object], example: str) -> None:
 
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(f"usage: python {sys.argv[0]} CONFIG\nexample: python {sys.argv[0]} {example}")
-    if _server is not None:
-        _server.join()
     try:
         flow(sys.argv[1])
     except UserError as error:

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -385,3 +388,17 @@ def test_the_leave_one_domain_out_flow_leaves_the_table_and_fails_where_too_much
         state = module.leave_one_domain_out(str(file), out=str(tmp_path / "out"), return_state=True)
     assert state.is_failed()
     assert "travel: 10.0 % WER to 90.0 % WER" in str(state.message)
+
+
+def test_a_script_without_a_server_is_the_command(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_PROFILES_PATH": str(tmp_path / "none.toml")}
+    flows = Path(__file__).parent.parent / "flows"
+    for script, command in (("adapt_domain.py", "adapt"), ("leave_one_domain_out.py", "benchmark")):
+        done = subprocess.run(
+            [sys.executable, str(flows / script), "gone.yaml"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 2, command
+        assert done.stderr.splitlines() == ["error: gone.yaml: there is no such file"]
+        assert not list((tmp_path / "prefect").rglob("*.db"))

@@ -244,6 +244,7 @@ def test_an_error_of_the_machine_stops_and_keeps_what_is_done(tmp_path: Path):
 
 
 KILLED = """
+    import signal
     import sys
     from pathlib import Path
     from asr_tv.config import SynthesisConfig
@@ -252,6 +253,7 @@ KILLED = """
     from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
     if __name__ == "__main__":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell has put in the background
         root, workers, delay = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
         fake = FakeSynthesizer(delay=delay)
         synthesize(dummy_texts(40), SynthesisConfig(takes=2), seed=7, store=Store(root), workers=workers,
