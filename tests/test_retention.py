@@ -5,8 +5,10 @@ import pytest
 
 from asr_tv.corpora import stored_manifest
 from asr_tv.errors import RunFailed
+from asr_tv.ledger import LedgerEntry, target_recordings_read_before_scoring
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.noise import LEVELS, noise_stage
+from asr_tv.pipeline.retention_probes import _of_language
 from asr_tv.pipeline.run import require_kept
 from asr_tv.retention import retention, timestamps_valid, words_per_minute
 from asr_tv.retention_markdown import retention_table
@@ -81,3 +83,12 @@ def test_table() -> None:
         {"system": "adapted", "words_per_minute": {"silence": 12.5}, "other_languages": {"es": None}},
     ]
     assert retention_table(rows).splitlines()[2:] == ["| pretrained | 0 | 31.0 | - |", "| adapted | 12.5 | - | - |"]
+
+
+def test_a_domain_of_another_language_is_not_the_target() -> None:
+    heard = Manifest("de", (Utterance("a", "Guten Tag.", domain="voicemail", audio="a.wav", duration=1.0),))
+    spoken = _of_language(heard, "de")
+    assert spoken.domains == ("voicemail (de)",)
+    entry = LedgerEntry("transcribe", "transcribe adapted on de speech", "k", spoken.refs()[0])
+    assert target_recordings_read_before_scoring([entry], "voicemail", (), ()) == ()
+    assert target_recordings_read_before_scoring([entry], "voicemail (de)", (), ()) == (entry,)
