@@ -1,6 +1,6 @@
 """Speed and memory of task vectors, as ratios to `cp` of the same bytes and to mergekit on the same arithmetic.
 
-python benchmarks/vectors.py --folder /tmp/bench [--mergekit ENV/bin/mergekit-yaml]   # 20 GB of disk, 5 minutes
+python benchmarks/vectors.py --folder /tmp/bench [--mergekit ENV/bin/mergekit-yaml]   # 20 GB of disk, 8 minutes
 """
 
 import argparse
@@ -32,7 +32,7 @@ LLAMA = {
     **{"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 16, "vocab_size": 32000},
     **{"num_attention_heads": 32, "num_key_value_heads": 4, "dtype": "bfloat16"},
 }
-ROUNDS = 3
+ROUNDS = 5
 
 _MEASURED = """
 import json, os, re, time
@@ -155,6 +155,7 @@ def random_tensors(layout: Layout, seed: int) -> Iterator[tuple[str, Tensor]]:
 def measured(imports: str, call: str) -> dict[str, float]:
     """Seconds, of processors as well, and peak resident memory above the start, of a call in a process of its own."""
     program = _MEASURED.format(imports=imports, call=call)
+    os.sync()  # what was written before is not in this time
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     row: dict[str, float] = json.loads(done.stdout)
     return row
@@ -192,6 +193,7 @@ def copy_and_read(source: Path, target: Path, other: Path) -> None:
 
 def timed(run: Callable[[], object]) -> dict[str, float]:
     """Seconds of the clock, and of processors, children included; other work on the machine lengthens the first."""
+    os.sync()  # what was written before is not in this time
     start, before = time.perf_counter(), sum(os.times()[:4])
     run()
     return {"seconds": time.perf_counter() - start, "processor": sum(os.times()[:4]) - before}

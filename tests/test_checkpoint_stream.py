@@ -239,7 +239,8 @@ def test_peak_memory_is_below_three_times_the_largest_tensor(tmp_path):
     for value, name in enumerate(("base", "tuned")):
         state = {f"t{i:02}": torch.full((numbers,), float(value), dtype=torch.float16) for i in range(count)}
         save_file(state, tmp_path / f"{name}.safetensors")
-    save_file({"w": torch.ones(100_000)}, tmp_path / "small.safetensors")
+    small = {f"w{i}": torch.ones(1_000_000) for i in range(4)}  # pieces enough for every thread
+    save_file(small, tmp_path / "small.safetensors")
     done = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path)], capture_output=True, text=True, check=True)
     peaks = [int(line) for line in done.stdout.split()]
     assert len(peaks) == 4

@@ -270,6 +270,33 @@ def test_killed_training_goes_on_from_its_last_epoch_to_the_same_bytes(
     assert {p.name for p in resumed.path.iterdir()} == {"model", "losses.json", "record.json"}
 
 
+def test_a_damaged_epoch_is_trained_again_to_the_same_bytes(
+    base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Stopped in the third epoch; a byte of the weights then changes on the disk."""
+    from asr_tv import finetune as module
+
+    original = module._Trainer.train_epoch
+
+    def stopping(self: Any, epoch: int, advance: Any) -> float:
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return original(self, epoch, advance)
+
+    monkeypatch.setattr(module._Trainer, "train_epoch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(base, manifest, TRAINING, store=Store(tmp_path / "stopped"), seed=1)
+    monkeypatch.undo()
+    (weights,) = (tmp_path / "stopped" / "finetune").glob("*.partial/epoch-2/model.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-1000] ^= 1
+    weights.write_bytes(data)
+    resumed = finetune(base, manifest, TRAINING, store=Store(tmp_path / "stopped"), seed=1)
+    assert "epoch-2 is damaged (model.safetensors: other bytes than when it was written)" in caplog.text
+    unbroken = finetune(base, manifest, TRAINING, store=Store(tmp_path / "unbroken"), seed=1)
+    assert resumed.digest == unbroken.digest
+
+
 LORA = TRAINING.model_copy(update={"trainable": Lora(r=2), "learning_rate": 1e-2})
 
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from asr_tv.ctc_lessons import CtcLessons
 from asr_tv.devices import Precision, choose_device, choose_precision
 from asr_tv.errors import DataError
 from asr_tv.families import Family, deciding, settings_for
+from asr_tv.kept_epochs import LOSSES, forget_epochs, keep_epoch, last_epoch, read_losses
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.memory import Halving, memory_errors, too_little_for
 from asr_tv.prefetch import in_advance
@@ -47,8 +47,6 @@ STAGE, VERSION = "finetune", 1
 MODEL = "model"
 LORA_VECTOR = "lora_vector.safetensors"
 """What LoRA changed, as a task vector of a few megabytes; beside the model, which has it merged in."""
-LOSSES = "losses.json"
-"""Mean loss of each epoch; its being there says that what it lies beside is whole."""
 _MEMORY_ADVICE = "free some, set run.device to cpu, a shorter training.audio_context, or training.trainable to lora"
 _KEPT_SECONDS = 2 * 3600.0
 """Up to so much audio stays decoded in memory between epochs (460 MB); more is read anew each time."""
@@ -161,12 +159,12 @@ def run(
     """
     finished = scratch / LOSSES
     if finished.exists():
-        return _losses(finished)
+        return read_losses(scratch)
     with too_little_for(f"{label}, one clip at a time", _MEMORY_ADVICE):
         trainer = _Trainer(base, job, device, total_updates(job), label)
         losses = _trained(trainer, job, scratch, progress, label)
     trainer.save_result(base, scratch)
-    _forget_epochs(scratch)
+    forget_epochs(scratch)
     write_atomically(finished, json.dumps(losses))
     return losses
 
@@ -179,11 +177,6 @@ def _trained(trainer: "_Trainer", job: Job, scratch: Path, progress: Progress, l
             losses.append(trainer.train_epoch(epoch, advance))
             if epoch + 1 < job.training.epochs:
                 trainer.save(scratch, losses)
-    return losses
-
-
-def _losses(file: Path) -> list[float]:
-    losses: list[float] = json.loads(file.read_text(encoding="utf-8"))
     return losses
 
 
@@ -324,17 +317,11 @@ class _Trainer:
         return augmented if self._lessons.fits(utterance.id, augmented) else wave
 
     def save(self, scratch: Path, losses: Sequence[float]) -> None:
-        """Keeps the finished epoch: state first, its name last, older epochs after that."""
+        """Keeps the finished epoch."""
         self._require_numbers()
-        folder, temporary = scratch / f"epoch-{len(losses)}", scratch / "epoch.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
         # It warns of each tied tensor that safetensors holds once, which is as it should be.
         logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
-        self._accelerator.save_state(str(temporary))
-        (temporary / LOSSES).write_text(json.dumps(list(losses)))
-        temporary.rename(folder)
-        for older in _epochs(scratch)[:-1]:
-            shutil.rmtree(older)
+        keep_epoch(scratch, losses, lambda folder: self._accelerator.save_state(str(folder)))
 
     def _require_numbers(self) -> None:
         """What is kept must be good to go on from; the last update of an epoch has no loss after it."""
@@ -343,11 +330,11 @@ class _Trainer:
 
     def resume(self, scratch: Path) -> list[float]:
         """Takes up the last kept epoch; returns the losses of the epochs done so far."""
-        kept = _epochs(scratch)
-        if not kept:
+        if (kept := last_epoch(scratch)) is None:
             return []
-        self._accelerator.load_state(str(kept[-1]))
-        return _losses(kept[-1] / LOSSES)
+        folder, losses = kept
+        self._accelerator.load_state(str(folder))
+        return losses
 
     def save_result(self, base: Path, scratch: Path) -> None:
         """Writes the tuned model, and what LoRA learnt beside it; the adapters are weights afterwards."""
@@ -365,12 +352,3 @@ def _lessons(base: Path, job: Job) -> WhisperLessons | CtcLessons:
     if job.subject == "short context":
         return ShortContextLessons(base, job.manifest, job.language)
     return WhisperLessons(base, job.manifest, job.training.audio_context, job.language)
-
-
-def _epochs(scratch: Path) -> list[Path]:
-    return sorted(scratch.glob("epoch-*"), key=lambda folder: int(folder.name.partition("-")[2]))
-
-
-def _forget_epochs(scratch: Path) -> None:
-    for folder in [*_epochs(scratch), scratch / "epoch.tmp"]:
-        shutil.rmtree(folder, ignore_errors=True)
