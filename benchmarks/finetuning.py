@@ -20,11 +20,12 @@ from demo_material import Bench, arguments, load, peak_memory, show, wer
 from asr_tv.audio import read_audio
 from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids, save_checkpoint
 from asr_tv.config import TrainingConfig
+from asr_tv.decoding import Decoding
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.finetune import MODEL, Job, run
 from asr_tv.labels import collate, token_ids
 from asr_tv.manifest import Manifest
-from asr_tv.transcribe import Decoding, Recogniser
+from asr_tv.transcribe import Recogniser
 
 
 def main() -> None:

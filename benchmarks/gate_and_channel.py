@@ -17,6 +17,7 @@ from asr_tv.batches import generator
 from asr_tv.config import AdaptConfig, AugmentationConfig, ChannelConfig, GateConfig
 from asr_tv.config_file import load_config
 from asr_tv.corpora import stored_manifest
+from asr_tv.decoding import decoding_for
 from asr_tv.evaluation import Evaluation, compare
 from asr_tv.gate import Round, gate
 from asr_tv.manifest import Manifest, Utterance
@@ -28,7 +29,7 @@ from asr_tv.pipeline.trainings import finetune_call
 from asr_tv.store import Store, file_digest
 from asr_tv.synthesize import synthesize
 from asr_tv.testing.faults import half_silent, said_twice
-from asr_tv.transcribe import decoding_for, transcribe
+from asr_tv.transcribe import transcribe
 
 SPOILT = 0.2
 """Share of the clips that are spoilt in the rows which say so: a third each swapped, half silent and said twice.

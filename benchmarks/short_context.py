@@ -13,10 +13,11 @@ from demo_material import arguments, load, show, wer
 
 from asr_tv.config import ContextStartConfig
 from asr_tv.context_start import context_start
+from asr_tv.decoding import Decoding
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.finetune import MODEL
 from asr_tv.manifest import Manifest
-from asr_tv.transcribe import Decoding, Recogniser
+from asr_tv.transcribe import Recogniser
 
 CONTEXTS: tuple[Any, ...] = ("dynamic", 5.0, 8.0, 10.0, 15.0, "full")
 

@@ -317,7 +317,8 @@ class TestRunOptionsNeverEnterAKey:
         assert not first.parameters.keys() & RunOptions.model_fields.keys()
 
     def test_transcribe(self, tmp_path: Path) -> None:
-        from asr_tv.transcribe import Decoding, transcribe
+        from asr_tv.decoding import Decoding
+        from asr_tv.transcribe import transcribe
 
         arguments = {"checkpoint": self.BASE, "manifest": self.MANIFEST, "decoding": Decoding("full", "en")}
         first = identity_of(transcribe, tmp_path, **arguments, device="cpu", batch_size=1, label="one")

@@ -19,6 +19,7 @@ from asr_tv.checkpoint.tensors import layout_of, open_tensors
 from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids
 from asr_tv.config import AugmentationConfig, TrainingConfig
 from asr_tv.corpora.local import read_manifest
+from asr_tv.decoding import Decoding
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.finetune import LORA_VECTOR, Job, finetune, identity
 from asr_tv.manifest import Manifest
@@ -30,7 +31,7 @@ from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.trainable import Blocks, Ia3, Lora, Part
 from asr_tv.training_loss import WhisperLoss
-from asr_tv.transcribe import Decoding, transcribe
+from asr_tv.transcribe import transcribe
 
 TRAINING = TrainingConfig(epochs=3, learning_rate=1e-3, batch_size=4, precision="fp32", full_context_share=0)
 

@@ -187,7 +187,8 @@ SENTENCES = (
 def test_planted_faults_on_real_speech_are_caught_and_good_clips_stay(tmp_path: Path):
     pytest.importorskip("piper")
     from asr_tv.checkpoint.locate import resolve_model
-    from asr_tv.transcribe import decoding_for, transcribe
+    from asr_tv.decoding import decoding_for
+    from asr_tv.transcribe import transcribe
 
     store = Store(tmp_path / "store")
     texts = Manifest("t", tuple(Utterance(f"u{n}", t, origin="text") for n, t in enumerate(SENTENCES)))

@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         """store durable records store_checks store_uses store_inventory store_garbage object_storage
         page audio channel corpora checkpoint tts devices workers short_context training_loss
         config_file text_files archives arrays adapters memory whisper_lessons short_context_lessons ctc_lessons
-        ctc_recogniser kept_epochs prefetch runtimes vad realism writing""",
+        ctc_recogniser ctranslate2_decoder decoding kept_epochs prefetch runtimes torch_decoder vad realism writing""",
         # stages
         "synthesize finetune context_start transcribe transcribe_files score merge export finished geometry noise gate",
         "pipeline",
@@ -42,7 +42,7 @@ ONLY_IN = {
     "transformers": {
         "checkpoint",
         "finetune",
-        "transcribe",
+        "torch_decoder",
         "runtimes",
         "testing",
         "tts.bark",
@@ -57,7 +57,7 @@ ONLY_IN = {
     "httpx": {"checkpoint.hub", "writing"},
     "safetensors": {"checkpoint.tensors"},
     "whisper": {"short_context", "checkpoint.vocabulary", "runtimes"},
-    "ctranslate2": {"checkpoint.exporting"},
+    "ctranslate2": {"checkpoint.exporting", "ctranslate2_decoder"},
     "faster_whisper": {"runtimes"},
     "piper": {"tts.piper"},
     "sentencepiece": {"testing"},

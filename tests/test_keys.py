@@ -296,6 +296,7 @@ FIELDS: dict[str, Takes] = {
     "replay.origin": Takes("synthetic", ON_TARGET),
     "pretrained_weight": Takes(0.3, r"adapt|sweep .*"),
     "scoring.normalizer": Takes("english", rf"(?!{HEARD_ELSEWHERE})score .*"),
+    "scoring.engine": Takes("ctranslate2", r"(score|sweep|transcribe) .*"),
     "scoring.max_new_tokens": Takes(100, HEARING, alone=JUDGED),
     "scoring.terms": Takes(["account"]),
     "scoring.resamples": Takes(300),

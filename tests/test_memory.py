@@ -14,6 +14,7 @@ from asr_tv.checkpoint.tensors import open_tensors
 from asr_tv.config import TrainingConfig
 from asr_tv.corpora.local import read_manifest
 from asr_tv.ctc_lessons import CtcLessons, CtcLoss
+from asr_tv.decoding import Decoding
 from asr_tv.errors import DataError
 from asr_tv.finetune import finetune
 from asr_tv.labels import IGNORED
@@ -26,7 +27,7 @@ from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.training_loss import WhisperLoss
-from asr_tv.transcribe import Decoding, Recogniser, hypotheses_file, transcribe
+from asr_tv.transcribe import Recogniser, hypotheses_file, transcribe
 
 CPU = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 FULL: tuple[Exception, ...] = (

@@ -4,15 +4,19 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from asr_tv import decoding
 from asr_tv.checkpoint.apply import apply_vector
 from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.checkpoint.vectors import average_checkpoints
 from asr_tv.config import TrainingConfig
 from asr_tv.corpora.local import read_manifest
-from asr_tv.errors import DataError
+from asr_tv.decoding import CTRANSLATE2, TRANSFORMERS, Decoding, check_engine, decoding_for, fastest_engine
+from asr_tv.errors import ConfigError, DataError
 from asr_tv.finetune import finetune
 from asr_tv.manifest import Manifest
 from asr_tv.merge import vector_stage
@@ -20,7 +24,7 @@ from asr_tv.score import read_hypotheses
 from asr_tv.store import Record, Store
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
-from asr_tv.transcribe import Decoding, Sweep, hypotheses_file, transcribe
+from asr_tv.transcribe import Sweep, hypotheses_file, transcribe
 
 DYNAMIC = Decoding("dynamic", "en", max_new_tokens=30)
 TRAINING = TrainingConfig(epochs=40, learning_rate=3e-3, batch_size=4, precision="fp32")
@@ -97,3 +101,87 @@ def test_timestamps_change_neither_the_key_nor_the_conditions_of_those_who_do_no
     assert all(re.match(r"<\|[01]\.\d\d\|>", text) for text in texts.values())
     plain = read_hypotheses(transcribe(base, manifest, DYNAMIC, store=store).path / "hyp.jsonl")
     assert not any("<|" in text for text in plain.values())
+
+
+class TestCTranslate2:
+    """The other engine, behind the same stage."""
+
+    def test_it_hears_what_torch_hears(self, tuned: Record, manifest: Manifest, tmp_path: Path) -> None:
+        texts = {
+            engine: read_hypotheses(
+                transcribe(
+                    tuned, manifest, replace(DYNAMIC, engine=engine), store=Store(tmp_path / engine), batch_size=size
+                ).path
+                / "hyp.jsonl"
+            )
+            for engine, size in ((TRANSFORMERS, 16), (CTRANSLATE2, 16))
+        }
+        assert texts[CTRANSLATE2] == texts[TRANSFORMERS]
+        assert len(set(texts[CTRANSLATE2].values())) > 1
+
+    def test_the_bound_holds_and_what_ends_by_itself_is_not_cut(
+        self, base: Record, tuned: Record, manifest: Manifest, store: Store
+    ) -> None:
+        """A random model never ends by itself; a tuned one ends as often as with torch."""
+        for checkpoint, bound in ((base, 5), (base, 200), (tuned, 30)):
+            cut = [
+                transcribe(checkpoint, manifest, Decoding("dynamic", "en", bound, engine=engine), store=store).details[
+                    "cut_hypotheses"
+                ]
+                for engine in (TRANSFORMERS, CTRANSLATE2)
+            ]
+            assert cut[0] == cut[1]
+            assert (checkpoint is base) == (cut[0] == len(manifest))
+
+    def test_a_sweep_decodes_the_sums(self, base: Record, tuned: Record, manifest: Manifest, store: Store) -> None:
+        vector = vector_stage(tuned, base, store=store)
+        sweep = Sweep(vector, (-1.0, 0.0, 0.5), pretrained=base)
+        swept = {
+            engine: transcribe(tuned, manifest, replace(DYNAMIC, engine=engine), store=store, sweep=sweep).path
+            for engine in (TRANSFORMERS, CTRANSLATE2)
+        }
+        for coef in sweep.scaling_coefs:
+            found = [read_hypotheses(swept[engine] / hypotheses_file(coef)) for engine in (TRANSFORMERS, CTRANSLATE2)]
+            assert found[0] == found[1]
+
+    def test_int8_is_another_condition(self, tuned: Record, manifest: Manifest, store: Store) -> None:
+        records = [
+            transcribe(tuned, manifest, Decoding("dynamic", "en", 30, precision, CTRANSLATE2), store=store)
+            for precision in ("fp32", "int8")
+        ]
+        assert records[0].key != records[1].key
+        assert [json.loads((r.path / "record.json").read_text())["parameters"]["precision"] for r in records] == [
+            "fp32",
+            "int8",
+        ]
+
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("context", "precision", "device", "installed", "expected"),
+    [
+        ("dynamic", "fp32", CPU, True, "ctranslate2"),
+        ("dynamic", "bf16", CPU, True, "ctranslate2"),
+        (5.0, "bf16", CPU, True, "ctranslate2"),
+        ("full", "fp32", CPU, True, "ctranslate2"),
+        ("full", "bf16", CPU, True, "torch"),
+        ("dynamic", "bf16", GPU, True, "torch"),
+        ("dynamic", "fp32", CPU, False, "torch"),
+    ],
+)
+def test_the_engine_is_chosen_by_model_and_machine(
+    context: Any, precision: Any, device: torch.device, installed: bool, expected: str
+) -> None:
+    assert fastest_engine(context, precision, device, installed=installed) == expected
+
+
+def test_an_engine_that_is_not_there_is_refused_before_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="decodes Whispers, and this is a CTC model"):
+        check_engine("ctranslate2", "ctc")
+    assert decoding_for("full", "en", 200, "cpu", "ctc", "auto").engine.startswith("transformers, greedy CTC")
+    monkeypatch.setattr(decoding, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"not installed: pip install \"asr-tv\[export\]\""):
+        decoding_for("dynamic", "en", 200, "cpu", engine="ctranslate2_int8")
+    assert decoding_for("dynamic", "en", 200, "cpu", engine="auto").engine == TRANSFORMERS

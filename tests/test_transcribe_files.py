@@ -9,9 +9,9 @@ import soundfile
 from commands import Command, record
 
 from asr_tv.checkpoint.locate import resolve_model
+from asr_tv.decoding import Decoding
 from asr_tv.errors import DataError
 from asr_tv.store import Store
-from asr_tv.transcribe import Decoding
 from asr_tv.transcribe_files import find_recordings, transcribe_files
 
 

@@ -152,9 +152,17 @@ class VectorConfig(Section):
     pooling: Pooling = "pooled"
 
 
+Engine = Literal["torch", "ctranslate2", "ctranslate2_int8", "auto"]
+"""What decodes a Whisper."""
+
+
 class ScoringConfig(Section):
     """Decoding and scoring; part of every score's conditions."""
 
+    engine: Engine = Field(
+        "torch",
+        description="what decodes a Whisper; auto: CTranslate2 where it is installed and was measured to be faster",
+    )
     normalizer: Literal["english", "basic", "none"] = "english"
     max_new_tokens: int = Field(200, ge=1, le=440)
     terms: Choices[str] | str | None = Field(

@@ -12,6 +12,7 @@ from typing import Any
 from asr_tv.audio import read_audio
 from asr_tv.checkpoint.exporting import Format, Precision, check_exportable, write_format
 from asr_tv.checkpoint.whisper import load_tokenizer
+from asr_tv.decoding import Decoding, most_tokens
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.evaluation import Evaluation
 from asr_tv.export_card import Check
@@ -21,7 +22,7 @@ from asr_tv.runtimes import Runtime, open_runtime
 from asr_tv.score import evaluate, read_hypotheses
 from asr_tv.short_context import FULL_SECONDS
 from asr_tv.store import Record, Store, file_digest, write_atomically
-from asr_tv.transcribe import MODEL, Decoding, hypotheses_file, most_tokens, transcribe
+from asr_tv.transcribe import MODEL, hypotheses_file, transcribe
 
 RECORD, CARD, SETTINGS = "export.json", "README.md", "asr_tv.json"
 _MAX_TOKENS = 200

@@ -1,10 +1,9 @@
 """Transcribes a manifest with a checkpoint: greedy; a Whisper batched, in the audio context it was tuned in."""
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -15,54 +14,27 @@ from torch import Tensor
 
 from asr_tv.audio import read_audio
 from asr_tv.checkpoint.family import family_of
-from asr_tv.checkpoint.tensors import TIED, open_tensors
-from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids
-from asr_tv.config import AudioContext
+from asr_tv.checkpoint.tensors import open_tensors
+from asr_tv.checkpoint.whisper import load_tokenizer, prompt_ids, whisper_config
 from asr_tv.ctc_recogniser import CtcRecogniser
-from asr_tv.devices import Precision, choose_device, choose_precision
-from asr_tv.errors import ConfigError, DataError
+from asr_tv.ctranslate2_decoder import CTranslate2Decoder
+from asr_tv.decoding import CTRANSLATE2, TRANSFORMERS, Decoding, most_tokens
+from asr_tv.devices import choose_device
+from asr_tv.errors import DataError
 from asr_tv.families import Family
 from asr_tv.manifest import Manifest, Utterance
 from asr_tv.memory import Halving, too_little_for
 from asr_tv.progress import Progress, silent
-from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel, refuse_longer
+from asr_tv.short_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, log_mel, refuse_longer
 from asr_tv.store import Identity, Produced, Record, Store, write_atomically
 from asr_tv.task_vector import applied, interpolated
+from asr_tv.torch_decoder import TorchDecoder
 
 STAGE, VERSION = "transcribe", 1
 MODEL, VECTOR = "model", "vector.safetensors"
-_WHISPER, _CTC = "transformers, greedy", "transformers, greedy CTC, clip by clip"
-_TOKENS_PER_SECOND = 12.0
 _TICK, _TIMESTAMP = 0.02, "<|{:.2f}|>"
-_LEAST_TOKENS = 20
-"""A hypothesis is cut after 20 + 12 tokens a second of its own clip, which ends loops; English speech has about 4."""
-
 _KEPT_SECONDS = 2 * 3600.0
 """A sweep keeps the features of up to so much audio, each clip as long as its context: 230 MB with 80 mels."""
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """The conditions of a transcription, all of which can move a WER.
-
-    Attributes:
-        audio_context: as in training; "full" for a checkpoint that was not tuned on a short one, and for every CTC
-            model, which hears the whole clip.
-        max_new_tokens: bound on a hypothesis, beside that of its clip's length.
-    """
-
-    audio_context: AudioContext
-    language: str
-    max_new_tokens: int = 200
-    precision: Precision = "fp32"
-    engine: str = _WHISPER
-    timestamps: bool = False
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """As a key and a score's conditions have them; timestamps only where they are asked for."""
-        options = asdict(self)
-        return options if self.timestamps else {k: v for k, v in options.items() if k != "timestamps"}
 
 
 @dataclass(frozen=True)
@@ -161,7 +133,7 @@ class AnyRecogniser(Protocol):
 def _recogniser(directory: Path, family: Family, decoding: Decoding, device: torch.device) -> AnyRecogniser:
     with too_little_for("the model"):
         if family == "ctc":
-            return CtcRecogniser(directory, decoding.precision, device)
+            return CtcRecogniser(directory, "bf16" if decoding.precision == "bf16" else "fp32", device)
         return Recogniser(directory, decoding, device)
 
 
@@ -179,21 +151,36 @@ def _write(path: Path, texts: Mapping[str, str]) -> None:
     write_atomically(path, "".join(row + "\n" for row in rows))
 
 
+class Decoder(Protocol):
+    """What turns features into tokens.
+
+    Attributes:
+        own_state: its weights as they were loaded.
+    """
+
+    own_state: Mapping[str, Tensor]
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes other weights."""
+
+    def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
+        """Token ids after the prompt for each row of features (batch, mels, frames), at most `limit`."""
+
+
 class Recogniser:
     """A Whisper that turns recordings into text."""
 
     def __init__(self, directory: Path, decoding: Decoding, device: torch.device) -> None:
-        self._model = load_model(directory).to(device).eval()
+        config = whisper_config(directory)
+        self._mels, self._end = config.num_mel_bins, config.eos_token_id
         self._tokenizer = load_tokenizer(directory)
         self._decoding = decoding
-        self._device = device
         prompt = prompt_ids(self._tokenizer, decoding.language)
-        self._prompt = prompt[:-1] if decoding.timestamps else prompt
         self._first_timestamp = prompt[-1] + 1  # follows the token that says there are none
+        self._decoder = _decoder(directory, prompt, decoding, device)
+        self._device = device if decoding.engine == TRANSFORMERS else torch.device("cpu")
         self.cut = 0
-        state = self._model.state_dict()
-        own = {name: tensor.cpu().clone() for name, tensor in state.items() if name not in TIED}
-        self.own_state: Mapping[str, Tensor] = own
+        self.own_state = self._decoder.own_state
         self._kept: dict[tuple[str, ...], tuple[list[float], Tensor]] | None = None
         self._fits = Halving()
 
@@ -203,7 +190,7 @@ class Recogniser:
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Takes other weights; the tied output comes with the embedding."""
-        self._model.load_state_dict(state, strict=False)
+        self._decoder.load(state)
 
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
         """Text by id, in the order given. Clips of one context are decoded together, so none depends on its neighbours.
@@ -233,11 +220,10 @@ class Recogniser:
         with too_little_for(batch[0].id) if len(batch) == 1 else nullcontext():
             lengths, features = self._features(batch, seconds)
             limits = [most_tokens(length, self._decoding.max_new_tokens) for length in lengths]
-            rows = [row[:limit] for row, limit in zip(self._generate(features, max(limits)), limits, strict=True)]
+            rows = [row[:limit] for row, limit in zip(self._decoder.tokens(features, max(limits)), limits, strict=True)]
         if self._kept is not None:
             self._kept[_ids(batch)] = lengths, features
-        end = self._model.config.eos_token_id
-        self.cut += sum(end not in row for row in rows)
+        self.cut += sum(self._end not in row for row in rows)
         return dict(zip(_ids(batch), map(self._text, rows), strict=True))
 
     def _features(self, batch: Sequence[Utterance], seconds: float) -> tuple[list[float], Tensor]:
@@ -254,7 +240,7 @@ class Recogniser:
             raise DataError(problems)
         return (
             [len(wave) / SAMPLING_RATE for wave in waves],
-            log_mel(waves, seconds, self._model.config.num_mel_bins, self._device),
+            log_mel(waves, seconds, self._mels, self._device),
         )
 
     def _text(self, row: Sequence[int]) -> str:
@@ -269,55 +255,13 @@ class Recogniser:
             parts += marks if is_mark else [self._tokenizer.decode(tokens, skip_special_tokens=True)]
         return "".join(parts)
 
-    @torch.inference_mode()
-    def _generate(self, features: Tensor, limit: int) -> list[list[int]]:
-        """Token ids after the prompt, through the generic generation of transformers.
 
-        Whisper's own `generate` insists on 30 s of features; the generic one takes encoder states of any length.
-        """
-        from transformers import GenerationMixin
-        from transformers.modeling_outputs import BaseModelOutput
-
-        settings = self._generation(limit)
-        with self._autocast():
-            states = encode(self._model.model.encoder, features).float()
-        prompt = torch.tensor([self._prompt] * len(states), device=self._device)
-        generated = GenerationMixin.generate(
-            self._model,
-            encoder_outputs=BaseModelOutput(last_hidden_state=states),
-            attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self._device),
-            decoder_input_ids=prompt,
-            decoder_attention_mask=torch.ones_like(prompt),
-            generation_config=settings,
-            logits_processor=self._timestamp_rules(settings),
-        )
-        return generated[:, len(self._prompt) :].tolist()
-
-    def _timestamp_rules(self, settings: Any) -> Any:
-        """Whisper's own rules of where a timestamp may stand, without which it seldom writes any."""
-        from transformers import LogitsProcessorList, WhisperTimeStampLogitsProcessor
-
-        if not self._decoding.timestamps:
-            return LogitsProcessorList()
-
-        settings.update(no_timestamps_token_id=self._first_timestamp - 1, max_initial_timestamp_index=50)
-        return LogitsProcessorList([WhisperTimeStampLogitsProcessor(settings, begin_index=len(self._prompt))])
-
-    def _generation(self, limit: int) -> Any:
-        """The checkpoint's own settings (suppressed tokens and the like), greedy and bounded."""
-        settings = copy.deepcopy(self._model.generation_config)
-        settings.update(max_length=len(self._prompt) + limit, max_new_tokens=None, do_sample=False, num_beams=1)
-        return settings
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self._decoding.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self._device.type, torch.bfloat16)
-
-
-def most_tokens(seconds: float, max_new_tokens: int) -> int:
-    """How many tokens are kept of what is heard in a clip of this length."""
-    return min(max_new_tokens, _LEAST_TOKENS + round(_TOKENS_PER_SECOND * seconds))
+def _decoder(directory: Path, prompt: tuple[int, ...], decoding: Decoding, device: torch.device) -> Decoder:
+    start = prompt[:-1] if decoding.timestamps else prompt
+    if decoding.engine == CTRANSLATE2:
+        return CTranslate2Decoder(directory, start, device, "int8" if decoding.precision == "int8" else "fp32")
+    first = prompt[-1] + 1 if decoding.timestamps else None
+    return TorchDecoder(directory, start, first, device, bf16=decoding.precision == "bf16")
 
 
 def _ids(batch: Sequence[Utterance]) -> tuple[str, ...]:
@@ -328,19 +272,3 @@ def _audio(utterance: Utterance) -> Path:
     if utterance.audio is None:
         raise DataError(f"{utterance.id}: has no recording to transcribe")
     return Path(utterance.audio)
-
-
-def decoding_for(
-    audio_context: AudioContext, language: str, max_new_tokens: int, device: str, family: Family = "whisper"
-) -> Decoding:
-    """The decoding of this machine: bf16 where the hardware has it, for a Whisper in the encoder alone.
-
-    Raises:
-        ConfigError: seconds of audio context for a CTC model.
-    """
-    precision = choose_precision("auto", choose_device(device))
-    if family == "whisper":
-        return Decoding(audio_context, language, max_new_tokens, precision)
-    if not isinstance(audio_context, str):
-        raise ConfigError(f"audio_context: {audio_context:g} seconds are for Whisper; a CTC model hears the whole clip")
-    return Decoding("full", language, max_new_tokens, precision, _CTC)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from asr_tv.audio import Wave, read_audio, write_audio
 from asr_tv.corpora.local import opened
+from asr_tv.decoding import Decoding
 from asr_tv.errors import DataError
 from asr_tv.manifest import Manifest, Utterance, checked
 from asr_tv.pieces import cut_at_silences
@@ -17,7 +18,7 @@ from asr_tv.short_context import SAMPLING_RATE
 from asr_tv.store import Record, Store
 from asr_tv.subtitles import Segment, Span, Transcript
 from asr_tv.text_files import require_utf8_name
-from asr_tv.transcribe import Decoding, hypotheses_file, transcribe
+from asr_tv.transcribe import hypotheses_file, transcribe
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
 """What is taken for a recording in a folder."""

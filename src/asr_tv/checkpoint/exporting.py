@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,7 +70,8 @@ def write_format(model: Path, out: Path, form: Format, precision: Precision) -> 
     elif form == "openai":
         _write_openai(model, out / OPENAI_FILE, _DTYPES[precision])
     else:
-        _write_ctranslate2(model, out, _QUANTISED[precision])
+        # With what faster-whisper reads beside the weights.
+        convert_to_ctranslate2(model, out, _QUANTISED[precision], [TOKENIZER, FEATURES])
 
 
 def _write_hf(model: Path, out: Path, dtype: torch.dtype) -> None:
@@ -82,13 +83,19 @@ def _write_hf(model: Path, out: Path, dtype: torch.dtype) -> None:
     write_tensors(out / WEIGHTS, layout, ((name, tensors[name].to(dtype)) for name in sorted(tensors)), METADATA)
 
 
-def _write_ctranslate2(model: Path, out: Path, quantisation: str) -> None:
-    """By CTranslate2's own converter, with what faster-whisper reads beside the weights."""
+def convert_to_ctranslate2(model: Path, out: Path, quantisation: str, beside: Sequence[str] = ()) -> None:
+    """Writes the Whisper of a Hugging Face directory in CTranslate2's form, by its own converter.
+
+    Args:
+        quantisation: float32, float16 or int8.
+        beside: files of the directory that are copied.
+    """
     from ctranslate2.converters import TransformersConverter
 
     with no_progress_bar(), _quiet("transformers"):
-        converter = TransformersConverter(str(model), copy_files=[TOKENIZER, FEATURES])
-        converter.convert(str(out), quantization=quantisation, force=True)
+        TransformersConverter(str(model), copy_files=list(beside)).convert(
+            str(out), quantization=quantisation, force=True
+        )
 
 
 def _write_openai(model: Path, path: Path, dtype: torch.dtype) -> None:

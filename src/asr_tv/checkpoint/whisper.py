@@ -14,7 +14,7 @@ from asr_tv.checkpoint.vocabulary import NO_TIMESTAMPS, START, Tokenizer, is_mul
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.store import canonical_json, file_digest
 
-__all__ = ["checkpoint_digest", "load_model", "load_tokenizer", "prompt_ids", "save_checkpoint"]
+__all__ = ["checkpoint_digest", "load_model", "load_tokenizer", "prompt_ids", "save_checkpoint", "whisper_config"]
 
 Whisper = Any
 """A `transformers.WhisperForConditionalGeneration`."""
@@ -48,6 +48,13 @@ def load_model(directory: Path) -> Whisper:
     # Sinusoids, not weights; transformers 5 forgets while loading that they are frozen.
     model.model.encoder.embed_positions.requires_grad_(False)
     return model.eval()
+
+
+def whisper_config(directory: Path) -> Any:
+    """The `transformers.WhisperConfig` of a directory."""
+    from transformers import WhisperConfig
+
+    return WhisperConfig.from_pretrained(directory, local_files_only=True)  # nosec B615 - a local folder
 
 
 def prompt_ids(tokenizer: Tokenizer, language: str | None) -> tuple[int, ...]:

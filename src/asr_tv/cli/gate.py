@@ -31,11 +31,12 @@ def gate(
     from asr_tv.config import GateConfig
     from asr_tv.corpora import stored_manifest
     from asr_tv.corpora.local import read_manifest, write_manifest
+    from asr_tv.decoding import decoding_for
     from asr_tv.errors import gathered
     from asr_tv.gate import MANIFEST, VERDICTS, Round
     from asr_tv.gate import gate as stage
     from asr_tv.store import Store
-    from asr_tv.transcribe import MODEL, decoding_for, transcribe
+    from asr_tv.transcribe import MODEL, transcribe
 
     shelf, progress = Store(store), progress_for(quiet=quiet)
     manifest, listener = gathered(

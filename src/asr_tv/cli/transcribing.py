@@ -11,14 +11,15 @@ import typer
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_path, model_settings, parsed_context
 from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption
+from asr_tv.config import Engine
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.printable import printable
 
 if TYPE_CHECKING:
+    from asr_tv.decoding import Decoding
     from asr_tv.manifest import Manifest
     from asr_tv.store import Record
     from asr_tv.subtitles import Transcript
-    from asr_tv.transcribe import Decoding
 
 
 class Form(StrEnum):
@@ -54,6 +55,9 @@ def transcribe(
         str | None, typer.Option(help="full, dynamic or seconds  [default: the model's own settings, else full]")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    engine: Annotated[
+        Engine, typer.Option(help="What decodes a Whisper; auto: CTranslate2 where that was measured to be faster")
+    ] = "torch",
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -67,8 +71,8 @@ def transcribe(
     from asr_tv.checkpoint.locate import resolve_model
     from asr_tv.cli.console import progress_for
     from asr_tv.corpora.local import read_manifest
+    from asr_tv.decoding import decoding_for
     from asr_tv.store import Store
-    from asr_tv.transcribe import decoding_for
     from asr_tv.transcribe_files import find_recordings, transcribe_files
 
     shelf, weights = Store(store), model_path(model)
@@ -80,9 +84,8 @@ def transcribe(
         lambda: read_manifest(inputs[0], outside=outside, store=store) if listed else find_recordings(inputs),
         lambda: resolve_model(weights, shelf),
     )
-    context = given or settings["audio_context"]
-    spoken = language or settings.get("language", "en")
-    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"))
+    context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
+    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine)
     how: dict[str, Any] = {"store": shelf, "batch_size": batch_size, "progress": progress_for(quiet=quiet)}
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, how), shape), out)

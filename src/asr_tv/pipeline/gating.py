@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, SynthesisConfig
 from asr_tv.corpora import stored_manifest
+from asr_tv.decoding import decoding_for
 from asr_tv.gate import Round, gate, sentences_to_repeat
 from asr_tv.manifest import Manifest
 from asr_tv.pipeline.executor import Call, Executor
 from asr_tv.pipeline.material import checkpoint_stage
 from asr_tv.store import Record
 from asr_tv.synthesize import synthesize
-from asr_tv.transcribe import MODEL, decoding_for, transcribe
+from asr_tv.transcribe import MODEL, transcribe
 from asr_tv.tts import voices_by_engine
 
 

@@ -10,6 +10,7 @@ from asr_tv.corpora.asterisk import prompt_set
 from asr_tv.corpora.local import read_manifest
 from asr_tv.corpora.slurp import slurp_source
 from asr_tv.corpora.texts import read_texts
+from asr_tv.decoding import check_engine
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.families import settings_for
@@ -38,6 +39,7 @@ def check_material(config: AdaptConfig) -> None:
         partial(_check_terms, config.scoring),
         partial(open_cast, config.synthesis),
         partial(choose_device, config.run.device),
+        partial(check_engine, config.scoring.engine),
         *([SpeechDetector] if config.gate else []),
         *(partial(_check_corpus, corpus) for corpus in corpora.values()),
     )
@@ -46,7 +48,8 @@ def check_material(config: AdaptConfig) -> None:
 def _check_model(config: AdaptConfig) -> None:
     """Settings that its kind does not know, where the model is a directory here; others are known once they are had."""
     if (Path(config.model) / CONFIG).is_file():
-        settings_for(config.training, family_of(Path(config.model)))
+        family = family_of(Path(config.model))
+        gathered(partial(settings_for, config.training, family), partial(check_engine, config.scoring.engine, family))
 
 
 def required_target(config: AdaptConfig) -> TargetConfig:

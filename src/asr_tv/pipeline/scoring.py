@@ -6,6 +6,7 @@ from pathlib import Path
 
 from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, AudioContext, Recipe, ScoringConfig, Start
+from asr_tv.decoding import Decoding, decoding_for
 from asr_tv.evaluation import Evaluation
 from asr_tv.manifest import Manifest, in_domain
 from asr_tv.normalize import get_normalizer
@@ -15,7 +16,7 @@ from asr_tv.progress import Progress, silent
 from asr_tv.score import VERSION, read_evaluation, score_stage
 from asr_tv.select import FoldScore
 from asr_tv.store import Identity, Produced, Record, Store
-from asr_tv.transcribe import MODEL, Decoding, Sweep, decoding_for, hypotheses_file, transcribe
+from asr_tv.transcribe import MODEL, Sweep, hypotheses_file, transcribe
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,10 @@ def scored_in(record: Record) -> Evaluation:
 def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:
     """How this machine decodes a checkpoint in a context."""
     family = family_of(checkpoint.path / MODEL)
-    return decoding_for(context, config.language, config.scoring.max_new_tokens, config.run.device, family)
+    scoring = config.scoring
+    return decoding_for(
+        context, config.language, scoring.max_new_tokens, config.run.device, family, engine=scoring.engine
+    )
 
 
 def transcription_call(
