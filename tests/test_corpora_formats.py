@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +194,41 @@ class TestHuggingFace:
         pytest.importorskip("datasets")
         with pytest.raises(DataError, match="cannot be had"):
             loaded(tmp_path, kind="huggingface", path=str(tmp_path / "gone"))
+
+
+def nemo_of(folder: Path) -> CorpusConfig:
+    (folder / "m.json").write_text('{"audio_filepath": "call.wav", "text": "hello", "duration": 3.0}\n')
+    return CorpusConfig(kind="nemo", path=str(folder / "m.json"))
+
+
+def kaldi_of(folder: Path) -> CorpusConfig:
+    kaldi(folder, wav_scp="call call.wav\n", text="call hello there\n", utt2spk="call anna\n")
+    return CorpusConfig(kind="kaldi", path=str(folder))
+
+
+def lhotse_of(folder: Path) -> CorpusConfig:
+    (folder / "cuts.jsonl").write_text(json.dumps(cut("call", folder / "call.wav")) + "\n")
+    return CorpusConfig(kind="lhotse", path=str(folder / "cuts.jsonl"))
+
+
+def slurp_of(folder: Path) -> CorpusConfig:
+    annotation = {"slurp_id": 1, "sentence": "hello", "scenario": "greet", "recordings": [{"file": "call.wav"}]}
+    (folder / "train.jsonl").write_text(json.dumps(annotation) + "\n")
+    return CorpusConfig(kind="slurp", path=str(folder), audio=str(folder))
+
+
+@pytest.mark.parametrize("corpus_of", [nemo_of, kaldi_of, lhotse_of, slurp_of])
+def test_a_changed_sample_changes_the_key_and_a_new_date_does_not(
+    tmp_path: Path, corpus_of: Callable[[Path], CorpusConfig]
+) -> None:
+    recording = record(tmp_path / "call.wav")
+    config = corpus_of(tmp_path)
+    key = load_corpus(config, Store(tmp_path / "store")).key
+    os.utime(recording, (1, 1))
+    assert load_corpus(config, Store(tmp_path / "store")).key == key
+    data = bytearray(recording.read_bytes())
+    data[-1000] ^= 1
+    recording.write_bytes(data)
+    changed = load_corpus(config, Store(tmp_path / "store"))
+    assert changed.key != key
+    assert not changed.cached

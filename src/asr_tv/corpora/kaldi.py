@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from asr_tv.config import CorpusConfig
-from asr_tv.corpora.opened import Segment, Source, listing_digest, opened_segments
+from asr_tv.corpora.opened import Segment, Source, contents_digest, opened_segments
 from asr_tv.corpora.places import require_inside
 from asr_tv.errors import DataError
 from asr_tv.manifest import utterance_of
@@ -53,7 +53,7 @@ def kaldi_source(config: CorpusConfig) -> Source:
         require_inside([folder], [s.utterance for s in found], f"{folder}/wav.scp")
     inputs = {file: file_digest(folder / file) for file in (*_FILES, *([domain_file] if domain_file else []))
               if (folder / file).is_file()}  # fmt: skip
-    inputs["audio"] = listing_digest([Path(s.utterance.audio or "") for s in found])
+    inputs["audio"] = contents_digest([Path(s.utterance.audio or "") for s in found])
     return Source(inputs, partial(opened_segments, folder.absolute().name, found, config))
 
 

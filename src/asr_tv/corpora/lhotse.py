@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.config import CorpusConfig
-from asr_tv.corpora.opened import Segment, Source, listing_digest, opened_segments
+from asr_tv.corpora.opened import Segment, Source, contents_digest, opened_segments
 from asr_tv.corpora.places import require_inside
 from asr_tv.errors import DataError
 from asr_tv.manifest import parse_json, utterance_of
@@ -35,7 +35,7 @@ def lhotse_source(config: CorpusConfig) -> Source:
         raise DataError(problems or [f"{path}: no supervision"])
     if not config.outside:
         require_inside([path.parent], [s.utterance for s in segments], str(path))
-    audio = listing_digest([Path(s.utterance.audio or "") for s in segments])
+    audio = contents_digest([Path(s.utterance.audio or "") for s in segments])
     inputs = {"cuts": file_digest(path), "audio": audio}
     return Source(inputs, partial(opened_segments, path.name.partition(".")[0], segments, config))
 

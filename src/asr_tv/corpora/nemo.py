@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.config import CorpusConfig
-from asr_tv.corpora.opened import Segment, Source, listing_digest, opened_segments
+from asr_tv.corpora.opened import Segment, Source, contents_digest, opened_segments
 from asr_tv.corpora.places import require_inside
 from asr_tv.errors import DataError
 from asr_tv.manifest import parse_json, utterance_of
@@ -26,7 +26,7 @@ def nemo_source(config: CorpusConfig) -> Source:
     segments = _segments(path, _COLUMNS | dict(config.columns))
     if not config.outside:
         require_inside([path.parent], [s.utterance for s in segments], str(path))
-    audio = listing_digest([Path(s.utterance.audio or "") for s in segments])
+    audio = contents_digest([Path(s.utterance.audio or "") for s in segments])
     inputs = {"manifest": file_digest(path), "audio": audio}
     return Source(inputs, partial(opened_segments, path.stem, segments, config))
 

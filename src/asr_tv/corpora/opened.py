@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from asr_tv.config import CorpusConfig
 from asr_tv.corpora.selection import Dropped
 from asr_tv.errors import DataError
 from asr_tv.manifest import Manifest, Utterance, checked
+from asr_tv.store import file_digest
+from asr_tv.workers import cores
 
 NO_RECORDING = "its recording is missing"
 _SHOWN = 20
@@ -119,7 +123,22 @@ def _timed(segment: Segment, folder: Path) -> Utterance:
     return replace(utterance, audio=str(target), duration=round(min(last, len(wave)) / rate - first / rate, 4))
 
 
-def listing_digest(paths: Sequence[Path]) -> str:
-    """sha256 over names and sizes of files: tells one corpus from another without reading hours of speech."""
-    lines = sorted(f"{path.name} {path.stat().st_size if path.is_file() else 'missing'}" for path in {*paths})
+def contents_digest(paths: Sequence[Path]) -> str:
+    """sha256 over names and contents of files, read on all cores; one that is missing counts as such."""
+    files = sorted({*paths})
+    with ThreadPoolExecutor(cores()) as pool:
+        lines = sorted(f"{file.name} {digest}" for file, digest in zip(files, pool.map(_digest_of, files), strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _digest_of(file: Path) -> str:
+    if not file.is_file():
+        return "missing"
+    status = file.stat()
+    return _digest_once(file, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+@cache
+def _digest_once(file: Path, *_: int) -> str:
+    """Once for a process, as long as the file system says that it is the same file."""
+    return file_digest(file)

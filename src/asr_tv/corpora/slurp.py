@@ -8,7 +8,7 @@ from typing import Any
 
 from asr_tv.archives import UNREADABLE, content_of, members, open_tar
 from asr_tv.config import CorpusConfig
-from asr_tv.corpora.opened import Opened, Segment, Source, listing_digest, missing_message, opened_segments
+from asr_tv.corpora.opened import Opened, Segment, Source, contents_digest, missing_message, opened_segments
 from asr_tv.errors import DataError
 from asr_tv.manifest import Manifest, Origin, Split, Utterance, checked, parse_json, utterance_of
 from asr_tv.store import file_digest
@@ -71,9 +71,9 @@ def slurp_source(config: CorpusConfig) -> Source:
     inputs = {part: file_digest(file) for part, file in files.items()}
     if all(place.is_dir() for place in audio):
         segments = [Segment(replace(u, audio=str(_found(audio, u.audio or "")))) for u in manifest]
-        inputs["audio"] = listing_digest([Path(segment.utterance.audio or "") for segment in segments])
+        inputs["audio"] = contents_digest([Path(segment.utterance.audio or "") for segment in segments])
         return Source(inputs, lambda folder: opened_segments("slurp", segments, config, folder, LICENCE))
-    inputs["audio"] = listing_digest(audio)
+    inputs["audio"] = contents_digest(audio)
     return Source(inputs, partial(_from_archives, config, manifest, audio))
 
 
