@@ -29,7 +29,7 @@ from asr_tv.store import Record, Store, file_digest
 from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
-from asr_tv.trainable import Blocks, Ia3, Lora, Part
+from asr_tv.trainable import Blocks, Ia3, Lora, Part, parse_trainable
 from asr_tv.training_loss import WhisperLoss
 from asr_tv.transcribe import transcribe
 
@@ -296,6 +296,27 @@ def test_a_damaged_epoch_is_trained_again_to_the_same_bytes(
     assert "epoch-2 is damaged (model.safetensors: other bytes than when it was written)" in caplog.text
     unbroken = finetune(base, manifest, TRAINING, store=Store(tmp_path / "unbroken"), seed=1)
     assert resumed.digest == unbroken.digest
+
+
+@pytest.mark.parametrize("trainable", ["all", "lora", "freeze_first:1"])
+@pytest.mark.parametrize("kind", ["whisper", "conformer"])
+def test_gradient_checkpointing_computes_twice_and_learns_the_same(
+    base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainable: str, kind: str
+) -> None:
+    if kind == "conformer":
+        base = resolve_model(str(tiny_ctc(tmp_path / "ctc", "conformer")), Store(tmp_path / "models"))
+    training = TRAINING.model_copy(update={"epochs": 1, "trainable": parse_trainable(trainable)})
+    blocks: list[int] = []
+    original = torch.utils.checkpoint.checkpoint
+    counted: Any = lambda *a, **k: (blocks.append(1), original(*a, **k))[1]  # noqa: E731
+    monkeypatch.setattr("transformers.modeling_utils.checkpoint", counted)
+    tuned = []
+    for less in (False, True):
+        settings = training.model_copy(update={"gradient_checkpointing": less})
+        tuned.append(finetune(base, manifest, settings, store=Store(tmp_path / str(less)), seed=1))
+        assert bool(blocks) is less
+    assert tuned[0].key != tuned[1].key
+    assert tuned[0].details["epoch_losses"] == pytest.approx(tuned[1].details["epoch_losses"], rel=1e-4)
 
 
 LORA = TRAINING.model_copy(update={"trainable": Lora(r=2), "learning_rate": 1e-2})

@@ -273,6 +273,7 @@ FIELDS: dict[str, Takes] = {
             "full_context_share": 0.1,
             "precision": "bf16",
             "trainable": "only_encoder",
+            "gradient_checkpointing": True,
         }.items()
     },
     "training.audio_context": Takes(20.0, rf"finetune .*|{TUNED}"),

@@ -94,6 +94,9 @@ class TrainingConfig(Section):
     full_context_share: Fraction = Field(0.0, description="share of batches padded to 30 s in spite of audio_context")
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     trainable: Annotated[Trainable, PlainValidator(parse_trainable), PlainSerializer(written)] = ALL
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations twice instead of keeping them: less memory, slower"
+    )
     freeze_feature_encoder: bool = Field(True, description="CTC models only: leave the convolutions as they are")
 
     def scaled(self, learning_rate: float, epochs: float) -> "TrainingConfig":

@@ -40,5 +40,6 @@ def deciding(training: TrainingConfig, family: Family) -> dict[str, Any]:
     """What of the settings decides a result, JSON-able: a key's part, without what the family does not know."""
     settings = training.model_dump(mode="json")
     unknown = _WHISPER_ONLY if family == "ctc" else _CTC_ONLY
-    left_out = {*unknown, *(("trainable",) if training.trainable == ALL else ())}
+    usual = {"trainable": training.trainable == ALL, "gradient_checkpointing": not training.gradient_checkpointing}
+    left_out = {*unknown, *(name for name, is_usual in usual.items() if is_usual)}
     return {name: value for name, value in settings.items() if name not in left_out}

@@ -195,6 +195,9 @@ class _Trainer:
         self._model = self._lessons.model
         _restrict(self._model, job)
         set_training_mode(self._model)
+        if training.gradient_checkpointing:
+            # Not kept from the key: sums of gradients come in another order, and so with other last bits.
+            self._model.activation_checkpointing_enable()
         optimizer = torch.optim.AdamW(
             # What is frozen must stay out: weight decay would move it without any gradient.
             [p for p in self._model.parameters() if p.requires_grad],
