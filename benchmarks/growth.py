@@ -18,9 +18,9 @@ from typing import Any
 
 from demo_material import Bench, arguments, load, peak_memory, show
 
-from asr_tv.bootstrap import paired_difference
 from asr_tv.config import TrainingConfig
 from asr_tv.devices import choose_device, choose_precision
+from asr_tv.evaluation import compare
 from asr_tv.finetune import Job, run
 from asr_tv.manifest import Manifest
 from asr_tv.score import evaluate
@@ -31,13 +31,14 @@ def main() -> None:
     """Prints cost an utterance and peak memory by size."""
     parser = arguments(__doc__ or "")
     parser.add_argument("--utterances", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--part", choices=PARTS, help="one part at the first size, in this process")
     options = parser.parse_args()
     if options.part:
         print(json.dumps(_measured(options.part, load(options.config, options.store), options.utterances[0])))
         return
     rows = []
-    for part in PARTS:
+    for part in options.parts:
         for count in options.utterances:
             command = [sys.executable, __file__, "--config", str(options.config), "--store", str(options.store)]
             command += ["--part", part, "--utterances", str(count)]
@@ -81,7 +82,7 @@ def _training(bench: Bench, manifest: Manifest) -> None:
 def _scoring(bench: Bench, manifest: Manifest) -> None:
     """Everything after the decoder: errors, normalisers, and the paired bootstrap of a difference."""
     heard = [evaluate(manifest, {u.id: u.text + extra for u in manifest}, "english") for extra in ("", " uh")]
-    paired_difference(*heard, resamples=1_000, confidence=0.95, seed=17)
+    compare(*heard, resamples=1_000, confidence=0.95, seed=17)
 
 
 PARTS: dict[str, Callable[[Bench, Manifest], None]] = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from demo_material import Bench, arguments, load, peak_memory, show, wer
+from demo_material import Bench, arguments, load, show, wer
 
 from asr_tv.audio import read_audio
 from asr_tv.checkpoint.whisper import load_model, load_tokenizer
@@ -82,7 +82,6 @@ def _measured(
         "utterances": len(test),
         "seconds/utterance": sorted(seconds)[len(seconds) // 2],
         "WER %": wer(test, texts),
-        "peak memory GB": peak_memory(device) / 1e9,
     }
 
 

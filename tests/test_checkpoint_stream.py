@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -254,3 +256,27 @@ def test_exhaust_reads_to_the_end():
     seen = []
     exhaust(seen.append(i) or i for i in range(3))
     assert seen == [0, 1, 2]
+
+
+def cores_of_a_new_thread() -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+def test_work_on_all_cores_leaves_torch_s_threads_as_they_were():
+    """Each worker computes on one core; threads that come later do not."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        seen = []
+        on_all_cores(lambda _: seen.append(torch.get_num_threads()), "abcdefgh")
+        assert set(seen) == {1}
+        with pytest.raises(ZeroDivisionError):
+            on_all_cores(lambda _: 1 / 0, "abc")
+        on_all_cores(seen.append, [])
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: on_all_cores(lambda name: seen.append(name), "abcdefgh"), range(8)))
+        assert Counter(seen) == {1: 8} | dict.fromkeys("abcdefgh", 8)
+        assert torch.get_num_threads() == cores_of_a_new_thread() == 3
+    finally:
+        torch.set_num_threads(before)

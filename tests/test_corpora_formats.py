@@ -217,6 +217,21 @@ def slurp_of(folder: Path) -> CorpusConfig:
     return CorpusConfig(kind="slurp", path=str(folder), audio=str(folder))
 
 
+def test_recordings_of_one_name_that_change_places_change_the_key(tmp_path: Path) -> None:
+    for name, seconds in (("anna", 1.0), ("ben", 2.0)):
+        record(tmp_path / name / "001.wav", seconds)
+    rows = [{"audio_filepath": f"{name}/001.wav", "text": name} for name in ("anna", "ben")]
+    (tmp_path / "m.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = CorpusConfig(kind="nemo", path=str(tmp_path / "m.json"))
+    before = load_corpus(config, Store(tmp_path / "store"))
+    (tmp_path / "anna").rename(tmp_path / "other")
+    (tmp_path / "ben").rename(tmp_path / "anna")
+    (tmp_path / "other").rename(tmp_path / "ben")
+    after = load_corpus(config, Store(tmp_path / "store"))
+    assert after.key != before.key
+    assert [u.duration for u in stored_manifest(after)] == [2.0, 1.0]
+
+
 @pytest.mark.parametrize("corpus_of", [nemo_of, kaldi_of, lhotse_of, slurp_of])
 def test_a_changed_sample_changes_the_key_and_a_new_date_does_not(
     tmp_path: Path, corpus_of: Callable[[Path], CorpusConfig]

@@ -26,14 +26,16 @@ from asr_tv.store import Record, Store
 from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
+from asr_tv.torch_decoder import TorchDecoder
 from asr_tv.training_loss import WhisperLoss
-from asr_tv.transcribe import Recogniser, hypotheses_file, transcribe
+from asr_tv.transcribe import hypotheses_file, transcribe
 
 CPU = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 FULL: tuple[Exception, ...] = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has"),
     RuntimeError("CUDA error: out of memory\nCompile with"),
     RuntimeError(CPU),
+    RuntimeError("mkl_malloc: failed to allocate memory"),
     MemoryError("Unable to allocate 3 GiB for an array"),
 )
 TRAINING = TrainingConfig(epochs=2, learning_rate=1e-3, batch_size=4, precision="fp32", full_context_share=0)
@@ -116,7 +118,7 @@ class TestTranscribing:
     ) -> None:
         calls: list[int] = []
         whole = transcribe(base, manifest, DYNAMIC, store=Store(tmp_path / "whole"))
-        monkeypatch.setattr(Recogniser, "_generate", limited(calls, 2, error, Recogniser._generate))
+        monkeypatch.setattr(TorchDecoder, "tokens", limited(calls, 2, error, TorchDecoder.tokens))
         halved = transcribe(base, manifest, DYNAMIC, store=Store(tmp_path / "halved"))
         assert max(calls) > 2
         assert (halved.key, halved.digest, halved.details) == (whole.key, whole.digest, whole.details)
@@ -126,7 +128,7 @@ class TestTranscribing:
     def test_a_clip_that_does_not_fit_alone_is_named(
         self, base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Recogniser, "_generate", limited([], 0, FULL[0], Recogniser._generate))
+        monkeypatch.setattr(TorchDecoder, "tokens", limited([], 0, FULL[0], TorchDecoder.tokens))
         with pytest.raises(DataError, match=r"banking-\d+: memory ran out on this alone \(CUDA out of memory\)"):
             transcribe(base, manifest, DYNAMIC, store=Store(tmp_path))
 

@@ -12,8 +12,10 @@ import pytest
 import torch
 from jsonschema import validate
 
+from asr_tv import decoding
 from asr_tv.checkpoint.tensors import open_tensors
 from asr_tv.config import AdaptConfig
+from asr_tv.decoding import CTRANSLATE2
 from asr_tv.errors import ConfigError, DataError, UserError
 from asr_tv.pipeline import players
 from asr_tv.pipeline.executor import InProcess
@@ -78,6 +80,16 @@ def test_a_context_start_is_a_row_and_what_every_training_starts_from(first: Run
     assert safe.executed["context_start"] == 1
     assert safe.executed["finetune"] == first.executed["finetune"], "every training has another base"
     assert safe.report["ledger"]["target_recordings_read_before_scoring"] == []
+
+
+def test_one_engine_decodes_every_row_also_where_it_is_chosen(first: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with bf16, where 30 s alone would be decoded by torch; scores of two engines do not compare."""
+    monkeypatch.setattr(decoding, "choose_precision", lambda *_: "bf16")
+    chosen = again(first, scoring={"engine": "auto"})
+    conditions = [row["conditions"] for row in chosen.report["systems"]]
+    assert {(c["engine"], c["precision"]) for c in conditions} == {(CTRANSLATE2, "fp32")}
+    assert {c["audio_context"] for c in conditions} == {"full", "dynamic"}
+    assert chosen.executed["finetune"] == 0
 
 
 def test_the_plan_counts_the_trainings_that_were_made(first: Run) -> None:

@@ -13,9 +13,20 @@ from asr_tv import decoding
 from asr_tv.checkpoint.apply import apply_vector
 from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.checkpoint.vectors import average_checkpoints
+from asr_tv.checkpoint.whisper import load_tokenizer, prompt_ids, whisper_config
 from asr_tv.config import TrainingConfig
 from asr_tv.corpora.local import read_manifest
-from asr_tv.decoding import CTRANSLATE2, TRANSFORMERS, Decoding, check_engine, decoding_for, fastest_engine
+from asr_tv.ctranslate2_decoder import CTranslate2Decoder
+from asr_tv.decoding import (
+    CTC,
+    CTRANSLATE2,
+    TRANSFORMERS,
+    Decoding,
+    Program,
+    check_engine,
+    decoding_for,
+    fastest_engine,
+)
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.finetune import finetune
 from asr_tv.manifest import Manifest
@@ -103,21 +114,30 @@ def test_timestamps_change_neither_the_key_nor_the_conditions_of_those_who_do_no
     assert not any("<|" in text for text in plain.values())
 
 
+ENGINES: tuple[Program, ...] = (TRANSFORMERS, CTRANSLATE2)
+
+
 class TestCTranslate2:
     """The other engine, behind the same stage."""
 
-    def test_it_hears_what_torch_hears(self, tuned: Record, manifest: Manifest, tmp_path: Path) -> None:
-        texts = {
-            engine: read_hypotheses(
+    def test_it_hears_what_torch_hears_alone_or_among_others(
+        self, tuned: Record, manifest: Manifest, tmp_path: Path
+    ) -> None:
+        texts = [
+            read_hypotheses(
                 transcribe(
-                    tuned, manifest, replace(DYNAMIC, engine=engine), store=Store(tmp_path / engine), batch_size=size
+                    tuned,
+                    manifest,
+                    replace(DYNAMIC, engine=engine),
+                    store=Store(tmp_path / f"{engine}{size}"),
+                    batch_size=size,
                 ).path
                 / "hyp.jsonl"
             )
-            for engine, size in ((TRANSFORMERS, 16), (CTRANSLATE2, 16))
-        }
-        assert texts[CTRANSLATE2] == texts[TRANSFORMERS]
-        assert len(set(texts[CTRANSLATE2].values())) > 1
+            for engine, size in ((TRANSFORMERS, 16), (CTRANSLATE2, 16), (CTRANSLATE2, 1))
+        ]
+        assert texts[0] == texts[1] == texts[2]
+        assert len(set(texts[0].values())) > 1
 
     def test_the_bound_holds_and_what_ends_by_itself_is_not_cut(
         self, base: Record, tuned: Record, manifest: Manifest, store: Store
@@ -128,32 +148,46 @@ class TestCTranslate2:
                 transcribe(checkpoint, manifest, Decoding("dynamic", "en", bound, engine=engine), store=store).details[
                     "cut_hypotheses"
                 ]
-                for engine in (TRANSFORMERS, CTRANSLATE2)
+                for engine in ENGINES
             ]
             assert cut[0] == cut[1]
             assert (checkpoint is base) == (cut[0] == len(manifest))
 
+    @pytest.mark.parametrize("multilingual", [False, True])
+    def test_at_most_so_many_tokens(self, tmp_path: Path, multilingual: bool) -> None:
+        directory = tiny_whisper(tmp_path / "model", multilingual=multilingual)
+        prompt = prompt_ids(load_tokenizer(directory), "en")
+        decoder = CTranslate2Decoder(directory, prompt, CPU, "fp32", tmp_path / "place")
+        mels = whisper_config(directory).num_mel_bins
+        for limit in (1, 2, 3, 4, 100, 440):
+            assert [len(row) for row in decoder.tokens(torch.randn(2, mels, 200), limit)] == [limit, limit]
+        assert not (tmp_path / "place").exists()
+
     def test_a_sweep_decodes_the_sums(self, base: Record, tuned: Record, manifest: Manifest, store: Store) -> None:
         vector = vector_stage(tuned, base, store=store)
-        sweep = Sweep(vector, (-1.0, 0.0, 0.5), pretrained=base)
+        sweep = Sweep(vector, (-1.0, 0.0, 0.5), pretrained=base, pretrained_weight=0.1)
         swept = {
             engine: transcribe(tuned, manifest, replace(DYNAMIC, engine=engine), store=store, sweep=sweep).path
-            for engine in (TRANSFORMERS, CTRANSLATE2)
+            for engine in ENGINES
         }
         for coef in sweep.scaling_coefs:
-            found = [read_hypotheses(swept[engine] / hypotheses_file(coef)) for engine in (TRANSFORMERS, CTRANSLATE2)]
+            found = [read_hypotheses(swept[engine] / hypotheses_file(coef)) for engine in ENGINES]
             assert found[0] == found[1]
+        assert {p.name for p in swept[TRANSFORMERS].iterdir()} == {p.name for p in swept[CTRANSLATE2].iterdir()}
 
-    def test_int8_is_another_condition(self, tuned: Record, manifest: Manifest, store: Store) -> None:
-        records = [
-            transcribe(tuned, manifest, Decoding("dynamic", "en", 30, precision, CTRANSLATE2), store=store)
-            for precision in ("fp32", "int8")
-        ]
-        assert records[0].key != records[1].key
-        assert [json.loads((r.path / "record.json").read_text())["parameters"]["precision"] for r in records] == [
-            "fp32",
-            "int8",
-        ]
+    def test_timestamps_follow_whisper_s_rules(self, base: Record, manifest: Manifest, store: Store) -> None:
+        stamped = replace(DYNAMIC, timestamps=True, engine=CTRANSLATE2)
+        texts = read_hypotheses(transcribe(base, manifest, stamped, store=store).path / "hyp.jsonl")
+        assert all(re.match(r"<\|[01]\.\d\d\|>", text) for text in texts.values())
+
+    def test_int8_is_another_condition_and_another_model(self, tuned: Record, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="does not compute in int8"):
+            Decoding("dynamic", "en", precision="int8")
+        with pytest.raises(ValueError, match="does not compute in bf16"):
+            Decoding("dynamic", "en", precision="bf16", engine=CTRANSLATE2)
+        prompt = prompt_ids(load_tokenizer(tuned.path / "model"), "en")
+        decoder = CTranslate2Decoder(tuned.path / "model", prompt, CPU, "int8", tmp_path / "place")
+        assert decoder._model.compute_type.startswith("int8")
 
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -167,6 +201,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
         (5.0, "bf16", CPU, True, "ctranslate2"),
         ("full", "fp32", CPU, True, "ctranslate2"),
         ("full", "bf16", CPU, True, "torch"),
+        (30.0, "bf16", CPU, True, "torch"),
         ("dynamic", "bf16", GPU, True, "torch"),
         ("dynamic", "fp32", CPU, False, "torch"),
     ],
@@ -177,11 +212,13 @@ def test_the_engine_is_chosen_by_model_and_machine(
     assert fastest_engine(context, precision, device, installed=installed) == expected
 
 
-def test_an_engine_that_is_not_there_is_refused_before_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_cannot_be_had_is_refused_before_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="decodes Whispers, and this is a CTC model"):
-        check_engine("ctranslate2", "ctc")
-    assert decoding_for("full", "en", 200, "cpu", "ctc", "auto").engine.startswith("transformers, greedy CTC")
+        check_engine("ctranslate2", "ctc", "cpu")
+    with pytest.raises(ConfigError, match="computes on cpu and cuda, not on meta"):
+        check_engine("ctranslate2", "whisper", "meta")
+    assert decoding_for("full", "en", 200, "cpu", "ctc", "auto").engine == CTC
     monkeypatch.setattr(decoding, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"not installed: pip install \"asr-tv\[export\]\""):
+    with pytest.raises(ConfigError, match=r'not installed: pip install "asr-tv\[export\]"'):
         decoding_for("dynamic", "en", 200, "cpu", engine="ctranslate2_int8")
     assert decoding_for("dynamic", "en", 200, "cpu", engine="auto").engine == TRANSFORMERS

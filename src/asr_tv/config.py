@@ -95,7 +95,7 @@ class TrainingConfig(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     trainable: Annotated[Trainable, PlainValidator(parse_trainable), PlainSerializer(written)] = ALL
     gradient_checkpointing: bool = Field(
-        False, description="compute activations twice instead of keeping them: less memory, slower"
+        False, description="compute the activations of tuned blocks twice instead of keeping them: less memory, slower"
     )
     freeze_feature_encoder: bool = Field(True, description="CTC models only: leave the convolutions as they are")
 

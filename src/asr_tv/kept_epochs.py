@@ -38,7 +38,7 @@ def last_epoch(scratch: Path) -> tuple[Path, list[float]] | None:
     for folder in reversed(_epochs(scratch)):
         if not (problems := _problems(folder)):
             return folder, read_losses(folder)
-        _log.warning("%s is damaged (%s): it is trained again", folder, ", ".join(problems[:3]))
+        _log.warning("%s is damaged (%s): training goes on before it", folder, ", ".join(problems[:3]))
         shutil.rmtree(folder)
     return None
 
@@ -56,11 +56,17 @@ def read_losses(folder: Path) -> list[float]:
 
 
 def _problems(folder: Path) -> list[str]:
-    """What is wrong with a kept epoch, all of it read."""
+    """What is wrong with a kept epoch, all of it read.
+
+    Raises:
+        OSError: it cannot be read, which says nothing of what it holds.
+    """
     try:
         digests = json.loads((folder / _DIGESTS).read_text(encoding="utf-8"))
         return damage(folder, digests) if LOSSES in digests else [f"{_DIGESTS}: does not know {LOSSES}"]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except FileNotFoundError:
+        return [f"{_DIGESTS}: lost"]
+    except (ValueError, TypeError, AttributeError) as error:
         return [f"{_DIGESTS}: {error}"]
 
 

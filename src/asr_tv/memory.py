@@ -11,8 +11,11 @@ from asr_tv.errors import DataError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""Of CUDA and MPS, of torch's CPU allocator on Linux and on Windows, of cuBLAS."""
+_WORDS = (
+    *("out of memory", "can't allocate memory", "not enough memory"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "failed to allocate"),
+)
+"""Of CUDA and MPS, of torch's CPU allocator on Linux and on Windows, of cuBLAS, of CTranslate2's CPU allocator."""
 
 
 def ran_out(error: BaseException) -> bool:

@@ -1,13 +1,14 @@
 """Transcribes a manifest with a checkpoint: greedy; a Whisper batched, in the audio context it was tuned in."""
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -88,7 +89,7 @@ def transcribe(
     parameters = decoding.options | (sweep.parameters if sweep else {})
 
     def produce(scratch: Path) -> Produced:
-        recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(device))
+        recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(device), scratch)
         rounds: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
         cut = 0
         if len(rounds) > 1 and _padded_seconds(manifest, decoding) < _KEPT_SECONDS:
@@ -130,11 +131,13 @@ class AnyRecogniser(Protocol):
         """Text by id, in the order given; no hypothesis depends on its neighbours."""
 
 
-def _recogniser(directory: Path, family: Family, decoding: Decoding, device: torch.device) -> AnyRecogniser:
+def _recogniser(
+    directory: Path, family: Family, decoding: Decoding, device: torch.device, scratch: Path
+) -> AnyRecogniser:
     with too_little_for("the model"):
         if family == "ctc":
             return CtcRecogniser(directory, "bf16" if decoding.precision == "bf16" else "fp32", device)
-        return Recogniser(directory, decoding, device)
+        return Recogniser(directory, decoding, device, scratch)
 
 
 def _sum(own: Mapping[str, Tensor], sweep: Sweep, scaling_coef: float) -> dict[str, Tensor]:
@@ -168,16 +171,20 @@ class Decoder(Protocol):
 
 
 class Recogniser:
-    """A Whisper that turns recordings into text."""
+    """A Whisper that turns recordings into text.
 
-    def __init__(self, directory: Path, decoding: Decoding, device: torch.device) -> None:
+    Args:
+        scratch: where CTranslate2's form of it may lie while it is loaded.
+    """
+
+    def __init__(self, directory: Path, decoding: Decoding, device: torch.device, scratch: Path | None = None) -> None:
         config = whisper_config(directory)
         self._mels, self._end = config.num_mel_bins, config.eos_token_id
         self._tokenizer = load_tokenizer(directory)
         self._decoding = decoding
         prompt = prompt_ids(self._tokenizer, decoding.language)
         self._first_timestamp = prompt[-1] + 1  # follows the token that says there are none
-        self._decoder = _decoder(directory, prompt, decoding, device)
+        self._decoder = _decoder(directory, prompt, decoding, device, scratch)
         self._device = device if decoding.engine == TRANSFORMERS else torch.device("cpu")
         self.cut = 0
         self.own_state = self._decoder.own_state
@@ -256,10 +263,14 @@ class Recogniser:
         return "".join(parts)
 
 
-def _decoder(directory: Path, prompt: tuple[int, ...], decoding: Decoding, device: torch.device) -> Decoder:
+def _decoder(
+    directory: Path, prompt: tuple[int, ...], decoding: Decoding, device: torch.device, scratch: Path | None
+) -> Decoder:
     start = prompt[:-1] if decoding.timestamps else prompt
     if decoding.engine == CTRANSLATE2:
-        return CTranslate2Decoder(directory, start, device, "int8" if decoding.precision == "int8" else "fp32")
+        numbers: Literal["fp32", "int8"] = "int8" if decoding.precision == "int8" else "fp32"
+        place = scratch / "ctranslate2" if scratch else Path(tempfile.mkdtemp(prefix="asr-tv-"))
+        return CTranslate2Decoder(directory, start, device, numbers, place)
     first = prompt[-1] + 1 if decoding.timestamps else None
     return TorchDecoder(directory, start, first, device, bf16=decoding.precision == "bf16")
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from errno import ENOSPC
 from itertools import pairwise
 from pathlib import Path
+from threading import Barrier, Lock
 from typing import BinaryIO
 
 import torch
@@ -28,6 +29,8 @@ _HELD = 1 << 19
 """Numbers whose memory is given back at once."""
 
 Cuts = Sequence[tuple[int, int]]
+
+_starting = Lock()
 
 
 def cuts(length: int, *breaks: int) -> Cuts:
@@ -95,22 +98,42 @@ def exhaust(pieces: Iterator[Tensor]) -> None:
 
 def on_all_cores(work: Callable[[str], None], names: Iterable[str]) -> None:
     """Calls `work` once for each name, side by side; the first error ends it."""
-    threads = torch.get_num_threads()
-    try:
-        # The names are spread over the cores: torch is not to spread each piece once more.
-        with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            _results(pool, [pool.submit(work, name) for name in names])
-    finally:
-        torch.set_num_threads(threads)  # it is the process's for threads that come later
+    names = list(names)
+    count = min(cores(), len(names))
+    started = Barrier(count + 1)
+    with ThreadPoolExecutor(max(1, count), initializer=_on_one_core, initargs=(started,)) as pool:
+        try:
+            for future in as_completed(_submitted(pool, work, names, started)):
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _results(pool: ThreadPoolExecutor, futures: Sequence[Future[None]]) -> None:
-    try:
-        for future in as_completed(futures):
-            future.result()
-    except BaseException:
-        pool.shutdown(cancel_futures=True)
-        raise
+def _submitted(
+    pool: ThreadPoolExecutor, work: Callable[[str], None], names: Sequence[str], started: Barrier
+) -> list[Future[None]]:
+    """The names are spread over the cores, so torch is not to spread each piece once more.
+
+    A thread's number of cores is the process's, too, for threads that come later: it is given back at once.
+    """
+    with _starting:
+        threads = torch.get_num_threads()
+        try:
+            futures = [pool.submit(work, name) for name in names]
+            started.wait()
+        except BaseException:
+            started.abort()
+            raise
+        finally:
+            torch.set_num_threads(threads)
+    return futures
+
+
+def _on_one_core(started: Barrier) -> None:
+    torch.get_num_threads()  # a thread takes the process's number when it first asks
+    torch.set_num_threads(1)
+    started.wait()
 
 
 class Output:

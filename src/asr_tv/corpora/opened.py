@@ -124,11 +124,11 @@ def _timed(segment: Segment, folder: Path) -> Utterance:
 
 
 def contents_digest(paths: Sequence[Path]) -> str:
-    """sha256 over names and contents of files, read on all cores; one that is missing counts as such."""
-    files = sorted({*paths})
+    """sha256 over the contents of files in this order, read on all cores; one that is missing counts as such."""
+    files = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(cores()) as pool:
-        lines = sorted(f"{file.name} {digest}" for file, digest in zip(files, pool.map(_digest_of, files), strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        digests = dict(zip(files, pool.map(_digest_of, files), strict=True))
+    return hashlib.sha256("\n".join(digests[path] for path in paths).encode()).hexdigest()
 
 
 def _digest_of(file: Path) -> str:

@@ -13,6 +13,7 @@ from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, AudioContext, Recipe
 from asr_tv.context_start import context_start
 from asr_tv.corpora import stored_manifest
+from asr_tv.decoding import check_engine
 from asr_tv.errors import ConfigError
 from asr_tv.evaluation import Evaluation
 from asr_tv.families import settings_for
@@ -72,7 +73,9 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
         ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
     """
     material = prepare(config, execute)
-    training = settings_for(config.training, family_of(material.base.path / MODEL))
+    family = family_of(material.base.path / MODEL)
+    training = settings_for(config.training, family)
+    check_engine(config.scoring.engine, family, config.run.device)
     config = config.model_copy(update={"training": training})
     folds = _folds(config, material)
     announce(plan(config, len(material.source_domains), topline=material.has_topline))

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from asr_tv.benchmark_config import BenchmarkConfig, VectorKind
+from asr_tv.checkpoint.family import family_of
 from asr_tv.checkpoint.tensors import WEIGHTS
+from asr_tv.decoding import check_engine
 from asr_tv.evaluation import Evaluation
 from asr_tv.manifest import Manifest
 from asr_tv.merge import adapt_stage
@@ -30,6 +32,7 @@ from asr_tv.pipeline.leave_one_out_trainings import Bench, Trained, VectorKey, a
 from asr_tv.pipeline.retention_probes import probe
 from asr_tv.pipeline.scoring import System
 from asr_tv.store import Record
+from asr_tv.transcribe import MODEL
 from asr_tv.verdict import ADAPTED, PRETRAINED
 
 TARGET = "target"
@@ -96,6 +99,7 @@ def leave_one_out(
         ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
     """
     material = ground(config, execute)
+    check_engine(config.scoring.engine, family_of(material.base.path / MODEL), config.run.device)
     folds = {scope: _folds(config, material, scope) for scope in _scopes(config, material)}
     first = next(iter(folds))
     others = engine_tunings(config, first)

@@ -19,7 +19,7 @@ from asr_tv.vad import SpeechDetector
 
 
 def check(config: AdaptConfig) -> None:
-    """Looks at model, target, engine, voices, device and corpora without opening a recording.
+    """Looks at model, target, engine, voices, device and corpora without decoding a recording.
 
     Raises:
         ConfigError, DataError: every problem of all of them.
@@ -39,7 +39,6 @@ def check_material(config: AdaptConfig) -> None:
         partial(_check_terms, config.scoring),
         partial(open_cast, config.synthesis),
         partial(choose_device, config.run.device),
-        partial(check_engine, config.scoring.engine),
         *([SpeechDetector] if config.gate else []),
         *(partial(_check_corpus, corpus) for corpus in corpora.values()),
     )
@@ -47,9 +46,11 @@ def check_material(config: AdaptConfig) -> None:
 
 def _check_model(config: AdaptConfig) -> None:
     """Settings that its kind does not know, where the model is a directory here; others are known once they are had."""
-    if (Path(config.model) / CONFIG).is_file():
-        family = family_of(Path(config.model))
-        gathered(partial(settings_for, config.training, family), partial(check_engine, config.scoring.engine, family))
+    family = family_of(Path(config.model)) if (Path(config.model) / CONFIG).is_file() else None
+    gathered(
+        *([partial(settings_for, config.training, family)] if family else []),
+        partial(check_engine, config.scoring.engine, family or "whisper", config.run.device),
+    )
 
 
 def required_target(config: AdaptConfig) -> TargetConfig:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asr_tv.checkpoint.family import family_of
 from asr_tv.config import AdaptConfig, AudioContext, Recipe, ScoringConfig, Start
-from asr_tv.decoding import Decoding, decoding_for
+from asr_tv.decoding import Decoding, chosen_engine, decoding_for
 from asr_tv.evaluation import Evaluation
 from asr_tv.manifest import Manifest, in_domain
 from asr_tv.normalize import get_normalizer
@@ -110,10 +110,9 @@ def scored_in(record: Record) -> Evaluation:
 def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:
     """How this machine decodes a checkpoint in a context."""
     family = family_of(checkpoint.path / MODEL)
-    scoring = config.scoring
-    return decoding_for(
-        context, config.language, scoring.max_new_tokens, config.run.device, family, engine=scoring.engine
-    )
+    scoring, device = config.scoring, config.run.device
+    engine = chosen_engine(scoring.engine, config.training.audio_context, device)
+    return decoding_for(context, config.language, scoring.max_new_tokens, device, family, engine)
 
 
 def transcription_call(
