@@ -33,7 +33,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> str:
     most = 10 ** math.ceil(math.log10(max(value for *_, value in seconds)))
     decades = [10**n for n in range(round(math.log10(least)), round(math.log10(most)) + 1)]
     top = 500 * math.ceil(max(value for *_, value in memory) / 500)
-    width, height = 2 * (LEFT + WIDTH) + SPACE, TOP + HEIGHT + 44
+    width, height = 2 * (LEFT + WIDTH + SPACE), TOP + HEIGHT + 44
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
         f'font-size="12" role="img" aria-label="Seconds and peak memory against the number of utterances">'
