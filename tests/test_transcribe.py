@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from asr_tv.checkpoint.apply import apply_vector
 from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.checkpoint.vectors import average_checkpoints
 from asr_tv.checkpoint.whisper import load_tokenizer, prompt_ids, whisper_config
-from asr_tv.config import TrainingConfig
+from asr_tv.config import Engine, TrainingConfig
 from asr_tv.corpora.local import read_manifest
 from asr_tv.ctranslate2_decoder import CTranslate2Decoder
 from asr_tv.decoding import (
@@ -222,3 +222,9 @@ def test_an_engine_that_cannot_be_had_is_refused_before_anything(monkeypatch: py
     with pytest.raises(ConfigError, match=r'not installed: pip install "asr-tv\[export\]"'):
         decoding_for("dynamic", "en", 200, "cpu", engine="ctranslate2_int8")
     assert decoding_for("dynamic", "en", 200, "cpu", engine="auto").engine == TRANSFORMERS
+
+
+def test_the_command_knows_the_engines_of_the_configuration() -> None:
+    from asr_tv.cli.transcribing import Engine as Offered
+
+    assert {engine.value for engine in Offered} == set(get_args(Engine))

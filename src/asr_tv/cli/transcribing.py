@@ -11,7 +11,6 @@ import typer
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_path, model_settings, parsed_context
 from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption
-from asr_tv.config import Engine
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.printable import printable
 
@@ -30,6 +29,15 @@ class Form(StrEnum):
     txt = "txt"
     srt = "srt"
     vtt = "vtt"
+
+
+class Engine(StrEnum):
+    """As `asr_tv.config.Engine`, which takes longer to load than a command's help should."""
+
+    torch = "torch"
+    ctranslate2 = "ctranslate2"
+    ctranslate2_int8 = "ctranslate2_int8"
+    auto = "auto"
 
 
 _ONE_FILE_EACH = frozenset({Form.txt, Form.srt, Form.vtt})
@@ -57,7 +65,7 @@ def transcribe(
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
     engine: Annotated[
         Engine, typer.Option(help="What decodes a Whisper; auto: CTranslate2 where that was measured to be faster")
-    ] = "torch",
+    ] = Engine.torch,
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -85,7 +93,7 @@ def transcribe(
         lambda: resolve_model(weights, shelf),
     )
     context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
-    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine)
+    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value)
     how: dict[str, Any] = {"store": shelf, "batch_size": batch_size, "progress": progress_for(quiet=quiet)}
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, how), shape), out)
