@@ -271,10 +271,10 @@ def test_killed_training_goes_on_from_its_last_epoch_to_the_same_bytes(
     assert {p.name for p in resumed.path.iterdir()} == {"model", "losses.json", "record.json"}
 
 
-def test_a_damaged_epoch_is_trained_again_to_the_same_bytes(
-    base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def stopped_in_the_third_epoch(
+    base: Record, manifest: Manifest, training: TrainingConfig, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped in the third epoch; a byte of the weights then changes on the disk."""
+    """A training that ended with two epochs kept."""
     from asr_tv import finetune as module
 
     original = module._Trainer.train_epoch
@@ -284,10 +284,17 @@ def test_a_damaged_epoch_is_trained_again_to_the_same_bytes(
             raise KeyboardInterrupt
         return original(self, epoch, advance)
 
-    monkeypatch.setattr(module._Trainer, "train_epoch", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        finetune(base, manifest, TRAINING, store=Store(tmp_path / "stopped"), seed=1)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Trainer, "train_epoch", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(base, manifest, training, store=Store(root), seed=1)
+
+
+def test_a_damaged_epoch_is_trained_again_to_the_same_bytes(
+    base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Stopped in the third epoch; a byte of the weights then changes on the disk."""
+    stopped_in_the_third_epoch(base, manifest, TRAINING, tmp_path / "stopped", monkeypatch)
     (weights,) = (tmp_path / "stopped" / "finetune").glob("*.partial/epoch-2/model.safetensors")
     data = bytearray(weights.read_bytes())
     data[-1000] ^= 1
@@ -378,19 +385,7 @@ def test_adapters_go_on_from_the_last_epoch_to_the_same_bytes(
     if kind == "conformer":
         base = resolve_model(str(tiny_ctc(tmp_path / "ctc", "conformer")), Store(tmp_path / "models"))
     training = LORA.model_copy(update={"epochs": 4})
-    from asr_tv import finetune as module
-
-    original = module._Trainer.train_epoch
-
-    def stopping(self: Any, epoch: int, advance: Any) -> float:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        return original(self, epoch, advance)
-
-    monkeypatch.setattr(module._Trainer, "train_epoch", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        finetune(base, manifest, training, store=Store(tmp_path / "stopped"), seed=1)
-    monkeypatch.undo()
+    stopped_in_the_third_epoch(base, manifest, training, tmp_path / "stopped", monkeypatch)
     assert len(list((tmp_path / "stopped" / "finetune").glob("*.partial/epoch-2/losses.json"))) == 1
     torch.manual_seed(99)  # another process has drawn other numbers
     resumed = finetune(base, manifest, training, store=Store(tmp_path / "stopped"), seed=1)
