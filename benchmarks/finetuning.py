@@ -1,9 +1,12 @@
 """Fine-tuning: utterances a second and WER, against Hugging Face's Seq2SeqTrainer as the usual recipe has it.
 
     python benchmarks/finetuning.py --updates 60
+    python benchmarks/finetuning.py --updates 160 --at-once 4
 
 The peer pads to 30 s, extracts features once beforehand, and trains in its default precision (fp32 on a CPU, fp16
-on a GPU). Both see the same utterances as often, in batches of one size, with one learning rate and schedule.
+on a GPU). Both see the same utterances as often, in batches of one size, with one learning rate and schedule. Each
+trains a few batches first, since what a GPU costs once (its libraries read from disk, its kernels loaded) would
+fall on whichever runs first. On a GPU the peer runs a second time, without cuDNN's attention, as this project runs.
 """
 
 import json
@@ -11,6 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +27,23 @@ from asr_tv.audio import read_audio
 from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids, save_checkpoint
 from asr_tv.config import TrainingConfig
 from asr_tv.decoding import Decoding
-from asr_tv.devices import choose_device, choose_precision
+from asr_tv.devices import any_shape, choose_device, choose_precision
 from asr_tv.finetune import MODEL, Job, run
 from asr_tv.labels import collate, token_ids
 from asr_tv.manifest import Manifest
+from asr_tv.progress import Advance, silent
 from asr_tv.transcribe import Recogniser
+
+_FIRST_BATCHES = 3
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training took: seconds in all, seconds of its updates alone, and in what context it learnt."""
+
+    seconds: float
+    updating: float
+    context: Any
 
 
 def main() -> None:
@@ -33,28 +51,46 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=60)
     parser.add_argument("--only", choices=tuple(SYSTEMS), help="one training with the first seed, in this process")
     parser.add_argument("--seeds", type=int, nargs="+", default=[17])
+    parser.add_argument("--at-once", type=int, default=1, help="so many trainings of a system side by side")
+    parser.add_argument("--meet", type=Path, help="folder in which the trainings side by side wait for each other")
     options = parser.parse_args()
     if options.only:
         row = _one(options)
         options.json.write_text(json.dumps(row)) if options.json else print(row)
         return
-    rows = [_apart(options, seed, name) for seed in options.seeds for name in SYSTEMS]
-    peers = {row["seed"]: row["utterances/s"] for row in rows if row["system"] != OURS}
+    gpu = choose_device(options.device).type == "cuda"
+    systems = [name for name in SYSTEMS if gpu or name != WITHOUT_CUDNN]
+    rows = [_apart(options, seed, name) for seed in options.seeds for name in systems]
+    peers = {row["seed"]: row["utterances/s"] for row in rows if row["system"] == PEER}
     for row in rows:
         row["ratio"] = row["utterances/s"] / peers[row["seed"]]
     show(rows, options.json)
 
 
 def _apart(options: Any, seed: int, name: str) -> dict[str, Any]:
-    """One training in a process of its own, for its peak memory, and since precision is accelerate's for a process."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        command = [sys.executable, __file__]
-        command += ["--config", str(options.config), "--store", str(options.store), "--device", options.device]
-        command += ["--updates", str(options.updates), "--seeds", str(seed), "--only", name, "--json", out.name]
-        subprocess.run(command, check=True)
-        row: dict[str, Any] = json.loads(Path(out.name).read_text())
+    """Trainings in processes of their own, for their peak memory, and since precision is accelerate's for a process."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"row-{number}.json" for number in range(options.at_once)]
+        command = [sys.executable, __file__, "--config", str(options.config), "--store", str(options.store)]
+        command += ["--device", options.device, "--updates", str(options.updates), "--seeds", str(seed)]
+        command += ["--at-once", str(options.at_once), "--meet", folder, "--only", name, "--json"]
+        _end_of([subprocess.Popen([*command, str(file)]) for file in files], name)
+        rows: list[dict[str, Any]] = [json.loads(file.read_text()) for file in files]
+    slowest = max(rows, key=lambda row: row["training s"])
+    row = slowest | {"utterances/s": sum(row["utterances"] for row in rows) / slowest["training s"]}
     print(row, flush=True)
     return row
+
+
+def _end_of(running: list[subprocess.Popen[bytes]], name: str) -> None:
+    """Waits; where one fails the others would wait for it for ever, and are ended."""
+    while any(process.poll() is None for process in running):
+        if any(process.poll() for process in running):
+            for process in running:
+                process.kill()
+        time.sleep(0.05)
+    if any(process.returncode for process in running):
+        sys.exit(f"{name}: a training failed")
 
 
 def _one(options: Any) -> dict[str, Any]:
@@ -64,49 +100,73 @@ def _one(options: Any) -> dict[str, Any]:
     training = training.model_copy(update={"epochs": max(1, epochs)})
     with tempfile.TemporaryDirectory() as scratch:
         (seed,) = options.seeds
-        return measured(options.only, SYSTEMS[options.only], bench, training, seed, options.device, Path(scratch))
+        return measured(options, bench, training, seed, Path(scratch))
 
 
-def measured(
-    name: str, train: Any, bench: Bench, training: TrainingConfig, seed: int, device: str, scratch: Path
-) -> dict[str, Any]:
+def measured(options: Any, bench: Bench, training: TrainingConfig, seed: int, scratch: Path) -> dict[str, Any]:
     """One training and the WER of what it gave, decoded in the context it was tuned in."""
-    on = choose_device(device)
-    out = scratch / f"{name}-{seed}".replace(" ", "-").replace(",", "")
+    name, on = options.only, choose_device(options.device)
+    train = SYSTEMS[name]
+    few = Manifest("first", bench.mixed.utterances[: _FIRST_BATCHES * training.batch_size])
+    once = training.model_copy(update={"epochs": 1})
+    first = train(bench, few, once, seed, on, scratch / "first")
+    _wait_for_all(options)
     started = time.perf_counter()
-    context, seconds, updates = train(bench, training, seed, on, out)
+    trained = train(bench, bench.mixed, training, seed, on, scratch / "whole")
     total = time.perf_counter() - started
     test = bench.material.target_test
     assert test is not None
-    decoding = Decoding(context, bench.config.language, precision=choose_precision("auto", on))
-    texts = Recogniser(out / MODEL, decoding, on).transcribe(test.utterances, 16, lambda n: None)
+    decoding = Decoding(trained.context, bench.config.language, precision=choose_precision("auto", on))
+    texts = Recogniser(scratch / "whole" / MODEL, decoding, on).transcribe(test.utterances, 16, lambda n: None)
     utterances = training.epochs * len(bench.mixed)
     return {
         "system": name,
         "seed": seed,
-        "updates": updates,
-        "utterances/s": utterances / seconds,
-        "training s": seconds,
+        "at once": options.at_once,
+        "utterances": utterances,
+        "updates": training.epochs * -(-len(bench.mixed) // training.batch_size),
+        "utterances/s": utterances / trained.seconds,
+        "first batches s": first.seconds,
+        "updates alone s": trained.updating,
+        "training s": trained.seconds,
         "with preparation s": total,
         "WER %": wer(test, texts),
         "peak memory GB": peak_memory(on) / 1e9,
     }
 
 
-def ours(bench: Bench, training: TrainingConfig, seed: int, device: torch.device, out: Path) -> tuple[Any, float, int]:
-    """This project's stage, features included in the time."""
+def _wait_for_all(options: Any) -> None:
+    """Until every training that is to run beside this one is as far."""
+    if options.meet is None:
+        return
+    with tempfile.NamedTemporaryFile(dir=options.meet, prefix="ready-", delete=False):
+        while len(list(options.meet.glob("ready-*"))) < options.at_once:
+            time.sleep(0.01)
+
+
+def ours(
+    bench: Bench, manifest: Manifest, training: TrainingConfig, seed: int, device: torch.device, out: Path
+) -> Trained:
+    """This project's stage: its time has loading, features and kept epochs in it."""
     out.mkdir()
-    job = Job(bench.mixed, training, choose_precision("auto", device), seed, bench.config.language)
+    job = Job(manifest, training, choose_precision("auto", device), seed, bench.config.language)
+    updating = [0.0]
+
+    @contextmanager
+    def stopwatch(label: str, total: int, unit: str) -> Iterator[Advance]:
+        with silent(label, total, unit) as advance:
+            started = time.perf_counter()
+            yield advance
+            updating[0] = time.perf_counter() - started
+
     started = time.perf_counter()
-    run(bench.material.base.path / MODEL, job, out, device)
-    return training.audio_context, time.perf_counter() - started, updates_of(bench.mixed, training)
+    run(bench.material.base.path / MODEL, job, out, device, stopwatch)
+    return Trained(time.perf_counter() - started, updating[0], training.audio_context)
 
 
-def updates_of(manifest: Manifest, training: TrainingConfig) -> int:
-    return training.epochs * -(-len(manifest) // training.batch_size)
-
-
-def peer(bench: Bench, training: TrainingConfig, seed: int, device: torch.device, out: Path) -> tuple[Any, float, int]:
+def peer(
+    bench: Bench, manifest: Manifest, training: TrainingConfig, seed: int, device: torch.device, out: Path
+) -> Trained:
     """Seq2SeqTrainer; features are made beforehand and not in the time, as `datasets.map` would cache them."""
     from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, WhisperFeatureExtractor
 
@@ -114,7 +174,7 @@ def peer(bench: Bench, training: TrainingConfig, seed: int, device: torch.device
     model, tokenizer = load_model(base), load_tokenizer(base)
     prompt = prompt_ids(tokenizer, bench.config.language)
     extractor = WhisperFeatureExtractor.from_pretrained(base)
-    items = [_item(u, tokenizer, prompt, extractor, model.config) for u in bench.mixed]
+    items = [_item(u, tokenizer, prompt, extractor, model.config) for u in manifest]
     options = Seq2SeqTrainingArguments(
         output_dir=str(out / "trainer"),
         per_device_train_batch_size=training.batch_size,
@@ -135,7 +195,15 @@ def peer(bench: Bench, training: TrainingConfig, seed: int, device: torch.device
     trainer.train()
     seconds = time.perf_counter() - started
     save_checkpoint(model.float(), base, out / MODEL)
-    return "full", seconds, trainer.state.global_step
+    return Trained(seconds, seconds, "full")
+
+
+def peer_without_cudnn(
+    bench: Bench, manifest: Manifest, training: TrainingConfig, seed: int, device: torch.device, out: Path
+) -> Trained:
+    """The same without cuDNN's attention, which plans anew for each shape; for what that alone is worth."""
+    with any_shape(device):
+        return peer(bench, manifest, training, seed, device, out)
 
 
 def _item(utterance: Any, tokenizer: Any, prompt: Any, extractor: Any, config: Any) -> dict[str, Any]:
@@ -157,8 +225,9 @@ class _Collator:
         return {"input_features": features, "decoder_input_ids": inputs, "labels": labels}
 
 
-OURS = "asr-tv"
-SYSTEMS = {OURS: ours, "Seq2SeqTrainer, 30 s": peer}
+System = Callable[[Bench, Manifest, TrainingConfig, int, torch.device, Path], Trained]
+PEER, WITHOUT_CUDNN = "Seq2SeqTrainer, 30 s", "Seq2SeqTrainer, 30 s, without cuDNN's attention"
+SYSTEMS: dict[str, System] = {"asr-tv": ours, PEER: peer, WITHOUT_CUDNN: peer_without_cudnn}
 
 
 if __name__ == "__main__":

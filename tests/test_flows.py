@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 import yaml
 from prefect import get_client
-from prefect.client.schemas.objects import Artifact
+from prefect.client.schemas.objects import Artifact, TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.states import State
 from prefect.testing.utilities import prefect_test_harness
@@ -58,14 +58,18 @@ def finished(count: int) -> Counter[str]:
 
 
 def states() -> Counter[str]:
-    async def read() -> list[str]:
-        names: list[str] = []
-        async with get_client() as client:
-            while page := await client.read_task_runs(limit=200, offset=len(names), sort=TaskRunSort.ID_DESC):
-                names += [str(run.state_name) if run.state and run.state.is_final() else "" for run in page]
-        return [name for name in names if name]
+    return Counter(str(run.state_name) for run in task_runs() if run.state and run.state.is_final())
 
-    return Counter(asyncio.run(read()))
+
+def task_runs() -> list[TaskRun]:
+    async def read() -> list[TaskRun]:
+        runs: list[TaskRun] = []
+        async with get_client() as client:
+            while page := await client.read_task_runs(limit=200, offset=len(runs), sort=TaskRunSort.ID_DESC):
+                runs += page
+        return runs
+
+    return asyncio.run(read())
 
 
 def artifact(key: str) -> Artifact:
@@ -103,6 +107,7 @@ class TestFlow:
         assert by_state(report) == Counter(executed=stages)
         first = finished(stages)
         assert first == Counter(Completed=stages)
+        assert not any(run.tags for run in task_runs()), "the server is asked for a slot of each tag"
         self.artifacts_hold(report, tmp_path)
 
         again: State[Any] = adapt_domain(**given, return_state=True)

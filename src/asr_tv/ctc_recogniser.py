@@ -10,7 +10,7 @@ from torch import Tensor
 from asr_tv.audio import read_audio
 from asr_tv.checkpoint.ctc import load_ctc, load_extractor, load_spelling
 from asr_tv.ctc_lessons import frames, normalised
-from asr_tv.devices import Precision
+from asr_tv.devices import Precision, any_shape
 from asr_tv.errors import DataError
 from asr_tv.manifest import Utterance
 from asr_tv.memory import too_little_for
@@ -60,6 +60,7 @@ class CtcRecogniser:
         if frames(self._model, len(wave)) < 1:
             return ""
         values = normalised(self._extractor, wave)[None].to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+        bf16 = torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16")
+        with bf16, any_shape(self._device):
             logits = self._model(values).logits
         return str(self._tokenizer.decode(logits[0].float().argmax(-1)))

@@ -1,12 +1,15 @@
 """Which device and number format this machine offers; decided once, then part of what is written down."""
 
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from asr_tv.errors import ConfigError
 
 Precision = Literal["bf16", "fp32"]
+_WITHOUT_PLANS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -33,3 +36,12 @@ def choose_precision(wanted: Literal["auto", "bf16", "fp32"], device: torch.devi
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+
+
+def any_shape(device: torch.device) -> AbstractContextManager[Any]:
+    """Attention that costs as much for a shape it has not met as for any other.
+
+    On H100 and B200 torch takes cuDNN's attention first, which makes an execution plan for each new shape of 16-bit
+    arguments: 20 ms to a second. Clips and texts differ in length, so in speech that is most batches.
+    """
+    return sdpa_kernel(_WITHOUT_PLANS) if device.type == "cuda" else nullcontext()

@@ -28,7 +28,7 @@ from asr_tv.checkpoint.vectors import write_lora_vector
 from asr_tv.checkpoint.whisper import save_checkpoint
 from asr_tv.config import AugmentationConfig, TrainingConfig
 from asr_tv.ctc_lessons import CtcLessons
-from asr_tv.devices import Precision, choose_device, choose_precision
+from asr_tv.devices import Precision, any_shape, choose_device, choose_precision
 from asr_tv.errors import DataError
 from asr_tv.families import Family, deciding, settings_for
 from asr_tv.kept_epochs import LOSSES, forget_epochs, keep_epoch, last_epoch, read_losses
@@ -160,7 +160,7 @@ def run(
     finished = scratch / LOSSES
     if finished.exists():
         return read_losses(scratch)
-    with too_little_for(f"{label}, one clip at a time", _MEMORY_ADVICE):
+    with too_little_for(f"{label}, one clip at a time", _MEMORY_ADVICE), any_shape(device):
         trainer = _Trainer(base, job, device, total_updates(job), label)
         losses = _trained(trainer, job, scratch, progress, label)
     trainer.save_result(base, scratch)

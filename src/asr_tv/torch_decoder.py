@@ -11,6 +11,7 @@ from torch import Tensor
 
 from asr_tv.checkpoint.tensors import TIED
 from asr_tv.checkpoint.whisper import load_model
+from asr_tv.devices import any_shape
 from asr_tv.short_context import encode
 
 
@@ -51,7 +52,7 @@ class TorchDecoder:
         from transformers.modeling_outputs import BaseModelOutput
 
         settings = self._generation(limit)
-        with self._autocast():
+        with self._autocast(), any_shape(self._device):  # generation computes in fp32, where cuDNN has no attention
             states = encode(self._model.model.encoder, features).float()
         prompt = torch.tensor([self._prompt] * len(states), device=self._device)
         generated = GenerationMixin.generate(
