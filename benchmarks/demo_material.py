@@ -1,9 +1,9 @@
 """What the benchmarks share: the demo's model and corpus through the same stages as the demo itself."""
 
 import argparse
+import gc
 import json
 import platform
-import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,18 @@ def show(rows: list[dict[str, Any]], file: Path | None) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that torch allocated on a GPU, or the most that was resident on a CPU, since the start."""
+    """Bytes: the most that torch allocated on a GPU, or the most of this process that was resident, since the start."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage's, which a process takes over from the one that started it.
+    status = Path("/proc/self/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def forget_peak(device: torch.device) -> None:
+    """The peak begins anew at what is in use now."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    Path("/proc/self/clear_refs").write_text("5")

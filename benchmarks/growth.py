@@ -37,6 +37,7 @@ def main() -> None:
     if options.part:
         print(json.dumps(_measured(options.part, load(options.config, options.store), options.utterances[0])))
         return
+    load(options.config, options.store)  # made now, so that it weighs on no row
     rows = []
     for part in options.parts:
         for count in options.utterances:

@@ -1,6 +1,6 @@
 """The plot of docs/performance.md from what growth.py wrote.
 
-python benchmarks/growth.py --utterances 100 1000 5000 --json growth.json
+python benchmarks/growth.py --utterances 100 1000 10000 --json growth.json
 python benchmarks/growth_plot.py growth.json docs/images/growth.svg
 """
 

@@ -54,7 +54,7 @@ def _measured(size: str, options: Any) -> dict[str, Any]:
     speech = Manifest("sizes", bench.mixed.utterances[: options.utterances])
     training = TrainingConfig(epochs=1)
     with tempfile.TemporaryDirectory() as scratch:
-        model = _random(bench, size, Path(scratch) / "start")
+        model = random_checkpoint(bench, *SIZES[size], Path(scratch) / "start")
         seconds = []
         for part in (Manifest("warm", speech.utterances[: training.batch_size]), speech):
             job = Job(part, training, choose_precision("auto", device), 17, bench.config.language)
@@ -76,10 +76,9 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _random(bench: Bench, size: str, folder: Path) -> Path:
-    """A checkpoint of the size with random weights, otherwise like the demo's."""
+def random_checkpoint(bench: Bench, width: int, blocks: int, folder: Path) -> Path:
+    """A checkpoint with random weights and so many blocks on either side, otherwise like the demo's."""
     like = bench.material.base.path / MODEL
-    width, blocks = SIZES[size]
     config = read_json(like / CONFIG) | {"d_model": width}
     for side in ("encoder", "decoder"):
         shape = {"layers": blocks, "attention_heads": width // _HEAD, "ffn_dim": 4 * width}

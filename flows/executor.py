@@ -202,7 +202,7 @@ class PrefectExecutor:
 
     def _submit(self, kind: Any, call: Call) -> PrefectFuture[Any]:
         hours = HOURS.get(call.label.partition(" ")[0], _OTHER_HOURS)
-        # No tags: Prefect asks its server for a slot of each, which on SQLite fails and is asked again 2 s later.
+        # No tags: Prefect asks its server for a slot of each, which on SQLite can fail and is asked again 2 s later.
         run = kind.with_options(timeout_seconds=3600 * hours)
         # quote() keeps Prefect from walking through manifests of a hundred thousand rows.
         future: PrefectFuture[Any] = run.submit(call.label, quote(call), quote(self), wait_for=self._arrows(call))

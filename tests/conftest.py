@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the command line."""
+"""Fixtures that several files of tests share."""
 
 import logging
 import os
@@ -11,6 +11,8 @@ import pytest
 from commands import Command, Done, adapt_slice, record, write_rows
 from stored import finish, small_config
 
+from asr_tv.manifest import Manifest
+from asr_tv.store import Record, Store
 from asr_tv.testing.runs import SLICE
 
 
@@ -51,6 +53,34 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_whisper(folder / "multilingual", multilingual=True)
     tiny_whisper(folder / "deeper", layers=3)
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Whisper and six recordings; a file of tests that wants others has a `folder` of its own."""
+    from asr_tv.testing.runs import fake_recordings
+    from asr_tv.testing.whisper import tiny_whisper
+
+    path = tmp_path_factory.mktemp("training")
+    tiny_whisper(path / "base")
+    fake_recordings(path / "recordings", sentences=6, domains=("banking",))
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(folder: Path) -> Record:
+    """The folder's Whisper as a record."""
+    from asr_tv.checkpoint.locate import resolve_model
+
+    return resolve_model(str(folder / "base"), Store(folder / "store"))
+
+
+@pytest.fixture(scope="module")
+def manifest(folder: Path) -> Manifest:
+    """The folder's recordings."""
+    from asr_tv.corpora.local import read_manifest
+
+    return read_manifest(folder / "recordings" / "manifest.jsonl")
 
 
 @pytest.fixture

@@ -1,11 +1,20 @@
-"""Small random causal language models for the tests of vectors: base, chat, and one continually pre-trained."""
+"""Small random causal language models: base, chat and further trained for the tests of vectors, and a writer."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedTokenizerFast,
+)
+
+from asr_tv.testing.whisper import tiny_tokenizer
 
 VOCABULARY, EXTRA = 40, 12
 CONFIGS: dict[str, Any] = {"llama": LlamaConfig, "mistral": MistralConfig}
@@ -29,4 +38,18 @@ def save_model(
     (folder / "extra" / "notes.txt").write_text("kept")
     (folder / "extra" / "old.bin").write_bytes(b"other weights")
     (folder / "pytorch_model.bin").write_bytes(b"other weights")
+    return folder
+
+
+def tiny_writer(folder: Path) -> Path:
+    """A GPT-2 of two layers that writes nonsense with Whisper's tokens."""
+    whisper = tiny_tokenizer()
+    end = whisper.eos_token
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=whisper.backend_tokenizer, eos_token=end, pad_token=end)
+    tokenizer.save_pretrained(folder)
+    config = GPT2Config(vocab_size=len(whisper), n_embd=32, n_layer=2, n_head=2, n_positions=512)
+    config.eos_token_id = config.pad_token_id = config.bos_token_id = whisper.eos_token_id
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        GPT2LMHeadModel(config).save_pretrained(folder)
     return folder

@@ -18,7 +18,6 @@ from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.checkpoint.tensors import layout_of, open_tensors
 from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids
 from asr_tv.config import AugmentationConfig, TrainingConfig
-from asr_tv.corpora.local import read_manifest
 from asr_tv.decoding import Decoding
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.finetune import LORA_VECTOR, Job, finetune, identity
@@ -27,31 +26,11 @@ from asr_tv.merge import vector_stage
 from asr_tv.modules import is_buffer
 from asr_tv.store import Record, Store, file_digest
 from asr_tv.testing.ctc import tiny_ctc
-from asr_tv.testing.runs import fake_recordings
-from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.trainable import Blocks, Ia3, Lora, Part, parse_trainable
 from asr_tv.training_loss import WhisperLoss
 from asr_tv.transcribe import transcribe
 
 TRAINING = TrainingConfig(epochs=3, learning_rate=1e-3, batch_size=4, precision="fp32", full_context_share=0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("finetune")
-    tiny_whisper(path / "base")
-    fake_recordings(path / "recordings", sentences=6, domains=("banking",))
-    return path
-
-
-@pytest.fixture(scope="module")
-def base(folder: Path) -> Record:
-    return resolve_model(str(folder / "base"), Store(folder / "store"))
-
-
-@pytest.fixture(scope="module")
-def manifest(folder: Path) -> Manifest:
-    return read_manifest(folder / "recordings" / "manifest.jsonl")
 
 
 def test_loss_falls_and_the_base_is_untouched(base: Record, manifest: Manifest, folder: Path) -> None:

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from asr_tv import finetune as finetuning
-from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.checkpoint.tensors import open_tensors
 from asr_tv.config import TrainingConfig
-from asr_tv.corpora.local import read_manifest
 from asr_tv.ctc_lessons import CtcLessons, CtcLoss
 from asr_tv.decoding import Decoding
 from asr_tv.errors import DataError
@@ -49,16 +47,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_ctc(path / "ctc", "conformer")
     fake_recordings(path / "recordings", sentences=7, domains=("banking",))
     return path
-
-
-@pytest.fixture(scope="module")
-def base(folder: Path) -> Record:
-    return resolve_model(str(folder / "base"), Store(folder / "store"))
-
-
-@pytest.fixture(scope="module")
-def manifest(folder: Path) -> Manifest:
-    return read_manifest(folder / "recordings" / "manifest.jsonl")
 
 
 class TestHalving:

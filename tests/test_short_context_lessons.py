@@ -5,37 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_tv.checkpoint.locate import resolve_model
 from asr_tv.checkpoint.tensors import open_tensors
 from asr_tv.checkpoint.whisper import load_model
 from asr_tv.config import ContextStartConfig
 from asr_tv.context_start import context_start
-from asr_tv.corpora.local import read_manifest
 from asr_tv.errors import DataError
 from asr_tv.labels import IGNORED
 from asr_tv.manifest import Manifest
 from asr_tv.short_context_lessons import ShortContextLessons, ShortContextLoss
 from asr_tv.store import Record, Store
-from asr_tv.testing.runs import fake_recordings
-from asr_tv.testing.whisper import tiny_whisper
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("context")
-    tiny_whisper(path / "base")
-    fake_recordings(path / "recordings", sentences=6, domains=("banking",))
-    return path
-
-
-@pytest.fixture(scope="module")
-def base(folder: Path) -> Record:
-    return resolve_model(str(folder / "base"), Store(folder / "store"))
-
-
-@pytest.fixture(scope="module")
-def manifest(folder: Path) -> Manifest:
-    return read_manifest(folder / "recordings" / "manifest.jsonl")
 
 
 def test_in_one_context_pupil_and_teacher_are_one(folder: Path) -> None:

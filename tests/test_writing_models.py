@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from language_models import tiny_writer
 
 from asr_tv.errors import ConfigError, DataError
-from asr_tv.testing.whisper import tiny_tokenizer
 from asr_tv.writing.endpoint import EndpointWriter
 from asr_tv.writing.local_model import LocalWriter
 
@@ -101,20 +101,7 @@ def test_an_endpoint_that_is_not_there(url: str):
 
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("model")
-    whisper = tiny_tokenizer()
-    end = whisper.eos_token
-    PreTrainedTokenizerFast(tokenizer_object=whisper.backend_tokenizer, eos_token=end, pad_token=end).save_pretrained(
-        folder
-    )
-    torch.manual_seed(0)
-    config = GPT2Config(vocab_size=len(whisper), n_embd=32, n_layer=2, n_head=2, n_positions=512)
-    config.eos_token_id = config.pad_token_id = config.bos_token_id = whisper.eos_token_id
-    GPT2LMHeadModel(config).save_pretrained(folder)
-    return folder
+    return tiny_writer(tmp_path_factory.mktemp("model"))
 
 
 def test_a_local_model_goes_on_after_the_prompt_and_repeats_itself_by_seed(tiny_model: Path):

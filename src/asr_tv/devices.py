@@ -1,15 +1,14 @@
 """Which device and number format this machine offers; decided once, then part of what is written down."""
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from asr_tv.errors import ConfigError
 
 Precision = Literal["bf16", "fp32"]
-_WITHOUT_PLANS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -38,10 +37,16 @@ def choose_precision(wanted: Literal["auto", "bf16", "fp32"], device: torch.devi
     return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
 
 
-def any_shape(device: torch.device) -> AbstractContextManager[Any]:
-    """Attention that costs as much for a shape it has not met as for any other.
+@contextmanager
+def any_shape(device: torch.device) -> Iterator[None]:
+    """Attention that costs as much for a shape it has not met as for any other; for the whole process, while within.
 
     On H100 and B200 torch takes cuDNN's attention first, which makes an execution plan for each new shape of 16-bit
-    arguments: 20 ms to a second. Clips and texts differ in length, so in speech that is most batches.
+    arguments, up to a second of work. Clips and texts differ in length, so in speech many batches have a new one.
     """
-    return sdpa_kernel(_WITHOUT_PLANS) if device.type == "cuda" else nullcontext()
+    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    torch.backends.cuda.enable_cudnn_sdp(before and device.type != "cuda")
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)

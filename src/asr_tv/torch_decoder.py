@@ -44,7 +44,13 @@ class TorchDecoder:
 
     @torch.inference_mode()
     def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
-        """Token ids after the prompt, at most `limit`, through the generic generation of transformers.
+        """Token ids after the prompt, at most `limit`."""
+        with any_shape(self._device):
+            generated: Tensor = self._generated(features, limit)
+        return generated[:, len(self._prompt) :].tolist()
+
+    def _generated(self, features: Tensor, limit: int) -> Any:
+        """Prompt and tokens, shape (batch, tokens), through the generic generation of transformers.
 
         Whisper's own `generate` insists on 30 s of features; the generic one takes encoder states of any length.
         """
@@ -52,10 +58,10 @@ class TorchDecoder:
         from transformers.modeling_outputs import BaseModelOutput
 
         settings = self._generation(limit)
-        with self._autocast(), any_shape(self._device):  # generation computes in fp32, where cuDNN has no attention
+        with self._autocast():
             states = encode(self._model.model.encoder, features).float()
         prompt = torch.tensor([self._prompt] * len(states), device=self._device)
-        generated = GenerationMixin.generate(
+        return GenerationMixin.generate(
             self._model,
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
             attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self._device),
@@ -64,7 +70,6 @@ class TorchDecoder:
             generation_config=settings,
             logits_processor=self._timestamp_rules(settings),
         )
-        return generated[:, len(self._prompt) :].tolist()
 
     def _timestamp_rules(self, settings: Any) -> Any:
         """Whisper's own rules of where a timestamp may stand, without which it seldom writes any."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from asr_tv.checkpoint.family import family_of
 from asr_tv.checkpoint.tensors import open_tensors
 from asr_tv.checkpoint.whisper import load_tokenizer, prompt_ids, whisper_config
 from asr_tv.ctc_recogniser import CtcRecogniser
-from asr_tv.ctranslate2_decoder import CTranslate2Decoder
+from asr_tv.ctranslate2_decoder import CTranslate2Decoder, Numbers
 from asr_tv.decoding import CTRANSLATE2, TRANSFORMERS, Decoding, most_tokens
 from asr_tv.devices import choose_device
 from asr_tv.errors import DataError
@@ -184,7 +184,7 @@ class Recogniser:
         self._decoding = decoding
         prompt = prompt_ids(self._tokenizer, decoding.language)
         self._first_timestamp = prompt[-1] + 1  # follows the token that says there are none
-        self._decoder = _decoder(directory, prompt, decoding, device, scratch)
+        self._decoder = _decoder(directory, prompt, self._first_timestamp, decoding, device, scratch)
         self._device = device if decoding.engine == TRANSFORMERS else torch.device("cpu")
         self.cut = 0
         self.own_state = self._decoder.own_state
@@ -264,14 +264,19 @@ class Recogniser:
 
 
 def _decoder(
-    directory: Path, prompt: tuple[int, ...], decoding: Decoding, device: torch.device, scratch: Path | None
+    directory: Path,
+    prompt: tuple[int, ...],
+    first_timestamp: int,
+    decoding: Decoding,
+    device: torch.device,
+    scratch: Path | None,
 ) -> Decoder:
     start = prompt[:-1] if decoding.timestamps else prompt
     if decoding.engine == CTRANSLATE2:
-        numbers: Literal["fp32", "int8"] = "int8" if decoding.precision == "int8" else "fp32"
+        numbers: Numbers = "int8" if decoding.precision == "int8" else "fp32"
         place = scratch / "ctranslate2" if scratch else Path(tempfile.mkdtemp(prefix="asr-tv-"))
         return CTranslate2Decoder(directory, start, device, numbers, place)
-    first = prompt[-1] + 1 if decoding.timestamps else None
+    first = first_timestamp if decoding.timestamps else None
     return TorchDecoder(directory, start, first, device, bf16=decoding.precision == "bf16")
 
 

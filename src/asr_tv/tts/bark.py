@@ -16,7 +16,7 @@ import torch
 from asr_tv.arrays import read_npy, read_npz
 from asr_tv.audio import Wave
 from asr_tv.config import SynthesisConfig
-from asr_tv.devices import any_shape, choose_device
+from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError
 from asr_tv.memory import memory_errors
 from asr_tv.store import file_digest
@@ -95,7 +95,7 @@ class BarkSynthesizer:
             MemoryError: the device's memory does not suffice for so many.
         """
         waves: dict[int, Wave] = {}
-        with memory_errors(), torch.no_grad(), any_shape(self._device):
+        with memory_errors(), torch.no_grad():
             for label in dict.fromkeys(request.voice for request in requests):
                 places = [n for n, request in enumerate(requests) if request.voice == label]
                 spoken = self._of_one_voice(self._voices[label], [requests[n] for n in places])

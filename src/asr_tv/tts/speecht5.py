@@ -17,7 +17,7 @@ from asr_tv.arrays import read_npz
 from asr_tv.audio import Wave
 from asr_tv.checkpoint.hub import repository
 from asr_tv.config import SynthesisConfig
-from asr_tv.devices import any_shape, choose_device
+from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.memory import memory_errors
 from asr_tv.store import file_digest
@@ -87,7 +87,7 @@ class SpeechT5Synthesizer:
             MemoryError: the device's memory does not suffice for so many.
         """
         waves: dict[int, Wave] = {}
-        with memory_errors(), torch.no_grad(), any_shape(self._device):
+        with memory_errors(), torch.no_grad():
             for model in dict.fromkeys(self._voices[request.voice].model.path for request in requests):
                 places = [n for n, r in enumerate(requests) if self._voices[r.voice].model.path == model]
                 spoken = self._of_one_model(self._speecht5(model), [requests[n] for n in places])
