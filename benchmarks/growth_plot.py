@@ -7,7 +7,7 @@ python benchmarks/growth_plot.py growth.json docs/images/growth.svg
 import argparse
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +67,23 @@ def panel(
     for count in sizes:
         parts.append(f'<text x="{x(count):.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">{count:,}</text>')
     parts.append(f'<text x="{left + LEFT + WIDTH / 2}" y="{TOP + HEIGHT + 36}" text-anchor="middle">utterances</text>')
-    for name, colour in COLOURS.items():
-        places = [(x(count), y(value)) for part, count, value in points if part == name]
+    lines = {name: [(x(count), y(value)) for part, count, value in points if part == name] for name in COLOURS}
+    beside = _apart({name: places[-1][1] for name, places in lines.items()})
+    for name, places in lines.items():
+        colour = COLOURS[name]
         path = " ".join(f"{'L' if n else 'M'}{a:.1f},{b:.1f}" for n, (a, b) in enumerate(places))
         style = f'stroke="{colour}" stroke-width="2" stroke-dasharray="{DASHES[name]}"'
         parts.append(f'<path d="{path}" fill="none" {style}/>')
-        parts.append(f'<text x="{places[-1][0] + 6:.1f}" y="{places[-1][1] + 4:.1f}" fill="{colour}">{name}</text>')
+        parts.append(f'<text x="{places[-1][0] + 6:.1f}" y="{beside[name] + 4:.1f}" fill="{colour}">{name}</text>')
     return "".join(parts)
+
+
+def _apart(heights: Mapping[str, float]) -> dict[str, float]:
+    """Heights for the names of lines, from the top, each far enough below the one before to be read."""
+    found: dict[str, float] = {}
+    for name in sorted(heights, key=lambda name: heights[name]):
+        found[name] = max([heights[name], *(above + 14 for above in found.values())])
+    return found
 
 
 if __name__ == "__main__":
