@@ -102,4 +102,5 @@ def forget_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    Path("/proc/self/clear_refs").write_text("5")
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
