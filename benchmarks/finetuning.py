@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from demo_material import Bench, arguments, forget_peak, load, peak_memory, show, wer
-from training_systems import PEER, SYSTEMS, WITHOUT_CUDNN, Task
+from training_systems import PEER, SYSTEMS, WITHOUT_CUDNN, Task, lasting
 
 from asr_tv.config import TrainingConfig
 from asr_tv.decoding import Decoding
@@ -93,9 +93,7 @@ def _one(options: Any) -> dict[str, Any]:
     if options.at_once > 1:
         torch.set_num_threads(max(1, cores() // options.at_once))
     bench = load(options.config, options.store)
-    training = bench.config.training
-    epochs = -(-options.updates * training.batch_size // len(bench.mixed))
-    training = training.model_copy(update={"epochs": max(1, epochs)})
+    training = lasting(bench, options.updates)
     with tempfile.TemporaryDirectory() as scratch:
         return measured(options, bench, training, Path(scratch))
 

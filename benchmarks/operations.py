@@ -17,7 +17,7 @@ import torch
 from demo_material import Bench, arguments, load, show
 from model_sizes import random_checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
-from training_systems import OURS, PEER, SYSTEMS, Task
+from training_systems import OURS, PEER, SYSTEMS, Task, lasting
 
 _WIDTH, _BLOCKS = 64, 4
 _VIEWS = frozenset(
@@ -60,9 +60,7 @@ def main() -> None:
 
 
 def _row(name: str, bench: Bench, updates: int, start: Path, scratch: Path) -> dict[str, Any]:
-    training = bench.config.training
-    epochs = max(1, -(-updates * training.batch_size // len(bench.mixed)))
-    training = training.model_copy(update={"epochs": epochs})
+    training = lasting(bench, updates)
     counted, marks = Counted(), [0]
     task = Task(
         bench, bench.mixed, training, 17, torch.device("cpu"), start, scratch / name, bf16=True,

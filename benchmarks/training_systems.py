@@ -43,6 +43,13 @@ class Task:
     on_update: Callable[[], None] = lambda: None
 
 
+def lasting(bench: Bench, updates: int) -> TrainingConfig:
+    """The configuration's training, with the fewest epochs on the mixed speech that make so many updates."""
+    training = bench.config.training
+    epochs = -(-updates * training.batch_size // len(bench.mixed))
+    return training.model_copy(update={"epochs": max(1, epochs)})
+
+
 @dataclass
 class Clock:
     """When a training began and ended, and when each of its updates was done; in seconds."""
