@@ -10,16 +10,16 @@ from typing import Any
 
 import torch
 
-from asr_tv.config import AdaptConfig
-from asr_tv.config_file import load_config
-from asr_tv.corpora import stored_manifest
-from asr_tv.manifest import Manifest, concatenate
-from asr_tv.normalize import get_normalizer
-from asr_tv.pipeline.executor import InProcess
+from asr_tv.config.file import load_config
+from asr_tv.config.run import AdaptConfig
+from asr_tv.data.corpora import stored_manifest
+from asr_tv.data.manifest import Manifest, concatenate
+from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.material import Material, prepare
-from asr_tv.store import Store
-from asr_tv.synthesize import synthesize
-from asr_tv.wer import count_words
+from asr_tv.scoring.wer import count_words
+from asr_tv.store.results import Store
+from asr_tv.synthesis.synthesize import synthesize
+from asr_tv.text.normalize import get_normalizer
 
 
 @dataclass(frozen=True)

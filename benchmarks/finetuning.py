@@ -25,12 +25,12 @@ import torch
 from demo_material import Bench, arguments, forget_peak, load, peak_memory, show, wer
 from training_systems import PEER, SYSTEMS, WITHOUT_CUDNN, Task, lasting
 
-from asr_tv.config import TrainingConfig
-from asr_tv.decoding import Decoding
+from asr_tv.config.run import TrainingConfig
+from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.options import Decoding
+from asr_tv.decoding.recogniser import Recogniser
 from asr_tv.devices import choose_device, choose_precision
-from asr_tv.finetune import MODEL
-from asr_tv.manifest import Manifest
-from asr_tv.transcribe import Recogniser
+from asr_tv.store.payload import MODEL
 from asr_tv.workers import cores
 
 _FIRST_BATCHES = 3

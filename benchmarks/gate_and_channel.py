@@ -12,24 +12,24 @@ from pathlib import Path
 
 import numpy as np
 
-from asr_tv.audio import read_audio, write_audio
-from asr_tv.batches import generator
-from asr_tv.config import AdaptConfig, AugmentationConfig, ChannelConfig, GateConfig
-from asr_tv.config_file import load_config
-from asr_tv.corpora import stored_manifest
-from asr_tv.decoding import decoding_for
-from asr_tv.evaluation import Evaluation, compare
-from asr_tv.gate import Round, gate
-from asr_tv.manifest import Manifest, Utterance
-from asr_tv.pipeline.executor import InProcess
-from asr_tv.pipeline.gating import ClipSet, gated
+from asr_tv.audio.recordings import read_audio, write_audio
+from asr_tv.config.file import load_config
+from asr_tv.config.run import AdaptConfig, AugmentationConfig, ChannelConfig, GateConfig
+from asr_tv.data.corpora import stored_manifest
+from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.decoding.options import decoding_for
+from asr_tv.decoding.transcribe import transcribe
+from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.graph import Outcome, adapt
 from asr_tv.pipeline.scoring import System, TestSet, score_systems
+from asr_tv.pipeline.speech import ClipSet, gated
 from asr_tv.pipeline.trainings import finetune_call
-from asr_tv.store import Store, file_digest
-from asr_tv.synthesize import synthesize
+from asr_tv.scoring.evaluation import Evaluation, compare
+from asr_tv.seeds import generator
+from asr_tv.store.results import Store, file_digest
+from asr_tv.synthesis.gate.gate import Round, gate
+from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.faults import half_silent, said_twice
-from asr_tv.transcribe import transcribe
 
 SPOILT = 0.2
 """Share of the clips that are spoilt in the rows which say so: a third each swapped, half silent and said twice.

@@ -15,21 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
-from asr_tv.audio import Wave, read_audio, write_audio
-from asr_tv.batches import generator
-from asr_tv.checkpoint.locate import resolve_model
-from asr_tv.config import GateConfig
-from asr_tv.config_file import load_config
-from asr_tv.corpora import stored_manifest
-from asr_tv.decoding import decoding_for
-from asr_tv.gate import VERDICTS, Round, gate
-from asr_tv.manifest import Manifest, Utterance, concatenate, in_domain
-from asr_tv.pipeline.executor import InProcess
+from asr_tv.audio.recordings import Wave, read_audio, write_audio
+from asr_tv.config.file import load_config
+from asr_tv.config.run import GateConfig
+from asr_tv.data.corpora import stored_manifest
+from asr_tv.data.manifest import Manifest, Utterance, concatenate, in_domain
+from asr_tv.decoding.options import decoding_for
+from asr_tv.decoding.transcribe import transcribe
+from asr_tv.models.locate import resolve_model
+from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.material import prepare
-from asr_tv.store import Record, Store, file_digest
-from asr_tv.synthesize import synthesize
+from asr_tv.seeds import generator
+from asr_tv.store.results import Record, Store, file_digest
+from asr_tv.synthesis.gate.gate import VERDICTS, Round, gate
+from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.faults import FAULTS
-from asr_tv.transcribe import transcribe
 
 ONE_IN = 9
 """Every ninth clip, and never two takes of one text, is spoiled."""

@@ -18,13 +18,13 @@ from typing import Any
 
 from demo_material import Bench, arguments, load, peak_memory, show
 
-from asr_tv.config import TrainingConfig
+from asr_tv.config.run import TrainingConfig
+from asr_tv.data.manifest import Manifest
 from asr_tv.devices import choose_device, choose_precision
-from asr_tv.evaluation import compare
-from asr_tv.finetune import Job, run
-from asr_tv.manifest import Manifest
-from asr_tv.score import evaluate
-from asr_tv.short_context import context_seconds, log_mel
+from asr_tv.models.audio_context import context_seconds, log_mel
+from asr_tv.scoring.evaluation import compare
+from asr_tv.scoring.score import evaluate
+from asr_tv.training.trainer import Job, run
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def _measured(part: str, bench: Bench, count: int) -> dict[str, Any]:
 
 
 def _features(bench: Bench, manifest: Manifest) -> None:
-    from asr_tv.audio import read_audio
+    from asr_tv.audio.recordings import read_audio
 
     for u in manifest:
         wave = read_audio(Path(u.audio or ""), utterance=u.id)

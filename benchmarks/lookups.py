@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from asr_tv.store import Identity, Produced, Store
+from asr_tv.store.results import Identity, Produced, Store
 
 
 def main() -> None:

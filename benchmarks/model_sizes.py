@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from demo_material import Bench, arguments, load, peak_memory, show
 
-from asr_tv.checkpoint.directory import CONFIG, METADATA, copy_side_files, expected_layout
-from asr_tv.checkpoint.tensors import WEIGHTS, read_json, write_tensors
-from asr_tv.config import TrainingConfig
+from asr_tv.config.run import TrainingConfig
+from asr_tv.data.manifest import Manifest
 from asr_tv.devices import choose_device, choose_precision
-from asr_tv.finetune import MODEL, Job, run
-from asr_tv.manifest import Manifest
+from asr_tv.models.directory import CONFIG, METADATA, copy_side_files, expected_layout
+from asr_tv.models.tensors import WEIGHTS, read_json, write_tensors
+from asr_tv.store.payload import MODEL
+from asr_tv.training.trainer import Job, run
 
 SIZES = {"tiny": (384, 4), "base": (512, 6), "small": (768, 12), "medium": (1024, 24)}
 """Width, and blocks of either side."""

@@ -15,14 +15,15 @@ from typing import Any
 import torch
 from demo_material import Bench, arguments, load, show, wer
 
-from asr_tv.audio import read_audio
-from asr_tv.checkpoint.whisper import load_model, load_tokenizer
-from asr_tv.config import Engine
-from asr_tv.decoding import decoding_for
+from asr_tv.audio.recordings import read_audio
+from asr_tv.config.run import Engine
+from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.decoding.options import decoding_for
+from asr_tv.decoding.recogniser import Recogniser
 from asr_tv.devices import choose_device, choose_precision
-from asr_tv.finetune import MODEL, Job, run
-from asr_tv.manifest import Manifest, Utterance
-from asr_tv.transcribe import Recogniser
+from asr_tv.models.whisper import load_model, load_tokenizer
+from asr_tv.store.payload import MODEL
+from asr_tv.training.trainer import Job, run
 
 REFERENCE = "transformers, batch 1, 30 s"
 Texts = dict[str, str]
@@ -123,8 +124,8 @@ def _transformers(batch_size: int) -> Any:
 def _openai(checkpoint: Path, bench: Bench, device: torch.device) -> Any:
     import whisper
 
-    from asr_tv.checkpoint.openai import transformers_name
-    from asr_tv.checkpoint.tensors import open_tensors
+    from asr_tv.models.openai import transformers_name
+    from asr_tv.models.tensors import open_tensors
 
     config, tensors = load_model(checkpoint).config, open_tensors(checkpoint)
     model = whisper.model.Whisper(_dimensions(config))

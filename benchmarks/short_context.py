@@ -11,13 +11,13 @@ from typing import Any
 
 from demo_material import arguments, load, show, wer
 
-from asr_tv.config import ContextStartConfig
-from asr_tv.context_start import context_start
-from asr_tv.decoding import Decoding
+from asr_tv.config.run import ContextStartConfig
+from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.options import Decoding
+from asr_tv.decoding.recogniser import Recogniser
 from asr_tv.devices import choose_device, choose_precision
-from asr_tv.finetune import MODEL
-from asr_tv.manifest import Manifest
-from asr_tv.transcribe import Recogniser
+from asr_tv.store.payload import MODEL
+from asr_tv.training.context_start import context_start
 
 CONTEXTS: tuple[Any, ...] = ("dynamic", 5.0, 8.0, 10.0, 15.0, "full")
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from demo_material import arguments, load, show
 
-from asr_tv.decoding import Decoding
+from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.options import Decoding
+from asr_tv.decoding.transcribe import Sweep, transcribe
 from asr_tv.devices import choose_device, choose_precision
-from asr_tv.finetune import finetune
-from asr_tv.manifest import Manifest
-from asr_tv.merge import adapt_stage, vector_stage
-from asr_tv.store import Record, Store
-from asr_tv.transcribe import Sweep, transcribe
+from asr_tv.store.results import Record, Store
+from asr_tv.training.finetune import finetune
+from asr_tv.vectors.stages import adapt_stage, vector_stage
 
 
 def main() -> None:

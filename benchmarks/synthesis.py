@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from asr_tv.config import SynthesisConfig
-from asr_tv.manifest import Manifest
-from asr_tv.store import Store
-from asr_tv.synthesize import speech_plan, synthesize
+from asr_tv.config.run import SynthesisConfig
+from asr_tv.data.manifest import Manifest
+from asr_tv.store.results import Store
+from asr_tv.synthesis.engines import SpeechRequest, open_synthesizer
+from asr_tv.synthesis.synthesize import speech_plan, synthesize
 from asr_tv.testing.speech import dummy_texts
-from asr_tv.tts import SpeechRequest, open_synthesizer
 
 SEED = 17
 Loop = Callable[[str, list[SpeechRequest]], Iterator[float]]
@@ -85,7 +85,7 @@ def piper_loop(voice: str, requests: list[SpeechRequest]) -> Iterator[float]:
 
 def espeak_loop(voice: str, requests: list[SpeechRequest]) -> Iterator[float]:
     """The C library loaded once, so that each clip goes on from where the last one left it."""
-    from asr_tv.tts import espeak
+    from asr_tv.synthesis.engines import espeak
 
     place = espeak._find_library()
     with espeak._Library(place) as library:

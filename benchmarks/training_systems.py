@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from demo_material import Bench
 
-from asr_tv.audio import read_audio
-from asr_tv.checkpoint.whisper import load_model, load_tokenizer, prompt_ids, save_checkpoint
-from asr_tv.config import AudioContext, TrainingConfig
+from asr_tv.audio.recordings import read_audio
+from asr_tv.config.run import AudioContext, TrainingConfig
+from asr_tv.data.manifest import Manifest
 from asr_tv.devices import any_shape, choose_precision
-from asr_tv.finetune import MODEL, Job, run
-from asr_tv.labels import collate, token_ids
-from asr_tv.manifest import Manifest
+from asr_tv.models.whisper import load_model, load_tokenizer, prompt_ids, save_checkpoint
 from asr_tv.progress import Advance
+from asr_tv.store.payload import MODEL
+from asr_tv.training.labels import collate, token_ids
+from asr_tv.training.trainer import Job, run
 
 
 @dataclass(frozen=True)

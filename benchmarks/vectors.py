@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_tv.checkpoint.tensors import WEIGHTS, Layout, layout_of, open_tensors, write_tensors
+from asr_tv.models.tensors import WEIGHTS, Layout, layout_of, open_tensors, write_tensors
 
 LARGE_V3 = {
     **{"model_type": "whisper", "d_model": 1280, "vocab_size": 51866, "num_mel_bins": 128, "tie_word_embeddings": True},
@@ -68,7 +68,7 @@ def main() -> None:
 
 def against_cp(folder: Path) -> None:
     """Create and apply on Whisper large-v3's shapes in fp16; `cp` moves what they read and write, and both sync."""
-    from asr_tv.checkpoint.directory import expected_layout
+    from asr_tv.models.directory import expected_layout
 
     layout = {name: (torch.float16, shape) for name, (_, shape) in expected_layout(LARGE_V3).items()}
     base, tuned, vector, out = (folder / name for name in ("base", "tuned", "v.safetensors", "out"))
@@ -79,8 +79,8 @@ def against_cp(folder: Path) -> None:
     ours: dict[str, list[dict[str, float]]] = {"create": [], "apply": []}
     theirs: dict[str, list[dict[str, float]]] = {"create": [], "apply": []}
     for _ in range(ROUNDS):
-        ours["create"].append(measured("from asr_tv.checkpoint.vectors import create_vector", create))
-        ours["apply"].append(measured("from asr_tv.checkpoint.apply import apply_vector", apply))
+        ours["create"].append(measured("from asr_tv.vectors.files import create_vector", create))
+        ours["apply"].append(measured("from asr_tv.vectors.apply import apply_vector", apply))
         shutil.rmtree(out)
         # create reads both models and writes as many bytes; apply reads model and vector and writes a model.
         pairs = [(base / WEIGHTS, folder / "copy1"), (tuned / WEIGHTS, folder / "copy2")]

@@ -18,8 +18,8 @@ from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from asr_tv.config_file import load_config
-from asr_tv.pipeline.run import forgot_too_much, run
+from asr_tv.config.file import load_config
+from asr_tv.runs.run import forgot_too_much, run
 from flows.runs import executing, finished
 
 

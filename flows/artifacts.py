@@ -13,12 +13,11 @@ from prefect import get_client, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.settings import get_current_settings
 
-from asr_tv.markdown import WER_HEADER, escaped, wer_tables
-from asr_tv.pipeline.promotion import Promotion
-from asr_tv.printable import inert, printable
-from asr_tv.redaction import redacted
-from asr_tv.store import Record
-from asr_tv.verdict import ADAPTED
+from asr_tv.report.markdown import WER_HEADER, escaped, wer_tables
+from asr_tv.report.systems import ADAPTED
+from asr_tv.runs.promotion import Promotion
+from asr_tv.safe_text import inert, printable, redacted
+from asr_tv.store.results import Record
 from flows.settings import RUNS_URL, STORE_URL
 
 MAX_BYTES = 30_000

@@ -16,14 +16,14 @@ import prefect
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from asr_tv.benchmark_config import BenchmarkConfig
-from asr_tv.config import AdaptConfig
-from asr_tv.config_file import load_config, read_config
-from asr_tv.object_storage import open_store
+from asr_tv.config.benchmark import BenchmarkConfig
+from asr_tv.config.file import load_config, read_config
+from asr_tv.config.run import AdaptConfig
+from asr_tv.pipeline.benchmark import leave_one_out
+from asr_tv.pipeline.execution.processes import Processes
+from asr_tv.pipeline.execution.refresh import Refresh
 from asr_tv.pipeline.graph import adapt
-from asr_tv.pipeline.leave_one_out import leave_one_out
-from asr_tv.pipeline.processes import Processes
-from asr_tv.pipeline.refresh import Refresh
+from asr_tv.store.object_storage import open_store
 from flows.executor import PrefectExecutor
 from flows.machines import LeaderEnded, until_ended
 from flows.settings import show_library_logs

@@ -15,12 +15,12 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 from prefect.utilities.annotations import quote
 
+from asr_tv.data.manifest import Manifest
 from asr_tv.errors import DataError, TryAgain
-from asr_tv.manifest import Manifest
-from asr_tv.pipeline.executor import Call, Done
-from asr_tv.pipeline.processes import NotStored, Processes
-from asr_tv.store import Record, Store
-from asr_tv.synthesize import shards, synthesize
+from asr_tv.pipeline.execution.executor import Call, Done
+from asr_tv.pipeline.execution.processes import NotStored, Processes
+from asr_tv.store.results import Record, Store
+from asr_tv.synthesis.synthesize import shards, synthesize
 from flows.artifacts import publish_stage
 from flows.progress import ArtifactProgress
 from flows.settings import TRAINING_LIMIT, is_watched

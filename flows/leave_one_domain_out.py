@@ -18,10 +18,9 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from asr_tv.benchmark_config import BenchmarkConfig
-from asr_tv.config_file import read_config
-from asr_tv.pipeline.leave_one_out_run import run_benchmark
-from asr_tv.pipeline.run import forgot_too_much
+from asr_tv.config.benchmark import BenchmarkConfig
+from asr_tv.config.file import read_config
+from asr_tv.runs.run import forgot_too_much, run_benchmark
 from flows.artifacts import publish_table
 from flows.runs import NOTHING_NEW, counted, executing
 

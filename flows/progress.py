@@ -8,8 +8,8 @@ from contextvars import Context, copy_context
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from asr_tv.printable import inert
 from asr_tv.progress import Advance
+from asr_tv.safe_text import inert
 from flows.artifacts import slug
 
 _SHOWN = ("synthesize", "finetune")

@@ -20,10 +20,10 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed, Crashed, Failed, State
 
 from asr_tv.errors import DataError
-from asr_tv.object_storage import open_store
-from asr_tv.pipeline.processes import Processes
-from asr_tv.pipeline.promotion import promote
-from asr_tv.pipeline.refresh import Refresh
+from asr_tv.pipeline.execution.processes import Processes
+from asr_tv.pipeline.execution.refresh import Refresh
+from asr_tv.runs.promotion import promote
+from asr_tv.store.object_storage import open_store
 from flows.artifacts import publish_report
 from flows.executor import PrefectExecutor
 from flows.machines import helping

@@ -74,7 +74,7 @@ def show_library_logs() -> None:
 
 def _without_secrets(record: logging.LogRecord) -> bool:
     """Takes the passwords of addresses out of the line."""
-    from asr_tv.redaction import redacted
+    from asr_tv.safe_text import redacted
 
     record.msg, record.args = redacted(record.getMessage()), ()
     return True

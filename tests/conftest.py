@@ -11,16 +11,17 @@ import pytest
 from commands import Command, Done, adapt_slice, record, write_rows
 from stored import finish, small_config
 
-from asr_tv.manifest import Manifest
-from asr_tv.store import Record, Store
+from asr_tv.data.manifest import Manifest
+from asr_tv.store.results import Record, Store
 from asr_tv.testing.runs import SLICE
 
 
 @pytest.fixture
 def asr_tv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """The program in this process, in an empty folder, with a fake engine and a hub that does not answer."""
-    from asr_tv import cli, tts
-    from asr_tv.checkpoint import hub
+    from asr_tv import cli
+    from asr_tv.models import hub
+    from asr_tv.synthesis import engines as tts
     from asr_tv.testing import speech
 
     monkeypatch.chdir(tmp_path)
@@ -70,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def base(folder: Path) -> Record:
     """The folder's Whisper as a record."""
-    from asr_tv.checkpoint.locate import resolve_model
+    from asr_tv.models.locate import resolve_model
 
     return resolve_model(str(folder / "base"), Store(folder / "store"))
 
@@ -78,7 +79,7 @@ def base(folder: Path) -> Record:
 @pytest.fixture(scope="module")
 def manifest(folder: Path) -> Manifest:
     """The folder's recordings."""
-    from asr_tv.corpora.local import read_manifest
+    from asr_tv.data.corpora.local import read_manifest
 
     return read_manifest(folder / "recordings" / "manifest.jsonl")
 

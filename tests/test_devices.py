@@ -9,16 +9,18 @@ from language_models import tiny_writer
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from asr_tv import ctc_recogniser, finetune, torch_decoder
-from asr_tv.config import TrainingConfig
-from asr_tv.decoding import Decoding
+from asr_tv.config.run import TrainingConfig
+from asr_tv.data.manifest import Manifest
+from asr_tv.decoding import ctc as ctc_recogniser
+from asr_tv.decoding import whisper_torch as torch_decoder
+from asr_tv.decoding.options import Decoding
+from asr_tv.decoding.transcribe import transcribe
 from asr_tv.devices import any_shape, choose_device, choose_precision
 from asr_tv.errors import ConfigError
-from asr_tv.manifest import Manifest
-from asr_tv.store import Record, Store
+from asr_tv.store.results import Record, Store
 from asr_tv.testing.ctc import tiny_ctc
-from asr_tv.transcribe import transcribe
-from asr_tv.writing import local_model
+from asr_tv.text.writing import local_model
+from asr_tv.training import finetune
 
 GPU = torch.device("cuda")
 

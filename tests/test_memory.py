@@ -8,25 +8,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from asr_tv import finetune as finetuning
-from asr_tv.checkpoint.tensors import open_tensors
-from asr_tv.config import TrainingConfig
-from asr_tv.ctc_lessons import CtcLessons, CtcLoss
-from asr_tv.decoding import Decoding
+from asr_tv.config.run import TrainingConfig
+from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
+from asr_tv.decoding.options import Decoding
+from asr_tv.decoding.transcribe import transcribe
+from asr_tv.decoding.whisper_torch import TorchDecoder
 from asr_tv.errors import DataError
-from asr_tv.finetune import finetune
-from asr_tv.labels import IGNORED
-from asr_tv.manifest import Manifest
 from asr_tv.memory import Halving, memory_errors, ran_out, too_little_for
-from asr_tv.score import read_hypotheses
-from asr_tv.short_context_lessons import ShortContextLoss
-from asr_tv.store import Record, Store
+from asr_tv.models.tensors import open_tensors
+from asr_tv.store.results import Record, Store
 from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
-from asr_tv.torch_decoder import TorchDecoder
-from asr_tv.training_loss import WhisperLoss
-from asr_tv.transcribe import hypotheses_file, transcribe
+from asr_tv.training import finetune as finetuning
+from asr_tv.training.finetune import finetune
+from asr_tv.training.labels import IGNORED
+from asr_tv.training.objectives.ctc import CtcLessons, CtcLoss
+from asr_tv.training.objectives.short_context import ShortContextLoss
+from asr_tv.training.objectives.whisper import WhisperLoss
 
 CPU = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 FULL: tuple[Exception, ...] = (
@@ -185,7 +185,7 @@ LABELS = torch.tensor([[IGNORED, 5, 6, 7, 8], [IGNORED, 8, *[IGNORED] * 3], [IGN
 
 class TestPartsAddUp:
     def test_whisper(self, folder: Path) -> None:
-        from asr_tv.checkpoint.whisper import load_model
+        from asr_tv.models.whisper import load_model
 
         torch.manual_seed(1)
         tensors = (torch.randn(3, 80, 200), torch.randint(0, 300, (3, 5)), LABELS)
@@ -195,7 +195,7 @@ class TestPartsAddUp:
         assert sum(means) / 2 != pytest.approx(float(uneven(*tensors).detach()), rel=1e-4)
 
     def test_short_context(self, folder: Path) -> None:
-        from asr_tv.checkpoint.whisper import load_model
+        from asr_tv.models.whisper import load_model
 
         torch.manual_seed(1)
         model, teacher = load_model(folder / "base"), load_model(folder / "base").requires_grad_(False)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from asr_tv.redaction import redacted
+from asr_tv.safe_text import redacted
 
 
 class UserError(Exception):

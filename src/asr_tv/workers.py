@@ -3,10 +3,11 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import connection, get_context, parent_process
-from typing import Any
+from typing import Any, TypeVar
 
 
 def cores() -> int:
@@ -33,3 +34,31 @@ def _die_with_parent() -> None:
     if (parent := parent_process()) is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
+
+
+Argument = TypeVar("Argument")
+
+
+Result = TypeVar("Result")
+
+
+def in_advance(function: Callable[[Argument], Result], arguments: Iterable[Argument], threads: int) -> Iterator[Result]:
+    """`function` of each argument in turn, at most twice `threads` of them made before they are asked for.
+
+    An error of `function` is raised where its result is asked for. With no threads this is `map`.
+    """
+    if threads < 1:
+        yield from map(function, arguments)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for argument in arguments:
+                waiting.append(pool.submit(function, argument))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -9,24 +9,13 @@ from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import (
-    adapt,
-    benchmark,
-    compare,
-    corpus,
-    doctor,
-    exporting,
-    gate,
-    store,
-    texts,
-    tools,
-    transcribing,
-    vector,
-)
+from asr_tv.cli import adapt, benchmark, compare, corpus, doctor, gate, store, texts, vector
+from asr_tv.cli import export as exporting
+from asr_tv.cli import stages as tools
+from asr_tv.cli import transcribe as transcribing
 from asr_tv.cli.stopping import Stops, tell_stopped, terminable
 from asr_tv.errors import RunFailed, UserError
-from asr_tv.printable import printable
-from asr_tv.redaction import redacted
+from asr_tv.safe_text import printable, redacted
 
 app = typer.Typer(
     help="Adapt a speech recogniser to a new domain from text alone.\n\nExample: asr-tv adapt configs/demo.yaml",

@@ -33,13 +33,13 @@ def adapt(
     """
     from asr_tv.cli.console import console, progress_for
     from asr_tv.cli.stopping import telling_what_is_kept
-    from asr_tv.config_file import load_config
-    from asr_tv.object_storage import open_store
-    from asr_tv.pipeline.processes import Processes
-    from asr_tv.pipeline.promotion import promote
-    from asr_tv.pipeline.refresh import Refresh, asked_now
-    from asr_tv.pipeline.run import forgot_too_much, require_kept, run
-    from asr_tv.printable import printable
+    from asr_tv.config.file import load_config
+    from asr_tv.pipeline.execution.processes import Processes
+    from asr_tv.pipeline.execution.refresh import Refresh, asked_now
+    from asr_tv.runs.promotion import promote
+    from asr_tv.runs.run import forgot_too_much, require_kept, run
+    from asr_tv.safe_text import printable
+    from asr_tv.store.object_storage import open_store
 
     start = time.perf_counter()
     shelf = open_store(store)
@@ -74,8 +74,8 @@ def print_report(report: dict[str, object]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from asr_tv.markdown import WER_HEADER, wer_tables
-    from asr_tv.printable import printable
+    from asr_tv.report.markdown import WER_HEADER, wer_tables
+    from asr_tv.safe_text import printable
 
     console = Console(highlight=False, markup=False, emoji=False)
     for title, rows in wer_tables(report).items():

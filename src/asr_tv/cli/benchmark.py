@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption
-from asr_tv.printable import printable
+from asr_tv.cli.stages import JsonOption, QuietOption, StoreOption
+from asr_tv.safe_text import printable
 
 
 def benchmark(
@@ -26,14 +26,13 @@ def benchmark(
 
     Example: asr-tv benchmark configs/asterisk_all.yaml
     """
-    from asr_tv.benchmark_config import BenchmarkConfig
     from asr_tv.cli.console import console, progress_for
     from asr_tv.cli.stopping import telling_what_is_kept
-    from asr_tv.config_file import read_config
-    from asr_tv.pipeline.leave_one_out_run import TABLE_MD, run_benchmark
-    from asr_tv.pipeline.processes import Processes
-    from asr_tv.pipeline.run import require_kept
-    from asr_tv.store import Store
+    from asr_tv.config.benchmark import BenchmarkConfig
+    from asr_tv.config.file import read_config
+    from asr_tv.pipeline.execution.processes import Processes
+    from asr_tv.runs.run import TABLE_MD, require_kept, run_benchmark
+    from asr_tv.store.results import Store
 
     start = time.perf_counter()
     settings = read_config(BenchmarkConfig, config, set_ or ())

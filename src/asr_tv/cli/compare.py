@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE, print_report
-from asr_tv.cli.tools import JsonOption, StoreOption
+from asr_tv.cli.stages import JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError, gathered
-from asr_tv.printable import printable
+from asr_tv.safe_text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from asr_tv.bootstrap import Difference
-    from asr_tv.comparison import UtteranceDiff
-    from asr_tv.evaluation import Evaluation
-    from asr_tv.finished import FinishedRun
-    from asr_tv.store import Store
+    from asr_tv.runs.finished import FinishedRun
+    from asr_tv.scoring.bootstrap import Difference
+    from asr_tv.scoring.evaluation import Evaluation
+    from asr_tv.scoring.word_diff import UtteranceDiff
+    from asr_tv.store.results import Store
 
 SystemOption = Annotated[str, typer.Option(help="Row of the report")]
 SetOption = Annotated[str, typer.Option("--set", help="target, source or general: the run's test set")]
@@ -45,8 +45,8 @@ def report(
 
     Example: asr-tv report runs/demo
     """
-    from asr_tv.finished import read_run
-    from asr_tv.store import Store
+    from asr_tv.runs.finished import read_run
+    from asr_tv.store.results import Store
 
     if len(runs) == 1:
         partial = _unfinished(runs[0], store)
@@ -76,7 +76,7 @@ def report(
 def _unfinished(run: Path, store: Path) -> dict[str, Any] | None:
     if (run / "report.json").exists() or not (run / "run.json").is_file():
         return None
-    from asr_tv.pipeline.unfinished import unfinished_report
+    from asr_tv.runs.unfinished import unfinished_report
 
     return unfinished_report(run, store)
 
@@ -87,7 +87,7 @@ def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "
     Raises:
         DataError: a run has no such scores, or the conditions differ.
     """
-    from asr_tv.comparison import different_conditions
+    from asr_tv.scoring.word_diff import different_conditions
 
     rows = dict(
         zip(map(str, (r.folder for r in runs)), gathered(*(lambda r=r: r.row(system, role) for r in runs)), strict=True)
@@ -101,7 +101,7 @@ def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "
 def _board_row(
     run: "FinishedRun", best: "FinishedRun", row: Mapping[str, Any], system: str, role: str, store: "Store"
 ) -> dict[str, Any]:
-    from asr_tv.verdict import difference_verdict
+    from asr_tv.report.verdict import difference_verdict
 
     kept = ("domain", "wer", "ci_low", "ci_high", "substitutions", "deletions", "insertions", "utterances", "words")
     found = {"run": str(run.folder), "name": run.report["name"], **{key: row[key] for key in kept}}
@@ -127,7 +127,7 @@ def _difference(
 
 
 def _compared(left: "Evaluation", right: "Evaluation", run: "FinishedRun") -> "Difference":
-    from asr_tv.evaluation import compare
+    from asr_tv.scoring.evaluation import compare
 
     how = run.report["bootstrap"]
     return compare(left, right, resamples=how["resamples"], confidence=how["confidence"], seed=how["seed"])
@@ -177,10 +177,10 @@ def diff(
     """
     from dataclasses import asdict
 
-    from asr_tv.comparison import tally, word_diffs
-    from asr_tv.finished import read_run
-    from asr_tv.store import Store
-    from asr_tv.verdict import difference_verdict
+    from asr_tv.report.verdict import difference_verdict
+    from asr_tv.runs.finished import read_run
+    from asr_tv.scoring.word_diff import tally, word_diffs
+    from asr_tv.store.results import Store
 
     _require_set(set_)
     shelf, names = Store(store), (system, against or system)
@@ -216,7 +216,7 @@ def diff(
 
 
 def _require_set(name: str) -> None:
-    from asr_tv.finished import ROLES
+    from asr_tv.runs.finished import ROLES
 
     if name not in ROLES:
         raise ConfigError(f"--set {name}: one of {', '.join(ROLES)}")

@@ -17,8 +17,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from asr_tv.printable import printable
 from asr_tv.progress import Advance, Progress, silent
+from asr_tv.safe_text import printable
 
 console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 """Messages and progress; results go to standard output, so that `--json` can be piped."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError
 
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)
@@ -58,10 +58,11 @@ def fetch(
     Example: asr-tv corpus fetch slurp --path slurp/ --audio slurp_real.tar.gz --out slurp.jsonl
     """
     from asr_tv.cli.console import progress_for
-    from asr_tv.config import CorpusConfig, LineConfig, parse_section
-    from asr_tv.corpora import load_corpus
-    from asr_tv.corpora.local import read_manifest, write_manifest
-    from asr_tv.store import Store
+    from asr_tv.config.parsing import parse_section
+    from asr_tv.config.run import CorpusConfig, LineConfig
+    from asr_tv.data.corpora import load_corpus
+    from asr_tv.data.corpora.local import read_manifest, write_manifest
+    from asr_tv.store.results import Store
 
     if name not in KINDS:
         raise ConfigError(f"unknown corpus {name!r}; corpora that can be fetched: {', '.join(KINDS)}")
@@ -94,8 +95,8 @@ def stats(
 
     Example: asr-tv corpus stats asterisk.jsonl
     """
-    from asr_tv.corpora import corpus_statistics
-    from asr_tv.corpora.local import read_audiofolder, read_manifest
+    from asr_tv.data.corpora import corpus_statistics
+    from asr_tv.data.corpora.local import read_audiofolder, read_manifest
 
     rows = corpus_statistics(
         read_audiofolder(manifest) if manifest.is_dir() else read_manifest(manifest, need_audio=False)
@@ -119,7 +120,7 @@ def validate(
 
     Example: asr-tv corpus validate train.jsonl
     """
-    from asr_tv.corpora.local import read_audiofolder, read_manifest
+    from asr_tv.data.corpora.local import read_audiofolder, read_manifest
 
     if manifest.is_dir():
         checked = read_audiofolder(manifest, outside=outside)

@@ -45,7 +45,7 @@ def _versions() -> dict[str, str]:
 
 
 def _offers() -> dict[str, str]:
-    from asr_tv.checkpoint.hub import hub_answers
+    from asr_tv.models.hub import hub_answers
 
     rows = {
         what: "installed" if importlib.util.find_spec(module) else f'missing: pip install "asr-tv[{extra}]"'

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, OutsideOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, say
 
 
 def gate(
@@ -25,18 +25,19 @@ def gate(
 
     Example: asr-tv gate clips/manifest.jsonl --judge openai/whisper-tiny.en --out gated
     """
-    from asr_tv.checkpoint.family import family_of
-    from asr_tv.checkpoint.locate import resolve_model
     from asr_tv.cli.console import progress_for
-    from asr_tv.config import GateConfig
-    from asr_tv.corpora import stored_manifest
-    from asr_tv.corpora.local import read_manifest, write_manifest
-    from asr_tv.decoding import decoding_for
+    from asr_tv.config.run import GateConfig
+    from asr_tv.data.corpora import stored_manifest
+    from asr_tv.data.corpora.local import read_manifest, write_manifest
+    from asr_tv.decoding.options import decoding_for
+    from asr_tv.decoding.transcribe import transcribe
     from asr_tv.errors import gathered
-    from asr_tv.gate import MANIFEST, VERDICTS, Round
-    from asr_tv.gate import gate as stage
-    from asr_tv.store import Store
-    from asr_tv.transcribe import MODEL, transcribe
+    from asr_tv.models.family import family_of
+    from asr_tv.models.locate import resolve_model
+    from asr_tv.store.payload import MODEL
+    from asr_tv.store.results import Store
+    from asr_tv.synthesis.gate.gate import MANIFEST, VERDICTS, Round
+    from asr_tv.synthesis.gate.gate import gate as stage
 
     shelf, progress = Store(store), progress_for(quiet=quiet)
     manifest, listener = gathered(

@@ -45,7 +45,8 @@ def parsed_context(value: object, where: str) -> Any:
     Raises:
         ConfigError: it is none.
     """
-    from asr_tv.config import TrainingConfig, parse_section
+    from asr_tv.config.parsing import parse_section
+    from asr_tv.config.run import TrainingConfig
 
     try:
         return parse_section(TrainingConfig, {"audio_context": value}, where).audio_context

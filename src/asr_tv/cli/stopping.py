@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from asr_tv.store import RECORD
+from asr_tv.store.results import RECORD
 
 
 class Stops:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, StoreOption
+from asr_tv.cli.stages import JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
-    from asr_tv.store_garbage import Keeper, Plan
-    from asr_tv.store_inventory import Entry
+    from asr_tv.store.garbage import CollectionPlan, Keeper
+    from asr_tv.store.inventory import Entry
 
 app = typer.Typer(help="Look at a store, check it, and clean it up.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,8 +38,8 @@ def ls(
 
     Example: asr-tv store ls --stage finetune
     """
-    from asr_tv.store_garbage import Policy, keepers
-    from asr_tv.store_inventory import age, scan
+    from asr_tv.store.garbage import Policy, keepers
+    from asr_tv.store.inventory import age, scan
 
     root = _root(store)
     found = keepers(root, Policy(reports=runs))
@@ -87,7 +87,7 @@ def du(
 
     Example: asr-tv store du
     """
-    from asr_tv.store_garbage import Policy, plan
+    from asr_tv.store.garbage import Policy, plan
 
     root = _root(store)
     todo = plan(root, Policy(reports=runs))
@@ -127,8 +127,8 @@ def verify(
     Example: asr-tv store verify --repair
     """
     from asr_tv.cli.console import progress_for
-    from asr_tv.store_inventory import repair as take_out
-    from asr_tv.store_inventory import scan, verify_store
+    from asr_tv.store.inventory import repair as take_out
+    from asr_tv.store.inventory import scan, verify_store
 
     root = _root(store)
     rows: list[dict[str, Any]] = []
@@ -171,7 +171,7 @@ def gc(
 
     Example: asr-tv store gc --keep-last 3 --yes
     """
-    from asr_tv.store_garbage import Policy, collect, plan
+    from asr_tv.store.garbage import Policy, collect, plan
 
     root = _root(store)
     policy = Policy(keep_last, _age_in_seconds(older_than), while_running, runs)
@@ -195,7 +195,7 @@ def pin(
 
     Example: asr-tv store pin runs/demo
     """
-    from asr_tv.store_uses import Pin, in_turn, write_pin
+    from asr_tv.store.uses import Pin, in_turn, write_pin
 
     root = _root(store)
     pins = [Pin(_pin_name(name), _pinned_entries(root, name, runs)) for name in what]
@@ -217,7 +217,7 @@ def unpin(
 
     Example: asr-tv store unpin runs/demo
     """
-    from asr_tv.store_uses import read_pins, remove_pin
+    from asr_tv.store.uses import read_pins, remove_pin
 
     root = _root(store)
     pinned = {each.what for each in read_pins(root)}
@@ -244,13 +244,13 @@ def _root(store: Path) -> Path:
 
 def _pin_name(name: str) -> str:
     """A result's name as it is, a run's folder in full; of a folder that is gone, too."""
-    from asr_tv.store_uses import ENTRY
+    from asr_tv.store.uses import ENTRY
 
     return name if ENTRY.fullmatch(name) and not Path(name).is_dir() else str(Path(name).absolute())
 
 
 def _pinned_entries(root: Path, name: str, runs: Path) -> frozenset[str]:
-    from asr_tv.store_garbage import REPORT, Policy, keepers, reported_entries
+    from asr_tv.store.garbage import REPORT, Policy, keepers, reported_entries
 
     if (full := _pin_name(name)) == name:
         if not (root / name).is_dir():
@@ -273,7 +273,7 @@ def _of_run(found: Sequence["Keeper"], run: str) -> set[str]:
     return set().union(*entries)
 
 
-def _by_stage(todo: "Plan") -> dict[str, dict[str, int]]:
+def _by_stage(todo: "CollectionPlan") -> dict[str, dict[str, int]]:
     stages: dict[str, dict[str, int]] = {}
     for entry in todo.inventory.entries:
         row = stages.setdefault(entry.stage, {"results": 0, "bytes": 0})
@@ -283,7 +283,7 @@ def _by_stage(todo: "Plan") -> dict[str, dict[str, int]]:
     return stages | ({"clips": {"results": len(clips), "bytes": sum(clips.values())}} if clips else {})
 
 
-def _run_row(keeper: "Keeper", todo: "Plan") -> dict[str, Any]:
+def _run_row(keeper: "Keeper", todo: "CollectionPlan") -> dict[str, Any]:
     others = set().union(*(k.entries for k in todo.keepers if k is not keeper and k.why and k.name != keeper.name))
     mine = [entry for entry in todo.inventory.entries if entry.name in keeper.entries]
     return {
@@ -295,7 +295,7 @@ def _run_row(keeper: "Keeper", todo: "Plan") -> dict[str, Any]:
     }
 
 
-def _gc_row(todo: "Plan", *, removed: bool) -> dict[str, Any]:
+def _gc_row(todo: "CollectionPlan", *, removed: bool) -> dict[str, Any]:
     return {
         "removed": removed,
         "bytes": todo.freed,
@@ -309,7 +309,7 @@ def _gc_row(todo: "Plan", *, removed: bool) -> dict[str, Any]:
     }
 
 
-def _print_gc(todo: "Plan", *, removed: bool) -> None:
+def _print_gc(todo: "CollectionPlan", *, removed: bool) -> None:
     for keeper in todo.keepers:
         if keeper.why or keeper.folder:
             typer.echo(f"{'keeps' if keeper.why else 'forgets'} {_short(keeper)} ({keeper.why or _FORGOTTEN})")

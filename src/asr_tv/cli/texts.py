@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import JsonOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 
 if TYPE_CHECKING:
-    from asr_tv.writing.prompt import Writer
+    from asr_tv.text.writing.prompt import Writer
 
 _SHOWN = 10
 
@@ -47,14 +47,14 @@ def texts(
 
     Example: asr-tv texts terms.txt --sentences examples.txt --count 200 --out my_sentences.txt
     """
-    from asr_tv.checkpoint.vocabulary import vocabulary_size, whisper_tokenizer
     from asr_tv.cli.console import progress_for
-    from asr_tv.normalize import get_normalizer
-    from asr_tv.rarity import is_known
-    from asr_tv.store import Store, write_atomically
-    from asr_tv.text_files import read_text
-    from asr_tv.writing.corpus import Request, write_corpus
-    from asr_tv.writing.terms import parse_sentences, parse_terms
+    from asr_tv.data.text_files import read_text
+    from asr_tv.models.vocabulary import vocabulary_size, whisper_tokenizer
+    from asr_tv.store.results import Store, write_atomically
+    from asr_tv.text.normalize import get_normalizer
+    from asr_tv.text.rare_words import is_known
+    from asr_tv.text.writing.corpus import Request, write_corpus
+    from asr_tv.text.writing.terms import parse_sentences, parse_terms
 
     parsed = parse_terms(read_text(terms), str(terms))
     slots = tuple(dict.fromkeys(term.slot for term in parsed))
@@ -80,8 +80,8 @@ def texts(
 
 
 def _writer(llm: str | None, url: str, key: str, local: str | None) -> "Writer | None":
-    from asr_tv.writing.endpoint import EndpointWriter
-    from asr_tv.writing.local_model import LocalWriter
+    from asr_tv.text.writing.endpoint import EndpointWriter
+    from asr_tv.text.writing.local_model import LocalWriter
 
     if llm and local:
         raise ConfigError("--llm and --local-llm: one language model at a time")

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.tools import JsonOption, StoreOption, require_model_folder, say
+from asr_tv.cli.stages import JsonOption, StoreOption, require_model_folder, say
 from asr_tv.errors import ConfigError, UserError, gathered
-from asr_tv.printable import printable
+from asr_tv.safe_text import printable
+from asr_tv.store.payload import MODEL
 
 if TYPE_CHECKING:
-    from asr_tv.checkpoint.apply import Addend
-    from asr_tv.checkpoint.combine import VectorInfo
-    from asr_tv.checkpoint.form import Embedding
-    from asr_tv.similarity import Part
+    from asr_tv.vectors.apply import Addend
+    from asr_tv.vectors.combine import VectorInfo
+    from asr_tv.vectors.compatibility import Embedding
+    from asr_tv.vectors.similarity import PartSimilarity
 
-MODEL = "model"
 app = typer.Typer(
     help="Build task vectors of any safetensors model and add them: learn, forget, carry over, chat.\n\n"
     "A MODEL is a folder with model.safetensors or its shards, a .safetensors file, or, for Whisper, what the other "
@@ -63,7 +63,7 @@ def create(
 
     Example: asr-tv vector create Llama Llama-chat --embedding skip --out chat.safetensors
     """
-    from asr_tv.checkpoint.vectors import create_vector
+    from asr_tv.vectors.files import create_vector
 
     way = _embedding(embedding)
     paths = _models((tuned, base), store)
@@ -106,8 +106,8 @@ def apply(
     Example: asr-tv vector apply Llama-ja chat.safetensors --coef 1 --other-base --embedding skip
     --rows-from Llama-chat --row 45001=32001 --out Llama-ja-chat
     """
-    from asr_tv.checkpoint.apply import apply_vectors
-    from asr_tv.checkpoint.rows import RowMap
+    from asr_tv.vectors.apply import apply_vectors
+    from asr_tv.vectors.token_rows import RowMap
 
     addends = _addends(vectors, coef)
     if bool(row) != (rows_from is not None):
@@ -155,7 +155,7 @@ def analogy(
 
     Example: asr-tv vector analogy Llama Llama-chat Llama-ja --embedding skip --row 45001=32001 --out Llama-ja-chat
     """
-    from asr_tv.checkpoint.apply import apply_analogy
+    from asr_tv.vectors.apply import apply_analogy
 
     whole, by_module = _coefficients(coef)
     rows, way = _rows(row), _embedding(embedding)
@@ -169,9 +169,9 @@ def analogy(
 
 def _models(names: Sequence[str], store: Path) -> list[Path]:
     """Safetensors models as they are; any other Whisper as a folder in the store."""
-    from asr_tv.checkpoint.locate import resolve_model
-    from asr_tv.checkpoint.tensors import INDEX, WEIGHTS
-    from asr_tv.store import Store
+    from asr_tv.models.locate import resolve_model
+    from asr_tv.models.tensors import INDEX, WEIGHTS
+    from asr_tv.store.results import Store
 
     def path_of(name: str) -> Path:
         path = Path(name)
@@ -191,7 +191,7 @@ def _require_place(model: Path, out: Path) -> None:
 
 
 def _embedding(text: str) -> "Embedding":
-    from asr_tv.checkpoint.form import EMBEDDINGS
+    from asr_tv.vectors.compatibility import EMBEDDINGS
 
     for known in EMBEDDINGS:
         if text == known:
@@ -214,7 +214,7 @@ def _rows(texts: Sequence[str] | None) -> dict[int, int]:
 
 def _addends(vectors: Sequence[Path], texts: Sequence[str]) -> "list[Addend]":
     """One vector with its coefficients, or several with a plain one each."""
-    from asr_tv.checkpoint.apply import Addend
+    from asr_tv.vectors.apply import Addend
 
     if len(vectors) == 1:
         return [Addend(vectors[0], *_coefficients(texts))]
@@ -267,8 +267,8 @@ def combine(
 
     Example: asr-tv vector combine a.safetensors b.safetensors --method sum --coef 1 --coef -1 --out difference
     """
-    from asr_tv.checkpoint.combine import combine_vectors
-    from asr_tv.merging import Merge
+    from asr_tv.vectors.combine import combine_vectors
+    from asr_tv.vectors.merging import Merge
 
     merge = Merge(method, tuple(coef) if coef else None, keep, drop, seed)
     combine_vectors(vectors, out, merge)
@@ -289,14 +289,14 @@ def compare(
 
     Example: asr-tv vector compare voicemail.safetensors conference.safetensors --json
     """
-    from asr_tv.checkpoint.combine import compare_vectors
+    from asr_tv.vectors.combine import compare_vectors
 
     parts = compare_vectors(vectors)
     row = {"vectors": [str(path) for path in vectors], "parts": [asdict(part) for part in parts]}
     say(row, as_json=as_json, text=_comparison(vectors, parts))
 
 
-def _comparison(vectors: Sequence[Path], parts: Iterable["Part"]) -> str:
+def _comparison(vectors: Sequence[Path], parts: Iterable["PartSimilarity"]) -> str:
     pairs = list(combinations(range(len(vectors)), 2))
     header = ["part", *(f"norm {i + 1}" for i in range(len(vectors))), *(f"cos {i + 1},{j + 1}" for i, j in pairs)]
     rows = [[part.name, *(f"{norm:.4g}" for norm in part.norms), *_cosines(part, pairs)] for part in parts]
@@ -304,7 +304,7 @@ def _comparison(vectors: Sequence[Path], parts: Iterable["Part"]) -> str:
     return "\n".join([*files, "", *_columns([header, *rows])])
 
 
-def _cosines(part: "Part", pairs: Iterable[tuple[int, int]]) -> list[str]:
+def _cosines(part: "PartSimilarity", pairs: Iterable[tuple[int, int]]) -> list[str]:
     values = (part.cosines[i][j] for i, j in pairs)
     return ["-" if value is None else f"{value:.3f}" for value in values]
 
@@ -318,7 +318,7 @@ def info(
 
     Example: asr-tv vector info voicemail.safetensors
     """
-    from asr_tv.checkpoint.combine import describe_vector
+    from asr_tv.vectors.combine import describe_vector
 
     described = describe_vector(vector)
     groups = [

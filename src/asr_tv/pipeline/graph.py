@@ -9,28 +9,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from asr_tv.checkpoint.family import family_of
-from asr_tv.config import AdaptConfig, AudioContext, Recipe
-from asr_tv.context_start import context_start
-from asr_tv.corpora import stored_manifest
-from asr_tv.decoding import check_engine
+from asr_tv.config.run import AdaptConfig, AudioContext, Recipe
+from asr_tv.data.corpora import stored_manifest
+from asr_tv.data.manifest import Manifest, in_domain
+from asr_tv.data.pairs import paired
+from asr_tv.data.splits import without_sentences
+from asr_tv.decoding.options import check_engine
 from asr_tv.errors import ConfigError
-from asr_tv.evaluation import Evaluation
-from asr_tv.families import settings_for
-from asr_tv.manifest import Manifest, in_domain
-from asr_tv.merge import MODEL, adapt_stage
-from asr_tv.pairs import paired
-from asr_tv.pipeline.executor import Call, Executor
-from asr_tv.pipeline.gating import ClipSet, gated, synthesis_call
+from asr_tv.models.family import family_of
+from asr_tv.pipeline.execution.executor import Call, Executor
 from asr_tv.pipeline.material import Material, prepare, sentence_identity
 from asr_tv.pipeline.plan import Plan, plan
-from asr_tv.pipeline.retention_probes import probe
+from asr_tv.pipeline.probes import probe
+from asr_tv.pipeline.recipe_scores import RecipeScore, score_recipes
 from asr_tv.pipeline.scoring import System, TestSet, score_curve, score_folds, score_systems
-from asr_tv.pipeline.trainings import Scope, Trained, finetune_call, target_row, train_scopes
-from asr_tv.select import RecipeScore, score_recipes
-from asr_tv.splits import without_sentences
-from asr_tv.store import Record
-from asr_tv.verdict import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT
+from asr_tv.pipeline.speech import ClipSet, gated, synthesis_call
+from asr_tv.pipeline.trainings import Scope, Trained, finetune_call, train_scopes
+from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT, target_row
+from asr_tv.scoring.evaluation import Evaluation
+from asr_tv.store.payload import MODEL
+from asr_tv.store.results import Record
+from asr_tv.training.context_start import context_start
+from asr_tv.training.settings import settings_for
+from asr_tv.vectors.stages import adapt_stage
 
 TOPLINE = "topline"
 UNGATED = "target_synthetic_ungated"

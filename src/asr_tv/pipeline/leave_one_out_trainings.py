@@ -4,17 +4,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from asr_tv.benchmark_config import BenchmarkConfig, VectorKind
-from asr_tv.config import AdaptConfig, Start
-from asr_tv.manifest import Manifest, concatenate
-from asr_tv.merge import adapt_stage, mean_stage, merged_stage, vector_stage
-from asr_tv.merging import Merge
+from asr_tv.config.benchmark import BenchmarkConfig, VectorKind
+from asr_tv.config.run import AdaptConfig, Start
+from asr_tv.data.manifest import Manifest, concatenate
 from asr_tv.pipeline import trainings
-from asr_tv.pipeline.executor import Call, Executor
-from asr_tv.pipeline.leave_one_out_material import Ground, Spoken
-from asr_tv.pipeline.leave_one_out_plan import Scope, Tuning, ablations, needs_pairs, pair
+from asr_tv.pipeline.domains import DomainSpeech, Ground
+from asr_tv.pipeline.execution.executor import Call, Executor
 from asr_tv.pipeline.trainings import finetune_call, target_call
-from asr_tv.store import Record
+from asr_tv.pipeline.tunings import TargetScope, Tuning, ablations, needs_pairs, pair
+from asr_tv.store.results import Record
+from asr_tv.vectors.merging import Merge
+from asr_tv.vectors.stages import adapt_stage, mean_stage, merged_stage, vector_stage
 
 Trained = Mapping[Tuning, Record]
 VectorKey = tuple[VectorKind, tuple[str, ...], int]
@@ -27,7 +27,7 @@ class Bench:
 
     config: BenchmarkConfig
     ground: Ground
-    spoken: Mapping[str, Spoken]
+    spoken: Mapping[str, DomainSpeech]
     engines: Mapping[str, Manifest]
 
     def seeded(self, seed: int, variant: str = "") -> AdaptConfig:
@@ -96,8 +96,8 @@ def _target_call(bench: Bench, tuning: Tuning, base: Record) -> Call:
 
 
 def average(
-    bench: Bench, scopes: Iterable[Scope], trained: Trained, execute: Executor
-) -> dict[tuple[Scope, str], Record]:
+    bench: Bench, scopes: Iterable[TargetScope], trained: Trained, execute: Executor
+) -> dict[tuple[TargetScope, str], Record]:
     """The checkpoint of each ablation of each scope; some are averaged with the pretrained weights."""
     rows = {(s, row): found for s in scopes for row, found in ablations(bench.config, s).items()}
     averaged = [key for key, (_, weight) in rows.items() if weight]
@@ -119,7 +119,7 @@ def _averaging(bench: Bench, trained: Trained, tuning: Tuning, weight: float) ->
 
 
 def make_vectors(
-    bench: Bench, scopes: Iterable[Scope], trained: Trained, execute: Executor
+    bench: Bench, scopes: Iterable[TargetScope], trained: Trained, execute: Executor
 ) -> Mapping[VectorKey, Record]:
     """A vector of each kind for each scope's sources, and one for each domain that has a pair."""
     groups = sorted({(scope.domains, scope.seed) for scope in scopes})

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from asr_tv.ledger import StageEntry
-from asr_tv.manifest import Manifest
-from asr_tv.pipeline.executor import Done
-from asr_tv.store import RECORD, Record
+from asr_tv.data.manifest import Manifest
+from asr_tv.pipeline.execution.executor import Done
+from asr_tv.report.ledger import StageEntry
+from asr_tv.store.results import RECORD, Record
 
 Reading = tuple[Record, Record | None, Manifest]
 """A checkpoint, with a vector or without, transcribed and scored on recordings."""

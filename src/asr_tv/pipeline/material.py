@@ -4,18 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asr_tv.checkpoint.locate import resolve_model
-from asr_tv.config import AdaptConfig, CorpusConfig
-from asr_tv.corpora import load_corpus, stored_manifest
-from asr_tv.corpora.texts import read_texts
+from asr_tv.config.run import AdaptConfig, CorpusConfig
+from asr_tv.data.corpora import load_corpus, stored_manifest
+from asr_tv.data.corpora.texts import read_texts
+from asr_tv.data.manifest import Dropped, Manifest, concatenate
+from asr_tv.data.splits import Normalize, Shares, split_by_sentence, without_sentences
 from asr_tv.errors import ConfigError, DataError
-from asr_tv.manifest import Manifest, concatenate
-from asr_tv.normalize import get_normalizer
-from asr_tv.pipeline.executor import Call, Executor
+from asr_tv.models.locate import checkpoint_stage
+from asr_tv.pipeline.execution.executor import Call, Executor
 from asr_tv.pipeline.preflight import required_target
-from asr_tv.progress import Progress, silent
-from asr_tv.splits import Dropped, Normalize, Shares, split_by_sentence, without_sentences
-from asr_tv.store import Record, Store
+from asr_tv.store.results import Record
+from asr_tv.text.normalize import get_normalizer
 
 TEXT_DOMAIN = "target_text"
 """The domain of sentences that come as a text file, whatever the file is called."""
@@ -58,14 +57,6 @@ class Material:
 def sentence_identity(language: str) -> Normalize:
     """What makes two texts one sentence, in splits and pairs; whatever the scores are normalised by."""
     return get_normalizer("english" if language == "en" else "basic")
-
-
-def checkpoint_stage(name: str, *, store: Store, progress: Progress = silent) -> Record:
-    """The pretrained model as a record."""
-    with progress(f"checkpoint {name}", 1, "models") as advance:
-        record = resolve_model(name, store)
-        advance()
-    return record
 
 
 def prepare(config: AdaptConfig, execute: Executor) -> Material:

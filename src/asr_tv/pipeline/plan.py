@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from asr_tv.config import AdaptConfig
+from asr_tv.config.run import AdaptConfig
 
 
 @dataclass(frozen=True)

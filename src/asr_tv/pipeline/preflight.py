@@ -3,19 +3,19 @@
 from functools import partial
 from pathlib import Path
 
-from asr_tv.checkpoint.directory import CONFIG
-from asr_tv.checkpoint.family import family_of
-from asr_tv.config import AdaptConfig, CorpusConfig, ScoringConfig, TargetConfig
-from asr_tv.corpora.asterisk import prompt_set
-from asr_tv.corpora.local import read_manifest
-from asr_tv.corpora.slurp import slurp_source
-from asr_tv.corpora.texts import read_texts
-from asr_tv.decoding import check_engine
+from asr_tv.audio.vad import SpeechDetector
+from asr_tv.config.run import AdaptConfig, CorpusConfig, ScoringConfig, TargetConfig
+from asr_tv.data.corpora.asterisk import prompt_set
+from asr_tv.data.corpora.local import read_manifest
+from asr_tv.data.corpora.slurp import slurp_source
+from asr_tv.data.corpora.texts import read_texts
+from asr_tv.decoding.options import check_engine
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
-from asr_tv.families import settings_for
-from asr_tv.tts.cast import open_cast
-from asr_tv.vad import SpeechDetector
+from asr_tv.models.directory import CONFIG
+from asr_tv.models.family import family_of
+from asr_tv.synthesis.voices import open_cast
+from asr_tv.training.settings import settings_for
 
 
 def check(config: AdaptConfig) -> None:

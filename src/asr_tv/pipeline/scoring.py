@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from asr_tv.checkpoint.family import family_of
-from asr_tv.config import AdaptConfig, AudioContext, Recipe, ScoringConfig, Start
-from asr_tv.decoding import Decoding, chosen_engine, decoding_for
-from asr_tv.evaluation import Evaluation
-from asr_tv.manifest import Manifest, in_domain
-from asr_tv.normalize import get_normalizer
-from asr_tv.pipeline.executor import Call, Executor
-from asr_tv.pipeline.trainings import Scope, Trained, target_row
-from asr_tv.progress import Progress, silent
-from asr_tv.score import VERSION, read_evaluation, score_stage
-from asr_tv.select import FoldScore
-from asr_tv.store import Identity, Produced, Record, Store
-from asr_tv.transcribe import MODEL, Sweep, hypotheses_file, transcribe
+from asr_tv.config.run import AdaptConfig, AudioContext, Recipe, Start
+from asr_tv.data.manifest import Manifest, in_domain
+from asr_tv.decoding.options import Decoding, chosen_engine, decoding_for
+from asr_tv.decoding.transcribe import Sweep, transcribe
+from asr_tv.models.family import family_of
+from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.pipeline.recipe_scores import FoldScore
+from asr_tv.pipeline.trainings import Scope, Trained
+from asr_tv.report.systems import target_row
+from asr_tv.scoring.evaluation import Evaluation
+from asr_tv.scoring.score import read_evaluation
+from asr_tv.scoring.stage import _folder, score, scored_in
+from asr_tv.store.payload import MODEL
+from asr_tv.store.results import Record
 
 
 @dataclass(frozen=True)
@@ -36,43 +36,6 @@ class TestSet:
 
     name: str
     manifest: Manifest
-
-
-def score(
-    manifest: Manifest,
-    transcription: Record,
-    checkpoint: Record,
-    decoding: Decoding,
-    scoring: ScoringConfig,
-    *,
-    sweep: Sweep | None = None,
-    store: Store,
-    progress: Progress = silent,
-) -> Record:
-    """The stage: every file of hypotheses of a transcription scored, each in a folder of its own."""
-    coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
-    normalizer = get_normalizer(scoring.normalizer)
-    parameters = decoding.options | {"normalizer": [normalizer.name, normalizer.version], "scaling_coefs": list(coefs)}
-    added = sweep.inputs if sweep else {}
-    inputs = {"manifest": manifest.digest, "transcription": transcription.digest, "checkpoint": checkpoint.digest}
-    inputs |= added
-
-    def produce(scratch: Path) -> Produced:
-        with progress("score", len(coefs), "files") as advance:
-            for coef in coefs:
-                folder = scratch / _folder(coef)
-                folder.mkdir(exist_ok=True)
-                file = transcription.path / hypotheses_file(coef)
-                conditions = decoding.options | added | ({} if coef is None else {"scaling_coef": coef})
-                score_stage(manifest, file, scoring, folder, checkpoint=checkpoint.digest, decoding=conditions)
-                advance()
-        return Produced((manifest.ref(),), {"utterances": len(manifest)})
-
-    return store.build(Identity("score", VERSION, parameters, inputs), produce)
-
-
-def _folder(scaling_coef: float | None) -> str:
-    return hypotheses_file(scaling_coef).removesuffix(".jsonl")
 
 
 def score_systems(
@@ -100,11 +63,6 @@ def score_pairs(config: AdaptConfig, pairs: Sequence[tuple[System, TestSet]], ex
         ]
     )
     return [scored_in(record) for record in records]
-
-
-def scored_in(record: Record) -> Evaluation:
-    """What a score record of one checkpoint holds."""
-    return read_evaluation(record.path / _folder(None))
 
 
 def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:

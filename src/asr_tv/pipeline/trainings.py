@@ -3,24 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from asr_tv.config import AdaptConfig, Start, TrainingConfig
-from asr_tv.finetune import finetune
-from asr_tv.manifest import Manifest, concatenate, in_domain
-from asr_tv.merge import mean_stage, vector_stage
-from asr_tv.pipeline.executor import Call, Executor
-from asr_tv.replay import with_replay
-from asr_tv.store import Record
-
-TARGET_ROW: Mapping[Start, str] = {
-    "pretrained": "target_synthetic",
-    "source_real": "source_real_then_target_synthetic",
-    "source_mixed": "source_mixed_then_target_synthetic",
-}
-
-
-def target_row(start: Start, augmentation: bool) -> str:
-    """The name under which a target-tuned checkpoint is reported."""
-    return TARGET_ROW[start] + ("_augmented" if augmentation else "")
+from asr_tv.config.run import AdaptConfig, Start, TrainingConfig
+from asr_tv.data.manifest import Manifest, concatenate, in_domain
+from asr_tv.data.replay import with_replay
+from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.report.systems import target_row
+from asr_tv.store.results import Record
+from asr_tv.training.finetune import finetune
+from asr_tv.vectors.stages import mean_stage, vector_stage
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from asr_tv.config import with_overrides
+from asr_tv.config.parsing import with_overrides
 from asr_tv.progress import Advance
-from asr_tv.store import RECORD, file_digest
-from asr_tv.store_uses import RUNS
+from asr_tv.store.results import RECORD, file_digest
+from asr_tv.store.uses import RUNS
 from asr_tv.testing.runs import SLICE, fake_values
 
 BEGIN, END = "the start", "the outputs"
@@ -299,7 +299,7 @@ def start(work: Work, place: Place, log: Path) -> ForkServerProcess:
     return process
 
 
-_PRELOADED = ("transformers", "accelerate", "asr_tv.pipeline.run", "asr_tv.pipeline.leave_one_out_run", __name__)
+_PRELOADED = ("transformers", "accelerate", "asr_tv.runs.run", "asr_tv.pipeline.leave_one_out_run", __name__)
 
 
 def _run(work: Work, place: Place, log: Path) -> None:

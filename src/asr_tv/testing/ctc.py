@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import torch
 
-from asr_tv.checkpoint.directory import METADATA
-from asr_tv.checkpoint.tensors import WEIGHTS, layout_of, write_tensors
+from asr_tv.models.directory import METADATA
+from asr_tv.models.tensors import WEIGHTS, layout_of, write_tensors
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'"
 """With digits, which the sentences of `testing.speech` have and published English models have not."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import soxr
 
-from asr_tv.audio import Wave
+from asr_tv.audio.recordings import Wave
 
 Fault = Callable[[Wave, np.random.Generator], Wave]
 

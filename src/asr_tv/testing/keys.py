@@ -6,21 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from asr_tv.audio import Wave
-from asr_tv.benchmark_config import BenchmarkConfig
-from asr_tv.config import AdaptConfig, SynthesisConfig
-from asr_tv.geometry import COMPARISON
-from asr_tv.manifest import Manifest, Utterance
-from asr_tv.pipeline.executor import Call, Done
+from asr_tv.audio.recordings import Wave
+from asr_tv.config.benchmark import BenchmarkConfig
+from asr_tv.config.run import AdaptConfig, SynthesisConfig
+from asr_tv.config.synthesis import NeuralConfig
+from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.decoding.hypotheses import hypotheses_file
+from asr_tv.decoding.transcribe import Sweep
+from asr_tv.pipeline.benchmark import leave_one_out
+from asr_tv.pipeline.execution.executor import Call, Done
 from asr_tv.pipeline.graph import adapt
-from asr_tv.pipeline.leave_one_out import leave_one_out
 from asr_tv.progress import silent
-from asr_tv.score import evaluate, write_evaluation
-from asr_tv.speech_config import NeuralConfig
-from asr_tv.store import Identity, Produced, Record, Store, canonical_json
+from asr_tv.scoring.score import evaluate, write_evaluation
+from asr_tv.store.results import Identity, Produced, Record, Store, canonical_json
+from asr_tv.synthesis.engines import SpeechRequest
 from asr_tv.testing.speech import FakeSynthesizer
-from asr_tv.transcribe import Sweep, hypotheses_file
-from asr_tv.tts import SpeechRequest
+from asr_tv.vectors.stages import COMPARISON
 
 _REAL = frozenset({"checkpoint", "corpus", "synthesize", "gate", "noise"})
 """Stages whose content decides what follows, and which cost milliseconds on fakes."""

@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asr_tv.bootstrap import interval
-from asr_tv.config import ScoringConfig, SynthesisConfig
-from asr_tv.corpora import stored_manifest
-from asr_tv.manifest import Manifest
+from asr_tv.config.run import ScoringConfig, SynthesisConfig
+from asr_tv.data.corpora import stored_manifest
+from asr_tv.data.manifest import Manifest
 from asr_tv.progress import Advance
-from asr_tv.score import read_evaluation, score_stage
-from asr_tv.store import Store
-from asr_tv.synthesize import synthesize
+from asr_tv.scoring.bootstrap import interval
+from asr_tv.scoring.score import read_evaluation, score_stage
+from asr_tv.store.results import Store
+from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
 LIMIT = 2_000_000_000

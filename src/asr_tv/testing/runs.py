@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from asr_tv.audio import write_audio
-from asr_tv.benchmark_config import BenchmarkConfig
-from asr_tv.config import AdaptConfig, parse_config, parse_section, with_overrides
-from asr_tv.corpora.local import write_manifest
-from asr_tv.manifest import Manifest, Utterance
+from asr_tv.audio.recordings import write_audio
+from asr_tv.config.benchmark import BenchmarkConfig
+from asr_tv.config.parsing import parse_config, parse_section, with_overrides
+from asr_tv.config.run import AdaptConfig
+from asr_tv.data.corpora.local import write_manifest
+from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.synthesis.engines import SpeechRequest
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts, use_fake_engine
 from asr_tv.testing.whisper import tiny_whisper
-from asr_tv.tts import SpeechRequest
 
 DOMAINS = ("banking", "parcels", "travel")
 SLICE = """\

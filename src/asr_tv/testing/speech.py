@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asr_tv import tts
-from asr_tv.audio import Wave
-from asr_tv.config import SynthesisConfig
-from asr_tv.manifest import Manifest, Utterance
-from asr_tv.tts import SpeechRequest, VoiceInfo
+from asr_tv.audio.recordings import Wave
+from asr_tv.config.run import SynthesisConfig
+from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.synthesis import engines as tts
+from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
 
 _SAMPLING_RATE = 16_000
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from asr_tv.checkpoint.directory import BareWhisper, write_directory
-from asr_tv.checkpoint.tensors import TIED
-from asr_tv.checkpoint.vocabulary import Tokenizer, assembled_tokenizer
+from asr_tv.models.directory import BareWhisper, write_directory
+from asr_tv.models.tensors import TIED
+from asr_tv.models.vocabulary import Tokenizer, assembled_tokenizer
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "ru")
 _SENTENCES = (

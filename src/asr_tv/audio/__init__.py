@@ -1,0 +1,1 @@
+"""Recordings as samples: reading, writing, simulated lines, rooms, silences."""

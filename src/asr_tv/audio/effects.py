@@ -1,0 +1,112 @@
+"""Rooms, bands and codecs: what a channel does to speech beyond noise, each drawn for one clip.
+
+audiomentations wants soxr below 1, torch-audiomentations a torchaudio made for the very torch; scipy and libsndfile
+are there anyway.
+"""
+
+import io
+from math import log
+
+import numpy as np
+import soundfile
+
+from asr_tv.audio.recordings import Wave, limit_peak, resample, to_pcm16
+from asr_tv.config.clips import Codec
+from asr_tv.config.run import ChannelConfig
+from asr_tv.errors import ConfigError
+
+_TELEPHONE = 8_000
+_NARROW = {"gsm": ("WAV", "GSM610"), "mulaw": ("WAV", "ULAW"), "alaw": ("WAV", "ALAW"), "g726": ("WAV", "G721_32")}
+"""Telephone codecs at 8 kHz: GSM 06.10 full rate, G.711 in both laws, G.726 at 32 kbit/s (G.721)."""
+_OPUS_LEVELS = (0.9, 1.0)
+"""libsndfile's compression levels of about 32 and 10 kbit/s."""
+_ORDER = 4
+
+
+def in_room(speech: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
+    """With `config.room_probability`, the speech in a room of random reverberation; as long and as loud as it was.
+
+    The room is Polack's: behind the direct sound, noise that decays exponentially (J. D. Polack, 1988).
+    """
+    if rng.random() >= config.room_probability:
+        return speech
+    response = room_response(
+        rng.uniform(*config.reverberation_seconds), rng.uniform(*config.direct_db), sampling_rate, rng
+    )
+    return reverberated(speech, response)
+
+
+def room_response(seconds: float, direct_db: float, sampling_rate: int, rng: np.random.Generator) -> Wave:
+    """An impulse response [seconds x rate]: 1, then noise that has fallen by 60 dB at its end.
+
+    Args:
+        direct_db: energy of the direct sound over that of all the rest.
+    """
+    count = max(round(seconds * sampling_rate), 2)
+    decay = np.exp(-3 * log(10) * np.arange(1, count) / count)
+    tail = rng.standard_normal(count - 1) * decay
+    tail *= np.sqrt(10 ** (-direct_db / 10) / np.sum(tail**2))
+    return np.concatenate(([1.0], tail)).astype(np.float32)
+
+
+def reverberated(speech: Wave, response: Wave) -> Wave:
+    """The speech through an impulse response, cut to its length and scaled to its energy."""
+    from scipy.signal import fftconvolve
+
+    wet = fftconvolve(speech, response)[: speech.size]
+    energy = float(np.sum(wet**2))
+    scale = np.sqrt(float(np.sum(speech**2)) / energy) if energy else 1.0
+    return np.asarray(wet * scale, np.float32)
+
+
+def pink(count: int, rng: np.random.Generator) -> Wave:
+    """Noise of power 1 that falls by 3 dB an octave, as most rooms' does."""
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    spectrum /= np.sqrt(np.maximum(np.arange(spectrum.size), 1))
+    noise = np.fft.irfft(spectrum, count)
+    return np.asarray(noise / max(float(np.sqrt(np.mean(noise**2))), 1e-12), np.float32)
+
+
+def through_line(wave: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
+    """A random band and a random codec, as the configuration has them; as long as it was."""
+    if rng.random() < config.band_probability:
+        wave = band_limited(wave, sampling_rate, rng.uniform(*config.low_hz), rng.uniform(*config.high_hz))
+    codec = config.codecs[int(rng.integers(len(config.codecs)))]
+    level = float(rng.uniform(*_OPUS_LEVELS))
+    return coded(wave, sampling_rate, codec, level)
+
+
+def band_limited(wave: Wave, sampling_rate: int, low: float, high: float) -> Wave:
+    """What a Butterworth filter of order 4 lets through between two frequencies in Hz."""
+    from scipy.signal import butter, sosfilt
+
+    edges = [low, min(high, 0.49 * sampling_rate)]
+    return limit_peak(
+        np.asarray(sosfilt(butter(_ORDER, edges, "bandpass", fs=sampling_rate, output="sos"), wave), np.float32)
+    )
+
+
+def coded(wave: Wave, sampling_rate: int, codec: Codec, level: float = 1.0) -> Wave:
+    """The wave through a codec and back, at the same rate and length.
+
+    Args:
+        level: libsndfile's compression level, for Opus.
+
+    Raises:
+        ConfigError: this machine's libsndfile lacks the codec.
+    """
+    if codec == "none":
+        return wave
+    rate = sampling_rate if codec == "opus" else _TELEPHONE
+    kind, subtype = ("OGG", "OPUS") if codec == "opus" else _NARROW[codec]
+    buffer = io.BytesIO()
+    speech = resample(limit_peak(wave), sampling_rate, rate)
+    more = {"compression_level": level} if codec == "opus" else {}
+    try:
+        soundfile.write(buffer, to_pcm16(speech), rate, format=kind, subtype=subtype, **more)
+    except soundfile.LibsndfileError as error:
+        raise ConfigError(f"augmentation.channel.codecs: libsndfile here has no {codec}: {error}") from error
+    buffer.seek(0)
+    decoded: Wave = soundfile.read(buffer, dtype="float32")[0]
+    back = resample(decoded, rate, sampling_rate)[: wave.size]
+    return np.pad(back, (0, wave.size - back.size))

@@ -1,0 +1,110 @@
+"""Where speech is in a recording: Silero VAD, whose weights come with the package silero-vad (MIT).
+
+Run through onnxruntime: importing the package itself would set torch's threads for the whole process.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr_tv.audio.recordings import Wave
+from asr_tv.errors import ConfigError
+from asr_tv.store.results import file_digest
+
+SAMPLING_RATE = 16_000
+_FRAME, _CONTEXT, _BLOCK = 512, 64, 512
+_STATE = (1, 1, 128)
+_ON, _OFF = 0.5, 0.35
+"""Silero's own hysteresis: speech begins above the one and ends below the other."""
+_SHORTEST_GAP = 4
+"""Frames (128 ms): a stop consonant is no pause."""
+
+Span = tuple[float, float]
+"""Start and end of speech in seconds."""
+
+
+class SpeechDetector:
+    """The detector on one thread. Its answer depends on the recording alone.
+
+    Attributes:
+        version: sha256 of the weights, for keys.
+    """
+
+    def __init__(self) -> None:
+        """Loads the weights.
+
+        Raises:
+            ConfigError: silero-vad or onnxruntime is missing.
+        """
+        model = _weights()
+        if find_spec("onnxruntime") is None:
+            raise ConfigError("the quality gate needs the package onnxruntime (extra gate of asr-tv)")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session: Any = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        self.version = f"silero-vad sha256:{file_digest(model)[:16]}"
+
+    def spans(self, wave: Wave) -> tuple[Span, ...]:
+        """Stretches of speech in a wave [n] at `SAMPLING_RATE`, in order; none in silence or noise."""
+        if not wave.size:
+            return ()
+        frames = _joined(_speaking(self._probabilities(wave)))
+        seconds = wave.size / SAMPLING_RATE
+        step = _FRAME / SAMPLING_RATE
+        return tuple((start * step, min(end * step, seconds)) for start, end in frames)
+
+    def _probabilities(self, wave: Wave) -> NDArray[np.float32]:
+        frames = _frames(wave)
+        hidden, cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
+        found = []
+        for start in range(0, len(frames), _BLOCK):
+            feeds = {"input": frames[start : start + _BLOCK], "h": hidden, "c": cell}
+            probabilities, hidden, cell = self._session.run(["speech_probs", "hn", "cn"], feeds)
+            found.append(np.asarray(probabilities, np.float32).reshape(-1))
+        return np.concatenate(found)
+
+
+def _weights() -> Path:
+    spec = find_spec("silero_vad")
+    folder = Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+    model = folder / "data" / "silero_vad_16k_sequence.onnx" if folder else None
+    if model is None or not model.is_file():
+        raise ConfigError("the quality gate needs the package silero-vad==6.2.3 (extra gate of asr-tv)")
+    return model
+
+
+def _frames(wave: Wave) -> NDArray[np.float32]:
+    """Frames [m, 64 + 512], each with the end of the one before it; the last is filled up with silence."""
+    count = -(-wave.size // _FRAME)
+    padded = np.zeros(_CONTEXT + count * _FRAME, np.float32)
+    padded[_CONTEXT : _CONTEXT + wave.size] = wave
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + _FRAME)
+    return np.ascontiguousarray(windows[::_FRAME])
+
+
+def _speaking(probabilities: NDArray[np.float32]) -> list[Span]:
+    """[first frame, frame after the last) of each stretch above the hysteresis."""
+    spans: list[Span] = []
+    start: int | None = None
+    for index, probability in enumerate(probabilities.tolist()):
+        if start is None and probability >= _ON:
+            start = index
+        elif start is not None and probability < _OFF:
+            spans.append((start, index))
+            start = None
+    return [*spans, (start, len(probabilities))] if start is not None else spans
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    joined: list[Span] = []
+    for start, end in spans:
+        if joined and start - joined[-1][1] < _SHORTEST_GAP:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined

@@ -1,0 +1,208 @@
+"""The stages as commands on files: synthesize, finetune, score."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asr_tv.cli.adapt import DEFAULT_STORE
+from asr_tv.errors import ConfigError, gathered
+from asr_tv.safe_text import printable
+
+StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
+QuietOption = Annotated[bool, typer.Option(help="No progress")]
+OutsideOption = Annotated[bool, typer.Option("--outside", help="Read recordings outside the manifest's folder, too")]
+_SHOWN_DROPS = 10
+"""All of them are in dropped.json."""
+
+
+def say(row: dict[str, Any], *, as_json: bool, text: str) -> None:
+    """Prints a command's result; JSON knows no infinity, so null stands for it."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    typer.echo(json.dumps(finite, ensure_ascii=False, allow_nan=False) if as_json else printable(text))
+
+
+def synthesize(
+    texts: Annotated[Path, typer.Argument(help="One sentence a line, or a JSONL manifest")],
+    out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and the clips")],
+    engine: Annotated[str, typer.Option(help="Speech synthesiser")] = "piper",
+    voice: Annotated[
+        list[str] | None, typer.Option(help="Voice, or ENGINE:VOICE such as espeak:en-us+f3; repeatable")
+    ] = None,
+    takes: Annotated[int, typer.Option(min=1, help="Clips a sentence and voice")] = 1,
+    domain: Annotated[str, typer.Option(help="Domain of plain sentences")] = "default",
+    seed: Annotated[int, typer.Option()] = 17,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core")] = 0,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Speak sentences: writes OUT/manifest.jsonl and the clips. Finished clips are never spoken twice.
+
+    Example: asr-tv synthesize my_sentences.txt --voice en_US-joe-medium --takes 2 --out clips
+    """
+    from asr_tv.cli.console import progress_for
+    from asr_tv.config.run import SynthesisConfig
+    from asr_tv.data.corpora.local import read_manifest, write_manifest
+    from asr_tv.data.corpora.texts import read_texts
+    from asr_tv.store.results import Store
+    from asr_tv.synthesis.synthesize import synthesize as stage
+
+    default = SynthesisConfig()
+    config = SynthesisConfig(engine=engine, voices=tuple(voice or default.voices), takes=takes)
+    manifest = read_manifest(texts, need_audio=False) if texts.suffix == ".jsonl" else read_texts(texts, domain)
+    record = stage(manifest, config, seed=seed, store=Store(store), workers=workers, progress=progress_for(quiet=quiet))
+    spoken = read_manifest(record.path / "manifest.jsonl", need_audio=False)
+    write_manifest(_copied(spoken, out), out / "manifest.jsonl")
+    shutil.copyfile(record.path / "dropped.json", out / "dropped.json")
+    row = {"clips": len(spoken), "seconds": round(spoken.seconds, 1), "manifest": str(out / "manifest.jsonl")}
+    drops = json.loads((out / "dropped.json").read_text(encoding="utf-8"))
+    dropped = len(drops)
+    for drop in [] if as_json else drops[:_SHOWN_DROPS]:
+        typer.echo(printable(f"not spoken: {drop['id']}, {len(drop['clips'])} clips: {drop['reason']}"), err=True)
+    say(
+        row | {"dropped": dropped},
+        as_json=as_json,
+        text=f"{len(spoken)} clips, {spoken.seconds:.0f} s of speech, {dropped} dropped: {out / 'manifest.jsonl'}",
+    )
+
+
+def _copied(manifest: Any, out: Path) -> Any:
+    """The manifest with its clips copied beside it, so that the folder can be moved and changed freely."""
+    from dataclasses import replace
+
+    from asr_tv.data.manifest import Manifest
+
+    clips = out / "clips"
+    clips.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for utterance in manifest:
+        # Ids are percent-encoded, so they name files; file systems take 255 bytes.
+        name = utterance.id if len(utterance.id) < 200 else f"{utterance.id[:150]}.{Path(utterance.audio).stem}"
+        target = clips / f"{name}.flac"
+        shutil.copyfile(utterance.audio, target)
+        rows.append(replace(utterance, audio=str(target.absolute())))
+    return Manifest(manifest.name, tuple(rows))
+
+
+def finetune(
+    model: Annotated[str, typer.Argument(help="Model name, HF folder, CTranslate2 folder or openai-whisper .pt")],
+    manifest: Annotated[Path, typer.Argument(help="JSONL manifest with audio")],
+    out: Annotated[Path, typer.Option(help="Folder for the tuned model")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the training section, such as epochs=2; repeatable")
+    ] = None,
+    language: Annotated[str, typer.Option()] = "en",
+    seed: Annotated[int, typer.Option()] = 17,
+    augment: Annotated[bool, typer.Option(help="Channel augmentation of synthetic clips")] = False,
+    outside: OutsideOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fine-tune a Whisper or a CTC model on a manifest. An interrupted run goes on from its last finished epoch.
+
+    Example: asr-tv finetune openai/whisper-tiny.en clips/manifest.jsonl --set epochs=2 --out tuned
+    """
+    from asr_tv.cli.console import progress_for
+    from asr_tv.config.file import section_of
+    from asr_tv.config.run import AugmentationConfig, TrainingConfig
+    from asr_tv.data.corpora.local import read_manifest
+    from asr_tv.models.locate import resolve_model
+    from asr_tv.store.results import Store
+    from asr_tv.training.finetune import finetune as stage
+    from asr_tv.training.trainer import LORA_VECTOR
+
+    shelf, progress = Store(store), progress_for(quiet=quiet)
+    training, recordings, base = gathered(
+        lambda: section_of(TrainingConfig, set_ or ()),
+        lambda: read_manifest(manifest, outside=outside, store=store),
+        lambda: resolve_model(model, shelf),
+    )
+    require_model_folder(out)
+    record = stage(
+        base,
+        recordings,
+        training,
+        store=shelf,
+        seed=seed,
+        language=language,
+        augmentation=AugmentationConfig() if augment else None,
+        progress=progress,
+    )
+    context = record.details["audio_context"]
+    _export(record.path / "model", out, {"audio_context": context, "language": language})
+    if (record.path / LORA_VECTOR).exists():
+        shutil.copyfile(record.path / LORA_VECTOR, out / LORA_VECTOR)
+    row = {key: record.details[key] for key in ("updates", "trainable_parameters", "epoch_losses")} | {
+        "model": str(out)
+    }
+    losses = ", ".join(f"{loss:.2f}" for loss in record.details["epoch_losses"])
+    text = f"{row['trainable_parameters']:,} parameters tuned, {row['updates']} updates, loss by epoch {losses}: {out}"
+    say(row, as_json=as_json, text=text)
+
+
+def require_model_folder(out: Path) -> None:
+    """Refuses to mix a model with other files.
+
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "config.json").exists())):
+        raise ConfigError(f"--out {out}: holds something that is not a model")
+
+
+def _export(model: Path, out: Path, settings: dict[str, Any]) -> None:
+    shutil.copytree(model, out, dirs_exist_ok=True)
+    (out / "asr_tv.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def score(
+    reference: Annotated[Path, typer.Argument(help="JSONL manifest with the right texts")],
+    hypotheses: Annotated[Path, typer.Argument(help="JSONL of id and text")],
+    normalizer: Annotated[str, typer.Option(help="english, basic or none; applied to both sides")] = "english",
+    as_json: JsonOption = False,
+) -> None:
+    """Score hypotheses: pooled WER and CER with their errors and a bootstrap interval over sentences.
+
+    Example: asr-tv score test.jsonl hyp.jsonl --normalizer english
+    """
+    from asr_tv.config.run import ScoringConfig
+    from asr_tv.data.corpora.local import read_manifest
+    from asr_tv.decoding.hypotheses import read_hypotheses
+    from asr_tv.scoring.score import evaluate
+    from asr_tv.text.normalize import get_normalizer
+
+    defaults = ScoringConfig()
+    _, references, heard = gathered(
+        lambda: get_normalizer(normalizer),
+        lambda: read_manifest(reference, need_audio=False),
+        lambda: read_hypotheses(hypotheses),
+    )
+    evaluation = evaluate(references, heard, normalizer)
+    interval = evaluation.interval(resamples=defaults.resamples, confidence=defaults.confidence, seed=0)
+    counts = evaluation.word_counts
+    row = {
+        "wer": evaluation.wer,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "cer": evaluation.cer,
+        "words": counts.words,
+        "substitutions": counts.substitutions,
+        "deletions": counts.deletions,
+        "insertions": counts.insertions,
+        "utterances": len(evaluation.utterances),
+        "normalizer": evaluation.conditions.normalizer,
+        "normalizer_version": evaluation.conditions.normalizer_version,
+    }
+    between = f"[{interval.low:.2%}, {interval.high:.2%}]" if math.isfinite(interval.high) else "(no interval)"
+    text = (
+        f"WER {evaluation.wer:.2%} {between}, CER {evaluation.cer:.2%}: "
+        f"{counts.substitutions} substitutions, {counts.deletions} deletions, {counts.insertions} insertions "
+        f"in {counts.words} words, {len(evaluation.utterances)} utterances; normaliser {normalizer}"
+    )
+    say(row, as_json=as_json, text=text)

@@ -1,0 +1,202 @@
+"""`asr-tv transcribe`: a manifest or any recordings, as JSON lines, JSON, text, SRT or WebVTT."""
+
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr_tv.cli.adapt import DEFAULT_STORE
+from asr_tv.cli.models import model_path, model_settings, parsed_context
+from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption
+from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.safe_text import printable
+
+if TYPE_CHECKING:
+    from asr_tv.data.manifest import Manifest
+    from asr_tv.decoding.options import Decoding
+    from asr_tv.decoding.subtitles import Transcript
+    from asr_tv.store.results import Record
+
+
+class Form(StrEnum):
+    """What transcripts are written as."""
+
+    jsonl = "jsonl"
+    json = "json"
+    txt = "txt"
+    srt = "srt"
+    vtt = "vtt"
+
+
+class Engine(StrEnum):
+    """As `asr_tv.config.run.Engine`, which takes longer to load than a command's help should."""
+
+    torch = "torch"
+    ctranslate2 = "ctranslate2"
+    ctranslate2_int8 = "ctranslate2_int8"
+    auto = "auto"
+
+
+_ONE_FILE_EACH = frozenset({Form.txt, Form.srt, Form.vtt})
+_SHORT_PIECE = 15.0
+"""Seconds of a piece for a model that was tuned on short audio: it knows sentences and not half minutes."""
+
+
+def transcribe(
+    model: Annotated[str, typer.Argument(help="Run, model name, folder or openai-whisper .pt")],
+    inputs: Annotated[list[Path], typer.Argument(help="Audio files and folders of them, or one JSONL manifest")],
+    out: Annotated[
+        Path | None, typer.Option(help="File, or folder for txt, srt and vtt of several  [default: standard output]")
+    ] = None,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="  [default: --out's suffix, else jsonl: id and text a line]")
+    ] = None,
+    longest: Annotated[
+        float | None,
+        typer.Option(min=2, max=30, help="Seconds; longer audio is cut  [default: 30; 15 if tuned on short audio]"),
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="  [default: the model's own settings, else en]")] = None,
+    audio_context: Annotated[
+        str | None, typer.Option(help="full, dynamic or seconds  [default: the model's own settings, else full]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    engine: Annotated[
+        Engine, typer.Option(help="What decodes a Whisper; auto: CTranslate2 where that was measured to be faster")
+    ] = Engine.torch,
+    outside: OutsideOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Transcribe a manifest or recordings. Long ones are cut at silences; unusable ones are named, the rest is done.
+
+    Example: asr-tv transcribe runs/demo/model calls/ --format srt --out subtitles
+    """
+    from asr_tv.cli.console import progress_for
+    from asr_tv.data.corpora.local import read_manifest
+    from asr_tv.decoding.files import find_recordings, transcribe_files
+    from asr_tv.decoding.options import decoding_for
+    from asr_tv.models.family import family_of
+    from asr_tv.models.locate import resolve_model
+    from asr_tv.store.results import Store
+
+    shelf, weights = Store(store), model_path(model)
+    listed = len(inputs) == 1 and inputs[0].suffix == ".jsonl"
+    settings, given, shape, material, base = gathered(
+        lambda: model_settings(weights),
+        lambda: parsed_context(audio_context, "--audio-context") if audio_context else None,
+        lambda: _form(form, as_json, out, listed),
+        lambda: read_manifest(inputs[0], outside=outside, store=store) if listed else find_recordings(inputs),
+        lambda: resolve_model(weights, shelf),
+    )
+    context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
+    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value)
+    how: dict[str, Any] = {"store": shelf, "batch_size": batch_size, "progress": progress_for(quiet=quiet)}
+    if listed:
+        _put(_joined(_of_manifest(base, material, decoding, how), shape), out)
+        return
+    targets = _targets(material, inputs, shape, out)
+    transcripts, problems = transcribe_files(
+        base,
+        material,
+        decoding,
+        longest=_longest(longest, context),
+        at_each_pause=settings["audio_context"] != "full",
+        **how,
+    )
+    _write(transcripts, shape, targets, out)
+    if problems:
+        raise DataError(problems)
+
+
+def _form(form: Form | None, as_json: bool, out: Path | None, listed: bool) -> Form:
+    if as_json and form not in (None, Form.json):
+        raise ConfigError(f"--json and --format {form}: one of them")
+    suffix = out.suffix.removeprefix(".") if out and not out.is_dir() else ""
+    chosen = form or (Form.json if as_json else Form(suffix) if suffix in set(Form) else Form.jsonl)
+    if listed and chosen in (Form.srt, Form.vtt):
+        raise ConfigError(f"--format {chosen}: is for audio files; a manifest gives jsonl, json or txt")
+    return chosen
+
+
+def _longest(asked: float | None, context: Any) -> float:
+    from asr_tv.models.audio_context import FULL_SECONDS, context_seconds
+
+    usual = _SHORT_PIECE if context == "dynamic" else FULL_SECONDS
+    return min(asked or usual, context_seconds(context, FULL_SECONDS))
+
+
+def _of_manifest(base: "Record", manifest: "Manifest", decoding: "Decoding", how: dict[str, Any]) -> list["Transcript"]:
+    from asr_tv.audio.silences import Span
+    from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
+    from asr_tv.decoding.subtitles import Cue, Transcript
+    from asr_tv.decoding.transcribe import transcribe as stage
+
+    record = stage(base, manifest, decoding, **how)
+    heard = read_hypotheses(record.path / hypotheses_file())
+    spans = {u.id: Span(0.0, u.duration or 0.0) for u in manifest}
+    return [Transcript(name, spans[name].end, (Cue(spans[name], text),)) for name, text in heard.items()]
+
+
+def _targets(files: Sequence[Path], inputs: Sequence[Path], shape: Form, out: Path | None) -> dict[Path, Path]:
+    """The file that each recording's transcript goes into; empty where all go into one place.
+
+    Raises:
+        ConfigError: two recordings would go into one file, or many into standard output.
+    """
+    if shape not in _ONE_FILE_EACH or (len(files) == 1 and (out is None or out.suffix == f".{shape}")):
+        return {}
+    if out is None:
+        if shape is Form.txt:
+            return {}
+        raise ConfigError(f"--format {shape}: of {len(files)} recordings needs --out FOLDER")
+    if out.is_file() or out.suffix == f".{shape}":
+        raise ConfigError(f"--out {out}: {len(files)} recordings need a folder")
+    folders = [path for path in inputs if path.is_dir()]
+    targets = {file: out / _inside(file, folders).with_suffix(f".{shape}") for file in files}
+    owners: dict[Path, Path] = {}
+    for file, target in targets.items():
+        if (other := owners.setdefault(target, file)) != file:
+            raise ConfigError(f"{other} and {file}: both would be written to {target}")
+    return targets
+
+
+def _inside(file: Path, folders: Sequence[Path]) -> Path:
+    return next((file.relative_to(folder) for folder in folders if file.is_relative_to(folder)), Path(file.name))
+
+
+def _write(transcripts: Sequence["Transcript"], shape: Form, targets: dict[Path, Path], out: Path | None) -> None:
+    if not targets:
+        _put(_joined(transcripts, shape), out)
+        return
+    for transcript in transcripts:
+        _put(_rendered(transcript, shape), targets[Path(transcript.name)])
+
+
+def _joined(transcripts: Sequence["Transcript"], shape: Form) -> str:
+    if shape is Form.jsonl:
+        rows = ({"id": t.name, "text": t.text} for t in transcripts)
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if shape is Form.json:
+        return json.dumps([t.row() for t in transcripts], ensure_ascii=False, indent=1) + "\n"
+    if shape is Form.txt and len(transcripts) > 1:
+        return "".join(f"{printable(t.name, keep='')}\t{printable(t.text, keep='')}\n" for t in transcripts)
+    return "".join(_rendered(t, shape) for t in transcripts)
+
+
+def _rendered(transcript: "Transcript", shape: Form) -> str:
+    from asr_tv.decoding.subtitles import as_srt, as_text, as_vtt
+
+    return {Form.txt: as_text, Form.srt: as_srt, Form.vtt: as_vtt}[shape](transcript)
+
+
+def _put(text: str, out: Path | None) -> None:
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    from asr_tv.store.results import write_atomically
+
+    write_atomically(out, text)

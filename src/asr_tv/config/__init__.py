@@ -1,0 +1,1 @@
+"""Every setting with its default, and how it is read from YAML."""

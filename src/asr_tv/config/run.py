@@ -1,0 +1,283 @@
+"""One run's configuration: a typed, frozen tree with one home for each default; unknown keys are refused.
+
+Everything here changes numbers, and so enters the keys of the stages that use it, except `RunOptions`, which
+says only how to run.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
+
+from asr_tv.config.clips import AugmentationConfig as AugmentationConfig
+from asr_tv.config.clips import ChannelConfig as ChannelConfig
+from asr_tv.config.clips import GateConfig as GateConfig
+from asr_tv.config.corpora import CorpusConfig as CorpusConfig
+from asr_tv.config.corpora import LineConfig as LineConfig
+from asr_tv.config.section import AudioContext as AudioContext
+from asr_tv.config.section import (
+    Choices,
+    Fraction,
+    NotNegative,
+    Positive,
+    distinct,
+)
+from asr_tv.config.section import Section as Section
+from asr_tv.config.synthesis import SynthesisConfig as SynthesisConfig
+from asr_tv.config.trainable import ALL, Trainable, parse_trainable, written
+
+Start = Literal["pretrained", "source_real", "source_mixed"]
+Pooling = Literal["pooled", "mean_of_domains"]
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def _folder_name(name: str) -> str:
+    if not name.strip() or name in (".", "..") or any(character in name for character in "/\\\0\n"):
+        raise ValueError("must be usable as a folder's name")
+    return name
+
+
+class TargetConfig(Section):
+    """The new domain: a domain of the corpora, or a text file with one sentence a line."""
+
+    domain: str | None = None
+    texts: str | None = Field(None, description="one sentence a line; overrides domain")
+    test_fraction: float = Field(
+        0.5, ge=0, lt=1, description="share of the sentences whose recordings are kept for the test"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.domain is None and self.texts is None:
+            raise ValueError("needs domain or texts")
+        return self
+
+
+class SplitConfig(Section):
+    """Shares of each source domain's sentences. dev chooses the recipe; test is read by the final scoring only."""
+
+    dev: Fraction = 0.2
+    test: Fraction = 0.1
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> Self:
+        if self.dev + self.test >= 1:
+            raise ValueError("dev and test leave nothing to train on")
+        return self
+
+
+class TrainingConfig(Section):
+    """Fine-tuning.
+
+    `audio_context` is the length the encoder sees: "full" (Whisper's 30 s), "dynamic" (each batch as long as its
+    longest clip) or a number of seconds. A checkpoint is decoded in the context it was tuned in.
+    `trainable` is what may change: docs/training.md lists the choices.
+    """
+
+    epochs: int = Field(3, ge=1)
+    learning_rate: Positive = 1e-5
+    batch_size: int = Field(8, ge=1)
+    warmup: Fraction = 0.1
+    weight_decay: float = Field(0.01, ge=0)
+    gradient_clip: Positive = 1.0
+    audio_context: AudioContext = "dynamic"
+    full_context_share: Fraction = Field(0.0, description="share of batches padded to 30 s in spite of audio_context")
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    trainable: Annotated[Trainable, PlainValidator(parse_trainable), PlainSerializer(written)] = ALL
+    gradient_checkpointing: bool = Field(
+        False, description="compute the activations of tuned blocks twice instead of keeping them: less memory, slower"
+    )
+    freeze_feature_encoder: bool = Field(True, description="CTC models only: leave the convolutions as they are")
+
+    def scaled(self, learning_rate: float, epochs: float) -> "TrainingConfig":
+        """The same recipe with the learning rate and the number of epochs multiplied."""
+        return self.model_copy(
+            update={
+                "learning_rate": self.learning_rate * learning_rate,
+                "epochs": max(1, round(self.epochs * epochs)),
+            }
+        )
+
+
+class ContextStartConfig(Section):
+    """Distillation of the pretrained model from itself, so that it is safe on a short audio context."""
+
+    epochs: int = Field(3, ge=1)
+    learning_rate: Positive = 1e-5
+    batch_size: int = Field(8, ge=1)
+
+
+class Recipe(Section):
+    """How the adapted model is made: `start` tuned on the target's synthetic speech, plus coefficient x vector."""
+
+    start: Start = "pretrained"
+    augmentation: bool = True
+    scaling_coef: float = 0.5
+
+
+class SelectionConfig(Section):
+    """How the recipe is chosen: on source domains only, or fixed beforehand."""
+
+    method: Literal["leave_one_source_domain_out", "fixed"] = "leave_one_source_domain_out"
+    folds: int = Field(2, ge=1, description="so many source domains play the target, those with most dev words first")
+    starts: Choices[Start] = ("pretrained", "source_real", "source_mixed")
+    augmentation: Choices[bool] = (False, True)
+    scaling_coefs: Choices[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    fixed: Recipe = Recipe()
+
+    @model_validator(mode="after")
+    def _fixed_is_used(self) -> Self:
+        if self.model_fields_set >= {"fixed"} and "method" not in self.model_fields_set:
+            raise ValueError("fixed has no effect without method: set method to fixed")
+        return self
+
+
+class ReplayConfig(Section):
+    """Experience replay: source speech among the target's clips, so that less is forgotten."""
+
+    share: NotNegative = Field(0.0, description="source utterances for each clip of the target; 0: none")
+    origin: Literal["real", "synthetic"] = "real"
+
+
+class VectorConfig(Section):
+    """The SYN2REAL vector: from pooled source domains, or the mean of one vector a domain."""
+
+    pooling: Pooling = "pooled"
+
+
+Engine = Literal["torch", "ctranslate2", "ctranslate2_int8", "auto"]
+"""What decodes a Whisper."""
+
+
+class ScoringConfig(Section):
+    """Decoding and scoring; part of every score's conditions."""
+
+    engine: Engine = Field(
+        "torch",
+        description="what decodes a Whisper; auto: CTranslate2 where it is installed and was measured to be faster",
+    )
+    normalizer: Literal["english", "basic", "none"] = "english"
+    max_new_tokens: int = Field(200, ge=1, le=440)
+    terms: Choices[str] | str | None = Field(
+        None,
+        description="words and phrases that matter, or a text file of them; found in the target's texts if not given",
+    )
+    resamples: int = Field(2000, ge=100)
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class ForgettingConfig(Section):
+    """The guard: how much WER on general speech the adapted model may lose, relative to the pretrained one.
+
+    Reported always; a configuration that names it makes a run that loses more end as failed, its model kept.
+    """
+
+    max_relative: float = Field(0.1, ge=0)
+
+
+class RetentionConfig(Section):
+    """What else is measured of the pretrained and the adapted model; costs no training."""
+
+    noise_seconds: NotNegative = Field(0.0, description="of silence and of noise, each: words heard there; 0: none")
+    other_languages: tuple[CorpusConfig, ...] = Field((), description="for multilingual models; scored only")
+    timestamps: bool = Field(False, description="decode the general speech with timestamps: how many are valid")
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.noise_seconds or self.other_languages or self.timestamps)
+
+
+class RunOptions(Section):
+    """How to run; never part of a key."""
+
+    device: str = "auto"
+    workers: int = Field(0, ge=0, description="processes for speech synthesis; 0: one a core")
+    jobs: int = Field(1, ge=1, description="independent trainings and transcriptions side by side")
+    eval_batch_size: int = Field(16, ge=1)
+
+
+class AdaptConfig(Section):
+    """A whole run of `asr-tv adapt`."""
+
+    name: Annotated[str, AfterValidator(_folder_name)] = Field(description="also the folder's, in runs/")
+    seed: int = 17
+    model: str = "openai/whisper-tiny.en"
+    language: str = "en"
+    corpora: tuple[CorpusConfig, ...] = Field((), description="labelled speech of the source domains (and the target)")
+    sources: Annotated[tuple[str, ...], AfterValidator(distinct)] | None = Field(
+        None, description="source domains; all but the target's when not given"
+    )
+    target: TargetConfig | None = None
+    general: tuple[CorpusConfig, ...] = Field((), description="speech that adaptation must not lose; scored only")
+    drop_shared_sentences: bool = Field(True, description="leave test sentences of the target out of source training")
+    max_source_utterances: int | None = Field(None, ge=2, description="train on so many utterances a source domain")
+    splits: SplitConfig = SplitConfig()
+    synthesis: SynthesisConfig = SynthesisConfig()
+    gate: GateConfig | None = Field(None, description="the quality gate between synthesis and training; off by default")
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig = TrainingConfig()
+    context_start: ContextStartConfig | None = Field(
+        None, description="first make the pretrained model safe on a short audio context; {} takes the defaults"
+    )
+    second_stage_learning_rate: Positive = Field(0.1, description="factor on training.learning_rate (the paper's 0.1)")
+    target_epochs: Positive = Field(1.0, description="factor on training.epochs when tuning on the target's clips")
+    mixed_epochs: Positive = Field(1.0, description="factor on training.epochs for source_mixed, twice the data")
+    vector: VectorConfig = VectorConfig()
+    selection: SelectionConfig = SelectionConfig()
+    replay: ReplayConfig = ReplayConfig()
+    pretrained_weight: Fraction = Field(0.0, description="share of the pretrained weights averaged into the result")
+    scoring: ScoringConfig = ScoringConfig()
+    forgetting: ForgettingConfig = ForgettingConfig()
+    retention: RetentionConfig = RetentionConfig()
+    run: RunOptions = RunOptions()
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        if problems := [*_language_conflicts(self), *_source_conflicts(self)]:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def _language_conflicts(config: AdaptConfig) -> Iterator[str]:
+    language = config.language
+    if language != "en" and "whisper" in config.model and config.model.endswith(".en"):
+        yield f"model: {config.model} knows English only, and language is {language}"
+    if language != "en" and config.scoring.normalizer == "english":
+        yield f"scoring.normalizer: english is for English, and language is {language}: use basic"
+    for section in ("corpora", "general"):
+        for number, corpus in enumerate(getattr(config, section)):
+            if corpus.kind == "asterisk" and corpus.language != language:
+                yield f"{section}.{number}.language: is {corpus.language}, and the run's language is {language}"
+    others = [corpus.language for corpus in config.retention.other_languages]
+    if others and config.model.endswith(".en"):
+        yield f"retention.other_languages: {config.model} knows English only"
+    if language in others:
+        yield f"retention.other_languages: {language} is the run's own language"
+
+
+def _source_conflicts(config: AdaptConfig) -> Iterator[str]:
+    target, selection = config.target, config.selection
+    fixed, chosen = selection.method == "fixed", selection.method != "fixed"
+    if target and target.domain in (config.sources or ()):
+        yield f"sources: {target.domain} is the target"
+    if chosen and not config.splits.dev:
+        yield "splits.dev: 0 leaves no recordings to choose the recipe on; selection.method fixed needs none"
+    if config.corpora:
+        return
+    if chosen:
+        yield "selection.method: leave_one_source_domain_out needs source speech in corpora; without it, use fixed"
+    if fixed and selection.fixed.scaling_coef:
+        coef = selection.fixed.scaling_coef
+        yield f"selection.fixed.scaling_coef: {coef:g} needs a vector, so source speech in corpora; without it, 0"
+    if fixed and selection.fixed.start != "pretrained":
+        yield f"selection.fixed.start: {selection.fixed.start} needs source speech in corpora"
+    if config.replay.share:
+        yield f"replay.share: {config.replay.share:g} needs source speech in corpora; without it, 0"
+    if target and target.domain and not target.texts:
+        yield f"target.domain: {target.domain} is to be found in corpora, and there are none: give target.texts"

@@ -1,0 +1,67 @@
+"""The configuration of speech synthesis: `synthesis` and the sections of its engines."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from asr_tv.config.section import NotNegativeRange, Positive, PositiveRange, Section, ordered
+
+Rate = Annotated[float, Field(ge=80, le=450)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class EspeakConfig(Section):
+    """espeak-ng: each take draws its rate and its pitch from the ranges, on espeak-ng's own scales."""
+
+    words_per_minute: Annotated[tuple[Rate, Rate], AfterValidator(ordered)] = (140.0, 190.0)
+    pitch: Annotated[tuple[Percent, Percent], AfterValidator(ordered)] = (35.0, 65.0)
+    pitch_range: Annotated[tuple[Percent, Percent], AfterValidator(ordered)] = (40.0, 60.0)
+
+
+class NeuralConfig(Section):
+    """How a synthesiser of transformers runs; `HOW_TO_RUN` never enters a key."""
+
+    HOW_TO_RUN: ClassVar[frozenset[str]] = frozenset({"device", "batch_size", "cpu_offload"})
+    device: str = "auto"
+    batch_size: int = Field(8, ge=1, description="clips spoken side by side")
+
+
+class BarkConfig(NeuralConfig):
+    """Bark: each take is a draw of its own; a voice without a preset is another person in each take."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 on a GPU, else fp32")
+    cpu_offload: bool = Field(False, description="hold one of Bark's four models on the GPU at a time")
+    temperature: Positive | None = Field(None, description="of semantic and coarse tokens; the model's own if not set")
+    words_at_once: int = Field(30, ge=5, description="longer texts are spoken in parts; 30 words are about 13 s")
+
+
+class SpeechT5Config(NeuralConfig):
+    """SpeechT5: the spectrum's vocoder and the speakers' x-vectors."""
+
+    vocoder: str = "microsoft/speecht5_hifigan"
+    embeddings: str = Field(
+        "regisss/cmu-arctic-xvectors", description="x-vectors: a dataset of the hub, or an .npz or .parquet file"
+    )
+
+
+class SynthesisConfig(Section):
+    """How texts are spoken. Each take draws its scales from the ranges, seeded by text and take.
+
+    A voice is one of `engine`'s, or of another's with that engine's name before it: `espeak:en-us+f3`.
+    """
+
+    engine: str = "piper"
+    voices: tuple[str, ...] = ("en_US-joe-medium",)
+    language: str | None = Field(None, description="of voices that do not say theirs, as Bark's without a preset")
+    voices_per_text: int | None = Field(
+        None, ge=1, description="speak each text in so many of the voices, drawn by seed; all when not given"
+    )
+    takes: int = Field(2, ge=1, description="clips of each target sentence and voice; a source sentence has one")
+    length_scale: PositiveRange = (0.85, 1.2)
+    noise_scale: NotNegativeRange = (0.4, 0.9)
+    noise_w_scale: NotNegativeRange = (0.5, 1.0)
+    max_words: int = Field(60, ge=1, description="longer texts are not spoken, and listed")
+    spoken_form: bool = Field(True, description="speak English numbers, times and symbols as words; labels stay")
+    espeak: EspeakConfig = EspeakConfig()
+    bark: BarkConfig = BarkConfig()
+    speecht5: SpeechT5Config = SpeechT5Config()

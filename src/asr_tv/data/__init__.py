@@ -1,0 +1,1 @@
+"""Utterances, manifests, splits, and the corpora they come from."""

@@ -1,0 +1,204 @@
+"""The Asterisk core prompts: one professional speaker a language, 8 kHz, from Debian's packages or upstream."""
+
+import hashlib
+import re
+import shutil
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from asr_tv.data.corpora.archives import UNREADABLE, members, open_tar
+from asr_tv.data.corpora.debian import package_files
+from asr_tv.data.manifest import Dropped, Manifest, Utterance
+from asr_tv.data.text_files import gunzipped, read_bytes
+from asr_tv.errors import ConfigError, DataError, TryAgain
+from asr_tv.store.results import file_digest
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """One language's prompts: folder of its voice, licence, and `payload_digest` of Debian's version 1.6.1-1."""
+
+    voice: str
+    licence: str
+    digest: str
+
+
+PROMPT_SETS = {
+    "en": PromptSet(
+        "en_US_f_Allison", "CC BY-SA 3.0", "07f52223c487662dc31a2dc6547d18d6e1ef88210ade2c374dfe8b26e57a79e0"
+    ),
+    "es": PromptSet(
+        "es_MX_f_Allison", "CC BY-SA 3.0", "4e8dbb901ac9e99fdddff9352e02d4b42d3cd45e401a92c77c36b6dd2decb4c5"
+    ),
+    "fr": PromptSet("fr_CA_f_June", "CC BY-SA 3.0", "407efa8fdb0483007e7adbe97454f8069fea1d200614863439189e06171b3129"),
+    "it": PromptSet("it_IT_m_Carlo", "CC BY 3.0", "9af2e199a290f36a9df17a34e2719de541790c0aa58c86f43aa7811be77469d4"),
+    "ru": PromptSet(
+        "ru_RU_f_IvrvoiceRU", "CC BY 3.0", "1c93a938cab8aa0812942e768600baa09e3fe1da3a0c17983679df9c58bff43e"
+    ),
+}
+
+UPSTREAM = "https://downloads.asterisk.org/pub/telephony/sounds/asterisk-core-sounds-{language}-wav-current.tar.gz"
+_UPSTREAM_SECONDS = 5
+_UPSTREAM_BYTES = 200_000_000
+
+_PREFIXES = {
+    "voicemail": "vm",
+    "conference": "conf confbridge",
+    "digits": "digits",
+    "spelling": "letters phonetic",
+    "services": "demo dictate dir spy tt",
+    "calls": "agent all call calling cannot check feature followme from number one pbx please pls pm priv privacy "
+    "queue screen simul ss to transfer unidentified",
+}
+DOMAINS = {prefix: domain for domain, prefixes in _PREFIXES.items() for prefix in prefixes.split()}
+"""First part of a prompt's name -> its domain; every other prompt is one of the "phrases" put together at run time."""
+OTHER_DOMAIN = "phrases"
+
+_SOUND = re.compile(r"\[[^\]]*\]|<[^>]*>")
+_REMARK = re.compile(r"\s*\([^()]*\)\.?$")
+_SYMBOL = re.compile(r"\s*\[[^\w\]]*\]\s*")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What was found: the spoken prompts with absolute paths, what is not speech, and where it came from."""
+
+    manifest: Manifest
+    dropped: tuple[Dropped, ...]
+    origin: str
+    digest: str
+
+
+def prompt_set(language: str) -> PromptSet:
+    """The prompts in a language.
+
+    Raises:
+        ConfigError: there are none; names the languages there are.
+    """
+    if language not in PROMPT_SETS:
+        raise ConfigError(f"no Asterisk prompts in {language!r}; languages: {', '.join(PROMPT_SETS)}")
+    return PROMPT_SETS[language]
+
+
+def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -> Prompts:
+    """The prompts as installed, else from Debian's packages, else from upstream, unpacked in `folder`.
+
+    Raises:
+        ConfigError: no such language.
+        DataError: none of the three ways works, with each reason; on a closed network within seconds.
+    """
+    voice = prompt_set(language).voice
+    shutil.rmtree(folder, ignore_errors=True)  # an interrupted download is not continued
+    folder.mkdir(parents=True)
+    sounds = f"usr/share/asterisk/sounds/{voice}"
+    text = f"usr/share/doc/asterisk-core-sounds-{language}/core-sounds-{language}.txt.gz"
+    packages = (f"asterisk-core-sounds-{language}-wav", f"asterisk-core-sounds-{language}")
+    try:
+        root = package_files(packages, (sounds, text), folder, installed=installed)
+    except DataError as debian:
+        try:
+            upstream = _fetch_upstream(language, folder / "upstream")
+        except DataError as error:
+            raise type(error)([*debian.problems, *error.problems]) from None
+        return read_prompts(upstream, upstream / f"core-sounds-{language}.txt", language, "upstream tarball")
+    origin = "installed Debian packages" if root == installed else "downloaded Debian packages"
+    return read_prompts(root / sounds, root / text, language, origin)
+
+
+def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> Prompts:
+    """The prompts whose recordings lie in `sounds` as NAME.wav and whose texts stand in `transcript`."""
+    content = _bytes_of(transcript)
+    recordings = {p.relative_to(sounds).with_suffix("").as_posix(): p for p in sorted(sounds.rglob("*.wav"))}
+    spoken: dict[str, Utterance] = {}
+    dropped: list[Dropped] = []
+    entries = parse_transcript(_decoded(content))
+    for name, text in entries:
+        if reason := _reason_against(name, text, recordings.keys() - spoken.keys(), spoken):
+            dropped.append(Dropped(name, reason))
+            continue
+        spoken[name] = Utterance(
+            id=name, text=text, audio=str(recordings[name]), domain=domain_of(name), speaker=prompt_set(language).voice
+        )
+    untold = sorted(recordings.keys() - {name for name, _ in entries})
+    dropped += [Dropped(name, "a sound, not speech" if _is_silence(name) else "no transcript") for name in untold]
+    manifest = Manifest(f"asterisk-{language}", tuple(spoken.values()))
+    return Prompts(manifest, tuple(dropped), origin, payload_digest(recordings, content))
+
+
+def parse_transcript(text: str) -> list[tuple[str, str]]:
+    """(name, what is said) of each "name: text" line; "" where it is a sound. Lines with ';' are comments.
+
+    A remark in parentheses at the end and a symbol in brackets, as in "at [@]", are not said and are taken off.
+    """
+    lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
+    entries = (line.partition(":") for line in lines if line and not line.startswith(";"))
+    return [(name.strip(), _said(said.strip())) for name, _, said in entries]
+
+
+def domain_of(name: str) -> str:
+    """The domain of a prompt, by the first part of its name: vm-goodbye is voicemail, digits/1 digits."""
+    return DOMAINS.get(re.split(r"[/_-]", name, maxsplit=1)[0], OTHER_DOMAIN)
+
+
+def payload_digest(recordings: dict[str, Path], transcript: bytes) -> str:
+    """sha256 over the digests of all recordings, by name, and of the unpacked transcript."""
+    lines = [f"{file_digest(path)}  {name}.wav" for name, path in recordings.items()]
+    lines.append(f"{hashlib.sha256(transcript).hexdigest()}  transcript")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _reason_against(name: str, text: str, free: set[str], spoken: dict[str, Utterance]) -> str | None:
+    if not text or _is_silence(name):
+        return "a sound, not speech"
+    if name in spoken:
+        return "a second text for the same recording"
+    return None if name in free else "no recording"
+
+
+def _is_silence(name: str) -> bool:
+    return name.startswith("silence/")
+
+
+def _said(text: str) -> str:
+    if _SOUND.fullmatch(text):
+        return ""
+    return _SYMBOL.sub(" ", _REMARK.sub("", text)).strip()
+
+
+def _bytes_of(transcript: Path) -> bytes:
+    return gunzipped(read_bytes(transcript), transcript)
+
+
+def _decoded(content: bytes) -> str:
+    """UTF-8, which the packages of today use, or Latin-1, which the oldest used."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _fetch_upstream(language: str, folder: Path) -> Path:
+    """Unpacks the project's own tarball; its files lie in the top folder."""
+    url = UPSTREAM.format(language=language)
+    folder.mkdir(parents=True)
+    archive = folder / "sounds.tar.gz"
+    try:
+        with urllib.request.urlopen(url, timeout=_UPSTREAM_SECONDS) as response, archive.open("wb") as file:  # nosec B310 - a constant https address
+            _save(response, file, url)
+        with open_tar(archive) as tar:
+            for member in members(tar, archive, most=_UPSTREAM_BYTES):
+                tar.extract(member, folder, filter="data")
+    except UNREADABLE as error:
+        raise TryAgain(f"{url}: cannot be fetched: {getattr(error, 'reason', None) or error}") from None
+    archive.unlink()
+    return folder
+
+
+def _save(response: IO[bytes], file: IO[bytes], url: str) -> None:
+    size = 0
+    while block := response.read(1 << 20):
+        if (size := size + len(block)) > _UPSTREAM_BYTES:
+            raise DataError(f"{url}: more than {_UPSTREAM_BYTES} bytes")
+        file.write(block)

@@ -1,0 +1,74 @@
+"""Kaldi data folders: wav.scp, text and, where they are, segments, utt2spk and a file of domains."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from asr_tv.config.run import CorpusConfig
+from asr_tv.data.corpora.allowed_paths import require_inside
+from asr_tv.data.corpora.source import Segment, Source, contents_digest, opened_segments
+from asr_tv.data.manifest import utterance_of
+from asr_tv.data.text_files import read_text
+from asr_tv.errors import DataError
+from asr_tv.store.results import file_digest
+
+_FILES = ("wav.scp", "text", "segments", "utt2spk")
+
+
+def kaldi_source(config: CorpusConfig) -> Source:
+    """The folder at `config.path`; `columns: {domain: FILE}` names a file of "utterance domain" lines.
+
+    Raises:
+        DataError: a file that is missing or not of that form; a recording that is a command, which is never run; an
+            utterance without a recording, or a recording's utterance without text.
+    """
+    folder = Path(config.path or "").expanduser()
+    recordings, texts = _table(folder / "wav.scp"), _table(folder / "text")
+    segments = _table(folder / "segments") if (folder / "segments").is_file() else None
+    speakers = _table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
+    domain_file = dict(config.columns).get("domain")
+    domains = _table(folder / domain_file) if domain_file else {}
+    problems = [f"{folder}/wav.scp: {r} is a command, which is not run" for r, p in recordings.items() if "|" in p]
+    found: list[Segment] = []
+    for name, text in texts.items():
+        try:
+            recording, start, seconds = _place(name, segments)
+            path = os.path.normpath(folder.absolute() / recordings[recording])
+        except (KeyError, ValueError) as error:
+            problems.append(f"{folder}/text: {name}: no recording of it ({error})")
+            continue
+        try:
+            utterance = utterance_of(
+                id=name, text=text, audio=path, domain=domains.get(name, "default"), speaker=speakers.get(name)
+            )
+        except ValueError as error:
+            problems.append(f"{folder}/text: {name}: {error}")
+            continue
+        found.append(Segment(utterance, start, seconds))
+    if problems or not found:
+        raise DataError(problems or [f"{folder}/text: no utterance"])
+    if not config.outside:
+        require_inside([folder], [s.utterance for s in found], f"{folder}/wav.scp")
+    inputs = {file: file_digest(folder / file) for file in (*_FILES, *([domain_file] if domain_file else []))
+              if (folder / file).is_file()}  # fmt: skip
+    inputs["audio"] = contents_digest([Path(s.utterance.audio or "") for s in found])
+    return Source(inputs, partial(opened_segments, folder.absolute().name, found, config))
+
+
+def _table(path: Path) -> dict[str, str]:
+    """First word of a line -> the rest."""
+    rows = [line.split(maxsplit=1) for line in read_text(path).split("\n") if line.strip()]
+    names = Counter(row[0] for row in rows)
+    if len(names) != len(rows):
+        repeated = sorted(name for name, count in names.items() if count > 1)
+        raise DataError(f"{path}: stands there more than once: {', '.join(repeated[:5])}")
+    return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}
+
+
+def _place(name: str, segments: Mapping[str, str] | None) -> tuple[str, float, float | None]:
+    if segments is None:
+        return name, 0.0, None
+    recording, start, end = segments[name].split()
+    return recording, float(start), float(end) - float(start)

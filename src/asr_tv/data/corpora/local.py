@@ -1,0 +1,190 @@
+"""Your own labelled speech: a JSON-lines manifest, or a folder in Hugging Face's audiofolder form."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from asr_tv.audio.recordings import audio_duration
+from asr_tv.data.corpora.allowed_paths import require_inside
+from asr_tv.data.manifest import Manifest, Utterance, checked, format_manifest, parse_json, parse_manifest
+from asr_tv.data.text_files import read_text
+from asr_tv.errors import DataError
+from asr_tv.store.results import file_digest, write_atomically
+
+_TEXT_COLUMNS = ("text", "transcription", "transcript", "sentence")
+_OTHER_COLUMNS = ("domain", "speaker", "split")
+
+
+def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False, store: Path | None = None) -> Manifest:
+    """A JSONL manifest, named by its file; relative recordings are looked for in the manifest's folder.
+
+    Args:
+        need_audio: every utterance must have a recording, which is opened; duration and digest are filled in.
+        outside: recordings that are opened may lie anywhere, and not only in the manifest's folder or in `store`.
+
+    Returns:
+        utterances whose `audio` is absolute.
+
+    Raises:
+        DataError: no utterance at all, every line that is none, or every recording that is missing, empty,
+            truncated, not audio, or not the one that duration and digest in the manifest describe.
+    """
+    manifest = parse_manifest(read_text(path), str(path))
+    if not len(manifest):
+        raise DataError(f"{path}: no utterance")
+    located = tuple(_located(u, path.parent) for u in manifest)
+    named = Manifest(path.stem, located)
+    if not need_audio:
+        return named
+    if not outside:
+        require_inside([path.parent, *([store] if store else [])], located, str(path))
+    return opened(named)
+
+
+def read_audiofolder(path: Path, *, outside: bool = False) -> Manifest:
+    """A folder with metadata.csv or metadata.jsonl: file_name, and text, transcription, transcript or sentence.
+
+    Columns domain, speaker and split are used where they exist; else the domain is the first folder of file_name,
+    or "default".
+
+    Args:
+        outside: links in the folder may lead out of it.
+
+    Raises:
+        DataError: every row that is incomplete or points out of the folder, or every recording that cannot be used.
+    """
+    metadata = next((path / name for name in ("metadata.jsonl", "metadata.csv") if (path / name).is_file()), None)
+    if metadata is None:
+        raise DataError(f"{path}: no metadata.jsonl or metadata.csv")
+    manifest = parse_manifest(_as_json_lines(metadata), str(metadata))
+    located = tuple(_located(u, path) for u in manifest)
+    if not outside:
+        require_inside([path], located, str(metadata))
+    return opened(Manifest(path.absolute().name, located))
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Writes JSON lines atomically, recordings relative to the manifest's folder, so that both can move together."""
+    folder = path.parent.absolute()
+    relative = (
+        u if u.audio is None else replace(u, audio=os.path.relpath(Path(u.audio).absolute(), folder)) for u in manifest
+    )
+    write_atomically(path, format_manifest(Manifest(manifest.name, tuple(relative))))
+
+
+def opened(manifest: Manifest) -> Manifest:
+    """The manifest with duration and digest of every recording.
+
+    Raises:
+        DataError: every recording that cannot be used, with file and id; no utterance at all.
+    """
+    if not len(manifest):
+        raise DataError(f"{manifest.name}: no utterance")
+    utterances: list[Utterance] = []
+    problems: list[str] = []
+    for utterance in manifest:
+        try:
+            utterances.append(_opened(utterance))
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(problems)
+    return Manifest(manifest.name, tuple(utterances))
+
+
+def _opened(utterance: Utterance) -> Utterance:
+    if utterance.audio is None:
+        raise DataError(f"utterance {utterance.id!r}: no recording")
+    path = Path(utterance.audio)
+    duration = audio_duration(path, utterance=utterance.id)
+    digest = file_digest(path)
+    _check_declared(utterance, duration, digest)
+    return replace(utterance, duration=round(duration, 4), audio_digest=digest)
+
+
+def _check_declared(utterance: Utterance, duration: float, digest: str) -> None:
+    """A wrong duration is mostly a part of a longer recording, which would be read as a whole."""
+    where = f"utterance {utterance.id!r}: {utterance.audio}"
+    declared = utterance.duration
+    if declared and abs(declared - duration) > max(0.5, 0.05 * duration):
+        raise DataError(f"{where}: lasts {duration:.2f} s, the manifest says {declared:.2f} s")
+    if utterance.audio_digest not in (None, digest):
+        raise DataError(f"{where}: changed since the manifest was written (audio_digest differs)")
+
+
+def _located(utterance: Utterance, folder: Path) -> Utterance:
+    if utterance.audio is None:
+        return utterance
+    return replace(utterance, audio=os.path.normpath(folder.absolute() / Path(utterance.audio).expanduser()))
+
+
+def _as_json_lines(metadata: Path) -> str:
+    """The rows as a manifest in which each stands on the line it has in the metadata file.
+
+    Raises:
+        DataError: every row that is incomplete or points out of the folder.
+    """
+    problems: list[str] = []
+    lines: dict[int, str] = {}
+    try:
+        for number, row in _rows(metadata):
+            try:
+                lines[number] = json.dumps(_as_utterance(row))
+            except ValueError as error:
+                problems.append(f"{metadata}:{number}: {error}")
+    except csv.Error as error:
+        problems.append(f"{metadata}: not CSV: {error}")
+    if problems:
+        raise DataError(problems)
+    return "\n".join(lines.get(number, "") for number in range(1, max(lines, default=0) + 1))
+
+
+def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, row) of a metadata file; a line that is no row gives an empty one."""
+    text = read_text(metadata)
+    if metadata.suffix == ".csv":
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        for row in reader:
+            yield reader.line_num, row
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, _json_object(line)
+
+
+def _json_object(line: str) -> dict[str, Any]:
+    try:
+        row = parse_json(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _as_utterance(row: dict[str, Any]) -> dict[str, str]:
+    name = row.get("file_name")
+    text = next((row[column] for column in _TEXT_COLUMNS if isinstance(row.get(column), str)), None)
+    if not isinstance(name, str) or not name:
+        raise ValueError("no file_name")
+    if text is None:
+        raise ValueError(f"no text; columns for it: {', '.join(_TEXT_COLUMNS)}")
+    inside = Path(os.path.normpath(name))
+    if inside.is_absolute() or inside.parts[:1] == ("..",):
+        raise ValueError(f"file_name points out of the folder: {name}")
+    values = {column: row[column] for column in _OTHER_COLUMNS if row.get(column)}
+    domain = inside.parts[0] if len(inside.parts) > 1 else "default"
+    return {"id": name, "audio": name, "text": text, "domain": domain, **values}
+
+
+def recordings_manifest(paths: Sequence[Path]) -> Manifest:
+    """Bare recordings as utterances without a reference, each under its path as id.
+
+    Raises:
+        DataError: every recording that is missing, empty, truncated or not audio.
+    """
+    rows = (Utterance(str(path), "", audio=str(path.absolute())) for path in paths)
+    return opened(checked(Manifest("recordings", tuple(rows))))

@@ -1,0 +1,47 @@
+"""The stage that makes recordings in which nobody speaks: what a model hears there, it invents."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from asr_tv.audio.recordings import Wave, write_audio
+from asr_tv.data.corpora.local import write_manifest
+from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.progress import Progress, silent
+from asr_tv.store.payload import MANIFEST
+from asr_tv.store.results import Identity, Produced, Record, Store, file_digest
+
+STAGE, VERSION = "noise", 1
+SAMPLING_RATE = 16_000
+CLIP_SECONDS = 5.0
+LEVELS = {"silence": None, "faint noise": -50.0, "loud noise": -20.0}
+"""Domain -> level of white noise in dB below full scale."""
+
+
+def noise_stage(seconds: float, seed: int, *, store: Store, progress: Progress = silent) -> Record:
+    """manifest.jsonl with clips of 5 s, at least `seconds` of each domain, with empty references."""
+
+    def produce(scratch: Path) -> Produced:
+        rows = []
+        with progress("noise", len(LEVELS), "kinds") as advance:
+            for domain, level in LEVELS.items():
+                for number in range(max(1, round(seconds / CLIP_SECONDS))):
+                    name = f"{domain.replace(' ', '-')}-{number}"
+                    path = scratch / "audio" / f"{name}.flac"
+                    write_audio(path, _clip(level, (seed, len(domain), number)), SAMPLING_RATE)
+                    row = Utterance(name, "", audio=str(path), domain=domain, split="test", duration=CLIP_SECONDS)
+                    rows.append(replace(row, audio_digest=file_digest(path)))
+                advance()
+        write_manifest(Manifest("noise", tuple(rows)), scratch / MANIFEST)
+        return Produced((), {"name": "noise", "utterances": len(rows)})
+
+    return store.build(Identity(STAGE, VERSION, {"seconds": seconds}, {}, seed), produce)
+
+
+def _clip(level: float | None, seed: tuple[int, ...]) -> Wave:
+    samples = round(CLIP_SECONDS * SAMPLING_RATE)
+    if level is None:
+        return np.zeros(samples, np.float32)
+    wave: Wave = np.random.default_rng(seed).standard_normal(samples, dtype=np.float32) * np.float32(10 ** (level / 20))
+    return wave.clip(-1, 1)

@@ -1,0 +1,139 @@
+"""SLURP (Bastianelli et al., EMNLP 2020): annotations in JSON lines, recordings in a folder or in Zenodo's archives."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from asr_tv.config.run import CorpusConfig
+from asr_tv.data.corpora.archives import UNREADABLE, content_of, members, open_tar
+from asr_tv.data.corpora.source import Opened, Segment, Source, contents_digest, missing_message, opened_segments
+from asr_tv.data.manifest import Manifest, Origin, Split, Utterance, checked, parse_json, utterance_of
+from asr_tv.data.text_files import read_text
+from asr_tv.errors import DataError
+from asr_tv.store.results import file_digest
+
+SPLITS: dict[str, Split] = {"train": "train", "devel": "dev", "test": "test", "train_synthetic": "train"}
+"""Annotation file -> split. The synthetic one is read only where it is asked for: its clips are not recordings."""
+SYNTHETIC = "train_synthetic"
+LICENCE = "annotations CC BY 4.0, audio CC BY-NC 4.0"
+_ARCHIVES = (".tar", ".tar.gz", ".tgz")
+_FOLDERS = ("", "slurp_real", "slurp_synth")
+
+
+def read_annotations(file: Path, part: str) -> Manifest:
+    """Every recording of an annotation file as an utterance; `audio` is the bare file name, the domain the scenario.
+
+    All recordings of a sentence, headset and far, come with the split of the file.
+
+    Raises:
+        DataError: every line that is no annotation, and every file name that stands twice.
+    """
+    utterances: list[Utterance] = []
+    problems: list[str] = []
+    for number, line in enumerate(read_text(file).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            utterances += _utterances(parse_json(line), part)
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{file}:{number}: not a SLURP annotation ({error!r})")
+    if problems:
+        raise DataError(problems)
+    if not utterances:
+        raise DataError(f"{file}: no recording")
+    return checked(Manifest(part, tuple(utterances)))
+
+
+def _utterances(row: Any, part: str) -> Iterator[Utterance]:
+    text, domain = row["sentence"], row["scenario"]
+    if not (isinstance(text, str) and text.strip() and isinstance(domain, str)):
+        raise ValueError("sentence or scenario is not text")
+    for recording in row["recordings"]:
+        name = recording["file"]
+        if not isinstance(name, str) or PurePosixPath(name).name != name:
+            raise ValueError(f"not a file name: {name!r}")
+        origin: Origin = "synthetic" if part == SYNTHETIC else "real"
+        yield utterance_of(id=name, text=text, audio=name, domain=domain, split=SPLITS[part], origin=origin)
+
+
+def slurp_source(config: CorpusConfig) -> Source:
+    """`path`: the repository, or the folder of its annotations; `audio`: a folder, or Zenodo's tar archives.
+
+    Raises:
+        ConfigError, DataError: no annotations, or no audio, where they should be.
+    """
+    files = _annotation_files(Path(config.path or "").expanduser(), config.splits)
+    rows = [u for part, file in files.items() for u in read_annotations(file, part)]
+    manifest = checked(Manifest("slurp", tuple(rows)))
+    audio = _audio_places(config, Path(config.path or "").expanduser())
+    inputs = {part: file_digest(file) for part, file in files.items()}
+    if all(place.is_dir() for place in audio):
+        segments = [Segment(replace(u, audio=str(_found(audio, u.audio or "")))) for u in manifest]
+        inputs["audio"] = contents_digest([Path(segment.utterance.audio or "") for segment in segments])
+        return Source(inputs, lambda folder: opened_segments("slurp", segments, config, folder, LICENCE))
+    inputs["audio"] = contents_digest(audio)
+    return Source(inputs, partial(_from_archives, config, manifest, audio))
+
+
+def _annotation_files(path: Path, splits: Sequence[str] | None) -> dict[str, Path]:
+    wanted = [part for part in SPLITS if part != SYNTHETIC] if splits is None else list(splits)
+    if unknown := [part for part in wanted if part not in SPLITS]:
+        raise DataError(f"slurp: there is no split {', '.join(unknown)}; splits: {', '.join(SPLITS)}")
+    places = [path, path / "dataset" / "slurp"]
+    found = {part: file for part in wanted for place in reversed(places) if (file := place / f"{part}.jsonl").is_file()}
+    lost = [part for part in wanted if part not in found]
+    if lost and (splits is not None or not found):
+        raise DataError(f"{path}: no {', '.join(f'{part}.jsonl' for part in lost)}, nor in dataset/slurp below it")
+    return found
+
+
+def _audio_places(config: CorpusConfig, path: Path) -> list[Path]:
+    if config.audio is None:
+        places = [path / "audio", path.parent.parent / "audio"]
+        place = next((p for p in places if p.is_dir()), None)
+        if place is None:
+            raise DataError(f"{path}: no audio folder beside it; give audio: a folder, or slurp_real.tar.gz")
+        return [place]
+    given = [Path(part.strip()).expanduser() for part in config.audio.split(",")]
+    if problems := [f"{place}: no such folder or archive" for place in given if not place.exists()]:
+        raise DataError(problems)
+    if wrong := [p for p in given if p.is_file() and not p.name.endswith(_ARCHIVES)]:
+        raise DataError(f"{p}: not a folder, and not one of {', '.join(_ARCHIVES)}" for p in wrong)
+    return given
+
+
+def _found(places: Sequence[Path], name: str) -> Path:
+    candidates = [place / folder / name for place in places for folder in _FOLDERS]
+    return next((path for path in candidates if path.is_file()), places[0] / name)
+
+
+def _from_archives(config: CorpusConfig, manifest: Manifest, places: Sequence[Path], folder: Path) -> Opened:
+    """The wanted members are unpacked into the scratch folder, from which they are stored and deleted again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {u.audio or "" for u in manifest}
+    cut = [problem for place in places if place.is_file() for problem in _unpack(place, wanted, folder)]
+    within = [folder, *(place for place in places if place.is_dir())]
+    segments = [Segment(replace(u, audio=str(_found(within, u.audio or "")))) for u in manifest]
+    lost = [s.utterance.id for s in segments if not Path(s.utterance.audio or "").is_file()]
+    if cut and (lost and config.missing_audio == "refuse"):
+        raise DataError([*cut, *missing_message("slurp", lost, len(segments))])
+    return opened_segments("slurp", segments, config, folder, LICENCE)
+
+
+def _unpack(archive: Path, wanted: set[str], folder: Path) -> list[str]:
+    """Writes the wanted recordings; returns what is wrong with the archive, whose whole members are kept."""
+    done = 0
+    try:
+        with open_tar(archive) as tar:
+            for member in members(tar, archive):
+                name = PurePosixPath(member.name).name
+                target = folder / name
+                if name not in wanted or target.exists():
+                    continue
+                target.write_bytes(content_of(tar, member))
+                done += 1
+    except UNREADABLE as error:
+        return [f"{archive}: cut short or damaged after {done} recordings ({error}): fetch it again"]
+    return []

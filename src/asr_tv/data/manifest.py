@@ -1,0 +1,236 @@
+"""Manifests: what was said, in which domain, and where its recording lies; JSON lines in and out."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from asr_tv.errors import DataError
+from asr_tv.store.records import ManifestRef
+
+Origin = Literal["real", "synthetic", "text"]
+Split = Literal["train", "dev", "test"]
+
+_ALIASES = {"audio_filepath": "audio", "audio_path": "audio", "transcript": "text", "sentence": "text"}
+"""NeMo's and Hugging Face's names for the same fields."""
+_LONGEST = sys.float_info.max
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One sentence and, unless `origin` is "text", one recording of it.
+
+    Attributes:
+        id: unique within a manifest.
+        text: as written, with case and punctuation; empty only for evaluation of silence.
+        audio: path of the recording; not part of the identity of a manifest.
+        duration: seconds.
+        audio_digest: sha256 of the recording's bytes; part of the identity.
+    """
+
+    id: str
+    text: str
+    audio: str | None = None
+    domain: str = "default"
+    split: Split = "train"
+    origin: Origin = "real"
+    speaker: str | None = None
+    duration: float | None = None
+    audio_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An utterance that is not used. `reason` is one of few, so that reasons can be counted."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A named, ordered, immutable set of utterances with unique ids."""
+
+    name: str
+    utterances: tuple[Utterance, ...]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return iter(self.utterances)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything but the paths and the name, so that a moved corpus is the same corpus."""
+        lines = sorted(_line(replace(u, audio=None)) for u in self.utterances)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return tuple(sorted({u.domain for u in self}))
+
+    @property
+    def by_id(self) -> dict[str, Utterance]:
+        return {u.id: u for u in self}
+
+    @property
+    def seconds(self) -> float:
+        """Total duration; unknown durations count as zero."""
+        return sum(u.duration or 0.0 for u in self)
+
+    def where(self, name: str, keep: Callable[[Utterance], bool]) -> "Manifest":
+        """The utterances that `keep` accepts, under a new name and in the same order."""
+        return Manifest(name, tuple(u for u in self if keep(u)))
+
+    def ref(self) -> ManifestRef:
+        return ManifestRef(
+            name=self.name,
+            digest=self.digest,
+            utterances=len(self),
+            domains=self.domains,
+            splits=tuple(sorted({u.split for u in self})),
+            origins=tuple(sorted({u.origin for u in self})),
+        )
+
+    def refs(self) -> tuple[ManifestRef, ...]:
+        """One entry an origin, so that a ledger can tell whose recordings are among others' synthetic clips."""
+        origins = sorted({u.origin for u in self})
+        if len(origins) < 2:
+            return (self.ref(),)
+        return tuple(self.where(f"{self.name}, {o}", lambda u, o=o: u.origin == o).ref() for o in origins)  # type: ignore[misc]
+
+
+def in_domain(domain: str) -> Callable[[Utterance], bool]:
+    """Whether an utterance is of this domain, for `Manifest.where`."""
+    return lambda utterance: utterance.domain == domain
+
+
+def concatenate(name: str, manifests: Iterable[Manifest]) -> Manifest:
+    """One manifest of all utterances.
+
+    Raises:
+        DataError: an id stands in more than one of them.
+    """
+    utterances = tuple(u for manifest in manifests for u in manifest)
+    return checked(Manifest(name, utterances))
+
+
+def checked(manifest: Manifest) -> Manifest:
+    """The manifest itself, once its ids are known to be unique.
+
+    Raises:
+        DataError: every duplicate id, with both splits where they differ.
+    """
+    if problems := _repeated_ids(manifest):
+        raise DataError(problems)
+    return manifest
+
+
+def _repeated_ids(manifest: Manifest) -> list[str]:
+    problems: list[str] = []
+    first: dict[str, Utterance] = {}
+    for utterance in manifest:
+        if (earlier := first.get(utterance.id)) is None:
+            first[utterance.id] = utterance
+        elif earlier.split != utterance.split:
+            problems.append(
+                f"{manifest.name}: id {utterance.id!r} is in two splits: {earlier.split} and {utterance.split}"
+            )
+        else:
+            problems.append(f"{manifest.name}: duplicate id {utterance.id!r}")
+    return problems
+
+
+def parse_manifest(text: str, name: str) -> Manifest:
+    """Reads JSON lines. NeMo's `audio_filepath` and `transcript` are understood; other unknown keys are ignored.
+
+    Args:
+        text: the file's content.
+        name: the file's name, for messages and as the manifest's name.
+
+    Raises:
+        DataError: every line that is not an utterance, and every duplicate id.
+    """
+    utterances: list[Utterance] = []
+    problems: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            utterances.append(_utterance(parse_json(line), default_id=f"line-{number}"))
+        except ValueError as error:
+            problems.append(f"{name}:{number}: {error}")
+    manifest = Manifest(name, tuple(utterances))
+    if problems := [*problems, *_repeated_ids(manifest)]:
+        raise DataError(problems)
+    return manifest
+
+
+def format_manifest(manifest: Manifest) -> str:
+    """The manifest as JSON lines with sorted keys; `parse_manifest` is its inverse."""
+    return "".join(_line(u) + "\n" for u in manifest)
+
+
+def _line(utterance: Utterance) -> str:
+    row = {key: value for key, value in asdict(utterance).items() if value is not None}
+    return json.dumps(row, ensure_ascii=False, sort_keys=True)
+
+
+def parse_json(line: str) -> Any:
+    """The value of a line of JSON.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON ({error})") from None
+
+
+def utterance_of(**values: Any) -> Utterance:
+    """An utterance of values that a file held.
+
+    Raises:
+        ValueError: a value of a wrong type, a NUL or half a surrogate pair in a text, no such split or origin.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    _check_types(given)
+    if "duration" in given:
+        given["duration"] = float(given["duration"])  # 2 and 2.0 must give one digest
+    return Utterance(**given)
+
+
+def _utterance(row: Any, default_id: str) -> Utterance:
+    if not isinstance(row, dict):
+        raise ValueError(f"expected a JSON object, found {type(row).__name__}")
+    known = {field.name for field in fields(Utterance)}
+    values: dict[str, Any] = {}
+    for key, value in row.items():
+        name = _ALIASES.get(key, key)
+        if name not in known or value is None:
+            continue
+        if name in values and values[name] != value:
+            raise ValueError(f"two values of {name}, the second as {key}")
+        values[name] = value
+    values.setdefault("id", str(values["audio"]) if "audio" in values else default_id)
+    return utterance_of(**values)
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    if "text" not in values:
+        raise ValueError("no text")
+    for key, value in values.items():
+        if key == "duration":
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
+                raise ValueError(f"duration is not a number of seconds: {value!r}")
+        elif not isinstance(value, str) or "\0" in value:
+            raise ValueError(f"{key} is not text: {value!r:.80}")
+        else:
+            value.encode()  # a lone surrogate, which JSON can smuggle in, is a ValueError here
+    for key, allowed in (("split", get_args(Split)), ("origin", get_args(Origin))):
+        if values.get(key, allowed[0]) not in allowed:
+            raise ValueError(f"{key} is {values[key]!r}; one of {', '.join(allowed)}")

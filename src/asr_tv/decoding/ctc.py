@@ -1,0 +1,65 @@
+"""Greedy CTC: the likeliest character of each frame, repeats and blanks left out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asr_tv.audio.recordings import read_audio
+from asr_tv.data.manifest import Utterance
+from asr_tv.devices import Precision, any_shape
+from asr_tv.errors import DataError
+from asr_tv.memory import too_little_for
+from asr_tv.models.ctc import frames, load_ctc, load_extractor, load_spelling, normalised
+
+
+class CtcRecogniser:
+    """A CTC model that turns recordings into text, clip by clip.
+
+    Padding would change what is heard: group norm takes it in, and a Conformer's convolutions carry it into the speech.
+
+    Attributes:
+        cut: always 0, since CTC cannot loop.
+        own_state: its weights and buffers as they were loaded.
+    """
+
+    cut = 0
+
+    def __init__(self, directory: Path, precision: Precision, device: torch.device) -> None:
+        self._model = load_ctc(directory).to(device)
+        self._extractor = load_extractor(directory)
+        self._tokenizer = load_spelling(directory).tokenizer
+        self._precision = precision
+        self._device = device
+        self.own_state: Mapping[str, Tensor] = {n: t.cpu().clone() for n, t in self._model.state_dict().items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes other weights."""
+        self._model.load_state_dict(state)
+
+    def keep_features(self) -> None:
+        """Raw samples are the features: there is nothing to compute twice."""
+
+    def transcribe(self, utterances: Sequence[Utterance], _: int, advance: Any) -> dict[str, str]:
+        """Text by id, in the order given."""
+        texts = {}
+        for utterance in utterances:
+            with too_little_for(utterance.id):
+                texts[utterance.id] = self._text(utterance)
+            advance(1)
+        return texts
+
+    @torch.inference_mode()
+    def _text(self, utterance: Utterance) -> str:
+        if utterance.audio is None:
+            raise DataError(f"{utterance.id}: has no recording to transcribe")
+        wave = read_audio(Path(utterance.audio), utterance=utterance.id)
+        if frames(self._model, len(wave)) < 1:
+            return ""
+        values = normalised(self._extractor, wave)[None].to(self._device)
+        bf16 = torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16")
+        with bf16, any_shape(self._device):
+            logits = self._model(values).logits
+        return str(self._tokenizer.decode(logits[0].float().argmax(-1)))

@@ -1,0 +1,101 @@
+"""Transcribes a manifest with a checkpoint: greedy; a Whisper batched, in the audio context it was tuned in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.hypotheses import _write, hypotheses_file
+from asr_tv.decoding.options import Decoding
+from asr_tv.decoding.recogniser import _recogniser
+from asr_tv.devices import choose_device
+from asr_tv.models.audio_context import FULL_SECONDS, context_seconds, refuse_longer
+from asr_tv.models.family import family_of
+from asr_tv.models.tensors import open_tensors
+from asr_tv.progress import Progress, silent
+from asr_tv.store.payload import MODEL, VECTOR
+from asr_tv.store.results import Identity, Produced, Record, Store
+from asr_tv.vectors.task_vector import applied, interpolated
+
+STAGE, VERSION = "transcribe", 1
+_KEPT_SECONDS = 2 * 3600.0
+"""A sweep keeps the features of up to so much audio, each clip as long as its context: 230 MB with 80 mels."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Coefficients with which a vector is added to the checkpoint, each giving a transcription of its own.
+
+    Attributes:
+        pretrained: averaged into each sum with `pretrained_weight`, as the adapted model is made.
+    """
+
+    vector: Record
+    scaling_coefs: tuple[float, ...]
+    pretrained: Record
+    pretrained_weight: float = 0.0
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Digests of what the sums are made of."""
+        weighted = {"pretrained": self.pretrained.digest} if self.pretrained_weight else {}
+        return {"vector": self.vector.digest, **weighted}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        weighted = {"pretrained_weight": self.pretrained_weight} if self.pretrained_weight else {}
+        return {"scaling_coefs": list(self.scaling_coefs), **weighted}
+
+
+def transcribe(
+    checkpoint: Record,
+    manifest: Manifest,
+    decoding: Decoding,
+    *,
+    store: Store,
+    sweep: Sweep | None = None,
+    batch_size: int = 16,
+    device: str = "auto",
+    progress: Progress = silent,
+    label: str = "transcribe",
+) -> Record:
+    """The stage: hypotheses of every utterance, `hyp.jsonl`, or one such file a coefficient when a sweep is given."""
+    family = family_of(checkpoint.path / MODEL)
+    if family == "whisper":
+        limit = context_seconds(decoding.audio_context, FULL_SECONDS)
+        refuse_longer(manifest, limit, "cut it before it is transcribed")
+    inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest} | (sweep.inputs if sweep else {})
+    parameters = decoding.options | (sweep.parameters if sweep else {})
+
+    def produce(scratch: Path) -> Produced:
+        recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(device), scratch)
+        rounds: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
+        cut = 0
+        if len(rounds) > 1 and _padded_seconds(manifest, decoding) < _KEPT_SECONDS:
+            recogniser.keep_features()
+        with progress(label, len(manifest) * len(rounds), "utterances") as advance:
+            for coef in rounds:
+                if sweep is not None and coef is not None:
+                    recogniser.load(_sum(recogniser.own_state, sweep, coef))
+                texts = recogniser.transcribe(manifest.utterances, batch_size, advance)
+                cut += recogniser.cut
+                _write(scratch / hypotheses_file(coef), texts)
+        return Produced((manifest.ref(),), {"utterances": len(manifest), "cut_hypotheses": cut})
+
+    return store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
+
+
+def _padded_seconds(manifest: Manifest, decoding: Decoding) -> float:
+    return sum(context_seconds(decoding.audio_context, u.duration or FULL_SECONDS) for u in manifest)
+
+
+def _sum(own: Mapping[str, Tensor], sweep: Sweep, scaling_coef: float) -> dict[str, Tensor]:
+    """The checkpoint's own weights plus `scaling_coef` x vector, averaged as the adapted model will be."""
+    state = dict(applied(own, open_tensors(sweep.vector.path / VECTOR), scaling_coef))
+    if sweep.pretrained_weight:
+        pretrained = open_tensors(sweep.pretrained.path / MODEL)
+        state = dict(interpolated(state, pretrained, sweep.pretrained_weight))
+    return state

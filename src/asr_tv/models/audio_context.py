@@ -1,0 +1,85 @@
+"""Whisper's encoder on less than 30 s of audio: log-mel features as long as needed, positions sliced to fit.
+
+The waveform is padded with silence, never the mel: padding the mel gives the encoder values that no silence has.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import gelu
+
+from asr_tv.config.run import AudioContext
+from asr_tv.data.manifest import Utterance
+from asr_tv.errors import DataError
+
+SAMPLING_RATE = 16_000
+FULL_SECONDS = 30.0
+_MARGIN_SECONDS = 0.2
+_STEP_SECONDS = 0.5
+"""Contexts are whole multiples of this, so that equal clips meet equal contexts whatever their neighbours."""
+
+
+def context_seconds(audio_context: AudioContext, longest: float) -> float:
+    """Length in seconds the encoder sees for a batch whose longest clip lasts `longest` seconds."""
+    if audio_context == "full":
+        return FULL_SECONDS
+    if audio_context == "dynamic":
+        padded = math.ceil((longest + _MARGIN_SECONDS) / _STEP_SECONDS) * _STEP_SECONDS
+        return min(FULL_SECONDS, max(2 * _STEP_SECONDS, padded))
+    return min(FULL_SECONDS, float(audio_context))
+
+
+def refuse_longer(utterances: Iterable[Utterance], seconds: float, advice: str) -> None:
+    """Nothing is cut in silence: a label that is longer than its audio teaches to make words up.
+
+    Raises:
+        DataError: every utterance that lasts longer than `seconds`.
+    """
+    problems = [
+        f"{u.id}: lasts {u.duration:.1f} s, over {seconds:g} s: {advice}"
+        for u in utterances
+        if u.duration is not None and u.duration > seconds
+    ]
+    if problems:
+        raise DataError(problems)
+
+
+def log_mel(
+    waves: Sequence[NDArray[np.float32]], seconds: float, mels: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Whisper's features of 16 kHz waveforms, cut or padded with silence to `seconds`, computed on `device`.
+
+    Returns:
+        float32, shape (len(waves), mels, 100 * seconds).
+    """
+    from whisper.audio import log_mel_spectrogram
+
+    samples = round(seconds * SAMPLING_RATE)
+    padded = np.zeros((len(waves), samples), dtype=np.float32)
+    for row, wave in zip(padded, waves, strict=True):
+        row[: len(wave)] = wave[:samples]
+    # One by one, since Whisper's dynamic range is clamped below the maximum of a single clip.
+    return torch.stack([log_mel_spectrogram(row, n_mels=mels) for row in torch.from_numpy(padded).to(device)])
+
+
+def encode(encoder: Any, features: Tensor) -> Tensor:
+    """The encoder's states for features of any length up to 30 s.
+
+    Args:
+        encoder: transformers' `WhisperEncoder`, which by itself takes 30 s and nothing else.
+        features: shape (batch, mels, frames), frames even.
+
+    Returns:
+        shape (batch, frames / 2, d_model).
+    """
+    hidden = gelu(encoder.conv2(gelu(encoder.conv1(features)))).permute(0, 2, 1)
+    hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+    hidden = torch.nn.functional.dropout(hidden, p=encoder.dropout, training=encoder.training)
+    for layer in encoder.layers:
+        hidden = layer(hidden, None)
+    return encoder.layer_norm(hidden)  # type: ignore[no-any-return]

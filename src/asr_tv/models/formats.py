@@ -1,0 +1,162 @@
+"""Writes a Hugging Face Whisper in the forms that transformers, faster-whisper and openai-whisper load."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from asr_tv.errors import ConfigError, DataError
+from asr_tv.models.directory import CONFIG, FEATURES, METADATA, TOKENIZER, copy_side_files
+from asr_tv.models.family import family_of
+from asr_tv.models.openai import BLOCK, MODULES, TOP
+from asr_tv.models.tensors import WEIGHTS, Layout, open_tensors, read_json, write_tensors
+from asr_tv.models.vocabulary import LANGUAGES_OF
+from asr_tv.models.whisper import no_progress_bar
+from asr_tv.store.results import write_atomically
+
+Format = Literal["hf", "ctranslate2", "openai"]
+Precision = Literal["fp32", "fp16", "int8"]
+
+OPENAI_FILE = "model.pt"
+PRECISIONS: Mapping[Format, tuple[Precision, ...]] = {
+    "hf": ("fp32", "fp16"),
+    "ctranslate2": ("fp32", "fp16", "int8"),
+    "openai": ("fp32", "fp16"),
+}
+"""How exactly each form can keep the weights."""
+
+_NEEDS: Mapping[Format, tuple[str, ...]] = {"hf": (), "ctranslate2": ("ctranslate2", "faster_whisper"), "openai": ()}
+_QUANTISED = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+_OF_MODULE = {ours: theirs for theirs, ours in MODULES.items()}
+_OF_TOP = {ours: theirs for theirs, ours in TOP.items()}
+_LAYER = re.compile(r"model\.(encoder|decoder)\.layers\.(\d+)\.(.+)\.(weight|bias)")
+
+
+def check_exportable(form: str, precision: str) -> None:
+    """Refuses what cannot be written here, before any work.
+
+    Raises:
+        ConfigError: an unknown format, a precision it has not, or a package that is missing.
+    """
+    if form not in PRECISIONS:
+        raise ConfigError(f"--format {form}: unknown; one of {', '.join(PRECISIONS)}")
+    if precision not in PRECISIONS[form]:  # type: ignore[index]  # just found among the keys
+        raise ConfigError(f"--precision {precision}: {form} is written in {', '.join(PRECISIONS[form])}")  # type: ignore[index]
+    if missing := [name.replace("_", "-") for name in _NEEDS[form] if find_spec(name) is None]:  # type: ignore[index]
+        raise ConfigError(f'--format {form}: {" and ".join(missing)} not installed: pip install "asr-tv[export]"')
+
+
+def write_format(model: Path, out: Path, form: Format, precision: Precision) -> None:
+    """Writes the model of a Hugging Face directory into `out` in another form.
+
+    Raises:
+        ConfigError: as `check_exportable`.
+        DataError: the model has a vocabulary or a shape that the form has not.
+    """
+    check_exportable(form, precision)
+    if family_of(model) != "whisper":
+        raise DataError(f"{model}: a CTC model, and exports are of Whispers; its folder is what transformers loads")
+    out.mkdir(parents=True, exist_ok=True)
+    if form == "hf":
+        _write_hf(model, out, _DTYPES[precision])
+    elif form == "openai":
+        _write_openai(model, out / OPENAI_FILE, _DTYPES[precision])
+    else:
+        # With what faster-whisper reads beside the weights.
+        convert_to_ctranslate2(model, out, _QUANTISED[precision], [TOKENIZER, FEATURES])
+
+
+def _write_hf(model: Path, out: Path, dtype: torch.dtype) -> None:
+    tensors = open_tensors(model)
+    copy_side_files(model, out)
+    config = read_json(model / CONFIG) | {"dtype": str(dtype).removeprefix("torch.")}
+    write_atomically(out / CONFIG, json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    layout: Layout = {name: (dtype, tuple(tensors[name].shape)) for name in sorted(tensors)}
+    write_tensors(out / WEIGHTS, layout, ((name, tensors[name].to(dtype)) for name in sorted(tensors)), METADATA)
+
+
+def convert_to_ctranslate2(model: Path, out: Path, quantisation: str, beside: Sequence[str] = ()) -> None:
+    """Writes the Whisper of a Hugging Face directory in CTranslate2's form, by its own converter.
+
+    Args:
+        quantisation: float32, float16 or int8.
+        beside: files of the directory that are copied.
+    """
+    from ctranslate2.converters import TransformersConverter
+
+    with no_progress_bar(), _quiet("transformers"):
+        TransformersConverter(str(model), copy_files=list(beside)).convert(
+            str(out), quantization=quantisation, force=True
+        )
+
+
+def _write_openai(model: Path, path: Path, dtype: torch.dtype) -> None:
+    config = read_json(model / CONFIG)
+    if config["vocab_size"] not in LANGUAGES_OF:
+        raise DataError(f"{model}: openai-whisper has no vocabulary of {config['vocab_size']} tokens")
+    if {config["encoder_ffn_dim"], config["decoder_ffn_dim"]} != {4 * config["d_model"]}:
+        raise DataError(f"{model}: openai-whisper has no feed-forward layers but those four times as wide as the model")
+    tensors = open_tensors(model)
+    state = {openai_name(name): tensors[name].to(dtype) for name in sorted(tensors)}
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        # An open file, since torch turns a full disk under a path into an error of its own.
+        with temporary.open("wb") as file:
+            torch.save({"dims": _dimensions(config), "model_state_dict": _contiguous(state)}, file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def openai_name(name: str) -> str:
+    """The openai-whisper name of a parameter of transformers; `openai.transformers_name` is its inverse.
+
+    Raises:
+        DataError: openai-whisper has no such parameter.
+    """
+    if (match := _LAYER.fullmatch(name)) is None:
+        found = _OF_TOP.get(name)
+    else:
+        side, index, module, leaf = match.groups()
+        found = f"{side}.blocks.{index}.{_OF_MODULE[module]}.{leaf}" if module in _OF_MODULE else None
+    if found is None or (match and not BLOCK.fullmatch(found)):
+        raise DataError(f"{name}: openai-whisper has no such parameter")
+    return found
+
+
+def _dimensions(config: Mapping[str, Any]) -> dict[str, int]:
+    return {
+        "n_mels": config["num_mel_bins"],
+        "n_audio_ctx": config["max_source_positions"],
+        "n_audio_state": config["d_model"],
+        "n_audio_head": config["encoder_attention_heads"],
+        "n_audio_layer": config["encoder_layers"],
+        "n_vocab": config["vocab_size"],
+        "n_text_ctx": config["max_target_positions"],
+        "n_text_state": config["d_model"],
+        "n_text_head": config["decoder_attention_heads"],
+        "n_text_layer": config["decoder_layers"],
+    }
+
+
+def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in state.items()}
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,131 @@
+"""Loads, saves and identifies Whisper checkpoints in Hugging Face directories."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_tv.errors import ConfigError, DataError
+from asr_tv.models.directory import METADATA, SIDE_FILES, copy_side_files
+from asr_tv.models.tensors import INDEX, TIED, WEIGHTS, layout_of, open_tensors, read_json, write_tensors
+from asr_tv.models.vocabulary import NO_TIMESTAMPS, START, Tokenizer, is_multilingual, language_ids, load_tokenizer
+from asr_tv.store.results import canonical_json, file_digest
+
+__all__ = ["checkpoint_digest", "load_model", "load_tokenizer", "prompt_ids", "save_checkpoint", "whisper_config"]
+
+Whisper = Any
+"""A `transformers.WhisperForConditionalGeneration`."""
+
+_LANGUAGES_SHOWN = 8
+
+
+def load_model(directory: Path) -> Whisper:
+    """The Whisper of a directory in fp32, for inference, its output tied to the embedding.
+
+    Raises:
+        DataError: files missing or damaged; tensors missing, unknown or of another shape; an output that is not tied.
+    """
+    from transformers import WhisperForConditionalGeneration
+
+    open_tensors(directory)
+    with no_progress_bar():
+        try:
+            loaded: Any = WhisperForConditionalGeneration.from_pretrained(  # nosec B615 - a local folder
+                directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(f"{directory}: does not load as a Whisper: {error}") from error
+    model, loading = loaded
+    tied = TIED if model.config.tie_word_embeddings else {}
+    problems = [f"{directory}: {kind.replace('_', ' ')}: {names}" for kind, names in _faults(loading, tied)]
+    if tied and model.proj_out.weight.data_ptr() != model.model.decoder.embed_tokens.weight.data_ptr():
+        problems.append(f"{directory}: the output projection is not tied to the embedding")
+    if problems:
+        raise DataError(problems)
+    # Sinusoids, not weights; transformers 5 forgets while loading that they are frozen.
+    model.model.encoder.embed_positions.requires_grad_(False)
+    return model.eval()
+
+
+def whisper_config(directory: Path) -> Any:
+    """The `transformers.WhisperConfig` of a directory."""
+    from transformers import WhisperConfig
+
+    return WhisperConfig.from_pretrained(directory, local_files_only=True)  # nosec B615 - a local folder
+
+
+def prompt_ids(tokenizer: Tokenizer, language: str | None) -> tuple[int, ...]:
+    """The tokens that decoding starts from: what training must put before the text, too.
+
+    English-only models: start, no timestamps. Multilingual ones: start, language, transcribe, no timestamps.
+
+    Raises:
+        ConfigError: a language the model has no token for, or none given to a multilingual model.
+    """
+    start, transcribe, no_timestamps = tokenizer.convert_tokens_to_ids([START, "<|transcribe|>", NO_TIMESTAMPS])
+    if is_multilingual(tokenizer):
+        return start, _language_id(language_ids(tokenizer), language), transcribe, no_timestamps
+    if language not in (None, "en"):
+        raise ConfigError(f"language {language}: this model knows English only; a multilingual one is needed")
+    return start, no_timestamps
+
+
+def _language_id(known: dict[str, int], language: str | None) -> int:
+    if (number := known.get(f"<|{language}|>")) is not None:
+        return number
+    some = ", ".join(token.strip("<|>") for token in list(known)[:_LANGUAGES_SHOWN])
+    asked = "a multilingual model needs a language" if language is None else f"language {language}: not known"
+    raise ConfigError(f"{asked}; it has {len(known)}, by two-letter code: {some}, ...")
+
+
+def save_checkpoint(model: Whisper, like: Path, out: Path) -> None:
+    """Writes a model as fp32 safetensors, with the other files of the directory it was loaded from.
+
+    Equal weights give equal bytes; counters stay integers. The weights come last.
+    """
+    tied = TIED if getattr(model.config, "tie_word_embeddings", False) else {}
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
+    dtypes = {name: torch.float32 if tensor.is_floating_point() else tensor.dtype for name, tensor in tensors.items()}
+    layout = {name: (dtypes[name], shape) for name, (_, shape) in layout_of(tensors).items()}
+    copy_side_files(like, out)
+    in_fp32 = ((name, tensors[name].detach().to(dtypes[name]).cpu()) for name in sorted(tensors))
+    write_tensors(out / WEIGHTS, layout, in_fp32, METADATA)
+
+
+def checkpoint_digest(directory: Path) -> str:
+    """sha256 over the weights and the files that decide how they are used.
+
+    Raises:
+        DataError: weights missing or damaged.
+    """
+    open_tensors(directory)
+    weights = [WEIGHTS]
+    if not (directory / WEIGHTS).exists():
+        weights = [INDEX, *sorted(set(read_json(directory / INDEX)["weight_map"].values()))]
+    names = [*weights, *(name for name in SIDE_FILES if (directory / name).exists())]
+    digests = {name: file_digest(directory / name) for name in names}
+    return hashlib.sha256(canonical_json(digests).encode()).hexdigest()
+
+
+def _faults(loading: dict[str, Any], tied: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        names = sorted(str(name) for name in loading.get(kind, ()) if name not in tied)
+        if names:
+            yield kind, ", ".join(names[:5])
+
+
+@contextmanager
+def no_progress_bar() -> Iterator[None]:
+    """Keeps transformers from drawing while it loads."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

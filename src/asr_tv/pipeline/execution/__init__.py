@@ -1,0 +1,1 @@
+"""How the graph's calls are run: one after the other, or in processes."""

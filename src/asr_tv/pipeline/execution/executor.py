@@ -1,0 +1,118 @@
+"""What runs the graph's calls. The graph hands over calls that do not depend on each other and waits for records."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from asr_tv.errors import TryAgain
+from asr_tv.pipeline.execution.inputs import check_inputs
+from asr_tv.progress import Progress, silent
+from asr_tv.store.results import Damaged, Record, Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One stage with its arguments, all of which can be sent to another process.
+
+    Attributes:
+        label: what people read: "finetune source_real".
+        stage: a function that also takes `store` and `progress`.
+        alone: not to be run beside other calls, because it spreads its work by itself.
+    """
+
+    label: str
+    stage: Callable[..., Record]
+    arguments: Mapping[str, Any]
+    alone: bool = False
+
+    def run(self, store: Store, progress: Progress) -> Record:
+        """The call's record.
+
+        Raises:
+            Damaged: something that the stage was about to read.
+        """
+        guarded = store.guarded(partial(check_inputs, self.arguments, store))
+        return self.stage(**self.arguments, store=guarded, progress=progress)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A call and its record, in the order of the graph."""
+
+    label: str
+    record: Record
+
+
+class Executor(Protocol):
+    """Runs independent calls, in any order or all at once, and returns their records in the order given."""
+
+    def __call__(self, calls: Sequence[Call]) -> list[Record]: ...
+
+    @property
+    def done(self) -> Sequence[Done]:
+        """Everything run so far."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """Where the records are."""
+        ...
+
+
+_ATTEMPTS = 4
+
+
+class Healing:
+    """Remembers a run's calls, so that what turns out damaged later is made again, and the run goes on."""
+
+    def __init__(self) -> None:
+        self._made: dict[Path, tuple[Call, str]] = {}
+
+    def attempt(self, call: Call, run: Callable[[Call], Record], first: Callable[[], Record] | None = None) -> Record:
+        """The record that `run` makes of the call; `first` takes its place the first time.
+
+        Raises:
+            Damaged: an input is, again and again, or was not made by this run.
+            TryAgain: what was made again came out otherwise than before.
+        """
+        for number in range(_ATTEMPTS):
+            try:
+                if number:
+                    self._make_again(run)
+                record = first() if first and not number else run(call)
+            except Damaged as error:
+                for problem in error.problems:
+                    _log.warning("%s: %s", call.label, problem)
+                if number + 1 == _ATTEMPTS:
+                    raise
+            else:
+                self._made[record.path] = call, record.digest
+                return record
+        raise AssertionError(call.label)
+
+    def _make_again(self, run: Callable[[Call], Record]) -> None:
+        """Runs all earlier calls, in their order; those whose results are whole find them."""
+        for path, (call, digest) in list(self._made.items()):
+            again = run(call)
+            if (again.path, again.digest) != (path, digest):
+                raise TryAgain(f"{call.label}: was damaged, and came out otherwise when made again: run again")
+
+
+@dataclass
+class InProcess:
+    """One call after the other in this process; needs no server."""
+
+    store: Store
+    progress: Progress = silent
+    done: list[Done] = field(default_factory=list)
+    _healing: Healing = field(default_factory=Healing)
+
+    def __call__(self, calls: Sequence[Call]) -> list[Record]:
+        records = [self._healing.attempt(call, lambda one: one.run(self.store, self.progress)) for call in calls]
+        self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
+        return records

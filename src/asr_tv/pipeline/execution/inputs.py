@@ -1,0 +1,62 @@
+"""What a call reads: the records and manifests in its arguments, all of it hashed right before the call executes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from asr_tv.data.manifest import Manifest
+from asr_tv.store.checks import file_problem
+from asr_tv.store.results import Damaged, Record, Store
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Records and manifests anywhere in a call's arguments."""
+    if isinstance(value, Record | Manifest):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from leaves(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from leaves(inner)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from leaves(getattr(value, field.name))
+
+
+def check_inputs(arguments: Mapping[str, Any], store: Store) -> None:
+    """Reads all results and recordings of the store that a call was given, and compares their digests.
+
+    Raises:
+        Damaged: each that is not what it was; they are out of the store.
+    """
+    found = list(leaves(arguments))
+    results = {(r.stage, r.key): None for r in found if isinstance(r, Record) and r.path.is_relative_to(store.root)}
+    audio = {
+        Path(u.audio): u.audio_digest for m in found if isinstance(m, Manifest) for u in m if u.audio and u.audio_digest
+    }
+    problems = [f"{stage} {key}: {p}" for stage, key in results for p in _damaged_result(store, stage, key)]
+    for path, digest in audio.items():
+        if path.is_relative_to(store.root) and file_problem(path.name, path, digest) is not None:
+            problems += _damaged_recording(store, path, digest)
+    if problems:
+        raise Damaged(f"{store.root}: damaged, to be made again: {problem}" for problem in problems)
+
+
+def _damaged_result(store: Store, stage: str, key: str) -> list[str]:
+    if not (store.root / stage / key).exists():
+        return ["lost"]
+    return store.discard(stage, key)
+
+
+def _damaged_recording(store: Store, path: Path, digest: str) -> list[str]:
+    """Of a corpus the whole result goes, of the spoken clips this one."""
+    stage, key, *inside = path.relative_to(store.root).parts
+    if inside and (store.root / stage / key / "record.json").exists():
+        return [f"{stage} {key}: {problem}" for problem in store.discard(stage, key)]
+    if (problem := file_problem(path.name, path, digest)) is None:  # mended meanwhile by another process
+        return []
+    path.with_suffix(".json").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    return [f"clip {problem}"]

@@ -1,0 +1,213 @@
+"""Runs independent calls side by side, each in a process with its share of the cores.
+
+Small models keep one core busy and share two badly: two fine-tunings side by side with a thread each do about
+half as much again as one after the other with two threads.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from types import TracebackType
+from typing import Any
+
+from asr_tv.errors import DataError, TryAgain
+from asr_tv.pipeline.execution.executor import Call, Done, Healing
+from asr_tv.pipeline.execution.refresh import Refresh
+from asr_tv.progress import Advance, Progress, silent
+from asr_tv.store.object_storage import open_store
+from asr_tv.store.results import Identity, Mirror, Record, Store
+from asr_tv.workers import cores, open_pool
+
+
+class NotStored(Exception):
+    """Raised by a store that only looks up; `busy` when another process is making the result."""
+
+    def __init__(self, stage: str, *, busy: bool) -> None:
+        super().__init__(stage)
+        self.busy = busy
+
+
+class LookupStore(Store):
+    """Finds another store's results and makes none."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.root, newer_than=store.newer_than)
+        self._store = store
+
+    @property
+    def mirror(self) -> Mirror | None:
+        return self._store.mirror
+
+    def find(self, identity: Identity) -> Record | None:
+        return self._store.find(identity)
+
+    def build(self, identity: Identity, produce: Any) -> Record:  # noqa: ARG002 - the store's own signature
+        if (found := self.find(identity)) is None:
+            raise NotStored(identity.stage, busy=self._store.busy(identity))
+        return found
+
+
+@dataclass(frozen=True)
+class _Event:
+    """What a worker tells of its progress; total is given when a line opens, done is None when it ends."""
+
+    line: str
+    label: str = ""
+    unit: str = ""
+    total: int | None = None
+    done: int | None = None
+    note: str = ""
+
+
+@dataclass
+class Processes:
+    """An executor with `jobs` worker processes, started when the first call is not in the store yet."""
+
+    store: Store
+    jobs: int
+    progress: Progress = silent
+    refresh: Refresh | None = None
+    done: list[Done] = field(default_factory=list)
+    _pool: ProcessPoolExecutor | None = None
+    _events: Any = None
+    _closed: bool = False
+    _healing: Healing = field(default_factory=Healing)
+    _starting: threading.Lock = field(default_factory=threading.Lock)
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed = True
+        if self._pool is not None:
+            if kind is not None:
+                for process in list(self._pool._processes.values()):
+                    process.terminate()
+                self._events.cancel_join_thread()  # a terminated worker may hold its lock
+            self._pool.shutdown(cancel_futures=True)
+            self._events.put(None)
+
+    def __call__(self, calls: Sequence[Call]) -> list[Record]:
+        stores = [self._store_for(call) for call in calls]
+        found = [self._stored(call, store) for call, store in zip(calls, stores, strict=True)]
+        pending = [r or self._start(call, store) for call, store, r in zip(calls, stores, found, strict=True)]
+        records = [
+            self._healing.attempt(call, self._run_again, partial(self._result, entry))
+            for call, entry in zip(calls, pending, strict=True)
+        ]
+        for call, record in zip(calls, records, strict=True):
+            self._finish(call, record)
+        return records
+
+    def run_one(self, call: Call) -> Record:
+        """One call, from any thread; `done` is for the caller to keep."""
+        record = self._healing.attempt(call, self._run_again)
+        if self.refresh is not None:
+            self.refresh.made(call, record)
+        return record
+
+    def _run_again(self, call: Call) -> Record:
+        store = self._store_for(call)
+        return self._stored(call, store) or self._result(self._start(call, store))
+
+    def look_up(self, call: Call) -> Record:
+        """The call's result in the store.
+
+        Raises:
+            NotStored: there is none.
+        """
+        return call.run(LookupStore(self._store_for(call)), silent)
+
+    def _store_for(self, call: Call) -> Store:
+        return self.store if self.refresh is None else self.refresh.store_for(call, self.store)
+
+    def _finish(self, call: Call, record: Record) -> None:
+        if self.refresh is not None:
+            self.refresh.made(call, record)
+        self.done.append(Done(call.label, record))
+
+    def _stored(self, call: Call, store: Store) -> Record | None:
+        if call.alone:
+            return None
+        try:
+            return call.run(LookupStore(store), silent)
+        except NotStored:
+            return None
+
+    def _start(self, call: Call, store: Store) -> "Future[Record] | Record":
+        # With several jobs a single call goes to a worker, too: the number of threads moves the last bits of a
+        # training, and must not depend on what happens to be left to do.
+        if call.alone or self.jobs == 1:
+            return call.run(store, self.progress)
+        return self._workers().submit(_work, call, store.location, store.newer_than)
+
+    def _result(self, entry: "Future[Record] | Record") -> Record:
+        try:
+            return entry.result() if isinstance(entry, Future) else entry
+        except BrokenProcessPool as error:
+            if self._closed:
+                raise DataError("stopped, because another stage failed") from None
+            self._pool = None
+            raise TryAgain(
+                "a worker process died, perhaps for want of memory; what is finished is kept: "
+                "run again, with --set run.jobs=1 if it dies again"
+            ) from error
+
+    def _workers(self) -> ProcessPoolExecutor:
+        with self._starting:
+            if self._pool is None:
+                self._events = get_context("spawn").Queue()
+                threading.Thread(target=_show, args=(self._events, self.progress), daemon=True).start()
+                self._pool = open_pool(self.jobs, _begin, self._events, max(1, cores() // self.jobs))
+            return self._pool
+
+
+def _show(events: Any, progress: Progress) -> None:
+    """Draws the workers' lines of progress, in the parent."""
+    lines: dict[str, tuple[ExitStack, Advance]] = {}
+    while (event := events.get()) is not None:
+        if event.total is not None:
+            stack = ExitStack()
+            lines[event.line] = stack, stack.enter_context(progress(event.label, event.total, event.unit))
+        elif event.done is None:
+            lines.pop(event.line)[0].close()
+        else:
+            lines[event.line][1](event.done, event.note)
+
+
+_events: "queue.Queue[_Event]"
+"""A worker process's own; set when it starts."""
+
+
+def _begin(events: Any, threads: int) -> None:
+    global _events
+    import torch
+
+    torch.set_num_threads(threads)
+    _events = events
+
+
+def _work(call: Call, store: str, newer_than: float) -> Record:
+    return call.run(open_store(store, newer_than=newer_than), _told)
+
+
+@contextmanager
+def _told(label: str, total: int, unit: str) -> Iterator[Advance]:
+    line = f"{threading.get_native_id()} {label}"
+    _events.put(_Event(line, label, unit, total=total))
+
+    def advance(done: int = 1, note: str = "") -> None:
+        _events.put(_Event(line, done=done, note=note))
+
+    try:
+        yield advance
+    finally:
+        _events.put(_Event(line))

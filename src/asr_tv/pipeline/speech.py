@@ -1,0 +1,119 @@
+"""Sends synthetic clips through the quality gate, and speaks anew what it rejects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asr_tv.config.run import AdaptConfig, SynthesisConfig
+from asr_tv.data.corpora import stored_manifest
+from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.options import decoding_for
+from asr_tv.decoding.transcribe import transcribe
+from asr_tv.models.family import family_of
+from asr_tv.models.locate import checkpoint_stage
+from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.store.payload import MODEL
+from asr_tv.store.results import Record
+from asr_tv.synthesis.engines import voices_by_engine
+from asr_tv.synthesis.gate.gate import Round, gate, sentences_to_repeat
+from asr_tv.synthesis.synthesize import synthesize
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Texts that are spoken together: the target's, the sources', a fold's.
+
+    Attributes:
+        what: names the set to people: "target".
+    """
+
+    what: str
+    texts: Manifest
+    synthesis: SynthesisConfig
+
+
+def synthesis_call(
+    config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig, *, retake: int = 0
+) -> Call:
+    """Speaking texts as this configuration of speech has it.
+
+    Args:
+        retake: n asks for one take of each text beyond the planned ones and n - 1 earlier retakes.
+    """
+    arguments = {
+        "texts": texts,
+        "config": synthesis.model_copy(update={"takes": 1}) if retake else synthesis,
+        "seed": config.seed,
+        "workers": config.run.workers,
+        "name": f"{what} clips",
+    }
+    again = {"first_take": synthesis.takes + retake - 1} if retake else {}
+    return Call(f"synthesize {what}{_again(retake)}", synthesize, arguments | again, alone=True)
+
+
+def gated(
+    config: AdaptConfig, base: Record, sets: Sequence[ClipSet], spoken: Sequence[Record], execute: Executor
+) -> list[Record]:
+    """A gate's record a set, in the order given, after as many rounds as `config.gate.retries` allows.
+
+    Args:
+        base: the run's model, which judges where the configuration names no other.
+        spoken: the sets' records of synthesis.
+    """
+    settings = config.gate
+    assert settings is not None  # nosec B101 - for the type checker
+    judge = base
+    if settings.judge is not None:
+        (judge,) = execute([Call(f"checkpoint {settings.judge}", checkpoint_stage, {"name": settings.judge})])
+    rounds: list[list[Round]] = [[] for _ in sets]
+    results: list[Record] = [judge for _ in sets]
+    pending = dict(enumerate(spoken))
+    for retake in range(settings.retries + 1):
+        heard = execute([_judging(config, judge, sets[i], record, retake) for i, record in pending.items()])
+        for (i, record), transcription in zip(pending.items(), heard, strict=True):
+            rounds[i].append(Round(stored_manifest(record), transcription))
+        records = execute([_gate(config, judge, sets[i], rounds[i], retake) for i in pending])
+        results = [dict(zip(pending, records, strict=True)).get(i, result) for i, result in enumerate(results)]
+        if retake < settings.retries:
+            pending = _spoken_again(config, sets, {i: results[i] for i in pending}, retake + 1, execute)
+    return results
+
+
+def _judging(config: AdaptConfig, judge: Record, clips: ClipSet, record: Record, retake: int) -> Call:
+    family = family_of(judge.path / MODEL)
+    arguments = {
+        "checkpoint": judge,
+        "manifest": stored_manifest(record),
+        "decoding": decoding_for("full", config.language, config.scoring.max_new_tokens, config.run.device, family),
+        "batch_size": config.run.eval_batch_size,
+        "device": config.run.device,
+        "label": f"judge {clips.what}",
+    }
+    return Call(f"judge {clips.what}{_again(retake)}", transcribe, arguments)
+
+
+def _gate(config: AdaptConfig, judge: Record, clips: ClipSet, rounds: Sequence[Round], retake: int) -> Call:
+    arguments = {
+        "rounds": tuple(rounds),
+        "config": config.gate,
+        "judge": judge,
+        "engine": "+".join(sorted(voices_by_engine(clips.synthesis))),
+        "language": config.language,
+        "label": f"gate {clips.what}",
+    }
+    return Call(f"gate {clips.what}{_again(retake)}", gate, arguments)
+
+
+def _again(retake: int) -> str:
+    return f" again ({retake})" if retake else ""
+
+
+def _spoken_again(
+    config: AdaptConfig, sets: Sequence[ClipSet], results: dict[int, Record], retake: int, execute: Executor
+) -> dict[int, Record]:
+    """Set's number -> record of the retakes, for the sets that need any."""
+    texts = {i: sentences_to_repeat(record, sets[i].texts) for i, record in results.items()}
+    wanted = {i: t for i, t in texts.items() if len(t)}
+    records = execute(
+        [synthesis_call(config, sets[i].what, t, sets[i].synthesis, retake=retake) for i, t in wanted.items()]
+    )
+    return dict(zip(wanted, records, strict=True))

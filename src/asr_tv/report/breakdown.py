@@ -1,0 +1,84 @@
+"""WER by domain, by speaker and by length of sentence: where a difference comes from."""
+
+from collections.abc import Collection, Iterator
+from math import isfinite
+from typing import Any
+
+from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED
+from asr_tv.report.verdict import difference_verdict
+from asr_tv.scoring.evaluation import UtteranceScore
+from asr_tv.scoring.scored_set import GroupOf, ScoredSet
+
+Json = dict[str, Any]
+
+_BINS = ((2, "1 to 2 words"), (5, "3 to 5 words"), (10, "6 to 10 words"), (20, "11 to 20 words"))
+_NO_WORDS, _LONG = "no words", "more than 20 words"
+_ORDER = (_NO_WORDS, *(name for _, name in _BINS), _LONG)
+_MOST_GROUPS = 30
+_REST = "all others"
+
+
+def length_bin(utterance: UtteranceScore) -> str:
+    """Which of the bins the reference's number of words falls into."""
+    words = utterance.word_counts.words
+    return _NO_WORDS if not words else next((name for most, name in _BINS if words <= most), _LONG)
+
+
+def breakdowns(scored: ScoredSet) -> Iterator[Json]:
+    """One table for each way of grouping in which there are two groups or more."""
+    for dimension, group_of in _dimensions(scored).items():
+        groups = scored.grouped(group_of)
+        if len(groups) > 1:
+            names = sorted(groups, key=_ORDER.index) if dimension == "length" else sorted(groups, key=_rest_last)
+            yield {"dimension": dimension, "groups": [_group(name, groups[name]) for name in names]}
+
+
+def _dimensions(scored: ScoredSet) -> dict[str, GroupOf]:
+    speakers = _largest(scored, lambda u: u.speaker or "unknown")
+    domains = _largest(scored, lambda u: u.domain)
+    return {"domain": domains, "speaker": speakers, "length": length_bin}
+
+
+def _largest(scored: ScoredSet, group_of: GroupOf) -> GroupOf:
+    """The same grouping with the smaller groups put together, where there are more than 30."""
+    words: dict[str, int] = {}
+    for u in scored.utterances:
+        words[group_of(u)] = words.get(group_of(u), 0) + u.word_counts.words
+    if len(words) <= _MOST_GROUPS:
+        return group_of
+    kept: Collection[str] = set(sorted(words, key=lambda name: (-words[name], name))[: _MOST_GROUPS - 1])
+    return lambda u: group_of(u) if group_of(u) in kept else _REST
+
+
+def _rest_last(name: str) -> tuple[bool, str]:
+    return name == _REST, name
+
+
+def _group(name: str, scored: ScoredSet) -> Json:
+    names = scored.evaluations
+    rivals = [rival for rival in (PRETRAINED, BASELINE) if rival in names and ADAPTED in names]
+    return {
+        "group": name,
+        "utterances": len(scored.utterances),
+        "words": sum(u.word_counts.words for u in scored.utterances),
+        "systems": {system: _rates(scored, system) for system in names},
+        "differences": {rival: _difference(scored, rival) for rival in rivals},
+    }
+
+
+def _rates(scored: ScoredSet, name: str) -> Json:
+    counts, interval = scored.evaluations[name].word_counts, scored.interval(name)
+    known = isfinite(interval.high)
+    return {
+        "errors": counts.errors,
+        "wer": counts.rate if isfinite(counts.rate) else None,
+        "ci_low": interval.low if known else None,
+        "ci_high": interval.high if known else None,
+    }
+
+
+def _difference(scored: ScoredSet, rival: str) -> Json:
+    result = scored.difference(ADAPTED, rival)
+    values = {"difference": result.difference, "ci_low": result.low, "ci_high": result.high, "p": result.p}
+    finite = {key: value if isfinite(value) else None for key, value in values.items()}
+    return {**finite, "verdict": difference_verdict(result.low, result.high)}

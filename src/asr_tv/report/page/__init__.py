@@ -1,0 +1,136 @@
+"""The report as one HTML file that opens from disk and asks nothing of a network: report.json in, page out.
+
+`render_page` is the way in; scores and provenance choose what is shown, tables and charts how.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from asr_tv.report import provenance_tables as provenance
+from asr_tv.report import score_tables as scores
+from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED
+from asr_tv.report.table import signed
+from asr_tv.report.verdict import set_of
+from asr_tv.safe_text import printable
+
+_FOLDER = resources.files("asr_tv.report.page") / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A recording beside a text: `source` is a data URI or a link, or None with a `note` of why."""
+
+    title: str
+    source: str | None
+    note: str = ""
+
+
+def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, ...]] | None = None) -> str:
+    """The page.
+
+    Args:
+        report: the content of report.json, of this version.
+        players: what can be played beside an utterance of the examples, by its id.
+    """
+    style, script = _read("page.css"), _read("page.js")
+    page: str = _template().render(
+        report=report,
+        style=style,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        tiles=list(_tiles(report)),
+        wer_tables=list(scores.wer_tables(report)),
+        curves=scores.curve_charts(report),
+        recipe_table=scores.recipe_table(report),
+        curve_table=scores.curve_table(report),
+        breakdowns=list(scores.breakdown_parts(report)),
+        term_tables=list(scores.term_tables(report)),
+        forgetting=scores.forgetting_panels(report),
+        synthesis=provenance.synthesis_table(report),
+        gates=provenance.gate_table(report),
+        ledger=provenance.ledger_tables(report),
+        dropped=provenance.dropped_tables(report),
+        stages=provenance.stage_table(report),
+        strip=provenance.strip(report),
+        kinds=list(dict.fromkeys(s["name"] for s in report["stages"])),
+        work_note=provenance.work_note(report),
+        corpora=provenance.corpus_table(report),
+        conditions=list(provenance.condition_tables(report)),
+        players=players or {},
+    )
+    return page
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number that stands large at the head of the page."""
+
+    title: str
+    value: str
+    note: str
+    mark: str = ""
+
+
+def _tiles(report: Mapping[str, Any]) -> Iterator[Tile]:
+    adapted = next((s for s in report["systems"] if s["name"] == ADAPTED and s["role"] == "target"), None)
+    if adapted is not None and adapted["wer"] is not None:
+        ends = adapted["ci_low"], adapted["ci_high"]
+        between = "interval unknown" if None in ends else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+        yield Tile("Adapted, on the target", f"{100 * adapted['wer']:.1f} %", f"WER, {between}", "main")
+        for row in report["comparison"]:
+            if set_of(row) == set_of(adapted) and row["rival"] in (PRETRAINED, BASELINE):
+                yield _difference_tile(row)
+    for row in report["forgetting"]["rows"]:
+        value = "–" if row["difference"] is None else f"{signed(row['difference'])} points"
+        yield Tile(
+            "General speech",
+            value,
+            "within the bound" if row["passed"] else "beyond the bound",
+            "" if row["passed"] else "worse",
+        )
+    leaks = len(report["ledger"]["target_recordings_read_before_scoring"])
+    yield Tile(
+        "Target recordings read before scoring",
+        str(leaks or "none"),
+        "the ledger below",
+        "worse" if leaks else "better",
+    )
+
+
+def _difference_tile(row: Mapping[str, Any]) -> Tile:
+    ends = "interval unknown" if row["ci_low"] is None else f"{signed(row['ci_low'])} to {signed(row['ci_high'])}"
+    mark = {"better": "better", "worse": "worse"}.get(row["verdict"], "even")
+    value = "–" if row["difference"] is None else f"{signed(row['difference'])} points"
+    return Tile(f"Against {row['rival']}", value, f"{ends}: {row['verdict']}", mark)
+
+
+def breakable(value: object) -> Any:
+    """Text that may break after an underscore, for narrow screens; already escaped."""
+    from markupsafe import Markup, escape
+
+    return escape(printable(value)).replace("_", Markup("_<wbr>"))
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("asr_tv.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
+    environment.filters["breakable"] = breakable
+    return environment.get_template("page.html")
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")

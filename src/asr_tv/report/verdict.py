@@ -1,0 +1,171 @@
+"""The verdict of a report in words: what the adapted model gained, against whom, and where nothing was shown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asr_tv.report.systems import ADAPTED, BASELINE
+
+BETTER, WORSE, UNDECIDED = "better", "worse", "no difference shown"
+NO_TARGET = "no target recordings"
+
+Row = Mapping[str, Any]
+
+_PHRASES = {BETTER: "better than", WORSE: "worse than", UNDECIDED: "not shown to differ from"}
+
+
+def difference_verdict(low: float, high: float) -> str:
+    """Whether an interval of WER(adapted) - WER(rival) excludes zero, and on which side."""
+    if high < 0:
+        return BETTER
+    return WORSE if low > 0 else UNDECIDED
+
+
+def verdict(
+    systems: Sequence[Row], comparison: Sequence[Row], forgetting: Row, leaks: Sequence[Row], confidence: float
+) -> str:
+    """A short paragraph that claims nothing an interval does not show. Arguments are the report's own parts."""
+    adapted = [row for row in systems if row["name"] == ADAPTED and row["role"] == "target"]
+    parts = [_leak(leaks)]
+    parts += [_target(row, systems, comparison, confidence) for row in adapted]
+    if not adapted:
+        parts.append("adapted was not scored on the target domain.")
+    parts.append(heard_nothing([row["name"] for row in systems if row["role"] == "target" and _is_deaf(row)]))
+    parts.append(_forgetting(forgetting))
+    return " ".join(part for part in parts if part)
+
+
+def headline(systems: Sequence[Row], comparison: Sequence[Row], leaks: Sequence[Row], confidence: float) -> str:
+    """One sentence: the adapted model's WER on the target against the baseline and the best rival, with intervals."""
+    adapted = next((row for row in systems if row["name"] == ADAPTED and row["role"] == "target"), None)
+    if adapted is None or adapted["wer"] is None:
+        why = adapted["note"] if adapted else "adapted was not scored"
+        return f"Nothing was measured on the target domain: {why or 'WER undefined'}."
+    rivals = {row["rival"]: row for row in comparison if set_of(row) == set_of(adapted)}
+    scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
+    named = _named(rivals, best_rival(rivals, scores))
+    claims = [
+        _short_claim(rivals[name], "the best text-only rival, " if n else "") for n, (name, _) in enumerate(named)
+    ]
+    against = f", {' and '.join(claims)} ({100 * confidence:g} % intervals)" if claims else ""
+    start = "NOT TEXT-ONLY: " if leaks else ""
+    return f"{start}{percent(adapted['wer'])} word error rate on {adapted['domain']}{against}."
+
+
+def _short_claim(row: Row, remark: str) -> str:
+    name = f"{remark}{row['rival']}"
+    if row["ci_low"] is None:
+        return f"nothing known against {name}"
+    if row["verdict"] == UNDECIDED:
+        return f"not shown to differ from {name} ({points(row['difference'])} points, {_ends(row)})"
+    side, sign = ("below", -1) if row["verdict"] == BETTER else ("above", 1)
+    ends = sorted((sign * row["ci_low"], sign * row["ci_high"]))
+    between = f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+    return f"{100 * abs(row['difference']):.1f} points ({between}) {side} {name}"
+
+
+def _ends(row: Row) -> str:
+    return f"{points(row['ci_low'])} to {points(row['ci_high'])}"
+
+
+def _is_deaf(row: Row) -> bool:
+    return bool(row["words"]) and not row["hits"] and not row["substitutions"] and not row["insertions"]
+
+
+def heard_nothing(systems: Sequence[str]) -> str:
+    """A plain word on systems that wrote nothing for any recording, whose WER is 100 % by that; else empty."""
+    listed = ", ".join(systems)
+    return f"Wrote no word for any recording of the target, so 100 % WER: {listed}." if systems else ""
+
+
+def unfinished(missing: Sequence[str] | None) -> str:
+    """What to say first of a run that has not come to its end; empty for one that has."""
+    if missing is None:
+        return ""
+    listed = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
+    return f"UNFINISHED: this run has not come to its end; missing: {listed}. "
+
+
+def _leak(leaks: Sequence[Row]) -> str:
+    if not leaks:
+        return ""
+    labels = sorted({row["label"] for row in leaks})
+    return f"NOT TEXT-ONLY: target recordings were read before the final scoring, by {', '.join(labels)}."
+
+
+def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], confidence: float) -> str:
+    if adapted["wer"] is None:
+        reason = adapted["note"] or "WER undefined"
+        return f"{reason[:1].upper()}{reason[1:]}: nothing was measured on the target domain {adapted['domain']}."
+    rivals = {row["rival"]: row for row in comparison if set_of(row) == set_of(adapted)}
+    scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
+    best = best_rival(rivals, scores)
+    claims = [_claim(rivals[name], scores, confidence, note) for name, note in _named(rivals, best)]
+    if BASELINE not in rivals:
+        claims.append(f"{BASELINE} was not scored")
+    return f"{_headline(adapted)}: {'; '.join(claims)}.{_also_better(rivals, best)}"
+
+
+def set_of(row: Row) -> tuple[str, str, str]:
+    """Which recordings a row was scored on: rows are compared within one set only."""
+    return row["role"], row["domain"], row["split"]
+
+
+def best_rival(rivals: Mapping[str, Row], scores: Mapping[str, float | None]) -> str | None:
+    """The rival of lowest WER among those that used no target recordings."""
+    fair = [(wer, name) for name, row in rivals.items() if row["text_only"] and (wer := scores[name]) is not None]
+    return min(fair)[1] if fair else None
+
+
+def _named(rivals: Mapping[str, Row], best: str | None) -> list[tuple[str, str]]:
+    remark = ", the best rival that used no target recordings"
+    named = [(BASELINE, remark if best == BASELINE else "")] if BASELINE in rivals else []
+    return named if best in (None, BASELINE) else [*named, (best, remark)]
+
+
+def _headline(adapted: Row) -> str:
+    line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
+    where = f"On the target domain {adapted['domain']} ({line}{adapted['utterances']} utterances)"
+    return f"{where} adapted has {percent(adapted['wer'])} WER"
+
+
+def simulated_line(row: Row) -> str:
+    """How a score on studio recordings made noisy is to be called, empty for any other."""
+    return "simulated line" if row["conditions"].get("simulated_line") else ""
+
+
+def _claim(row: Row, scores: Mapping[str, float | None], confidence: float, remark: str) -> str:
+    name, wer = row["rival"], percent(scores[row["rival"]])
+    if row["difference"] == row["ci_low"] == row["ci_high"] == 0:
+        return f"no word more or less wrong than {name} at {wer}{remark}"
+    relative = "" if row["relative"] is None else f", {100 * row['relative']:+.0f} % relative"
+    if row["ci_low"] is None:
+        spread = "interval unknown: fewer than two sentences"
+    else:
+        spread = f"{100 * confidence:g} % interval {points(row['ci_low'])} to {points(row['ci_high'])}"
+    numbers = f"{points(row['difference'])} points, {spread}{relative}"
+    return f"{_PHRASES[row['verdict']]} {name} at {wer}{remark} ({numbers})"
+
+
+def _also_better(rivals: Mapping[str, Row], best: str | None) -> str:
+    others = [n for n, r in rivals.items() if r["verdict"] == WORSE and r["text_only"] and n not in (best, BASELINE)]
+    return f" Also better than adapted: {', '.join(sorted(others))}." if others else ""
+
+
+def _forgetting(forgetting: Row) -> str:
+    if forgetting["passed"] is None:
+        return ""
+    failed = [row for row in forgetting["rows"] if not row["passed"]]
+    if not failed:
+        return f"General speech stays within the bound of {100 * forgetting['bound']:g} % relative."
+    listed = ", ".join(f"{r['domain']} {percent(r['pretrained'])} to {percent(r['adapted'])}" for r in failed)
+    return f"General speech was lost beyond the bound of {100 * forgetting['bound']:g} % relative: {listed}."
+
+
+def percent(rate: float | None) -> str:
+    """A rate as text; a dash where there is none."""
+    return "-" if rate is None else f"{100 * rate:.1f} %"
+
+
+def points(rate: float | None) -> str:
+    """A signed difference of rates in percentage points, as text."""
+    return "-" if rate is None else f"{100 * rate:+.1f}"

@@ -1,0 +1,1 @@
+"""A run and its folder: outputs, promotion, export, reading it back."""

@@ -1,0 +1,191 @@
+"""Exports a checkpoint for another program, loads it there again, and keeps it only if it hears as before."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from asr_tv.audio.recordings import read_audio
+from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
+from asr_tv.decoding.options import Decoding, most_tokens
+from asr_tv.decoding.transcribe import transcribe
+from asr_tv.errors import ConfigError, DataError
+from asr_tv.models.audio_context import FULL_SECONDS
+from asr_tv.models.formats import Format, Precision, check_exportable, write_format
+from asr_tv.models.whisper import load_tokenizer
+from asr_tv.progress import Progress, silent
+from asr_tv.report.export_card import Check
+from asr_tv.runs.runtimes import Runtime, open_runtime
+from asr_tv.scoring.evaluation import Evaluation
+from asr_tv.scoring.score import evaluate
+from asr_tv.store.payload import MODEL
+from asr_tv.store.results import Record, Store, file_digest, write_atomically
+
+RECORD, CARD, SETTINGS = "export.json", "README.md", "asr_tv.json"
+_MAX_TOKENS = 200
+
+
+@dataclass(frozen=True)
+class Examination:
+    """On what an export is re-scored, and how far its WER may move.
+
+    Attributes:
+        clips: recordings with their texts; none longer than 30 s.
+        max_wer_change: a fraction, 0.01 for a point of WER; up or down.
+    """
+
+    clips: Manifest
+    normalizer: str
+    max_wer_change: float
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished export; `check` is None where it was not re-scored."""
+
+    path: Path
+    check: Check | None
+
+
+def chosen_clips(manifest: Manifest, count: int) -> Manifest:
+    """At most `count` recordings of at most 30 s, the same ones each time and whatever their order.
+
+    Raises:
+        DataError: there is none.
+    """
+    short = [u for u in manifest if u.audio is not None and (u.duration or 0.0) <= FULL_SECONDS]
+    if not short:
+        raise DataError(f"{manifest.name}: no recording of at most {FULL_SECONDS:g} s to re-score an export on")
+    by_chance = sorted(short, key=lambda u: hashlib.sha256(u.id.encode()).hexdigest())
+    return Manifest(manifest.name, tuple(sorted(by_chance[:count], key=lambda u: u.id)))
+
+
+def export(
+    checkpoint: Record,
+    form: Format,
+    out: Path,
+    *,
+    card: Callable[[Check | None], str],
+    settings: Mapping[str, Any],
+    store: Store,
+    language: str = "en",
+    precision: Precision = "fp32",
+    examination: Examination | None = None,
+    progress: Progress = silent,
+) -> Exported:
+    """Writes the checkpoint into the folder `out`, which appears whole, with its card and record, or not at all.
+
+    The same clips are decoded before, by asr-tv in fp32 and 30 s, and after, by the program the export is for.
+
+    Args:
+        card: makes the model card from what the check found.
+        settings: kept beside the weights; how asr-tv decodes the model.
+
+    Raises:
+        ConfigError: as `check_exportable`, or `out` holds something else.
+        DataError: the form cannot hold the model, or the exported model's WER moved beyond the bound.
+    """
+    check_exportable(form, precision)
+    require_export_folder(out)
+    scratch = out.absolute().with_name(f".{out.absolute().name}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    start = time.perf_counter()
+    try:
+        with progress(f"write {form}", 1, "models") as advance:
+            write_format(checkpoint.path / MODEL, scratch, form, precision)
+            advance()
+        check = None
+        if examination is not None:
+            runtime = open_runtime(form, scratch, language, precision)
+            check = _examined(checkpoint, runtime, examination, language, store, progress)
+            _require_unmoved(check, out)
+        write_atomically(scratch / SETTINGS, json.dumps(dict(settings), indent=1) + "\n")
+        write_atomically(scratch / CARD, card(check))
+        row: dict[str, Any] = {
+            "format": form,
+            "precision": precision,
+            "checkpoint": checkpoint.digest,
+            "files": _files(scratch),
+        }
+        row |= {"check": asdict(check) if check else None, "seconds": round(time.perf_counter() - start, 1)}
+        write_atomically(scratch / RECORD, json.dumps(row, indent=1, ensure_ascii=False) + "\n")
+        _publish(scratch, out.absolute())
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Exported(out, check)
+
+
+def require_export_folder(out: Path) -> None:
+    """An export replaces an earlier one or an empty folder, nothing else.
+
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / RECORD).exists())):
+        raise ConfigError(f"--out {out}: holds something that is not an export")
+
+
+def _examined(
+    checkpoint: Record, runtime: Runtime, examination: Examination, language: str, store: Store, progress: Progress
+) -> Check:
+    clips = examination.clips
+    decoding = Decoding("full", language, _MAX_TOKENS)
+    record = transcribe(checkpoint, clips, decoding, store=store, progress=progress, label="decode before")
+    before = evaluate(clips, read_hypotheses(record.path / hypotheses_file()), examination.normalizer)
+    after = evaluate(clips, _heard(checkpoint, runtime, clips, progress), examination.normalizer)
+    return Check(
+        runtime=runtime.name,
+        recordings=clips.name,
+        clips=len(clips),
+        words=before.word_counts.words,
+        wer_before=before.wer,
+        wer_after=after.wer,
+        same_words=_same_words(before, after),
+        max_wer_change=examination.max_wer_change,
+    )
+
+
+def _heard(checkpoint: Record, runtime: Runtime, clips: Manifest, progress: Progress) -> dict[str, str]:
+    """Text by id; what runs away is cut where asr-tv's own decoding cuts it, so that loops are compared alike."""
+    tokenizer = load_tokenizer(checkpoint.path / MODEL)
+    texts: dict[str, str] = {}
+    with progress(f"decode with {runtime.name}", len(clips), "utterances") as advance:
+        for u in clips:
+            wave = read_audio(Path(u.audio or ""), utterance=u.id)
+            ids = tokenizer(runtime.text(wave), add_special_tokens=False).input_ids
+            texts[u.id] = tokenizer.decode(ids[: most_tokens(u.duration or FULL_SECONDS, _MAX_TOKENS)])
+            advance()
+    return texts
+
+
+def _same_words(before: Evaluation, after: Evaluation) -> int:
+    heard = {u.id: u.heard for u in before.utterances}
+    return sum(u.heard == heard[u.id] for u in after.utterances)
+
+
+def _require_unmoved(check: Check, out: Path) -> None:
+    if not check.passed:
+        raise DataError(
+            f"{out}: not exported: on {check.clips} clips {check.runtime} has {check.wer_after:.2%} WER, asr-tv had "
+            f"{check.wer_before:.2%}: moved by more than {check.max_wer_change:.2%} (--max-wer-change); "
+            f"the same words on {check.same_words}"
+        )
+
+
+def _files(folder: Path) -> dict[str, str]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}
+
+
+def _publish(scratch: Path, out: Path) -> None:
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.replace(old)
+    scratch.replace(out)
+    shutil.rmtree(old, ignore_errors=True)

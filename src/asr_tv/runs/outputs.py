@@ -1,0 +1,231 @@
+"""What a run leaves in its folder: the report as page, text and data, the adapted model with its card, the vector."""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from asr_tv.config.run import AdaptConfig, LineConfig
+from asr_tv.data.corpora.texts import read_texts
+from asr_tv.models.family import family_of
+from asr_tv.pipeline.execution.executor import Done
+from asr_tv.pipeline.graph import TOPLINE, Outcome
+from asr_tv.pipeline.material import Material
+from asr_tv.report.build import build_report
+from asr_tv.report.inputs import (
+    CorpusInput,
+    DroppedUtterance,
+    ReportInputs,
+    Role,
+    SelectionInput,
+    SynthesisInput,
+    SystemInput,
+    TermsInput,
+)
+from asr_tv.report.ledger import StageEntry
+from asr_tv.report.markdown import render_markdown
+from asr_tv.report.model_card import model_card
+from asr_tv.report.page import render_page
+from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT, target_row
+from asr_tv.runs.players import players
+from asr_tv.scoring.bootstrap import Bootstrap
+from asr_tv.scoring.terms import find_terms
+from asr_tv.store.payload import MODEL, VECTOR
+from asr_tv.store.results import RECORD, Record, write_atomically
+from asr_tv.synthesis.engines.licences import voice_licences
+from asr_tv.text.normalize import get_normalizer
+
+REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
+RUN_JSON, UNFINISHED = "run.json", "unfinished"
+"""What a run notes of itself at its start, and the name of the report of one that was stopped."""
+SETTINGS = "asr_tv.json"
+"""Beside the weights: how to decode them."""
+
+
+def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
+    """The content of report.json, made of nothing but records and evaluations."""
+    labels = [entry.label for entry in done]
+    # Only what comes after the model is made can be final scoring, whatever it is called.
+    final = labels[labels.index("adapt") :]
+    inputs = ReportInputs(
+        name=config.name,
+        target_domain=outcome.material.target_domain,
+        systems=tuple(_systems(config, outcome)),
+        selection=SelectionInput(config.selection.method, outcome.recipe, outcome.folds, outcome.recipes),
+        stages=tuple(map(stage_entry, done)),
+        corpora=tuple(corpus_inputs(config, outcome.material.corpora)),
+        bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
+        max_relative=config.forgetting.max_relative,
+        dropped=tuple(_dropped(outcome)),
+        target_curve=outcome.curve,
+        gates={what: record.details for what, record in outcome.gates.items()},
+        final_scoring_labels=frozenset(label for label in final if _is_final_scoring(label)),
+        topline_labels=frozenset({f"finetune {TOPLINE}"}),
+        terms=report_terms(config, outcome.material),
+        synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in done if d.record.stage == "synthesize"),
+        settings=config.model_dump(mode="json"),
+        packages=_packages(outcome.adapted),
+    )
+    kept = {"retention": [dict(row) for row in outcome.retention]} if outcome.retention else {}
+    return build_report(inputs) | kept
+
+
+def report_terms(config: AdaptConfig, material: Material) -> TermsInput:
+    """The user's terms, or those found in the target's texts, as the scores' normaliser leaves them."""
+    normalize = get_normalizer(config.scoring.normalizer)
+    given = config.scoring.terms
+    if given is not None:
+        texts = given if isinstance(given, tuple) else [u.text for u in read_texts(Path(given).expanduser(), "terms")]
+        return TermsInput("given", tuple(dict.fromkeys(term for text in texts if (term := normalize(text)))))
+    spoken, known = ([normalize(u.text) for u in m] for m in (material.target_texts, material.source_train))
+    return TermsInput("found", find_terms(spoken, known))
+
+
+def _packages(record: Record) -> dict[str, str]:
+    packages: dict[str, str] = json.loads((record.path / RECORD).read_text(encoding="utf-8"))["packages"]
+    return packages
+
+
+def _is_final_scoring(label: str) -> bool:
+    return label.startswith(("transcribe ", "score ", "sweep ")) and label.endswith((" on target", " on general"))
+
+
+def stage_entry(done: Done) -> StageEntry:
+    """A record as the report lists it."""
+    record = done.record
+    return StageEntry(record.stage, done.label, record.key, record.cached, record.seconds, record.reads)
+
+
+def _systems(config: AdaptConfig, outcome: Outcome) -> Iterator[SystemInput]:
+    material = outcome.material
+    names = {name for name, _ in outcome.evaluations} | {PRETRAINED, ADAPTED}
+    names |= {*outcome.trained.sources, *(target_row(*key) for key in outcome.trained.targets)}
+    sets: list[tuple[str, Role, str]] = [
+        ("target", "target", material.target_domain),
+        ("source", "source", "all domains"),
+        ("general", "general", "general"),
+    ]
+    for test, role, domain in sets:
+        for name in _ordered(names):
+            evaluation = outcome.evaluations.get((name, test))
+            if evaluation is None and not (test == "target" and material.target_test is None):
+                continue
+            yield SystemInput(
+                name=name,
+                role=role,
+                domain=domain,
+                split="test",
+                evaluation=evaluation,
+                text_only=name != TOPLINE,
+                scaling_coef=outcome.recipe.scaling_coef if name in (ADAPTED, ADAPTED_AT_30_S) else None,
+                simulated_line=_line_of(config, test),
+            )
+
+
+_ORDER = (PRETRAINED, PRETRAINED_SHORT, "source_real", "source_synthetic", "source_mixed")
+
+
+def _ordered(names: set[str]) -> list[str]:
+    """Rows from what one starts with to what one ends with."""
+
+    def rank(name: str) -> tuple[int, str]:
+        if name in _ORDER:
+            return _ORDER.index(name), name
+        last = {ADAPTED: 97, ADAPTED_AT_30_S: 98, TOPLINE: 99}
+        return last.get(name, 10 + name.startswith("source")), name
+
+    return sorted(names, key=rank)
+
+
+def _line_of(config: AdaptConfig, test: str) -> str | None:
+    corpora = config.general if test == "general" else config.corpora
+    lines = sorted({_line(corpus.line) for corpus in corpora if corpus.line})
+    return "; ".join(lines) or None
+
+
+def _line(line: LineConfig) -> str:
+    codec = "GSM 06.10, " if line.codec == "gsm" else ""
+    return f"{codec}white noise at {line.snr_db:g} dB SNR"
+
+
+def corpus_inputs(config: AdaptConfig, records: Sequence[Record]) -> Iterator[CorpusInput]:
+    """Corpora with their licences; of an unfinished run those that it has loaded."""
+    for corpus, record in zip((*config.corpora, *config.general), records, strict=False):
+        details = record.details
+        yield CorpusInput(
+            name=f"{corpus.kind} {corpus.path or corpus.language}{_version_note(record)}",
+            licence=str(details.get("licence", "the user's own")),
+            utterances=int(details["utterances"]),
+            seconds=float(details["seconds"]),
+            simulated_line=_line(corpus.line) if corpus.line else None,
+        )
+
+
+def _version_note(record: Record) -> str:
+    return "" if record.details.get("package_as_pinned", True) else " (another version than the tested one)"
+
+
+def _dropped(outcome: Outcome) -> Iterator[DroppedUtterance]:
+    for d in outcome.material.dropped:
+        yield DroppedUtterance(d.id, "split", d.reason)
+    for record in (*outcome.material.corpora, *outcome.synthesis, *outcome.gates.values()):
+        file = record.path / "dropped.json"
+        for row in json.loads(file.read_text(encoding="utf-8")) if file.exists() else ():
+            yield DroppedUtterance(row["id"], record.stage, row["reason"])
+
+
+def note_start(config: AdaptConfig, folder: Path) -> None:
+    """Notes what the run is, so that a report can tell of it if it is stopped."""
+    row = {"settings": config.model_dump(mode="json")}
+    write_atomically(folder / RUN_JSON, json.dumps(row, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any], folder: Path) -> None:
+    """Writes the run's folder; the report comes last, so a folder with a report is a whole one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace_folder(outcome.adapted.path / MODEL, folder / "model", _beside_weights(config, outcome, report))
+    vector = folder / VECTOR
+    if outcome.trained.vector is not None:
+        _copy_file(outcome.trained.vector, vector)
+    else:
+        vector.unlink(missing_ok=True)
+    write_atomically(folder / REPORT_MD, render_markdown(report))
+    write_atomically(folder / REPORT_HTML, render_page(report, players(report, outcome, folder)))
+    write_atomically(folder / REPORT_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    for form in ("md", "html"):
+        (folder / f"{UNFINISHED}.{form}").unlink(missing_ok=True)
+    for left in folder.glob(".report.*.tmp"):  # of a process that was killed here; nobody else writes under this lock
+        left.unlink(missing_ok=True)
+
+
+def _beside_weights(config: AdaptConfig, outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:
+    settings = {"audio_context": outcome.audio_context, "language": config.language}
+    return {
+        SETTINGS: json.dumps(settings, indent=1) + "\n",
+        "README.md": model_card(
+            report,
+            base=config.model,
+            base_licence=str(outcome.material.base.details.get("licence", "not stated")),
+            synthesis=config.synthesis,
+            voice_licences=voice_licences(config.synthesis),
+            language=config.language,
+            family=family_of(outcome.adapted.path / MODEL),
+        ),
+    }
+
+
+def _replace_folder(source: Path, target: Path, extra: dict[str, str]) -> None:
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    for name, text in extra.items():
+        (temporary / name).write_text(text, encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.replace(target)
+
+
+def _copy_file(record: Record, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.copyfile(record.path / VECTOR, temporary)
+    temporary.replace(target)

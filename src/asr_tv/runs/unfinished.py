@@ -1,0 +1,143 @@
+"""What a run that was stopped has come to: the graph walked over the store, without executing anything."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from asr_tv.config.parsing import parse_config
+from asr_tv.config.run import AdaptConfig
+from asr_tv.errors import DataError
+from asr_tv.pipeline.execution.executor import Call, Done
+from asr_tv.pipeline.graph import TOPLINE, adapt
+from asr_tv.pipeline.material import TEXT_DOMAIN
+from asr_tv.progress import silent
+from asr_tv.report.build import build_report
+from asr_tv.report.inputs import ReportInputs, Role, SelectionInput, SynthesisInput, SystemInput
+from asr_tv.report.markdown import render_markdown
+from asr_tv.report.page import render_page
+from asr_tv.report.systems import ADAPTED
+from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, stage_entry
+from asr_tv.scoring.bootstrap import Bootstrap
+from asr_tv.scoring.stage import scored_in
+from asr_tv.store.results import Identity, Produced, Record, Store, write_atomically
+
+_ROLES: dict[str, Role] = {"target": "target", "source": "source", "general": "general"}
+
+
+class _NotStored(Exception):
+    """A stage has no result yet."""
+
+
+class _Missing(Exception):
+    """The graph cannot go on: the labels of what it waits for."""
+
+
+class _LookOnly(Store):
+    """A store that finds results and makes none, and in which nothing counts as used by looking."""
+
+    def find(self, identity: Identity) -> Record | None:
+        return self.recorded(identity.stage, identity.key)
+
+    def build(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:  # noqa: ARG002
+        found = self.find(identity)
+        if found is None:
+            raise _NotStored
+        return found
+
+
+class _Walk:
+    """An executor that takes what is stored."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = _LookOnly(store)
+        self.done: list[Done] = []
+
+    def __call__(self, calls: Sequence[Call]) -> list[Record]:
+        missing, records = [], []
+        for call in calls:
+            try:
+                records.append(self._found(call))
+                self.done.append(Done(call.label, records[-1]))
+            except _NotStored:
+                missing.append(call.label)
+        if missing:
+            raise _Missing(*missing)
+        return records
+
+    def _found(self, call: Call) -> Record:
+        # A model that is not stored would be looked for on the network.
+        if call.label.startswith("checkpoint ") and not (self.store.root / "checkpoint").is_dir():
+            raise _NotStored
+        return call.run(self.store, silent)
+
+
+def unfinished_report(folder: Path, store: Path) -> dict[str, Any] | None:
+    """The report of a run that did not come to its end, also written beside it as unfinished.html and unfinished.md.
+
+    None for a folder in which no run was started, or one that has its report.
+
+    Raises:
+        DataError: what the run noted of itself at its start cannot be read.
+        ConfigError: it was started by a version whose settings this one does not know.
+    """
+    file = folder / RUN_JSON
+    if (folder / REPORT_JSON).exists() or not file.is_file():
+        return None
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: cannot be read: {error!r}") from error
+    report = _report(parse_config(settings, str(file)), store)
+    write_atomically(folder / f"{UNFINISHED}.md", render_markdown(report))
+    write_atomically(folder / f"{UNFINISHED}.html", render_page(report))
+    return report
+
+
+def _report(config: AdaptConfig, store: Path) -> dict[str, Any]:
+    walk = _Walk(store)
+    missing: tuple[str, ...] = ()
+    try:
+        adapt(config, walk)
+    except _Missing as stop:
+        missing = stop.args
+    labels = [entry.label for entry in walk.done]
+    final = labels[labels.index("adapt") :] if "adapt" in labels else []
+    target = config.target.domain if config.target else None
+    inputs = ReportInputs(
+        name=config.name,
+        target_domain=target or TEXT_DOMAIN,
+        systems=_systems(walk.done, target or TEXT_DOMAIN),
+        selection=SelectionInput(config.selection.method, None),
+        stages=tuple(map(stage_entry, walk.done)),
+        corpora=tuple(corpus_inputs(config, [d.record for d in walk.done if d.record.stage == "corpus"])),
+        bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
+        max_relative=config.forgetting.max_relative,
+        final_scoring_labels=frozenset(label for label in final if label.endswith((" on target", " on general"))),
+        topline_labels=frozenset({f"finetune {TOPLINE}"}),
+        synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in walk.done if d.record.stage == "synthesize"),
+        settings=config.model_dump(mode="json"),
+        missing=(*missing, *_later(labels, missing)),
+    )
+    return build_report(inputs)
+
+
+def _later(labels: Sequence[str], missing: Sequence[str]) -> list[str]:
+    """What comes after the stages that the graph waits for, in few words."""
+    steps = {"fine-tunings": "finetune ", "the choice of the recipe": "score ", "the adapted model": "adapt"}
+    later = [step for step, start in steps.items() if not any(s.startswith(start) for s in (*labels, *missing))]
+    return [*later, "scores of what is not in the tables", "the report"]
+
+
+def _systems(done: Sequence[Done], target: str) -> tuple[SystemInput, ...]:
+    """A row for every score that is there; adapted on the target in any case."""
+    domains = {"target": target, "source": "all domains", "general": "general"}
+    rows = []
+    for entry in done:
+        name, _, test = entry.label.removeprefix("score ").partition(" on ")
+        if entry.record.stage == "score" and test in _ROLES and name != "coefficient curve":
+            text_only = name != TOPLINE
+            rows.append(SystemInput(name, _ROLES[test], domains[test], "test", scored_in(entry.record), text_only))
+    if not any(row.name == ADAPTED and row.role == "target" for row in rows):
+        rows.append(SystemInput(ADAPTED, "target", target, "test", None, text_only=True, note="not scored yet"))
+    return tuple(rows)

@@ -1,0 +1,164 @@
+"""The score of one checkpoint on one manifest, with the conditions under which it was taken, and comparisons of two."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from asr_tv.errors import DataError
+from asr_tv.scoring.bootstrap import Difference, Interval, interval, paired_difference
+from asr_tv.scoring.wer import ErrorCounts
+
+Scalar = str | int | float | bool | None
+
+AUDIO_CONTEXT = "audio_context"
+"""The decoding option that two compared evaluations may differ in: a checkpoint is decoded as it was tuned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a score depends on beside the recordings.
+
+    Attributes:
+        checkpoint: digest of the weights; None when hypotheses came without one.
+        manifest: digest of the references.
+        decoding: options of the decoder, sorted by name: audio_context, max_new_tokens, beams, precision, engine...
+    """
+
+    checkpoint: str | None
+    manifest: str
+    decoding: tuple[tuple[str, Scalar], ...]
+    normalizer: str
+    normalizer_version: str
+
+    def differences(self, other: "Conditions") -> dict[str, tuple[Scalar, Scalar]]:
+        """Each condition that differs, with both values; an option that one side lacks is None there."""
+        left, right = self._flat(), other._flat()
+        pairs = {name: (left.get(name), right.get(name)) for name in sorted({*left, *right})}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    def _flat(self) -> dict[str, Scalar]:
+        return {
+            **dict(self.decoding),
+            "checkpoint": self.checkpoint,
+            "manifest": self.manifest,
+            "normalizer": self.normalizer,
+            "normalizer_version": self.normalizer_version,
+        }
+
+
+def decoding_pairs(options: Mapping[str, Scalar]) -> tuple[tuple[str, Scalar], ...]:
+    """Decoding options as `Conditions` keeps them."""
+    return tuple(sorted(options.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceScore:
+    """One utterance's errors.
+
+    Attributes:
+        sentence: the normalised reference; utterances that share it are one cluster of the bootstrap.
+        reference: as in the manifest, as is `hypothesis` as the decoder wrote it.
+        heard: the normalised hypothesis.
+        raw_word_counts: of the texts as they are, not normalised.
+    """
+
+    id: str
+    domain: str
+    sentence: str
+    reference: str
+    hypothesis: str
+    word_counts: ErrorCounts
+    character_counts: ErrorCounts
+    heard: str
+    raw_word_counts: ErrorCounts
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All utterances of one manifest, sorted by id, scored under one set of conditions."""
+
+    utterances: tuple[UtteranceScore, ...]
+    conditions: Conditions
+
+    @cached_property
+    def word_counts(self) -> ErrorCounts:
+        """Pooled over the utterances."""
+        return sum((u.word_counts for u in self.utterances), ErrorCounts())
+
+    @cached_property
+    def character_counts(self) -> ErrorCounts:
+        """Pooled over the utterances."""
+        return sum((u.character_counts for u in self.utterances), ErrorCounts())
+
+    @cached_property
+    def raw_word_counts(self) -> ErrorCounts:
+        """Pooled over the utterances; of the texts as they are, not normalised."""
+        return sum((u.raw_word_counts for u in self.utterances), ErrorCounts())
+
+    @property
+    def wer(self) -> float:
+        return self.word_counts.rate
+
+    @property
+    def cer(self) -> float:
+        return self.character_counts.rate
+
+    @property
+    def sentences(self) -> int:
+        """Distinct normalised references."""
+        return len({u.sentence for u in self.utterances})
+
+    def interval(self, *, resamples: int, confidence: float, seed: int) -> Interval:
+        """The bootstrap interval of the pooled WER."""
+        errors, words, clusters = _columns(self)
+        return interval(errors, words, clusters, resamples=resamples, confidence=confidence, seed=seed)
+
+
+def compare(
+    a: Evaluation,
+    b: Evaluation,
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    may_differ: Collection[str] = (AUDIO_CONTEXT,),
+) -> Difference:
+    """WER of a minus WER of b on the same utterances.
+
+    Args:
+        may_differ: decoding options, beside the checkpoint, in which the two may differ.
+
+    Raises:
+        DataError: each condition that differs and must not, with both values, or utterances that do.
+    """
+    require_comparable(a, b, may_differ)
+    errors_a, words, clusters = _columns(a)
+    errors_b, _, _ = _columns(b)
+    return paired_difference(errors_a, errors_b, words, clusters, resamples=resamples, confidence=confidence, seed=seed)
+
+
+def require_comparable(a: Evaluation, b: Evaluation, may_differ: Collection[str] = (AUDIO_CONTEXT,)) -> None:
+    """Whether a difference of the two says something of the checkpoints alone.
+
+    Raises:
+        DataError: as `compare`.
+    """
+    differing = {
+        k: v for k, v in a.conditions.differences(b.conditions).items() if k not in {*may_differ, "checkpoint"}
+    }
+    problems = [f"evaluations differ in {name}: {left!r} and {right!r}" for name, (left, right) in differing.items()]
+    problems += _different_references(a, b)
+    if problems:
+        raise DataError(problems)
+
+
+def _different_references(a: Evaluation, b: Evaluation) -> list[str]:
+    left, right = ({u.id: u.sentence for u in evaluation.utterances} for evaluation in (a, b))
+    ids = sorted(i for i in {*left, *right} if left.get(i) != right.get(i))
+    return [f"evaluations differ in {len(ids)} utterances: {', '.join(map(repr, ids[:3]))}"] if ids else []
+
+
+def _columns(evaluation: Evaluation) -> tuple[list[int], list[int], list[str]]:
+    rows = sorted(evaluation.utterances, key=lambda u: u.id)
+    return [u.word_counts.errors for u in rows], [u.word_counts.words for u in rows], [u.sentence for u in rows]

@@ -1,0 +1,57 @@
+"""The stage that scores a transcription, every coefficient of a sweep in a folder of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from asr_tv.config.run import ScoringConfig
+from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.hypotheses import hypotheses_file
+from asr_tv.decoding.options import Decoding
+from asr_tv.decoding.transcribe import Sweep
+from asr_tv.progress import Progress, silent
+from asr_tv.scoring.evaluation import Evaluation
+from asr_tv.scoring.score import VERSION, read_evaluation, score_stage
+from asr_tv.store.results import Identity, Produced, Record, Store
+from asr_tv.text.normalize import get_normalizer
+
+
+def score(
+    manifest: Manifest,
+    transcription: Record,
+    checkpoint: Record,
+    decoding: Decoding,
+    scoring: ScoringConfig,
+    *,
+    sweep: Sweep | None = None,
+    store: Store,
+    progress: Progress = silent,
+) -> Record:
+    """The stage: every file of hypotheses of a transcription scored, each in a folder of its own."""
+    coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
+    normalizer = get_normalizer(scoring.normalizer)
+    parameters = decoding.options | {"normalizer": [normalizer.name, normalizer.version], "scaling_coefs": list(coefs)}
+    added = sweep.inputs if sweep else {}
+    inputs = {"manifest": manifest.digest, "transcription": transcription.digest, "checkpoint": checkpoint.digest}
+    inputs |= added
+
+    def produce(scratch: Path) -> Produced:
+        with progress("score", len(coefs), "files") as advance:
+            for coef in coefs:
+                folder = scratch / _folder(coef)
+                folder.mkdir(exist_ok=True)
+                file = transcription.path / hypotheses_file(coef)
+                conditions = decoding.options | added | ({} if coef is None else {"scaling_coef": coef})
+                score_stage(manifest, file, scoring, folder, checkpoint=checkpoint.digest, decoding=conditions)
+                advance()
+        return Produced((manifest.ref(),), {"utterances": len(manifest)})
+
+    return store.build(Identity("score", VERSION, parameters, inputs), produce)
+
+
+def _folder(scaling_coef: float | None) -> str:
+    return hypotheses_file(scaling_coef).removesuffix(".jsonl")
+
+
+def scored_in(record: Record) -> Evaluation:
+    """What a score record of one checkpoint holds."""
+    return read_evaluation(record.path / _folder(None))

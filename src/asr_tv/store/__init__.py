@@ -1,0 +1,1 @@
+"""The only cache: finished results as folders, found by a key."""

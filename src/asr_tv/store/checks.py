@@ -1,0 +1,88 @@
+"""Whether files still hold what they held: hashed once, then known again by what the file system says of them.
+
+A file counts as unchanged while its size, times and inode do. `damage` hashes whatever the file system says.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from asr_tv.store.durable import file_digest, write_atomically
+
+_Row = list[int | str]
+_SLACK_NS = 50_000_000
+"""A file changed within a tick of the file system's clock after it was hashed keeps its times: hashed again later."""
+
+_unwritten: dict[Path, dict[str, _Row]] = {}
+"""In place of memos that cannot be written, for this process."""
+
+
+class Checked:
+    """Remembers in the file `memo` which files were found intact."""
+
+    def __init__(self, memo: Path) -> None:
+        self._memo = memo
+        self._rows: dict[str, _Row] = {}
+        self._written_ns = 0
+        self._changed = False
+        with contextlib.suppress(OSError, ValueError):
+            rows = json.loads(memo.read_text(encoding="utf-8"))
+            if isinstance(rows, dict):
+                self._rows, self._written_ns = rows, memo.stat().st_mtime_ns
+
+    def problem(self, name: str, file: Path, digest: str) -> str | None:
+        """What is wrong with a file that should have this sha256, or None; hashed only where that is not known."""
+        try:
+            row = _row_of(file, digest)
+        except OSError as error:
+            return f"{name}: {_reason(error)}"
+        if self._is_known(name, row) or _unwritten.get(self._memo, {}).get(name) == row:
+            return None
+        if (problem := file_problem(name, file, digest)) is not None:
+            return problem
+        if row == _row_of(file, digest):  # not changed while it was hashed
+            self._rows[name] = row
+            self._changed = True
+        return None
+
+    def learn(self, name: str, file: Path, digest: str) -> None:
+        """Takes it from the caller, who has just hashed the file."""
+        self._rows[name] = _row_of(file, digest)
+        self._changed = True
+
+    def keep(self) -> None:
+        """Writes what was learnt. Where that cannot be, this process remembers it: it saves time and no more."""
+        if not self._changed:
+            return
+        try:
+            write_atomically(self._memo, json.dumps(self._rows))
+        except OSError:
+            _unwritten[self._memo] = self._rows
+
+    def _is_known(self, name: str, row: _Row) -> bool:
+        return self._rows.get(name) == row and int(row[2]) + _SLACK_NS < self._written_ns
+
+
+def file_problem(name: str, file: Path, digest: str) -> str | None:
+    """What is wrong with a file that should have this sha256, all of it read, or None."""
+    try:
+        return None if file_digest(file) == digest else f"{name}: other bytes than when it was written"
+    except OSError as error:
+        return f"{name}: {_reason(error)}"
+
+
+def damage(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """What is wrong with a result's files, all of them read; `files` are names below the folder -> sha256."""
+    problems = (file_problem(name, folder / name, digest) for name, digest in files.items())
+    return [problem for problem in problems if problem]
+
+
+def _reason(error: OSError) -> str:
+    return "lost" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+
+
+def _row_of(file: Path, digest: str) -> _Row:
+    stat = os.stat(file)  # noqa: PTH116 - called for every file of a store
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, digest]

@@ -1,0 +1,230 @@
+"""What lies in a store: results, unfinished ones, clips, litter; and whether every byte is what it was."""
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asr_tv.progress import Progress, silent
+from asr_tv.store.durable import file_digest, file_lock
+from asr_tv.store.records import RECORD, read_row
+from asr_tv.store.results import TRASH, result_problems, throw_away
+
+CLIPS, MANIFEST, PLAN = "clips", "manifest.jsonl", "plan.jsonl"
+PARTIAL = ".partial"
+_KEY = re.compile(r"[0-9a-f]{24}")
+_CLIP = re.compile(r"[0-9a-f]{32}")
+_BESIDE = (".lock", ".checked", ".files")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result, or an unfinished one.
+
+    Attributes:
+        size: bytes of all its files.
+        modified: seconds since the epoch.
+        digest: of its payload; None of an unfinished or damaged one.
+        inputs: digests of what it was made from.
+    """
+
+    stage: str
+    key: str
+    path: Path
+    size: int
+    modified: float
+    finished: bool
+    digest: str | None = None
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As runs note it."""
+        return f"{self.stage}/{self.key}"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A store at one moment.
+
+    Attributes:
+        entries: by stage and key.
+        clips: key -> bytes, of the clip with its sidecar.
+        beside: locks and memos, by the stage/key that they belong to.
+        litter: what killed processes left half-written.
+        trash: bytes that are no longer part of the store.
+    """
+
+    root: Path
+    entries: tuple[Entry, ...]
+    clips: Mapping[str, int]
+    beside: Mapping[str, tuple[Path, ...]]
+    litter: tuple[Path, ...]
+    trash: int
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A result or clip that is not what it was, with each of its problems."""
+
+    stage: str
+    key: str
+    path: Path
+    problems: tuple[str, ...]
+
+
+def scan(root: Path) -> Inventory:
+    """Looks at everything in a store; of the payload only the sizes."""
+    entries: list[Entry] = []
+    beside: dict[str, tuple[Path, ...]] = {}
+    litter: list[Path] = []
+    for stage in _stages(root):
+        for path in sorted(stage.iterdir()):
+            key = path.name[:24]
+            if path.is_dir() and path.name in (key, f"{key}{PARTIAL}") and _KEY.fullmatch(key):
+                with contextlib.suppress(FileNotFoundError):  # finished or removed meanwhile
+                    entries.append(_entry(stage.name, key, path))
+            elif path.suffix in _BESIDE and _KEY.fullmatch(path.stem):
+                beside[f"{stage.name}/{key}"] = (*beside.get(f"{stage.name}/{key}", ()), path)
+            elif path.name.endswith(".tmp") or ".fetched-" in path.name:
+                litter.append(path)
+    litter += list((root / CLIPS).glob("*/.*.tmp"))
+    trash = sum(size_of(path) for path in (root / TRASH).glob("*"))
+    return Inventory(root, tuple(entries), dict(_clips(root)), beside, tuple(litter), trash)
+
+
+def clip_file(root: Path, key: str) -> Path:
+    """Where a clip lies; its sidecar has the suffix .json."""
+    return root / CLIPS / key[:2] / f"{key}.flac"
+
+
+def named_in(entry: Entry, root: Path) -> Iterator[tuple[str, str, str]]:
+    """Recordings that a result's manifest names in its store: stage, key and digest; of a clip the stage is "clips"."""
+    manifest = entry.path / MANIFEST
+    if not manifest.is_file():
+        return
+    for line in manifest.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            row = json.loads(line)
+            path = Path(os.path.normpath(entry.path / row["audio"]))
+            if path.is_relative_to(root):
+                stage, key, *inside = path.relative_to(root).parts
+                yield (stage, key if stage != CLIPS else Path(inside[0]).stem, str(row.get("audio_digest")))
+
+
+def planned_clips(entry: Entry) -> set[str] | None:
+    """Clips that an unfinished synthesis is speaking; None when that is not known."""
+    try:
+        lines = (entry.path / PLAN).read_text(encoding="utf-8").splitlines()
+        return {str(json.loads(line)["clip"]) for line in lines}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def verify_store(root: Path, progress: Progress = silent) -> Iterator[Damage]:
+    """Reads every byte of every clip and result, and names each that is not what it was."""
+    inventory = scan(root)
+    results = [entry for entry in inventory.entries if entry.finished]
+    digests: dict[str, str] = {}
+    with progress("verify", len(inventory.clips) + len(results), "results and clips") as advance:
+        for key in inventory.clips:
+            if problems := _clip_problems(root, key, digests):
+                yield Damage(CLIPS, key, clip_file(root, key), problems)
+            advance()
+        for entry in results:
+            if problems := _problems(entry, root, digests):
+                yield Damage(entry.stage, entry.key, entry.path, problems)
+            advance()
+
+
+def repair(root: Path, found: Damage) -> bool:
+    """Takes what is damaged out of the store, so that the next run makes it again; False when it has been mended."""
+    if found.stage == CLIPS:
+        if not _clip_problems(root, found.key, {}):
+            return False
+        throw_away(root, found.path.with_suffix(".json"))
+        throw_away(root, found.path)
+        return True
+    with file_lock(found.path.with_name(f"{found.key}.lock"), f"{found.stage} {found.key}"):
+        if not found.path.exists() or not _problems(_entry(found.stage, found.key, found.path), root, {}):
+            return False
+        throw_away(root, found.path)
+    return True
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    total = 0
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            total += 0 if file.is_dir() else file.stat().st_size
+    return total
+
+
+def _stages(root: Path) -> list[Path]:
+    return sorted(p for p in root.glob("*") if p.is_dir() and not p.name.startswith(".") and p.name != CLIPS)
+
+
+def _entry(stage: str, key: str, path: Path) -> Entry:
+    finished = not path.name.endswith(PARTIAL)
+    row: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        row = read_row((path / RECORD).read_bytes(), key) if finished else {}
+    inputs = tuple(map(str, row.get("inputs", {}).values()))
+    return Entry(stage, key, path, size_of(path), _modified(path), finished, row.get("digest"), inputs)
+
+
+def _modified(path: Path) -> float:
+    record = path / RECORD
+    return (record if record.exists() else path).stat().st_mtime
+
+
+def _clips(root: Path) -> Iterator[tuple[str, int]]:
+    sizes: dict[str, int] = {}
+    for path in sorted((root / CLIPS).glob("*/*")):
+        if path.suffix in (".flac", ".json") and _CLIP.fullmatch(path.stem):
+            sizes[path.stem] = sizes.get(path.stem, 0) + size_of(path)
+    yield from sizes.items()
+
+
+def _clip_problems(root: Path, key: str, digests: dict[str, str]) -> tuple[str, ...]:
+    """Of a clip and its sidecar; a clip without one is unfinished and not damaged."""
+    file = clip_file(root, key)
+    sidecar = file.with_suffix(".json")
+    try:
+        row = json.loads(sidecar.read_text(encoding="utf-8"))
+        expected = row["sha256"]
+        digests[key] = file_digest(file)
+    except FileNotFoundError:
+        return (f"{file.name}: lost",) if sidecar.exists() else ()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return (f"{sidecar.name}: cannot be read: {error}",)
+    return () if digests[key] == expected else (f"{file.name}: other bytes than when it was written",)
+
+
+def _problems(entry: Entry, root: Path, digests: dict[str, str]) -> tuple[str, ...]:
+    problems = result_problems(entry.path)
+    if problems and not entry.path.exists():  # removed or replaced meanwhile
+        return ()
+    for stage, key, digest in named_in(entry, root):
+        if stage == CLIPS and _digest_of(root, key, digests) != digest:
+            problems.append(f"clip {key}: lost, or another one than was spoken for it")
+    return tuple(problems)
+
+
+def _digest_of(root: Path, key: str, digests: dict[str, str]) -> str | None:
+    if key not in digests:
+        with contextlib.suppress(OSError):
+            digests[key] = file_digest(clip_file(root, key))
+    return digests.get(key)
+
+
+def age(entry: Entry, clock: Callable[[], float] = time.time) -> float:
+    """Seconds since it was finished; 0 where the clock has gone back since."""
+    return max(0.0, clock() - entry.modified)

@@ -1,0 +1,1 @@
+"""Which synthetic clips say what their label says."""

@@ -1,0 +1,212 @@
+"""Which synthetic clips do not say what their label says: judged against the other takes of the same text.
+
+A recogniser that mishears a rare word mishears it in every take, so such a word costs no clip; a clip that differs
+from its siblings does not say what they say. Numbers were set on real Piper clips, see docs/gate.md.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, log
+
+from asr_tv.config.run import GateConfig
+from asr_tv.scoring.wer import count_characters
+from asr_tv.synthesis.gate.tempo import expected_seconds
+
+NO_SPEECH = "no speech in it"
+CLIPPED = "clipped"
+TOO_SHORT = "too short for its words"
+TOO_LONG = "too long for its words"
+OTHER_WORDS = "other words than its text"
+
+_TIE = 0.15
+"""CERs closer than this do not say which of two takes is the wrong one."""
+_HEARD_AS = 0.35
+"""A clip is heard as another text when it is so near to that one, and farther from its own by as much again."""
+_SHORTEST_HEARD = 4
+"""Letters. A judge makes "four" of "fourth"."""
+_CANDIDATES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ClipMeasure:
+    """What was measured of one clip.
+
+    Attributes:
+        sentence: the same for all takes of a text.
+        reference: its text, and `hypothesis` what the judge heard, both normalised.
+        seconds: of the clip, without the silence that is trimmed off its ends; `speech_seconds` without any silence.
+        clipped: share of samples on a flat top.
+    """
+
+    id: str
+    sentence: str
+    voice: str
+    reference: str
+    hypothesis: str
+    seconds: float
+    speech_seconds: float
+    clipped: float
+
+    @property
+    def cer(self) -> float:
+        """Character errors a character of the text."""
+        return min(count_characters(self.reference, self.hypothesis).rate, _WORST)
+
+
+_WORST = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one clip.
+
+    Attributes:
+        reasons: why it is rejected; empty for a kept one.
+        doubtful: kept for want of another take to compare it with; a second take would tell.
+        cer: by the judge, and `excess` over the other takes' median; None without other takes.
+        tempo: speech seconds over what the letters of its text predict for its voice.
+    """
+
+    id: str
+    reasons: tuple[str, ...]
+    doubtful: bool
+    cer: float
+    excess: float | None
+    tempo: float
+
+    @property
+    def kept(self) -> bool:
+        return not self.reasons
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A clip with what is derived from it; `tempo` is a natural logarithm."""
+
+    clip: ClipMeasure
+    cer: float
+    tempo: float
+
+
+def judge_clips(clips: Sequence[ClipMeasure], config: GateConfig) -> tuple[Verdict, ...]:
+    """A verdict a clip, in the order given. Judging the kept ones again keeps them all but where a peer is gone."""
+    expected = expected_seconds(clips)
+    cases = {c.id: _Case(c, c.cer, log(max(c.speech_seconds, 1e-3) / expected[c.id])) for c in clips}
+    takes: dict[str, list[_Case]] = {}
+    for case in cases.values():
+        takes.setdefault(case.clip.sentence, []).append(case)
+    texts = _Texts({case.clip.reference for case in cases.values()})
+    return tuple(_verdict(cases[c.id], takes[c.sentence], texts, config) for c in clips)
+
+
+def _verdict(case: _Case, takes: Sequence[_Case], texts: "_Texts", config: GateConfig) -> Verdict:
+    peers = [other for other in takes if other is not case and other.clip.speech_seconds > 0]
+    reasons = [*_sound(case.clip, config)]
+    if NO_SPEECH not in reasons:
+        reasons += _length(case, peers, config)
+        reasons += _words(case, peers, texts, config)
+    excess = case.cer - _typical((p.cer for p in peers), case.cer) if peers else None
+    doubtful = not reasons and not peers and case.cer > config.cer_excess
+    return Verdict(case.clip.id, tuple(reasons), doubtful, case.cer, excess, exp(case.tempo))
+
+
+def _sound(clip: ClipMeasure, config: GateConfig) -> Iterable[str]:
+    if not clip.speech_seconds:
+        yield NO_SPEECH
+    if clip.clipped > config.clipped_share:
+        yield CLIPPED
+
+
+def _length(case: _Case, peers: Sequence[_Case], config: GateConfig) -> list[str]:
+    if peers:
+        speech = case.tempo - _typical((p.tempo for p in peers), case.tempo)
+        whole = log(case.clip.seconds / _typical((p.clip.seconds for p in peers), case.clip.seconds))
+        apart = max(speech, whole, key=abs)
+        wrong = abs(apart) > log(config.tempo_ratio) and _guilty(case, peers)
+    else:
+        # Without another take a long clip is only doubted when the judge heard something else, too.
+        wrong = abs(case.tempo) > log(config.lone_tempo_ratio) and case.cer > _TIE
+        apart = case.tempo
+    return [TOO_LONG if apart > 0 else TOO_SHORT] if wrong else []
+
+
+def _typical(values: Iterable[float], own: float) -> float:
+    """The median; of an even number of values, the middle one nearer to `own`.
+
+    A clip that agrees with half of its siblings is no outlier: with one bad take of three, the good ones stay.
+    """
+    ranked = sorted(values)
+    middle = ranked[(len(ranked) - 1) // 2 : len(ranked) // 2 + 1]
+    return min(middle, key=lambda value: abs(value - own))
+
+
+def _guilty(case: _Case, peers: Sequence[_Case]) -> bool:
+    """Whether this take, and not the others, is the wrong one: by what was heard, else by what its letters predict."""
+    if len(peers) > 1:
+        return True  # it differs from more than half of them
+    (other,) = peers
+    if abs(case.cer - other.cer) > _TIE:
+        return case.cer > other.cer
+    return abs(case.tempo) >= abs(other.tempo)
+
+
+def _words(case: _Case, peers: Sequence[_Case], texts: "_Texts", config: GateConfig) -> list[str]:
+    """Round-trip CER far above the other takes'; or another text heard, which all takes may share by mistake."""
+    letters = max(len(case.clip.reference), 1)
+    if peers:
+        # One misheard sound is a large share of a short word.
+        allowed = config.cer_excess + config.cer_excess_letters / letters
+        if case.cer - _typical((p.cer for p in peers), case.cer) > allowed:
+            return [OTHER_WORDS]
+    return [OTHER_WORDS] if texts.heard_another(case) else []
+
+
+class _Texts:
+    """All texts of the clips, found by a word of theirs."""
+
+    def __init__(self, references: Iterable[str]) -> None:
+        self._by_word: dict[str, set[str]] = {}
+        for reference in references:
+            for word in reference.split():
+                self._by_word.setdefault(word, set()).add(reference)
+
+    def heard_another(self, case: _Case) -> bool:
+        """Whether the hypothesis is another text and clearly not its own."""
+        heard = case.clip.hypothesis
+        if case.cer < 2 * _HEARD_AS or len(heard) < _SHORTEST_HEARD:
+            return False
+        nearest = min((count_characters(text, heard).rate for text in self._like(heard)), default=_WORST)
+        return nearest <= _HEARD_AS and case.cer - nearest >= _HEARD_AS
+
+    def _like(self, heard: str) -> list[str]:
+        shared: dict[str, int] = {}
+        for word in set(heard.split()):
+            for text in self._by_word.get(word, ()):
+                shared[text] = shared.get(text, 0) + 1
+        likely = sorted(shared, key=lambda text: (-shared[text] / (1 + abs(len(text) - len(heard))), text))
+        return [text for text in likely[:_CANDIDATES] if len(text) >= _SHORTEST_HEARD]
+
+
+def chosen_clips(
+    verdicts: Mapping[str, Verdict], sentences: Mapping[str, str], planned: frozenset[str], order: Sequence[str]
+) -> tuple[str, ...]:
+    """The clips to train on: what is kept of the planned ones, and kept retakes in place of those that are not.
+
+    Args:
+        sentences: clip -> sentence.
+        planned: clips of the first round; a sentence never gets more clips than these.
+        order: all clips; retakes are taken in this order.
+    """
+    missing: dict[str, int] = {}
+    for clip in planned:
+        missing[sentences[clip]] = missing.get(sentences[clip], 0) + (not verdicts[clip].kept)
+    chosen = []
+    for clip in order:
+        if not verdicts[clip].kept:
+            continue
+        if clip not in planned:
+            if missing.get(sentences[clip], 0) <= 0:
+                continue
+            missing[sentences[clip]] -= 1
+        chosen.append(clip)
+    return tuple(chosen)

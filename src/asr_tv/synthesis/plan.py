@@ -1,0 +1,149 @@
+"""Which clips are to be spoken: every text in its voices and takes, drawn by seed before anything is spoken."""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from asr_tv.config.run import SynthesisConfig
+from asr_tv.data.manifest import Manifest, Utterance, checked
+from asr_tv.store.results import canonical_json
+from asr_tv.synthesis.clips import ClipJob, clip_key, key_parts
+from asr_tv.synthesis.engines import SpeechRequest
+from asr_tv.synthesis.voices import Cast, Speaker
+from asr_tv.text.spoken_form import other_script, spoken_form
+
+
+@dataclass(frozen=True)
+class PlannedClip:
+    """One clip: its id in the manifest, the text utterance it speaks, who speaks it, and the job that makes it."""
+
+    id: str
+    text: Utterance
+    speaker: str
+    job: ClipJob
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Clips of one text that will not exist, and why; `id` is the text's."""
+
+    id: str
+    reason: str
+    clips: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SpeechPlan:
+    """What is to be spoken, in the order of the texts' ids, and what will not be.
+
+    Attributes:
+        rewritten: whether the front end changed or refused a text, so that its version matters.
+    """
+
+    clips: tuple[PlannedClip, ...]
+    drops: tuple[Drop, ...]
+    rewritten: bool
+
+    @property
+    def jobs(self) -> tuple[ClipJob, ...]:
+        """The distinct clips: two domains may share a sentence."""
+        return tuple({clip.job.key: clip.job for clip in self.clips}.values())
+
+    def shards(self, count: int) -> tuple[tuple[ClipJob, ...], ...]:
+        """The jobs in at most `count` parts of about equal length; together they are all of them, in any order."""
+        jobs = sorted(self.jobs, key=lambda job: (job.engine, job.request.voice, job.key))
+        size = max(1, -(-len(jobs) // count))
+        return tuple(tuple(jobs[start : start + size]) for start in range(0, len(jobs), size))
+
+    @property
+    def rows(self) -> str:
+        """JSON lines, one a clip; `written` is the label where other words than its own are spoken."""
+        return "".join(json.dumps(_row(clip), ensure_ascii=False, sort_keys=True) + "\n" for clip in self.clips)
+
+
+def plan_speech(texts: Manifest, cast: Cast, config: SynthesisConfig, seed: int, first_take: int = 0) -> SpeechPlan:
+    """Every text in the takes of its voices; the same for the same arguments, whoever asks.
+
+    Args:
+        first_take: number of the first of `config.takes` takes.
+
+    Raises:
+        DataError: two clips of one id.
+    """
+    clips: list[PlannedClip] = []
+    drops: list[Drop] = []
+    takes, refused = range(first_take, first_take + config.takes), 0
+    for text in texts:
+        speakers = _drawn(cast.speakers, text.text, config.voices_per_text, seed)
+        if reason := _refusal(text.text, config.max_words):
+            drops.append(_dropped(text, reason, speakers, takes))
+            continue
+        for speaker in speakers:
+            if reason := _script_refusal(text.text, speaker, config):
+                drops.append(_dropped(text, reason, [speaker], takes))
+                refused += 1
+                continue
+            clips += [_planned(text, speaker, take, cast, config, seed) for take in takes]
+    # Two ids can only meet where one contains a voice's label; the check says so rather than lose a clip.
+    checked(Manifest("clips to speak", tuple(replace(clip.text, id=clip.id) for clip in clips)))
+    rewritten = refused > 0 or any(clip.job.request.text != clip.text.text for clip in clips)
+    return SpeechPlan(tuple(clips), tuple(drops), rewritten)
+
+
+def clip_id(text: str, voice: str, take: int) -> str:
+    """Percent-encoded, so that it can name a file and differs where the parts differ."""
+    return f"{quote(text, safe='')}_{quote(voice, safe='')}_t{take}"
+
+
+def _drawn(speakers: Sequence[Speaker], text: str, count: int | None, seed: int) -> list[Speaker]:
+    """Each voice has its place by text and seed, so that another voice in the list changes as little as it can."""
+    if count is None or count >= len(speakers):
+        return list(speakers)
+    ranked = sorted(speakers, key=lambda speaker: _digest([seed, text, speaker.engine, speaker.voice.label]))
+    return sorted(ranked[:count], key=lambda speaker: speaker.label)
+
+
+def _dropped(text: Utterance, reason: str, speakers: Iterable[Speaker], takes: range) -> Drop:
+    return Drop(text.id, reason, tuple(clip_id(text.id, s.label, take) for s in speakers for take in takes))
+
+
+def _refusal(text: str, max_words: int) -> str | None:
+    if not any(unicodedata.category(character)[0] in "LN" for character in text):
+        return "no letter or digit to speak"
+    words = len(text.split())
+    return f"{words} words; synthesis.max_words is {max_words}" if words > max_words else None
+
+
+def _script_refusal(text: str, speaker: Speaker, config: SynthesisConfig) -> str | None:
+    language = speaker.voice.language or config.language
+    script = other_script(text, language)
+    return f"holds {script} words, and the voice {speaker.label} speaks {language}" if script else None
+
+
+def _planned(
+    text: Utterance, speaker: Speaker, take: int, cast: Cast, config: SynthesisConfig, seed: int
+) -> PlannedClip:
+    voice = speaker.voice
+    words = text.text
+    if config.spoken_form:
+        words = spoken_form(words, voice.language or config.language, reads_numbers=voice.reads_numbers)
+    drawn = int.from_bytes(_digest([seed, words, voice.label, take])[:8], "big")
+    request = SpeechRequest(words, voice.label, take, drawn, cast.engines[speaker.engine].settings(drawn))
+    parts = key_parts(request, speaker.engine, voice.version, seed)
+    job = ClipJob(clip_key(parts), parts, request, voice.sampling_rate)
+    return PlannedClip(clip_id(text.id, speaker.label, take), text, speaker.label, job)
+
+
+def _digest(parts: Any) -> bytes:
+    return hashlib.sha256(canonical_json(parts).encode()).digest()
+
+
+def _row(clip: PlannedClip) -> Mapping[str, Any]:
+    request = clip.job.request
+    row = {"id": clip.id, "text_id": clip.text.id, "text": request.text, "voice": clip.speaker, "take": request.take}
+    written = {"written": clip.text.text} if clip.text.text != request.text else {}
+    return {**row, **written, "seed": request.seed, "settings": dict(request.settings), "clip": clip.job.key}

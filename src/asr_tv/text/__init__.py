@@ -1,0 +1,1 @@
+"""Text as it is scored, spoken and written."""

@@ -1,0 +1,59 @@
+"""A language model of transformers on this machine."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from asr_tv.devices import any_shape, choose_device
+from asr_tv.errors import ConfigError
+from asr_tv.store.results import canonical_json
+
+_NEW_TOKENS = 400
+
+
+@dataclass(frozen=True)
+class LocalWriter:
+    """A causal language model by name or folder; sampled, and the same for the same seed on the same machine.
+
+    Attributes:
+        new_tokens: at most so many in an answer.
+    """
+
+    model: str
+    device: str = "auto"
+    temperature: float = 0.9
+    new_tokens: int = _NEW_TOKENS
+
+    @property
+    def name(self) -> str:
+        return canonical_json([self.model, self.temperature, self.new_tokens])
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.model, trust_remote_code=False)  # nosec B615 - the user's choice
+            model: Any = AutoModelForCausalLM.from_pretrained(self.model, trust_remote_code=False)  # nosec B615
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise ConfigError(f"{self.model}: does not load as a language model: {error}") from error
+        return tokenizer, model.to(choose_device(self.device)).eval()
+
+    def answer(self, prompt: str, seed: int) -> str:
+        """What the model goes on with after the prompt, in its own chat form where it has one.
+
+        Raises:
+            ConfigError: the model does not load.
+        """
+        import torch
+
+        tokenizer, model = self._loaded
+        if getattr(tokenizer, "chat_template", None):
+            messages = [{"role": "user", "content": prompt}]
+            prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        inputs = tokenizer(prompt, return_tensors="pt").to(model.device)
+        inputs.pop("token_type_ids", None)
+        with torch.random.fork_rng(), torch.inference_mode(), any_shape(model.device):
+            torch.manual_seed(seed)
+            ids = model.generate(**inputs, do_sample=True, temperature=self.temperature, max_new_tokens=self.new_tokens)
+        return str(tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))

@@ -1,0 +1,1 @@
+"""Fine-tuning a recogniser on pairs of clip and text."""

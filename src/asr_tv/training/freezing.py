@@ -1,0 +1,179 @@
+"""A model made ready to be tuned in part: what is frozen, LoRA and (IA)3 through peft, and how they become weights."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from asr_tv.config.trainable import Blocks, Everything, Ia3, Lora, Part, Trainable, written
+from asr_tv.errors import ConfigError
+from asr_tv.models.parameter_names import CONV_STEM, EMBEDDING, group_of, without_root
+
+_QUERY_VALUE = ("q_proj", "v_proj", "linear_q", "linear_v")
+_KEY_VALUE = ("k_proj", "v_proj", "linear_k", "linear_v")
+_LAST_OF_MLP = ("fc2", "output_dense")
+_TIED = "proj_out"
+"""Whisper's output is its embedding, and must stay so."""
+
+
+def make_trainable(model: Any, trainable: Trainable, seed: int = 0) -> None:
+    """Freezes, in place, all that is not to be tuned, and puts adapters in; until a step, the model computes the same.
+
+    Args:
+        seed: of the adapters' random half.
+
+    Raises:
+        ConfigError: the model has no such part or modules.
+    """
+    if isinstance(trainable, Lora | Ia3):
+        _inject(model, trainable, seed)
+        return
+    frozen = frozen_names([name for name, _ in model.named_parameters()], trainable)
+    for name, parameter in model.named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+    if not isinstance(trainable, Everything) and not any(p.requires_grad for p in model.parameters()):
+        raise ConfigError("training.trainable: leaves nothing to tune")
+
+
+def _inject(model: Any, adapter: Lora | Ia3, seed: int) -> None:
+    from peft import IA3Config, LoraConfig, inject_adapter_in_model
+
+    if isinstance(adapter, Lora):
+        config: Any = LoraConfig(
+            r=adapter.r,
+            lora_alpha=cast("Any", adapter.alpha),  # in peft's annotation a whole number
+            target_modules=_found(model, adapter.targets or _QUERY_VALUE, adapter),
+        )
+    else:
+        # The default maps of peft know no Whisper.
+        inputs = adapter.feedforward if adapter.targets or adapter.feedforward else _LAST_OF_MLP
+        outputs = adapter.targets if adapter.targets or adapter.feedforward else _KEY_VALUE
+        rescaled_inputs = _found(model, inputs, adapter)
+        config = IA3Config(
+            target_modules=[*_found(model, outputs, adapter), *rescaled_inputs], feedforward_modules=rescaled_inputs
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, model)
+
+
+def _found(model: Any, names: Iterable[str], adapter: Lora | Ia3) -> list[str]:
+    """Names of linear modules that the model has; a default may name those of other models, the user may not."""
+    linear = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split(".")[-1] != _TIED]
+    found = [name for name in names if any(n == name or n.endswith(f".{name}") for n in linear)]
+    given = {*adapter.targets, *(adapter.feedforward if isinstance(adapter, Ia3) else ())}
+    if unknown := sorted(given.intersection(names) - set(found)):
+        known = ", ".join(sorted({name.split(".")[-1] for name in linear}))
+        raise ConfigError(f"training.trainable: no linear module is called {', '.join(unknown)}; there are {known}")
+    return found
+
+
+def set_training_mode(model: Any) -> None:
+    """Training mode, but for modules of which nothing is tuned: no dropout there, and batch statistics stand still."""
+    model.train()
+    for module in model.modules():
+        own = list(module.parameters())
+        if own and not any(parameter.requires_grad for parameter in own):
+            module.eval()
+
+
+def trainable_parameters(model: Any) -> int:
+    """How many numbers a training may change; tied tensors count once."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def low_rank_parts(model: Any) -> dict[str, tuple[Tensor, Tensor]]:
+    """What LoRA learnt, by the name of the weight it changes: a of shape (r, in) and b of shape (out, r)."""
+    return {
+        f"{name}.weight": (_factor(module.lora_A), _factor(module.lora_B))
+        for name, module in model.named_modules()
+        if "default" in getattr(module, "lora_A", {})
+    }
+
+
+def _factor(adapters: Any) -> Tensor:
+    return adapters["default"].weight.detach().float().cpu().clone()  # type: ignore[no-any-return]
+
+
+def merge_adapters(model: Any) -> None:
+    """Makes adapters part of the weights, in place; what remains is an ordinary model with the names it had before."""
+    for name, module in list(model.named_modules()):
+        if hasattr(module, "get_base_layer"):
+            module.merge(safe_merge=True)
+            model.set_submodule(name, module.get_base_layer())
+
+
+_ATTENTION = frozenset({"self_attn", "encoder_attn", "attention"})
+
+
+_MLP = frozenset({"fc1", "fc2", "feed_forward", "ffn1", "ffn2"})
+
+
+_BEFORE_BLOCKS = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_embed.")
+"""What a CTC model has in place of Whisper's convolutions."""
+
+
+_BLOCK = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.")
+
+
+def frozen_names(names: Iterable[str], trainable: Everything | Blocks | Part) -> frozenset[str]:
+    """Which of a model's parameters stay as they are.
+
+    Args:
+        names: transformers' names, those of a Whisper or of a CTC model.
+
+    Raises:
+        ConfigError: the model has no such part, or fewer blocks.
+    """
+    names = list(names)
+    match trainable:
+        case Everything():
+            return frozenset()
+        case Part(action, part):
+            inside = frozenset(name for name in names if _in_part(name, part))
+            if not inside:
+                raise ConfigError(f"training.trainable: {written(trainable)}: the model has no {part}")
+            return inside if action == "freeze" else frozenset(names) - inside
+        case Blocks():
+            return _frozen_blocks(names, trainable)
+
+
+def _frozen_blocks(names: list[str], blocks: Blocks) -> frozenset[str]:
+    sides = ("encoder", "decoder") if blocks.side == "both" else (blocks.side,)
+    frozen: set[str] = set()
+    for side in sides:
+        numbers = {name: int(m[2]) for name in names if (m := _BLOCK.match(without_root(name))) and m[1] == side}
+        count = 1 + max(numbers.values(), default=-1)
+        if blocks.count > count:
+            raise ConfigError(f"training.trainable: {written(blocks)}: the model's {side} has {count} blocks")
+        if blocks.end == "last":
+            frozen |= {name for name, number in numbers.items() if number >= count - blocks.count}
+            continue
+        frozen |= {name for name, number in numbers.items() if number < blocks.count}
+        frozen |= {name for name in names if side == "encoder" and _before_blocks(name)}
+    return frozenset(frozen)
+
+
+def _before_blocks(name: str) -> bool:
+    return group_of(name) == CONV_STEM or without_root(name).startswith(_BEFORE_BLOCKS)
+
+
+def _in_part(name: str, part: str) -> bool:
+    bare = without_root(name)
+    words = frozenset(bare.split("."))
+    match part:
+        case "attention":
+            return bool(words & _ATTENTION)
+        case "cross_attention":
+            return "encoder_attn" in words
+        case "mlp":
+            return bool(words & _MLP)
+        case "embedding":
+            return group_of(name) == EMBEDDING
+        case "decoder":
+            return bare.startswith("decoder.")
+        case _:  # a CTC model is an encoder with a linear head
+            return not bare.startswith(("decoder.", "proj_out.", "lm_head."))

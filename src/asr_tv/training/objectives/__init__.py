@@ -1,0 +1,1 @@
+"""Batches and loss, one file a kind of model."""

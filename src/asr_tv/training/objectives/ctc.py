@@ -1,0 +1,115 @@
+"""What a CTC model learns from: normalised waveforms of a batch, the characters of its texts, and its loss."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asr_tv.data.manifest import Manifest
+from asr_tv.errors import DataError
+from asr_tv.models.audio_context import SAMPLING_RATE
+from asr_tv.models.ctc import frames, load_ctc, load_extractor, load_spelling, normalised
+from asr_tv.training.labels import character_ids, frames_needed
+
+_LEAST_SAMPLES = SAMPLING_RATE // 2
+"""Shorter batches are padded: masks of SpecAugment span ten frames, 0.2 s."""
+
+
+class CtcLessons:
+    """A CTC model to be tuned and every sentence's characters.
+
+    Raises:
+        DataError: all texts that it cannot write, or not within their clip, before any training.
+    """
+
+    def __init__(self, base: Path, manifest: Manifest) -> None:
+        self.model: Any = load_ctc(base)
+        self._extractor = load_extractor(base)
+        spelling = load_spelling(base)
+        self._ids: dict[str, tuple[int, ...]] = {}
+        problems = []
+        for u in manifest:
+            self._ids[u.id], unknown = character_ids(u.text, spelling.characters, spelling.delimiter)
+            if unknown:
+                problems.append(f"{u.id}: the model's vocabulary has no {' '.join(unknown)}: spell it out, as spoken")
+            elif not self._ids[u.id]:
+                problems.append(f"{u.id}: nothing of its text can be written with the model's vocabulary")
+            elif u.duration is not None and not self._enough(u.id, round(u.duration * SAMPLING_RATE)):
+                problems.append(
+                    f"{u.id}: {u.duration:.1f} s are too short for its text of {len(self._ids[u.id])} letters"
+                )
+        if problems:
+            raise DataError(problems)
+
+    def loss(self) -> "CtcLoss":
+        """The model wrapped in its loss, which takes what `batch` gives."""
+        return CtcLoss(self.model, masked=bool(self._extractor.return_attention_mask))
+
+    def fits(self, name: str, wave: NDArray[np.float32]) -> bool:
+        """Whether a changed clip is still long enough for its text."""
+        return self._enough(name, len(wave))
+
+    def _enough(self, name: str, samples: int) -> bool:
+        return frames(self.model, samples) >= frames_needed(self._ids[name])
+
+    def batch(
+        self,
+        ids: Sequence[str],
+        waves: Sequence[NDArray[np.float32]],
+        *,
+        full: bool,  # noqa: ARG002
+    ) -> tuple[Tensor, ...]:
+        """Waveforms of shape (batch, samples), their lengths, characters of shape (batch, letters), their lengths.
+
+        Args:
+            full: of no effect; the model always hears whole clips.
+        """
+        if short := [i for i, wave in zip(ids, waves, strict=True) if not self._enough(i, len(wave))]:
+            raise DataError(f"{name}: its recording is too short for its text" for name in short)
+        longest = max(_LEAST_SAMPLES, *(len(wave) for wave in waves))
+        values = torch.zeros(len(waves), longest)
+        for row, wave in zip(values, waves, strict=True):
+            row[: len(wave)] = normalised(self._extractor, wave)
+        rows = [torch.tensor(self._ids[i]) for i in ids]
+        characters = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        return values, torch.tensor([len(w) for w in waves]), characters, torch.tensor([len(row) for row in rows])
+
+
+class CtcLoss(torch.nn.Module):
+    """CTC of a batch: the negative log-likelihood of each text by its letters, averaged.
+
+    Args:
+        masked: tell the model what is padding; models with group norm never saw a mask, and must not.
+    """
+
+    def __init__(self, ctc: Any, *, masked: bool) -> None:
+        super().__init__()
+        self.ctc = ctc
+        self._masked = masked
+
+    def whole(self, values: Tensor, *_: Tensor) -> int:
+        """What the losses of a batch's parts are divided by to add up to the batch's: its clips."""
+        return len(values)
+
+    def forward(
+        self, values: Tensor, lengths: Tensor, characters: Tensor, letters: Tensor, whole: int | None = None
+    ) -> Tensor:
+        """Arguments as `CtcLessons.batch` gives them.
+
+        Args:
+            whole: of the batch that this is a part of; the part's share of its loss is returned.
+        """
+        mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None] if self._masked else None
+        logits = self.ctc(values, attention_mask=None if mask is None else mask.long()).logits
+        loss = torch.nn.functional.ctc_loss(
+            logits.float().log_softmax(-1).transpose(0, 1),
+            characters,
+            self.ctc._get_feat_extract_output_lengths(lengths),
+            letters,
+            blank=self.ctc.config.pad_token_id,
+        )
+        return loss if whole is None else loss * (len(values) / whole)

@@ -1,0 +1,91 @@
+"""What a Whisper learns from: log-mel features of a batch in its audio context, decoder tokens, and its loss."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asr_tv.config.run import AudioContext
+from asr_tv.data.manifest import Manifest
+from asr_tv.errors import DataError
+from asr_tv.models.audio_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel
+from asr_tv.models.vocabulary import load_tokenizer
+from asr_tv.models.whisper import load_model, prompt_ids
+from asr_tv.training.labels import IGNORED, collate, token_ids
+
+
+class WhisperLoss(torch.nn.Module):
+    """Cross-entropy of a Whisper over the scored positions of a batch, audio of any length up to 30 s."""
+
+    def __init__(self, whisper: Any) -> None:
+        super().__init__()
+        self.whisper = whisper
+
+    def whole(self, _: Tensor, __: Tensor, labels: Tensor) -> Tensor:
+        """What the losses of a batch's parts are divided by to add up to the batch's: its scored tokens."""
+        return (labels != IGNORED).sum()
+
+    def forward(self, features: Tensor, inputs: Tensor, labels: Tensor, whole: Tensor | None = None) -> Tensor:
+        """Mean over the scored tokens.
+
+        Args:
+            features: shape (batch, mels, frames).
+            inputs: decoder tokens, shape (batch, length).
+            labels: the token after each, or `IGNORED`; same shape.
+            whole: of the batch that this is a part of; the part's share of its loss is returned.
+        """
+        states = encode(self.whisper.model.encoder, features)
+        hidden = self.whisper.model.decoder(input_ids=inputs, encoder_hidden_states=states).last_hidden_state
+        # Only scored positions meet the vocabulary: its 50,000 rows are most of the decoder's work.
+        scored = labels != IGNORED
+        logits = self.whisper.proj_out(hidden[scored])
+        if whole is None:
+            return torch.nn.functional.cross_entropy(logits.float(), labels[scored])
+        return torch.nn.functional.cross_entropy(logits.float(), labels[scored], reduction="sum") / whole
+
+
+class WhisperLessons:
+    """A Whisper to be tuned and every sentence's tokens.
+
+    Raises:
+        DataError: all texts that are longer than the decoder, before any training.
+    """
+
+    def __init__(self, base: Path, manifest: Manifest, audio_context: AudioContext, language: str) -> None:
+        self.model: Any = load_model(base)
+        self._context = audio_context
+        tokenizer, config = load_tokenizer(base), self.model.config
+        prompt = prompt_ids(tokenizer, language)
+        self._prompt_length = len(prompt)
+        self._sequences = {u.id: token_ids(tokenizer, prompt, u.text, config.eos_token_id) for u in manifest}
+        problems = [
+            f"{name}: its text is {len(tokens)} tokens long, the decoder has {config.max_target_positions} positions"
+            for name, tokens in self._sequences.items()
+            if len(tokens) > config.max_target_positions
+        ]
+        if problems:
+            raise DataError(problems)
+
+    def loss(self) -> WhisperLoss:
+        """The model wrapped in its loss, which takes what `batch` gives."""
+        return WhisperLoss(self.model)
+
+    def fits(self, _: str, wave: NDArray[np.float32]) -> bool:
+        """Whether a changed clip is still short enough; cut, it would lose words that its label keeps."""
+        return len(wave) <= context_seconds(self._context, FULL_SECONDS) * SAMPLING_RATE
+
+    def batch(self, ids: Sequence[str], waves: Sequence[NDArray[np.float32]], *, full: bool) -> tuple[Tensor, ...]:
+        """Features, decoder inputs and labels.
+
+        Args:
+            full: pad to 30 s in spite of the audio context.
+        """
+        longest = max(len(wave) for wave in waves) / SAMPLING_RATE
+        seconds = FULL_SECONDS if full else context_seconds(self._context, longest)
+        config = self.model.config
+        inputs, labels = collate([self._sequences[i] for i in ids], self._prompt_length, config.pad_token_id)
+        return log_mel(waves, seconds, config.num_mel_bins, self.model.device), inputs, labels

@@ -1,0 +1,43 @@
+"""The two kinds of recogniser, and which settings of a training each of them knows."""
+
+from typing import Any
+
+from asr_tv.config.run import TrainingConfig
+from asr_tv.config.section import Family
+from asr_tv.config.trainable import ALL
+from asr_tv.errors import ConfigError
+
+_WHISPER_ONLY = ("audio_context", "full_context_share")
+_CTC_ONLY = ("freeze_feature_encoder",)
+
+
+def settings_for(training: TrainingConfig, family: Family) -> TrainingConfig:
+    """The training as this family takes it: a CTC model always hears the whole clip, whatever its length.
+
+    Raises:
+        ConfigError: every setting that would have no effect.
+    """
+    if family == "whisper":
+        if not training.freeze_feature_encoder:
+            raise ConfigError("training.freeze_feature_encoder: is for CTC models, and this one is a Whisper")
+        return training
+    problems = []
+    if not isinstance(training.audio_context, str):
+        problems.append(
+            f"training.audio_context: {training.audio_context:g} seconds are for Whisper; a CTC model hears the whole "
+            "clip: leave it out"
+        )
+    if training.full_context_share:
+        problems.append("training.full_context_share: is for Whisper; a CTC model hears the whole clip")
+    if problems:
+        raise ConfigError(problems)
+    return training.model_copy(update={"audio_context": "full"})
+
+
+def deciding(training: TrainingConfig, family: Family) -> dict[str, Any]:
+    """What of the settings decides a result, JSON-able: a key's part, without what the family does not know."""
+    settings = training.model_dump(mode="json")
+    unknown = _WHISPER_ONLY if family == "ctc" else _CTC_ONLY
+    usual = {"trainable": training.trainable == ALL, "gradient_checkpointing": not training.gradient_checkpointing}
+    left_out = {*unknown, *(name for name, is_usual in usual.items() if is_usual)}
+    return {name: value for name, value in settings.items() if name not in left_out}

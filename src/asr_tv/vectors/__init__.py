@@ -1,0 +1,1 @@
+"""Task vectors: arithmetic on weights, and the files they are kept in."""

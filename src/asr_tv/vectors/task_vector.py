@@ -1,0 +1,318 @@
+"""Arithmetic on weights: task vectors (Ilharco et al., 2212.04089) and weight averages, one tensor at a time.
+
+Tensors are matched by name; the sums are made in fp32 or wider and rounded once. Nothing here opens a file: a lazy
+mapping in, an iterator out, and a checkpoint streams through.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from asr_tv.errors import ConfigError, DataError
+from asr_tv.models.parameter_names import is_buffer
+
+State = Mapping[str, Tensor]
+Named = Iterator[tuple[str, Tensor]]
+
+TUNED, BASE = "the tuned checkpoint", "the base checkpoint"
+CHECKPOINT, VECTOR = "the checkpoint", "the vector"
+
+_SHOWN = 5
+_CHUNK = 1 << 18
+
+
+def difference(tuned: State, base: State) -> Named:
+    """The task vector tuned − base, in fp32; integer tensors and buffers have none.
+
+    Raises:
+        DataError: before the first tensor, all names and shapes that differ; while streaming, NaN or infinity.
+    """
+    require_same_names(tuned, base, TUNED, BASE)
+    return ((name, subtracted(name, tuned[name], base[name])) for name in floating_names(base))
+
+
+def subtracted(name: str, tuned: Tensor, base: Tensor, called: tuple[str, str] = (TUNED, BASE)) -> Tensor:
+    """The difference tuned − base in fp32, of one tensor or of a piece of it.
+
+    Args:
+        called: what errors call the two.
+
+    Raises:
+        DataError: NaN or infinity, and in which of the two.
+    """
+    change = tuned.float() - base.float()
+    return _checked(name, change, "the difference", dict(zip(called, (tuned, base), strict=True)))
+
+
+def applied(state: State, vector: State, scaling_coef: float | Mapping[str, float]) -> Named:
+    """`state` + scaling_coef · `vector` in fp32, each tensor rounded once to the state's dtype, on the state's device.
+
+    A coefficient of 0 gives the state's own tensors, byte for byte; integer tensors and buffers pass as they are.
+
+    Args:
+        scaling_coef: one number, or one for each name of the vector.
+
+    Raises:
+        ConfigError: a coefficient is not a finite number, or a tensor has none.
+        DataError: the vector is not of this state: names or shapes differ; or an input or the sum is not finite.
+    """
+    own = {name: state[name] for name in floating_names(state)}
+    require_same_names(own, vector, CHECKPOINT, VECTOR)
+    coefficients = scaling_coef if isinstance(scaling_coef, Mapping) else dict.fromkeys(own, scaling_coef)
+    if lacking := sorted(own.keys() - coefficients.keys()):
+        raise ConfigError(f"{name}: has no scaling coefficient" for name in lacking[:_SHOWN])
+    require_coefficients(coefficients.values())
+    moves = {name: ((coefficients[name], vector[name]),) for name in own}
+    return ((name, moved(name, state[name], moves[name]) if name in own else state[name]) for name in sorted(state))
+
+
+def moved(
+    name: str, tensor: Tensor, by: Sequence[tuple[float, Tensor]], called: Sequence[str] = (CHECKPOINT, VECTOR)
+) -> Tensor:
+    """The sum tensor + Σ coefficient · change in fp32, rounded once to the tensor's dtype; of a whole or a piece.
+
+    Where all coefficients are 0, the tensor itself.
+
+    Args:
+        called: what errors call the tensor and each change.
+
+    Raises:
+        DataError: NaN or infinity in an input, and in which; or a sum beyond the tensor's dtype.
+    """
+    total = tensor
+    for what, (coefficient, change) in zip(called[1:], by, strict=True):
+        if coefficient:
+            total = torch.add(total.float(), change.to(tensor.device).float(), alpha=coefficient)
+        else:
+            require_finite(name, change, what)
+    inputs = dict(zip(called, (tensor, *(change for _, change in by)), strict=True))
+    return _checked(name, total.to(tensor.dtype), "the sum", inputs)
+
+
+def require_coefficients(values: Iterable[float]) -> None:
+    """Refuses what is no number.
+
+    Raises:
+        ConfigError: NaN or infinity.
+    """
+    if wrong := sorted({value for value in values if not math.isfinite(value)}, key=str):
+        raise ConfigError(f"a scaling coefficient must be a finite number, not {value}" for value in wrong)
+
+
+def combined(vectors: Sequence[State], coefficients: Sequence[float]) -> Named:
+    """Σ coefficient · vector; accumulated in fp64 and rounded once to fp32, so that the order does not show.
+
+    Raises:
+        ConfigError: no vectors, or not one finite coefficient for each.
+        DataError: vectors of different names or shapes; NaN or infinity.
+    """
+    if not vectors or len(vectors) != len(coefficients) or not all(map(math.isfinite, coefficients)):
+        raise ConfigError(f"{len(vectors)} vectors need as many finite coefficients, got {list(coefficients)}")
+    return _combinations(require_alike(vectors), coefficients, 1.0)
+
+
+def mean(vectors: Sequence[State]) -> Named:
+    """The plain mean of vectors. The mean of equal vectors is that vector, exactly.
+
+    Raises:
+        ConfigError: no vectors.
+        DataError: vectors of different names or shapes; NaN or infinity.
+    """
+    if not vectors:
+        raise ConfigError("the mean of no vectors is undefined")
+    return _combinations(require_alike(vectors), [1.0] * len(vectors), float(len(vectors)))
+
+
+def _combinations(vectors: Sequence[State], coefficients: Sequence[float], divisor: float) -> Named:
+    for name in floating_names(vectors[0]):
+        tensors = [vector[name] for vector in vectors]
+        total = torch.empty(tensors[0].shape, dtype=torch.float32)
+        for into, *parts in chunks(total, *tensors):
+            weighted = (c * part.double() for c, part in zip(coefficients, parts, strict=True))
+            into.copy_(sum(weighted, start=torch.zeros((), dtype=torch.float64)) / divisor)
+        names = (name_of(vector, f"vector {number}") for number, vector in enumerate(vectors, start=1))
+        yield name, _checked(name, total, "the combination", dict(zip(names, tensors, strict=True)))
+
+
+def negated(vector: State) -> Named:
+    """−vector."""
+    return ((name, -vector[name].float()) for name in floating_names(vector))
+
+
+def interpolated(a: State, b: State, weight_of_b: float) -> Named:
+    """The weight average (1 − weight_of_b) · a + weight_of_b · b in fp32, rounded once to the dtypes of `a`.
+
+    Buffers are those of `a`.
+
+    A weight of 0 gives the tensors of `a` byte for byte, 1 those of `b` in the dtypes of `a`.
+
+    Raises:
+        ConfigError: a weight outside 0..1.
+        DataError: names or shapes differ; an integer tensor differs; NaN or infinity.
+    """
+    if not 0 <= weight_of_b <= 1:
+        raise ConfigError(f"the share of a weight average must lie between 0 and 1, not {weight_of_b}")
+    require_same_names(a, b, "the first checkpoint", "the second checkpoint")
+    return ((name, averaged(name, a[name], b[name], weight_of_b)) for name in sorted(a))
+
+
+def averaged(name: str, a: Tensor, b: Tensor, weight_of_b: float) -> Tensor:
+    """The weight average of one tensor or of a piece of it, see `interpolated`.
+
+    Raises:
+        DataError: integers that differ; NaN or infinity.
+    """
+    if is_buffer(name):
+        return a
+    if not a.is_floating_point():
+        if not torch.equal(a, b):
+            raise DataError(f"{name}: an integer tensor that differs between the checkpoints cannot be averaged")
+        return a
+    average = torch.lerp(a.float(), b.float(), weight_of_b).to(a.dtype) if weight_of_b else a
+    return require_finite(name, average, "the average")
+
+
+def dot(a: State, b: State) -> float:
+    """The inner product over all tensors, in fp64.
+
+    Raises:
+        DataError: names or shapes differ.
+    """
+    require_same_names(a, b, "the first vector", "the second vector")
+    pairs = ((x, y) for name in floating_names(a) for x, y in chunks(a[name], b[name]))
+    return math.fsum(float(torch.dot(x.double(), y.double())) for x, y in pairs)
+
+
+def norm(vector: State) -> float:
+    """The Euclidean norm over all tensors, in fp64."""
+    return math.sqrt(dot(vector, vector))
+
+
+def cosine(a: State, b: State) -> float:
+    """The cosine of the angle between two vectors, in −1..1.
+
+    Raises:
+        DataError: names or shapes differ, or one of them is zero.
+    """
+    product, scale = dot(a, b), norm(a) * norm(b)
+    if scale == 0:
+        raise DataError("the cosine of a zero vector is undefined")
+    return max(-1.0, min(1.0, product / scale))
+
+
+@dataclass(frozen=True)
+class TaskVector:
+    """A task vector held in memory, with the operators of the algebra; every result is a new value."""
+
+    tensors: State
+
+    @classmethod
+    def between(cls, tuned: State, base: State) -> "TaskVector":
+        """The difference of two states."""
+        return cls(dict(difference(tuned, base)))
+
+    def __add__(self, other: "TaskVector") -> "TaskVector":
+        return TaskVector(dict(combined([self.tensors, other.tensors], [1.0, 1.0])))
+
+    def __sub__(self, other: "TaskVector") -> "TaskVector":
+        return TaskVector(dict(combined([self.tensors, other.tensors], [1.0, -1.0])))
+
+    def __neg__(self) -> "TaskVector":
+        return TaskVector(dict(negated(self.tensors)))
+
+    def __mul__(self, scaling_coef: float) -> "TaskVector":
+        return TaskVector(dict(combined([self.tensors], [scaling_coef])))
+
+    __rmul__ = __mul__
+
+    def apply_to(self, state: State, scaling_coef: float = 1.0) -> dict[str, Tensor]:
+        """A new state: state + scaling_coef · vector."""
+        return dict(applied(state, self.tensors, scaling_coef))
+
+
+def floating_names(state: State) -> list[str]:
+    """The names of the parameters: of tensors that are neither integers nor buffers; sorted."""
+    return [name for name in sorted(state) if state[name].is_floating_point() and not is_buffer(name)]
+
+
+def chunks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """Flat pieces of tensors of one shape, so that fp64 copies stay small."""
+    return zip(*(torch.split(tensor.reshape(-1), _CHUNK) for tensor in tensors), strict=True)
+
+
+def require_finite(name: str, tensor: Tensor, what: str) -> Tensor:
+    """The tensor itself.
+
+    Raises:
+        DataError: it holds NaN or infinity.
+    """
+    if not _is_finite(tensor):
+        raise DataError(f"{name}: {what} holds NaN or infinity")
+    return tensor
+
+
+def _checked(name: str, result: Tensor, what: str, inputs: Mapping[str, Tensor]) -> Tensor:
+    """The result; NaN or infinity is laid to the input it came from."""
+    if _is_finite(result):
+        return result
+    for called, tensor in inputs.items():
+        require_finite(name, tensor, called)
+    raise DataError(f"{name}: {what} holds NaN or infinity")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """A sum tells it in one pass; only where that overflows must each entry be looked at."""
+    wide = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
+    return math.isfinite(float(tensor.sum(dtype=wide))) or all(
+        bool(torch.isfinite(part.to(wide)).all()) for (part,) in chunks(tensor)
+    )
+
+
+def name_of(state: State, otherwise: str) -> str:
+    """What errors call a state: a file's has a path."""
+    return str(getattr(state, "path", otherwise))
+
+
+def require_alike(vectors: Sequence[State]) -> Sequence[State]:
+    """The vectors themselves.
+
+    Raises:
+        DataError: their names or shapes differ.
+    """
+    for number, vector in enumerate(vectors[1:], start=2):
+        require_same_names(vectors[0], vector, "vector 1", f"vector {number}")
+    return vectors
+
+
+def require_same_names(a: State, b: State, a_is: str, b_is: str) -> None:
+    """Refuses to match states that are not alike.
+
+    Raises:
+        DataError: the first names that either lacks, the first tensors of other shapes or of integers.
+    """
+    problems = [*_lacking(a, b, b_is), *_lacking(b, a, a_is)]
+    unlike = [
+        f"{name}: {a_is} has {_form(a[name])}, {b_is} has {_form(b[name])}"
+        for name in sorted(a.keys() & b.keys())
+        if a[name].shape != b[name].shape or a[name].is_floating_point() != b[name].is_floating_point()
+    ]
+    problems += unlike[:_SHOWN]
+    if len(unlike) > _SHOWN:
+        problems.append(f"... and {len(unlike) - _SHOWN} more tensors of other shapes")
+    if problems:
+        raise DataError(problems)
+
+
+def _lacking(has: State, lacks: State, lacks_is: str) -> list[str]:
+    missing = sorted(has.keys() - lacks.keys())
+    if not missing:
+        return []
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return [f"{lacks_is} lacks {', '.join(missing[:_SHOWN])}{more}"]
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

@@ -1,0 +1,249 @@
+"""Other tools' corpora, written here in their format: NeMo, lhotse, Kaldi, Hugging Face."""
+
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr_tv.audio.recordings import read_recording
+from asr_tv.config.run import CorpusConfig
+from asr_tv.data.corpora import load_corpus, stored_manifest
+from asr_tv.data.manifest import Manifest
+from asr_tv.errors import ConfigError, DataError
+from asr_tv.store.results import Store
+
+RATE = 8_000
+
+
+def record(path: Path, seconds: float = 3.0) -> Path:
+    """A ramp, so that a part shows where it was cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = np.linspace(0, 0.9, round(seconds * RATE), dtype=np.float32)
+    soundfile.write(path, wave, RATE, subtype="PCM_16")
+    return path
+
+
+def loaded(tmp_path: Path, **values: Any) -> Manifest:
+    return stored_manifest(load_corpus(CorpusConfig(**values), Store(tmp_path / "store")))
+
+
+def mean_of(manifest: Manifest, name: str) -> float:
+    return float(read_recording(Path(manifest.by_id[name].audio or ""))[0].mean())
+
+
+def test_nemo_with_offsets(tmp_path: Path) -> None:
+    record(tmp_path / "audio" / "a.wav")
+    rows = [
+        {"audio_filepath": "audio/a.wav", "text": "whole", "duration": 3.0, "scene": "bank"},
+        {"audio_filepath": "audio/a.wav", "text": "second second", "offset": 1.0, "duration": 1.0, "id": "part"},
+    ]
+    (tmp_path / "m.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest = loaded(tmp_path, kind="nemo", path=str(tmp_path / "m.json"), columns={"domain": "scene"})
+    assert [(u.id, u.text, u.domain, u.duration) for u in manifest] == [
+        ("audio/a.wav", "whole", "bank", 3.0),
+        ("part", "second second", "default", 1.0),
+    ]
+    assert mean_of(manifest, "part") == pytest.approx(0.45, abs=0.01)
+    assert mean_of(manifest, "audio/a.wav") == pytest.approx(0.45, abs=0.01)
+
+
+def test_nemo_problems(tmp_path: Path) -> None:
+    record(tmp_path / "a.wav")
+    path = tmp_path / "m.json"
+    path.write_text('{"text": "x"}\n{"audio_filepath": "a.wav", "text": 3}\n')
+    with pytest.raises(DataError) as error:
+        loaded(tmp_path, kind="nemo", path=str(path))
+    assert [p.split(":")[1] for p in error.value.problems] == ["1", "2"]
+    path.write_text('{"audio_filepath": "a.wav", "text": "x", "offset": 2.5, "duration": 9.0}\n')
+    with pytest.raises(DataError, match=r"is not in it, 3\.00 s"):
+        loaded(tmp_path, kind="nemo", path=str(path))
+
+
+def cut(name: str, audio: Path, **supervision: Any) -> dict[str, Any]:
+    source = {"type": "file", "channels": [0], "source": str(audio)}
+    recording = {"id": "r", "sources": [source], "sampling_rate": RATE, "num_samples": 3 * RATE, "duration": 3.0}
+    said = {"id": f"{name}-s", "recording_id": "r", "start": 0.0, "duration": 3.0, "text": "hi", **supervision}
+    head = {"id": name, "start": 0.0, "duration": 3.0, "channel": 0, "type": "MonoCut"}
+    return {**head, "supervisions": [said], "recording": recording}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_lhotse_cuts(tmp_path: Path, packed: bool) -> None:
+    audio = record(tmp_path / "a.wav")
+    rows = [
+        cut("one", audio, speaker="s1", custom={"topic": "bank"}),
+        cut("two", audio, start=2.0, duration=1.0, text="the end"),
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    path = tmp_path / f"cuts.jsonl{'.gz' if packed else ''}"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    manifest = loaded(tmp_path, kind="lhotse", path=str(path), columns={"domain": "topic"})
+    assert [(u.id, u.text, u.domain, u.speaker, u.duration) for u in manifest] == [
+        ("one-s", "hi", "bank", "s1", 3.0),
+        ("two-s", "the end", "default", None, 1.0),
+    ]
+    assert mean_of(manifest, "two-s") == pytest.approx(0.75, abs=0.01)
+
+
+def test_lhotse_cuts_that_cannot_be_used(tmp_path: Path) -> None:
+    audio = record(tmp_path / "a.wav")
+    command, mixed = cut("c", audio), cut("m", audio) | {"type": "MixedCut"}
+    command["recording"]["sources"][0]["type"] = "command"
+    path = tmp_path / "cuts.jsonl"
+    path.write_text(f"{json.dumps(command)}\n{json.dumps(mixed)}\n")
+    with pytest.raises(DataError) as error:
+        loaded(tmp_path, kind="lhotse", path=str(path))
+    assert "type command" in error.value.problems[0]
+    assert "MixedCut" in error.value.problems[1]
+
+
+def kaldi(folder: Path, **files: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("_scp", ".scp")).write_text(text)
+    return folder
+
+
+def test_kaldi_with_segments(tmp_path: Path) -> None:
+    record(tmp_path / "data" / "call.wav")
+    folder = kaldi(
+        tmp_path / "data",
+        wav_scp="call call.wav\n",
+        text="u1 hello there\nu2 bye\n",
+        segments="u1 call 0.0 1.0\nu2 call 2.0 3.0\n",
+        utt2spk="u1 anna\nu2 ben\n",
+        utt2topic="u1 bank\nu2 shop\n",
+    )
+    manifest = loaded(tmp_path, kind="kaldi", path=str(folder), columns={"domain": "utt2topic"})
+    assert [(u.id, u.text, u.speaker, u.domain, u.duration) for u in manifest] == [
+        ("u1", "hello there", "anna", "bank", 1.0),
+        ("u2", "bye", "ben", "shop", 1.0),
+    ]
+    assert mean_of(manifest, "u2") == pytest.approx(0.75, abs=0.01)
+
+
+def test_kaldi_runs_no_command_and_lists_what_is_missing(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    folder = kaldi(tmp_path / "data", wav_scp=f"u1 touch {marker} |\n", text="u1 hello\nu2 bye\n")
+    with pytest.raises(DataError) as error:
+        loaded(tmp_path, kind="kaldi", path=str(folder))
+    assert "is a command, which is not run" in error.value.problems[0]
+    assert "u2: no recording" in error.value.problems[1]
+    assert not marker.exists()
+
+
+def test_missing_recordings_of_any_kind(tmp_path: Path) -> None:
+    record(tmp_path / "data" / "a.wav")
+    folder = kaldi(tmp_path / "data", wav_scp="a a.wav\nb b.wav\n", text="a hello\nb bye\n")
+    with pytest.raises(DataError, match="1 of 2 recordings are missing"):
+        loaded(tmp_path, kind="kaldi", path=str(folder))
+    kept = loaded(tmp_path, kind="kaldi", path=str(folder), missing_audio="drop")
+    assert [u.id for u in kept] == ["a"]
+    (tmp_path / "data" / "a.wav").unlink()
+    with pytest.raises(DataError, match="2 of 2 recordings are missing"):
+        loaded(tmp_path, kind="kaldi", path=str(folder), missing_audio="drop")
+
+
+class TestHuggingFace:
+    @pytest.fixture
+    def dataset(self, tmp_path: Path) -> Path:
+        """A parquet file with embedded audio and the features in its schema, as the hub serves them."""
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        pytest.importorskip("datasets")
+        files = [record(tmp_path / f"{name}.wav", seconds) for name, seconds in (("a", 1.0), ("b", 2.0), ("c", 1.5))]
+        table = arrow.table(
+            {
+                "audio": [{"bytes": file.read_bytes(), "path": file.name} for file in files],
+                "sentence": ["one", "two", "three"],
+                "topic": [0, 1, 0],
+            }
+        )
+        features = {
+            "audio": {"sampling_rate": RATE, "_type": "Audio"},
+            "sentence": {"dtype": "string", "_type": "Value"},
+            "topic": {"names": ["bank", "shop"], "_type": "ClassLabel"},
+        }
+        folder = tmp_path / "set"
+        folder.mkdir()
+        described = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+        parquet.write_table(described, folder / "test.parquet")
+        return folder
+
+    def test_columns_are_mapped_and_audio_is_decoded_without_torchcodec(self, tmp_path: Path, dataset: Path) -> None:
+        columns = {"text": "sentence", "domain": "topic"}
+        given = {"kind": "huggingface", "path": str(dataset), "columns": columns, "splits": ("test",)}
+        manifest = loaded(tmp_path, **given)
+        assert [(u.text, u.domain, u.split, u.duration) for u in manifest] == [
+            ("one", "bank", "test", 1.0),
+            ("two", "shop", "test", 2.0),
+            ("three", "bank", "test", 1.5),
+        ]
+        assert len(loaded(tmp_path, **given, limit=2)) == 2
+
+    def test_a_column_that_is_not_there(self, tmp_path: Path, dataset: Path) -> None:
+        with pytest.raises(ConfigError, match="has no text: text; it has audio, sentence, topic"):
+            loaded(tmp_path, kind="huggingface", path=str(dataset), splits=("test",))
+
+    def test_a_dataset_that_is_not_there(self, tmp_path: Path) -> None:
+        pytest.importorskip("datasets")
+        with pytest.raises(DataError, match="cannot be had"):
+            loaded(tmp_path, kind="huggingface", path=str(tmp_path / "gone"))
+
+
+def nemo_of(folder: Path) -> CorpusConfig:
+    (folder / "m.json").write_text('{"audio_filepath": "call.wav", "text": "hello", "duration": 3.0}\n')
+    return CorpusConfig(kind="nemo", path=str(folder / "m.json"))
+
+
+def kaldi_of(folder: Path) -> CorpusConfig:
+    kaldi(folder, wav_scp="call call.wav\n", text="call hello there\n", utt2spk="call anna\n")
+    return CorpusConfig(kind="kaldi", path=str(folder))
+
+
+def lhotse_of(folder: Path) -> CorpusConfig:
+    (folder / "cuts.jsonl").write_text(json.dumps(cut("call", folder / "call.wav")) + "\n")
+    return CorpusConfig(kind="lhotse", path=str(folder / "cuts.jsonl"))
+
+
+def slurp_of(folder: Path) -> CorpusConfig:
+    annotation = {"slurp_id": 1, "sentence": "hello", "scenario": "greet", "recordings": [{"file": "call.wav"}]}
+    (folder / "train.jsonl").write_text(json.dumps(annotation) + "\n")
+    return CorpusConfig(kind="slurp", path=str(folder), audio=str(folder))
+
+
+def test_recordings_of_one_name_that_change_places_change_the_key(tmp_path: Path) -> None:
+    for name, seconds in (("anna", 1.0), ("ben", 2.0)):
+        record(tmp_path / name / "001.wav", seconds)
+    rows = [{"audio_filepath": f"{name}/001.wav", "text": name} for name in ("anna", "ben")]
+    (tmp_path / "m.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = CorpusConfig(kind="nemo", path=str(tmp_path / "m.json"))
+    before = load_corpus(config, Store(tmp_path / "store"))
+    (tmp_path / "anna").rename(tmp_path / "other")
+    (tmp_path / "ben").rename(tmp_path / "anna")
+    (tmp_path / "other").rename(tmp_path / "ben")
+    after = load_corpus(config, Store(tmp_path / "store"))
+    assert after.key != before.key
+    assert [u.duration for u in stored_manifest(after)] == [2.0, 1.0]
+
+
+@pytest.mark.parametrize("corpus_of", [nemo_of, kaldi_of, lhotse_of, slurp_of])
+def test_a_changed_sample_changes_the_key_and_a_new_date_does_not(
+    tmp_path: Path, corpus_of: Callable[[Path], CorpusConfig]
+) -> None:
+    recording = record(tmp_path / "call.wav")
+    config = corpus_of(tmp_path)
+    key = load_corpus(config, Store(tmp_path / "store")).key
+    os.utime(recording, (1, 1))
+    assert load_corpus(config, Store(tmp_path / "store")).key == key
+    data = bytearray(recording.read_bytes())
+    data[-1000] ^= 1
+    recording.write_bytes(data)
+    changed = load_corpus(config, Store(tmp_path / "store"))
+    assert changed.key != key
+    assert not changed.cached

@@ -1,0 +1,115 @@
+"""`asr-tv transcribe` on whatever recordings there are: long ones, folders, bad ones, every form of output."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from commands import Command, record
+
+from asr_tv.decoding.files import find_recordings, transcribe_files
+from asr_tv.decoding.options import Decoding
+from asr_tv.errors import DataError
+from asr_tv.models.locate import resolve_model
+from asr_tv.store.results import Store
+
+
+def with_pause(path: Path) -> Path:
+    """20 s of noise, a second of near silence, 15 s of noise."""
+    rng = np.random.default_rng(5)
+    levels = np.repeat([0.1, 0.002, 0.1], [20 * 8000, 8000, 15 * 8000])
+    soundfile.write(path, rng.standard_normal(len(levels)) * levels, 8000)
+    return path
+
+
+def test_a_long_recording_is_heard_piece_by_piece(models: Path, tmp_path: Path) -> None:
+    long, short = with_pause(tmp_path / "long.wav"), record(tmp_path / "short.wav", 2.0)
+    store = Store(tmp_path / "store")
+    checkpoint = resolve_model(str(models / "base"), store)
+    decoding = Decoding("full", "en", 8)
+    heard, problems = transcribe_files(checkpoint, [long, short], decoding, longest=30, store=store)
+    assert problems == []
+    assert [t.name for t in heard] == [str(long), str(short)]
+    first, second = (s.span for s in heard[0].segments)
+    assert (first.start, second.end) == (0.0, 36.0)
+    assert first.end == second.start
+    assert 20.1 < first.end < 20.9
+    # A piece is decoded as a recording of its own would be.
+    wave, rate = soundfile.read(long)
+    soundfile.write(tmp_path / "part.flac", wave[: round(first.end * rate)], rate)
+    (alone,), _ = transcribe_files(checkpoint, [tmp_path / "part.flac"], decoding, longest=30, store=store)
+    assert alone.text == heard[0].segments[0].text
+    assert not list(Path(store.root).rglob("*.wav"))
+
+
+def test_nothing_usable_is_an_error(models: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    checkpoint = resolve_model(str(models / "base"), store)
+    with pytest.raises(DataError, match="no such recording"):
+        transcribe_files(checkpoint, [tmp_path / "gone.wav"], Decoding("full", "en"), longest=30, store=store)
+
+
+def test_folders_are_searched(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for name in ("a/2.FLAC", "a/b/1.ogg", "a/notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = find_recordings([tmp_path / "x.raw", tmp_path / "a"])
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["x.raw", "a/2.FLAC", "a/b/1.ogg"]
+    with pytest.raises(DataError, match="empty: no recording in it"):
+        find_recordings([tmp_path / "empty"])
+    with pytest.raises(DataError, match="duplicate id"):
+        find_recordings([tmp_path / "a" / "2.FLAC", tmp_path / "a"])
+
+
+@pytest.mark.usefixtures("bad_recordings")
+class TestCommand:
+    def test_bad_files_are_listed_and_the_rest_is_done(self, asr_tv: Command, models: Path) -> None:
+        done = asr_tv(
+            "transcribe", models / "base", "gone.wav", "good.wav", "cut.wav", "empty.wav", "text.wav", "--quiet"
+        )
+        assert done.code == 2
+        assert [json.loads(line)["id"] for line in done.out.splitlines()] == ["good.wav"]
+        assert [line.split(":")[1].strip() for line in done.lines] == ["gone.wav", "cut.wav", "empty.wav", "text.wav"]
+
+    def test_none_is_good(self, asr_tv: Command, models: Path) -> None:
+        assert len(asr_tv("transcribe", models / "base", "gone.wav", "empty.wav", "--quiet").problems) == 2
+
+    def test_every_form(self, asr_tv: Command, models: Path, tmp_path: Path) -> None:
+        command = ["transcribe", models / "base", "good.wav", "--quiet"]
+        text = json.loads(asr_tv(*command).out)["text"]
+        assert asr_tv(*command, "--format", "txt").out == (f"{text}\n" if text else "")
+        (row,) = json.loads(asr_tv(*command, "--json").out)
+        assert (row["file"], row["duration"], row["text"]) == ("good.wav", 1.0, text)
+        for suffix, start in (("srt", "1\n00:00:00,000 --> 00:00:01,000\n"), ("vtt", "WEBVTT\n")):
+            done = asr_tv(*command, "--out", f"made/here.{suffix}")
+            assert (done.code, done.out) == (0, "")
+            written = (tmp_path / "made" / f"here.{suffix}").read_text()
+            assert written == asr_tv(*command, "--format", suffix).out
+            assert written.startswith(start if text else "")
+
+    def test_a_folder_in_is_a_folder_out(self, asr_tv: Command, models: Path, tmp_path: Path) -> None:
+        (tmp_path / "calls" / "monday").mkdir(parents=True)
+        record(tmp_path / "calls" / "one.wav")
+        record(tmp_path / "calls" / "monday" / "one.flac", 1.5)
+        done = asr_tv("transcribe", models / "base", "calls", "--format", "vtt", "--out", "subtitles", "--quiet")
+        assert (done.code, done.lines) == (0, [])
+        made = sorted(p.relative_to(tmp_path / "subtitles").as_posix() for p in (tmp_path / "subtitles").rglob("*.vtt"))
+        assert made == ["monday/one.vtt", "one.vtt"]
+        listed = asr_tv("transcribe", models / "base", "calls", "--format", "txt", "--quiet").out.splitlines()
+        assert [line.split("\t")[0] for line in listed] == ["calls/monday/one.flac", "calls/one.wav"]
+
+    def test_outputs_that_cannot_be(self, asr_tv: Command, models: Path, tmp_path: Path) -> None:
+        record(tmp_path / "good.flac")
+        model = models / "base"
+        two = ["transcribe", model, "good.wav", "good.flac"]
+        assert asr_tv(*two, "--format", "srt").problems == ["--format srt: of 2 recordings needs --out FOLDER"]
+        assert asr_tv(*two, "--out", "a.srt").problems == ["--out a.srt: 2 recordings need a folder"]
+        (problem,) = asr_tv(*two, "--format", "srt", "--out", "o").problems
+        assert problem == "good.wav and good.flac: both would be written to o/good.srt"
+        (problem,) = asr_tv("transcribe", model, "bad.jsonl", "--format", "srt").problems[:1]
+        assert problem == "--format srt: is for audio files; a manifest gives jsonl, json or txt"
+        (problem,) = asr_tv("transcribe", model, "good.wav", "--json", "--format", "srt").problems
+        assert problem == "--json and --format srt: one of them"
+        assert asr_tv("transcribe", model, "good.wav", "--format", "doc").code == 2

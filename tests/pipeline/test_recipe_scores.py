@@ -1,0 +1,34 @@
+"""The recipe is the one with the fewest errors over all folds, pooled by words."""
+
+import pytest
+
+from asr_tv.config.run import Recipe
+from asr_tv.errors import DataError
+from asr_tv.pipeline.recipe_scores import FoldScore, score_recipes
+
+
+def fold(domain: str, coef: float, errors: int, words: int = 100, augmentation: bool = False) -> FoldScore:
+    return FoldScore(domain, "pretrained", augmentation, coef, errors, words)
+
+
+def test_pooled_by_words_not_by_folds() -> None:
+    scores = [fold("a", 0.0, 10, 100), fold("b", 0.0, 1, 2), fold("a", 0.5, 13, 100), fold("b", 0.5, 0, 2)]
+    best, other = score_recipes(scores)
+    assert best.recipe == Recipe(start="pretrained", augmentation=False, scaling_coef=0.0)
+    assert best.wer == pytest.approx(11 / 102)
+    assert other.per_fold == {"a": 0.13, "b": 0.0}
+
+
+def test_equal_scores_take_the_smaller_coefficient_then_no_augmentation() -> None:
+    scores = [fold("a", 0.4, 5), fold("a", 0.2, 5, augmentation=True), fold("a", 0.2, 5)]
+    assert score_recipes(scores)[0].recipe == Recipe(start="pretrained", augmentation=False, scaling_coef=0.2)
+
+
+def test_recipes_scored_on_different_folds_are_refused() -> None:
+    with pytest.raises(DataError, match="same folds"):
+        score_recipes([fold("a", 0.0, 1), fold("b", 0.0, 1), fold("a", 0.5, 1)])
+
+
+def test_a_fold_without_words_is_refused() -> None:
+    with pytest.raises(DataError, match="no words"):
+        score_recipes([fold("a", 0.0, 0, words=0)])
