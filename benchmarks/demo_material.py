@@ -18,6 +18,7 @@ from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.material import Material, prepare
 from asr_tv.scoring.wer import count_words
 from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.text.normalize import get_normalizer
 
@@ -52,7 +53,9 @@ def load(config: Path, store: Path) -> Bench:
     settings, place = load_config(config), Store(store)
     material = prepare(settings, InProcess(place))
     once = settings.synthesis.model_copy(update={"takes": 1, "voices": settings.synthesis.voices[:1]})
-    record = synthesize(material.source_train, once, seed=settings.seed, workers=0, name="source clips", store=place)
+    record = synthesize(
+        Runtime(place, workers=0, label="source clips"), material.source_train, once, seed=settings.seed
+    )
     return Bench(settings, place, material, stored_manifest(record))
 
 

@@ -27,6 +27,7 @@ from asr_tv.pipeline.trainings import finetune_call
 from asr_tv.scoring.evaluation import Evaluation, compare
 from asr_tv.seeds import generator
 from asr_tv.store.results import Store, file_digest
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate.gate import Round, gate
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.faults import half_silent, said_twice
@@ -112,12 +113,12 @@ def _clips(
         with_gate, base, [ClipSet("target", outcome.material.target_texts, config.synthesis)], [target], execute
     )
     spoilt = _spoilt(manifest, config.seed, scratch.absolute())
-    heard = transcribe(base, spoilt, decoding_for("full", config.language, 200, "auto"), store=store)
-    sifted = gate([Round(spoilt, heard)], GateConfig(), base, engine=config.synthesis.engine, store=store)
+    heard = transcribe(Runtime(store), base, spoilt, decoding_for("full", config.language, 200, "auto"))
+    sifted = gate(Runtime(store), [Round(spoilt, heard)], GateConfig(), base, engine=config.synthesis.engine)
     for name, record in (("gate", kept), ("gate on spoilt clips", sifted)):
         print(name, json.dumps({k: v for k, v in record.details.items() if k != "lost_texts"}))
     two = config.synthesis.model_copy(update={"voices": (*config.synthesis.voices, "espeak:en-us"), "takes": 1})
-    both = synthesize(outcome.material.target_texts, two, seed=config.seed, store=store)
+    both = synthesize(Runtime(store), outcome.material.target_texts, two, seed=config.seed)
     return {
         "all": manifest,
         "two engines": stored_manifest(both),

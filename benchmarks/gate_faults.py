@@ -27,6 +27,7 @@ from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.material import prepare
 from asr_tv.seeds import generator
 from asr_tv.store.results import Record, Store, file_digest
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate.gate import VERDICTS, Round, gate
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.faults import FAULTS
@@ -70,16 +71,16 @@ def _clips(config: object, store: Store, sets: list[str]) -> list[Manifest]:
     material = prepare(config, InProcess(store))  # type: ignore[arg-type]
     source = material.source_train
     texts = [material.target_texts if name == "target" else source.where(name, in_domain(name)) for name in sets]
-    records = [synthesize(t, config.synthesis, seed=config.seed, store=store) for t in texts]  # type: ignore[attr-defined]
+    records = [synthesize(Runtime(store), t, config.synthesis, seed=config.seed) for t in texts]  # type: ignore[attr-defined]
     return [replace(stored_manifest(r), name=t.name) for t, r in zip(texts, records, strict=True)]
 
 
 def _heard(judge: Record, manifest: Manifest, store: Store) -> Record:
-    return transcribe(judge, manifest, decoding_for("full", "en", 200, "auto"), store=store)
+    return transcribe(Runtime(store), judge, manifest, decoding_for("full", "en", 200, "auto"))
 
 
 def _judged(rounds: list[Round], judge: Record, store: Store) -> dict[str, dict]:
-    record = gate(rounds, GateConfig(), judge, engine="piper", store=store)
+    record = gate(Runtime(store), rounds, GateConfig(), judge, engine="piper")
     rows = map(json.loads, (record.path / VERDICTS).read_text(encoding="utf-8").splitlines())
     return {row["id"]: row for row in rows}
 

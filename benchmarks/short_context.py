@@ -17,6 +17,7 @@ from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.recogniser import Recogniser
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.store.payload import MODEL
+from asr_tv.store.runtime import Runtime
 from asr_tv.training.context_start import context_start
 
 CONTEXTS: tuple[Any, ...] = ("dynamic", 5.0, 8.0, 10.0, 15.0, "full")
@@ -35,7 +36,7 @@ def main() -> None:
     speech = bench.mixed if options.mixed else bench.source_clips
     started = time.perf_counter()
     record = context_start(
-        bench.material.base, speech, settings, store=bench.store, seed=bench.config.seed, device=options.device
+        Runtime(bench.store, device=options.device), bench.material.base, speech, settings, seed=bench.config.seed
     )
     seconds = time.perf_counter() - started
     print(f"{record.details['updates']} updates on {len(speech)} clips, {seconds:.0f} s if not from the store")

@@ -18,6 +18,7 @@ from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.transcribe import Sweep, transcribe
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.store.results import Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.training.finetune import finetune
 from asr_tv.vectors.stages import adapt_stage, vector_stage
 
@@ -34,10 +35,10 @@ def main() -> None:
     coefs = tuple(round(n / (options.coefficients - 1), 3) for n in range(options.coefficients))
     short = bench.config.training.model_copy(update={"epochs": 3})
     trained = [
-        finetune(bench.material.base, m, short, store=bench.store, seed=17, device=options.device)
+        finetune(Runtime(bench.store, device=options.device), bench.material.base, m, short, seed=17)
         for m in (bench.material.source_train, bench.source_clips)
     ]
-    vector = vector_stage(trained[0], trained[1], store=bench.store)
+    vector = vector_stage(Runtime(bench.store), trained[0], trained[1])
     test = Manifest("sweep", (bench.material.source_dev.utterances)[: options.utterances])
     decoding = Decoding("dynamic", bench.config.language, precision=choose_precision("auto", device))
     rows = []
@@ -59,7 +60,7 @@ def _round(
     scratch: str,
 ) -> dict[str, float]:
     store = Store(Path(scratch))
-    models = [adapt_stage(start, vector, base, scaling_coef=c, pretrained_weight=0.0, store=store) for c in coefs]
+    models = [adapt_stage(Runtime(store), start, vector, base, scaling_coef=c, pretrained_weight=0.0) for c in coefs]
     begun = time.perf_counter()
     for model in models:
         _transcribe(model, test, decoding, store, device)
@@ -70,8 +71,10 @@ def _round(
     return {"coefficients": len(coefs), "n decodes s": one_by_one, "sweep s": swept, "ratio": swept / one_by_one}
 
 
-def _transcribe(model: Record, test: Manifest, decoding: Decoding, store: Store, device: str, **more: object) -> Record:
-    return transcribe(model, test, decoding, batch_size=16, device=device, label="bench", store=store, **more)  # type: ignore[arg-type]
+def _transcribe(
+    model: Record, test: Manifest, decoding: Decoding, store: Store, device: str, sweep: Sweep | None = None
+) -> Record:
+    return transcribe(Runtime(store, label="bench", device=device), model, test, decoding, sweep)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.manifest import Manifest
 from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.engines import SpeechRequest, open_synthesizer
 from asr_tv.synthesis.synthesize import speech_plan, synthesize
 from asr_tv.testing.speech import dummy_texts
@@ -67,7 +68,7 @@ def timed_stage(texts: Manifest, config: SynthesisConfig, workers: int) -> tuple
     """Seconds of audio and of wall time with an empty store."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        record = synthesize(texts, config, seed=SEED, store=Store(Path(folder)), workers=workers)
+        record = synthesize(Runtime(Store(Path(folder)), workers=workers), texts, config, seed=SEED)
         return float(record.details["audio_seconds"]), time.perf_counter() - started
 
 

@@ -119,7 +119,7 @@ class PrefectExecutor:
         if self._shards > 1:
             self._work(shard, [part for call in calls for part in self._parts(call)])
         records = self._work(stage, calls)
-        self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
+        self.done += [Done(call.step, record) for call, record in zip(calls, records, strict=True)]
         return records
 
     @property
@@ -135,7 +135,7 @@ class PrefectExecutor:
 
     def _turn(self, call: Call) -> AbstractContextManager[None]:
         limit = os.environ.get(TRAINING_LIMIT)
-        if limit is None or not call.label.startswith("finetune ") or self._is_stored(call):
+        if limit is None or call.step.kind != "finetune" or self._is_stored(call):
             return nullcontext()
         return concurrency(limit, occupy=1, lease_duration=_LEASE_SECONDS, strict=True)
 
@@ -154,8 +154,8 @@ class PrefectExecutor:
         return [
             replace(
                 call,
-                label=f"{call.label}, shard {number} of {len(parts)}",
-                arguments={**call.arguments, "texts": part, "name": part.name},
+                step=replace(call.step, subject=f"{call.step.subject}, shard {number} of {len(parts)}"),
+                arguments={**call.arguments, "texts": part},
             )
             for number, part in enumerate(parts, 1)
         ]
@@ -170,7 +170,7 @@ class PrefectExecutor:
             while waiting and self._has_room(calls, [*running.values()]):
                 self._go_on()
                 number = self._next(calls, waiting)
-                if calls[number].alone and running:
+                if calls[number].step.alone and running:
                     break
                 waiting.remove(number)
                 future = self._submit(kind, calls[number])
@@ -185,7 +185,7 @@ class PrefectExecutor:
         return records
 
     def _has_room(self, calls: Sequence[Call], running: Sequence[int]) -> bool:
-        return len(running) < self._runner.jobs and not any(calls[number].alone for number in running)
+        return len(running) < self._runner.jobs and not any(calls[number].step.alone for number in running)
 
     def _next(self, calls: Sequence[Call], waiting: Sequence[int]) -> int:
         """The first call that no other run is making; where they are all being made, the first."""
@@ -201,7 +201,7 @@ class PrefectExecutor:
         return False
 
     def _submit(self, kind: Any, call: Call) -> PrefectFuture[Any]:
-        hours = HOURS.get(call.label.partition(" ")[0], _OTHER_HOURS)
+        hours = HOURS.get(call.step.kind, _OTHER_HOURS)
         # No tags: Prefect asks its server for a slot of each, which on SQLite can fail and is asked again 2 s later.
         run = kind.with_options(timeout_seconds=3600 * hours)
         # quote() keeps Prefect from walking through manifests of a hundred thousand rows.

@@ -18,9 +18,11 @@ from asr_tv.decoding.transcribe import transcribe
 from asr_tv.devices import any_shape, choose_device, choose_precision
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.text.writing import local_model
-from asr_tv.training import finetune
+from asr_tv.training import trainer
+from asr_tv.training.finetune import finetune
 
 GPU = torch.device("cuda")
 
@@ -66,7 +68,7 @@ class TestAttention:
             return scaled_dot_product_attention(*args, **kwargs)
 
         monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
-        for module in (finetune, torch_decoder, ctc_recogniser, local_model):
+        for module in (trainer, torch_decoder, ctc_recogniser, local_model):
             monkeypatch.setattr(module, "any_shape", lambda _: any_shape(GPU))
         return found
 
@@ -75,11 +77,11 @@ class TestAttention:
         self, base: Record, manifest: Manifest, tmp_path: Path, allowed: list[bool], checkpointing: bool
     ) -> None:
         training = TrainingConfig(epochs=1, precision="fp32", gradient_checkpointing=checkpointing)
-        finetune.finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+        finetune(Runtime(Store(tmp_path)), base, manifest, training, seed=1)
         assert set(allowed) == {False}
 
     def test_of_a_transcription(self, base: Record, manifest: Manifest, tmp_path: Path, allowed: list[bool]) -> None:
-        transcribe(base, manifest, Decoding("dynamic", "en", max_new_tokens=4), store=Store(tmp_path))
+        transcribe(Runtime(Store(tmp_path)), base, manifest, Decoding("dynamic", "en", max_new_tokens=4))
         assert set(allowed) == {False}
 
     def test_of_a_ctc_model(self, manifest: Manifest, tmp_path: Path, allowed: list[bool]) -> None:

@@ -18,10 +18,11 @@ from asr_tv.errors import DataError
 from asr_tv.memory import Halving, memory_errors, ran_out, too_little_for
 from asr_tv.models.tensors import open_tensors
 from asr_tv.store.results import Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
-from asr_tv.training import finetune as finetuning
+from asr_tv.training import trainer as finetuning
 from asr_tv.training.finetune import finetune
 from asr_tv.training.labels import IGNORED
 from asr_tv.training.objectives.ctc import CtcLessons, CtcLoss
@@ -105,9 +106,9 @@ class TestTranscribing:
         self, base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         calls: list[int] = []
-        whole = transcribe(base, manifest, DYNAMIC, store=Store(tmp_path / "whole"))
+        whole = transcribe(Runtime(Store(tmp_path / "whole")), base, manifest, DYNAMIC)
         monkeypatch.setattr(TorchDecoder, "tokens", limited(calls, 2, error, TorchDecoder.tokens))
-        halved = transcribe(base, manifest, DYNAMIC, store=Store(tmp_path / "halved"))
+        halved = transcribe(Runtime(Store(tmp_path / "halved")), base, manifest, DYNAMIC)
         assert max(calls) > 2
         assert (halved.key, halved.digest, halved.details) == (whole.key, whole.digest, whole.details)
         texts = read_hypotheses(halved.path / hypotheses_file())
@@ -118,7 +119,7 @@ class TestTranscribing:
     ) -> None:
         monkeypatch.setattr(TorchDecoder, "tokens", limited([], 0, FULL[0], TorchDecoder.tokens))
         with pytest.raises(DataError, match=r"banking-\d+: memory ran out on this alone \(CUDA out of memory\)"):
-            transcribe(base, manifest, DYNAMIC, store=Store(tmp_path))
+            transcribe(Runtime(Store(tmp_path)), base, manifest, DYNAMIC)
 
 
 class TestTraining:
@@ -127,9 +128,9 @@ class TestTraining:
         self, base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         calls: list[int] = []
-        whole = finetune(base, manifest, TRAINING, store=Store(tmp_path / "whole"), seed=1)
+        whole = finetune(Runtime(Store(tmp_path / "whole")), base, manifest, TRAINING, seed=1)
         monkeypatch.setattr(WhisperLoss, "forward", limited(calls, 2, error, WhisperLoss.forward))
-        halved = finetune(base, manifest, TRAINING, store=Store(tmp_path / "halved"), seed=1)
+        halved = finetune(Runtime(Store(tmp_path / "halved")), base, manifest, TRAINING, seed=1)
         assert calls.count(4) == 1  # it stays halved
         assert halved.key == whole.key
         assert halved.details["updates"] == whole.details["updates"] == 4
@@ -148,15 +149,15 @@ class TestTraining:
                 monkeypatch.setattr(WhisperLoss, "forward", limited([], 0, FULL[2], WhisperLoss.forward))
             return trained(self, epoch, advance)
 
-        expected = finetune(base, manifest, TRAINING, store=Store(tmp_path / "whole"), seed=1)
+        expected = finetune(Runtime(Store(tmp_path / "whole")), base, manifest, TRAINING, seed=1)
         forward = WhisperLoss.forward
         monkeypatch.setattr(finetuning._Trainer, "train_epoch", second)
         with pytest.raises(DataError, match=r"tune it, one clip at a time: memory ran out .* to lora"):
-            finetune(base, manifest, TRAINING, store=Store(tmp_path / "s"), seed=1, label="tune it")
+            finetune(Runtime(Store(tmp_path / "s"), label="tune it"), base, manifest, TRAINING, seed=1)
         assert [path.name for path in (tmp_path / "s").glob("finetune/*.partial/epoch-*")] == ["epoch-1"]
         monkeypatch.setattr(WhisperLoss, "forward", forward)
         monkeypatch.setattr(finetuning._Trainer, "train_epoch", trained)
-        assert finetune(base, manifest, TRAINING, store=Store(tmp_path / "s"), seed=1).digest == expected.digest
+        assert finetune(Runtime(Store(tmp_path / "s")), base, manifest, TRAINING, seed=1).digest == expected.digest
 
 
 def parts_add_up(loss: Any, tensors: tuple[Tensor, ...], sizes: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ from asr_tv.config.run import AdaptConfig, AugmentationConfig, CorpusConfig, Run
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import Identity, Record, Store
+from asr_tv.store.runtime import Runtime
 
 SPOKEN = {"name": "x", "corpora": [{"kind": "asterisk"}, {"kind": "manifest", "path": "m.jsonl"}]}
 TEXT_ONLY = {"name": "x", "selection": {"method": "fixed", "fixed": {"scaling_coef": 0}}}
@@ -275,10 +276,10 @@ class IdentityOnly(Store):
         raise Asked
 
 
-def identity_of(stage: Callable[..., Record], folder: Path, **arguments: Any) -> Identity:
+def identity_of(stage: Callable[..., Record], folder: Path, how: dict[str, Any], **arguments: Any) -> Identity:
     store = IdentityOnly(folder)
     with pytest.raises(Asked):
-        stage(store=store, **arguments)
+        stage(Runtime(store, **how), **arguments)
     return store.identity
 
 
@@ -303,8 +304,8 @@ class TestRunOptionsNeverEnterAKey:
             "seed": 1,
             "training": TrainingConfig(precision="fp32"),
         }
-        first = identity_of(finetune, tmp_path, **arguments, device="cpu", label="one")
-        assert first == identity_of(finetune, tmp_path, **arguments, device="auto", label="two")
+        first = identity_of(finetune, tmp_path, {"device": "cpu", "label": "one"}, **arguments)
+        assert first == identity_of(finetune, tmp_path, {"device": "auto", "label": "two"}, **arguments)
         assert not first.parameters.keys() & RunOptions.model_fields.keys()
 
     def test_transcribe(self, tmp_path: Path) -> None:
@@ -312,8 +313,8 @@ class TestRunOptionsNeverEnterAKey:
         from asr_tv.decoding.transcribe import transcribe
 
         arguments = {"checkpoint": self.BASE, "manifest": self.MANIFEST, "decoding": Decoding("full", "en")}
-        first = identity_of(transcribe, tmp_path, **arguments, device="cpu", batch_size=1, label="one")
-        assert first == identity_of(transcribe, tmp_path, **arguments, device="auto", batch_size=64)
+        first = identity_of(transcribe, tmp_path, {"device": "cpu", "batch_size": 1, "label": "one"}, **arguments)
+        assert first == identity_of(transcribe, tmp_path, {"device": "auto", "batch_size": 64}, **arguments)
         assert not first.parameters.keys() & RunOptions.model_fields.keys()
 
     def test_synthesize(self, tmp_path: Path) -> None:
@@ -321,6 +322,6 @@ class TestRunOptionsNeverEnterAKey:
         from asr_tv.testing.speech import FakeSynthesizer
 
         arguments = {"texts": self.MANIFEST, "config": SynthesisConfig(), "seed": 1, "synthesizer": FakeSynthesizer()}
-        first = identity_of(synthesize, tmp_path, **arguments, workers=1)
-        assert first == identity_of(synthesize, tmp_path, **arguments, workers=8, name="another")
+        first = identity_of(synthesize, tmp_path, {"workers": 1}, **arguments)
+        assert first == identity_of(synthesize, tmp_path, {"workers": 8, "label": "another"}, **arguments)
         assert not first.parameters.keys() & RunOptions.model_fields.keys()

@@ -13,6 +13,7 @@ from asr_tv.decoding.options import Decoding
 from asr_tv.errors import DataError
 from asr_tv.models.locate import resolve_model
 from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 
 
 def with_pause(path: Path) -> Path:
@@ -28,7 +29,7 @@ def test_a_long_recording_is_heard_piece_by_piece(models: Path, tmp_path: Path) 
     store = Store(tmp_path / "store")
     checkpoint = resolve_model(str(models / "base"), store)
     decoding = Decoding("full", "en", 8)
-    heard, problems = transcribe_files(checkpoint, [long, short], decoding, longest=30, store=store)
+    heard, problems = transcribe_files(Runtime(store), checkpoint, [long, short], decoding, longest=30)
     assert problems == []
     assert [t.name for t in heard] == [str(long), str(short)]
     first, second = (s.span for s in heard[0].segments)
@@ -38,7 +39,7 @@ def test_a_long_recording_is_heard_piece_by_piece(models: Path, tmp_path: Path) 
     # A piece is decoded as a recording of its own would be.
     wave, rate = soundfile.read(long)
     soundfile.write(tmp_path / "part.flac", wave[: round(first.end * rate)], rate)
-    (alone,), _ = transcribe_files(checkpoint, [tmp_path / "part.flac"], decoding, longest=30, store=store)
+    (alone,), _ = transcribe_files(Runtime(store), checkpoint, [tmp_path / "part.flac"], decoding, longest=30)
     assert alone.text == heard[0].segments[0].text
     assert not list(Path(store.root).rglob("*.wav"))
 
@@ -47,7 +48,7 @@ def test_nothing_usable_is_an_error(models: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     checkpoint = resolve_model(str(models / "base"), store)
     with pytest.raises(DataError, match="no such recording"):
-        transcribe_files(checkpoint, [tmp_path / "gone.wav"], Decoding("full", "en"), longest=30, store=store)
+        transcribe_files(Runtime(store), checkpoint, [tmp_path / "gone.wav"], Decoding("full", "en"), longest=30)
 
 
 def test_folders_are_searched(tmp_path: Path) -> None:

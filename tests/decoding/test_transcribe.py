@@ -30,6 +30,7 @@ from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.locate import resolve_model
 from asr_tv.models.whisper import load_tokenizer, prompt_ids, whisper_config
 from asr_tv.store.results import Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.training.finetune import finetune
@@ -58,13 +59,13 @@ def base(store: Store) -> Record:
 
 @pytest.fixture(scope="module")
 def tuned(store: Store, base: Record, manifest: Manifest) -> Record:
-    return finetune(base, manifest, TRAINING, store=store, seed=1)
+    return finetune(Runtime(store), base, manifest, TRAINING, seed=1)
 
 
 def test_batch_size_and_neighbours_change_no_hypothesis(tuned: Record, manifest: Manifest, tmp_path: Path) -> None:
     texts = [
         read_hypotheses(
-            transcribe(tuned, part, DYNAMIC, store=Store(tmp_path / str(size)), batch_size=size).path / "hyp.jsonl"
+            transcribe(Runtime(Store(tmp_path / str(size)), batch_size=size), tuned, part, DYNAMIC).path / "hyp.jsonl"
         )
         for size, part in ((1, manifest), (16, manifest), (16, Manifest("half", manifest.utterances[::2])))
     ]
@@ -74,31 +75,31 @@ def test_batch_size_and_neighbours_change_no_hypothesis(tuned: Record, manifest:
 
 
 def test_ids_stand_in_the_order_of_the_manifest(tuned: Record, manifest: Manifest, store: Store) -> None:
-    lines = (transcribe(tuned, manifest, DYNAMIC, store=store).path / "hyp.jsonl").read_text().splitlines()
+    lines = (transcribe(Runtime(store), tuned, manifest, DYNAMIC).path / "hyp.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == [u.id for u in manifest]
 
 
 def test_loops_are_cut_and_counted(base: Record, manifest: Manifest, store: Store) -> None:
     """A random model never ends by itself."""
-    record = transcribe(base, manifest, Decoding("dynamic", "en", max_new_tokens=5), store=store)
+    record = transcribe(Runtime(store), base, manifest, Decoding("dynamic", "en", max_new_tokens=5))
     assert record.details["cut_hypotheses"] == len(manifest)
 
 
 def test_a_sweep_scores_what_the_adapted_model_will_be(
     base: Record, tuned: Record, manifest: Manifest, store: Store, tmp_path: Path
 ) -> None:
-    vector = vector_stage(tuned, base, store=store)
+    vector = vector_stage(Runtime(store), tuned, base)
     sweep = Sweep(vector, (0.0, 0.5), pretrained=base, pretrained_weight=0.25)
-    record = transcribe(tuned, manifest, DYNAMIC, store=store, sweep=sweep)
+    record = transcribe(Runtime(store), tuned, manifest, DYNAMIC, sweep=sweep)
     apply_vector(tuned.path / "model", vector.path / "vector.safetensors", 0.5, tmp_path / "sum")
     average_checkpoints(tmp_path / "sum", base.path / "model", 0.25, tmp_path / "adapted")
-    adapted = transcribe(resolve_model(str(tmp_path / "adapted"), store), manifest, DYNAMIC, store=store)
+    adapted = transcribe(Runtime(store), resolve_model(str(tmp_path / "adapted"), store), manifest, DYNAMIC)
     assert read_hypotheses(record.path / hypotheses_file(0.5)) == read_hypotheses(adapted.path / "hyp.jsonl")
 
 
 def test_clips_longer_than_the_context_are_all_named_first(tuned: Record, manifest: Manifest, store: Store) -> None:
     with pytest.raises(DataError) as error:
-        transcribe(tuned, manifest, Decoding(0.5, "en"), store=store)
+        transcribe(Runtime(store), tuned, manifest, Decoding(0.5, "en"))
     assert len(error.value.problems) == len(manifest)
 
 
@@ -108,9 +109,9 @@ def test_timestamps_change_neither_the_key_nor_the_conditions_of_those_who_do_no
     stamped = replace(DYNAMIC, timestamps=True)
     assert "timestamps" not in DYNAMIC.options
     assert stamped.options == DYNAMIC.options | {"timestamps": True}
-    texts = read_hypotheses(transcribe(base, manifest, stamped, store=store).path / "hyp.jsonl")
+    texts = read_hypotheses(transcribe(Runtime(store), base, manifest, stamped).path / "hyp.jsonl")
     assert all(re.match(r"<\|[01]\.\d\d\|>", text) for text in texts.values())
-    plain = read_hypotheses(transcribe(base, manifest, DYNAMIC, store=store).path / "hyp.jsonl")
+    plain = read_hypotheses(transcribe(Runtime(store), base, manifest, DYNAMIC).path / "hyp.jsonl")
     assert not any("<|" in text for text in plain.values())
 
 
@@ -126,11 +127,10 @@ class TestCTranslate2:
         texts = [
             read_hypotheses(
                 transcribe(
+                    Runtime(Store(tmp_path / f"{engine}{size}"), batch_size=size),
                     tuned,
                     manifest,
                     replace(DYNAMIC, engine=engine),
-                    store=Store(tmp_path / f"{engine}{size}"),
-                    batch_size=size,
                 ).path
                 / "hyp.jsonl"
             )
@@ -145,9 +145,9 @@ class TestCTranslate2:
         """A random model never ends by itself; a tuned one ends as often as with torch."""
         for checkpoint, bound in ((base, 5), (base, 200), (tuned, 30)):
             cut = [
-                transcribe(checkpoint, manifest, Decoding("dynamic", "en", bound, engine=engine), store=store).details[
-                    "cut_hypotheses"
-                ]
+                transcribe(
+                    Runtime(store), checkpoint, manifest, Decoding("dynamic", "en", bound, engine=engine)
+                ).details["cut_hypotheses"]
                 for engine in ENGINES
             ]
             assert cut[0] == cut[1]
@@ -164,10 +164,10 @@ class TestCTranslate2:
         assert not (tmp_path / "place").exists()
 
     def test_a_sweep_decodes_the_sums(self, base: Record, tuned: Record, manifest: Manifest, store: Store) -> None:
-        vector = vector_stage(tuned, base, store=store)
+        vector = vector_stage(Runtime(store), tuned, base)
         sweep = Sweep(vector, (-1.0, 0.0, 0.5), pretrained=base, pretrained_weight=0.1)
         swept = {
-            engine: transcribe(tuned, manifest, replace(DYNAMIC, engine=engine), store=store, sweep=sweep).path
+            engine: transcribe(Runtime(store), tuned, manifest, replace(DYNAMIC, engine=engine), sweep=sweep).path
             for engine in ENGINES
         }
         for coef in sweep.scaling_coefs:
@@ -177,7 +177,7 @@ class TestCTranslate2:
 
     def test_timestamps_follow_whisper_s_rules(self, base: Record, manifest: Manifest, store: Store) -> None:
         stamped = replace(DYNAMIC, timestamps=True, engine=CTRANSLATE2)
-        texts = read_hypotheses(transcribe(base, manifest, stamped, store=store).path / "hyp.jsonl")
+        texts = read_hypotheses(transcribe(Runtime(store), base, manifest, stamped).path / "hyp.jsonl")
         assert all(re.match(r"<\|[01]\.\d\d\|>", text) for text in texts.values())
 
     def test_int8_is_another_condition_and_another_model(self, tuned: Record, tmp_path: Path) -> None:

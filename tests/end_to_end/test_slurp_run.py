@@ -16,6 +16,7 @@ from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.runs.run import run_benchmark
 from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.whisper import tiny_whisper
 
@@ -35,7 +36,7 @@ def slurp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("slurp")
     said = [(domain, text) for domain, texts in SENTENCES.items() for text in texts]
     texts = Manifest("sentences", tuple(Utterance(str(n), t, domain=d, origin="text") for n, (d, t) in enumerate(said)))
-    record = synthesize(texts, SynthesisConfig(takes=1), seed=3, store=Store(folder / "spoken"), workers=1)
+    record = synthesize(Runtime(Store(folder / "spoken"), workers=1), texts, SynthesisConfig(takes=1), seed=3)
     clips = {clip.text: Path(clip.audio or "") for clip in stored_manifest(record)}
     rows: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS.values()}
     for number, (domain, text) in enumerate(said):

@@ -255,7 +255,7 @@ class TestDisk:
         """Killed where the headers are to be written: the pieces are there, and the file is not."""
         program = (
             "import os, signal, sys\n"
-            "from asr_tv.models import stream\n"
+            "from asr_tv.vectors import streaming as stream\n"
             "stream.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
             "from asr_tv.cli import main\n"
             "main()"

@@ -22,11 +22,11 @@ from prefect.testing.utilities import prefect_test_harness
 
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import ConfigError, DataError, TryAgain
-from asr_tv.pipeline.execution.executor import Call
+from asr_tv.pipeline.execution.executor import Call, Step
 from asr_tv.pipeline.execution.processes import Processes
-from asr_tv.progress import silent
 from asr_tv.runs.promotion import Promotion
 from asr_tv.store.results import Identity, Produced, Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.testing.runs import fake_config
 from asr_tv.vectors.stages import Direction
 from flows import deploy
@@ -170,12 +170,12 @@ class TestFlow:
         assert [_may_help(None, None, state) for state in failed] == [True, False, False, False]
 
 
-def make(name: str, log: list[str] | None = None, *, store: Store, progress: Any = silent) -> Record:  # noqa: ARG001
+def make(runtime: Runtime, name: str, log: list[str] | None = None) -> Record:  # noqa: ARG001
     def produce(folder: Path) -> Produced:
         (folder / "out").write_text(name)
         return Produced()
 
-    return store.build(Identity("made", 1, {"name": name}), produce)
+    return runtime.store.build(Identity("made", 1, {"name": name}), produce)
 
 
 class TestArrows:
@@ -195,19 +195,21 @@ class TestArrows:
             executor = PrefectExecutor(runner, "test")
             made: dict[str, Any] = {"base": {}, "tuned": {"start": base}, "heard": {"checkpoint": tuned}}
             for name, arguments in made.items():
-                executor._before["made", name] = executor._behind(Call(name, make, arguments))
+                executor._before["made", name] = executor._behind(Call(Step(name), make, arguments))
                 executor._made["made", name] = cast("Any", name)
             given = {"checkpoint": tuned, "base": base, "transcription": heard, "other": self.record("elsewhere")}
-            assert executor._arrows(Call("score", make, given)) == ["heard"]
-            assert executor._arrows(Call("again", make, {"checkpoint": tuned, "base": base})) == ["tuned"]
-            assert executor._arrows(Call("corpus", make, {})) == []
+            assert executor._arrows(Call(Step("score"), make, given)) == ["heard"]
+            assert executor._arrows(Call(Step("score", "again"), make, {"checkpoint": tuned, "base": base})) == [
+                "tuned"
+            ]
+            assert executor._arrows(Call(Step("corpus"), make, {})) == []
 
 
 class TestSharing:
     """Runs that share a store begin with what no other is making."""
 
     def order(self, store: Store, **options: Any) -> list[int]:
-        calls = [Call(f"make {name}", make, {"name": name}) for name in "abc"]
+        calls = [Call(Step("finetune", name), make, {"name": name}) for name in "abc"]
         with Processes(store, 1) as runner:
             executor = PrefectExecutor(runner, "test", **options)
             waiting, order = [0, 1, 2][:: -1 if options.get("last_first") else 1], []
@@ -218,7 +220,7 @@ class TestSharing:
 
     def test_what_another_makes_comes_last(self, tmp_path: Path) -> None:
         store = Store(tmp_path)
-        make("b", store=store)
+        make(Runtime(store), "b")
         with store._locked(Identity("made", 1, {"name": "a"})):
             assert self.order(store) == [0, 1, 2]
             assert self.order(store, shared=True) == [1, 2, 0]

@@ -103,13 +103,13 @@ def test_no_row_that_claims_text_only_came_from_target_recordings(first: Run) ->
 
 def test_the_ledger_sees_a_planted_leak(first: Run) -> None:
     from asr_tv.pipeline.lineage import Lineage
-    from asr_tv.report.ledger import ledger_entries, target_recordings_read_before_scoring
+    from asr_tv.report.ledger import target_recordings_read_before_scoring
 
     lineage = Lineage(first.execute.done)
     (made,) = first.records("finetune source_real without banking (seed 17)")
-    entries = ledger_entries(lineage.of([made]))
-    assert target_recordings_read_before_scoring(entries, "banking", (), ()) == ()
-    assert target_recordings_read_before_scoring(entries, "travel", (), ())
+    stages = lineage.of([made])
+    assert target_recordings_read_before_scoring(stages, "banking") == ()
+    assert target_recordings_read_before_scoring(stages, "travel")
 
 
 def test_lineage_reaches_from_a_merged_vector_back_to_the_pretrained_model(first: Run) -> None:
@@ -289,14 +289,14 @@ def test_trainings_of_a_scope(tmp_path: Path) -> None:
 def test_the_command_prints_the_plan_and_ends_as_failed_where_the_bound_is_broken(
     asr_tv: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asr_tv.pipeline import leave_one_out_run
+    from asr_tv.runs import run as module
 
     def fake(*_: Any, announce: Any) -> dict[str, Any]:
         announce(BenchmarkPlan(3, 2, 40, 12, 1.25))
         rows = [{"target": "travel", "pretrained": 0.1, "adapted": 0.9, "passed": False}]
         return {"conclusions": ["told"], "executed": 1, "forgetting": {"passed": False, "rows": rows}}
 
-    monkeypatch.setattr(leave_one_out_run, "run_benchmark", fake)
+    monkeypatch.setattr(module, "run_benchmark", fake)
     (tmp_path / "table.yaml").write_text(config(tmp_path).model_dump_json(exclude={"target"}))
     done = asr_tv("benchmark", tmp_path / "table.yaml", "--store", tmp_path / "store")
     assert done.code == 1

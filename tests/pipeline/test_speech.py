@@ -23,6 +23,7 @@ from asr_tv.report.page import render_page
 from asr_tv.runs.outputs import report_of
 from asr_tv.runs.run import run
 from asr_tv.store.results import Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate import gate as stage
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.runs import fake_config
@@ -95,10 +96,11 @@ def test_the_plan_counts_the_ablation(tmp_path: Path):
 
 def test_takes_beyond_the_planned_are_other_clips_and_the_planned_keep_their_key(tmp_path: Path):
     store, config = Store(tmp_path), SynthesisConfig(takes=2)
-    said = {"seed": 7, "store": store, "synthesizer": FakeSynthesizer()}
-    planned = synthesize(dummy_texts(2), config, **said)
-    again = synthesize(dummy_texts(2), config.model_copy(update={"takes": 1}), first_take=2, **said)
-    assert synthesize(dummy_texts(2), config, first_take=0, **said).key == planned.key
+    said = {"seed": 7, "synthesizer": FakeSynthesizer()}
+    runtime = Runtime(store)
+    planned = synthesize(runtime, dummy_texts(2), config, **said)
+    again = synthesize(runtime, dummy_texts(2), config.model_copy(update={"takes": 1}), first_take=2, **said)
+    assert synthesize(runtime, dummy_texts(2), config, first_take=0, **said).key == planned.key
     assert again.key != planned.key
     clips = [stored_manifest(record) for record in (planned, again)]
     assert [u.id[-2:] for u in clips[1]] == ["t2", "t2"]

@@ -12,13 +12,12 @@ TEXTS = ref("target texts", ("voicemail", "text"))
 TARGET = ref("target test", ("voicemail", "real"))
 
 
-def stage(label, *reads, kind="finetune"):
-    return StageEntry(kind, label, f"key-{label}", cached=False, seconds=1.0, reads=reads)
+def stage(label, *reads, kind="finetune", purpose="model"):
+    return StageEntry(kind, label, f"key-{label}", cached=False, seconds=1.0, reads=reads, purpose=purpose)
 
 
-def found(*stages, target="voicemail"):
-    entries = ledger_entries(stages)
-    leaks = target_recordings_read_before_scoring(entries, target, {"score adapted"}, {"topline"})
+def found(*stages, target="voicemail", origin=()):
+    leaks = target_recordings_read_before_scoring(stages, target, origin)
     return [(leak.label, leak.manifest.name) for leak in leaks]
 
 
@@ -28,16 +27,26 @@ def test_a_clean_run_has_none():
             stage("synthesize target", TEXTS, kind="synthesize"),
             stage("source_real", SOURCE),
             stage("target_synthetic", CLIPS),
-            stage("topline", TARGET),
-            stage("score adapted", TARGET, kind="score"),
+            stage("topline", TARGET, purpose="topline"),
+            stage("score adapted", TARGET, kind="score", purpose="scoring"),
         )
         == []
     )
 
 
 def test_a_planted_leak_is_found_wherever_it_is():
-    stages = [stage("source_real", SOURCE), stage("target_synthetic", CLIPS, TARGET), stage("select", TARGET)]
+    stages = [
+        stage("source_real", SOURCE),
+        stage("target_synthetic", CLIPS, TARGET),
+        stage("select", TARGET, purpose="choice"),
+    ]
     assert found(*stages) == [("target_synthetic", "target test"), ("select", "target test")]
+
+
+def test_a_declaration_does_not_cover_what_the_model_comes_from():
+    declared = stage("topline", TARGET, purpose="topline")
+    assert found(declared) == []
+    assert found(declared, origin={("finetune", "key-topline")}) == [("topline", "target test")]
 
 
 def test_a_mixed_manifest_is_no_hiding_place():

@@ -157,7 +157,7 @@ def test_without_target_recordings_and_without_anything():
 
 
 def test_a_leak_and_an_unfinished_run_are_said_first():
-    leaky = replace(INPUTS, final_scoring_labels=frozenset())
+    leaky = replace(INPUTS, stages=tuple(replace(s, purpose="model") for s in INPUTS.stages))
     assert "NOT TEXT-ONLY" in page_of(leaky)
     unfinished = page_of(replace(INPUTS, missing=("finetune source_real",), selection=SelectionInput("fixed", None)))
     assert "UNFINISHED" in unfinished

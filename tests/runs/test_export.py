@@ -18,6 +18,7 @@ from asr_tv.report.export_card import Check, export_card, plain_card
 from asr_tv.runs import export as module
 from asr_tv.runs.export import Examination, chosen_clips, export
 from asr_tv.store.results import Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.testing.whisper import tiny_whisper
 
 
@@ -207,7 +208,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
     rows = tuple(Utterance(f"s{i}", text, origin="text") for i, text in enumerate(_SAID))
     shelf = Store(tmp_path_factory.mktemp("speech"))
-    made = synthesize(Manifest("said", rows), SynthesisConfig(takes=1), seed=1, store=shelf, workers=1)
+    made = synthesize(Runtime(shelf, workers=1), Manifest("said", rows), SynthesisConfig(takes=1), seed=1)
     return read_manifest(made.path / "manifest.jsonl", outside=True)
 
 

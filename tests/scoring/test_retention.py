@@ -8,12 +8,13 @@ from asr_tv.data.corpora.noise import LEVELS, noise_stage
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import RunFailed
 from asr_tv.pipeline.probes import _of_language
-from asr_tv.report.ledger import LedgerEntry, target_recordings_read_before_scoring
+from asr_tv.report.ledger import StageEntry, ledger_entries, target_recordings_read_before_scoring
 from asr_tv.report.retention_tables import retention_table
 from asr_tv.runs.run import require_kept
 from asr_tv.scoring.retention import retention, timestamps_valid, words_per_minute
 from asr_tv.scoring.score import evaluate
 from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.testing.runs import fake_config
 
 
@@ -57,7 +58,7 @@ def test_timestamps(text: str, valid: bool) -> None:
 def test_noise_is_silent_or_loud_and_asks_for_no_words(tmp_path: Path) -> None:
     from asr_tv.audio.recordings import read_audio
 
-    record = noise_stage(10.0, 3, store=Store(tmp_path))
+    record = noise_stage(Runtime(Store(tmp_path)), 10.0, 3)
     manifest = stored_manifest(record)
     assert {u.domain for u in manifest} == set(LEVELS)
     assert {u.text for u in manifest} == {""}
@@ -89,6 +90,6 @@ def test_a_domain_of_another_language_is_not_the_target() -> None:
     heard = Manifest("de", (Utterance("a", "Guten Tag.", domain="voicemail", audio="a.wav", duration=1.0),))
     spoken = _of_language(heard, "de")
     assert spoken.domains == ("voicemail (de)",)
-    entry = LedgerEntry("transcribe", "transcribe adapted on de speech", "k", spoken.refs()[0])
-    assert target_recordings_read_before_scoring([entry], "voicemail", (), ()) == ()
-    assert target_recordings_read_before_scoring([entry], "voicemail (de)", (), ()) == (entry,)
+    stage = StageEntry("transcribe", "transcribe adapted on de speech", "k", False, 1.0, spoken.refs())
+    assert target_recordings_read_before_scoring([stage], "voicemail") == ()
+    assert target_recordings_read_before_scoring([stage], "voicemail (de)") == ledger_entries([stage])

@@ -24,6 +24,7 @@ from asr_tv.store import garbage as store_garbage
 from asr_tv.store.garbage import Policy, collect, plan
 from asr_tv.store.inventory import scan, verify_store
 from asr_tv.store.results import TRASH, Identity, Produced, Store, to_trash
+from asr_tv.store.runtime import Runtime
 from asr_tv.store.uses import PINS, RUNS, Pin, in_turn, leave, read_pins, read_uses, registered, remove_pin, write_pin
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.speech import dummy_texts
@@ -196,8 +197,8 @@ class TestUnfinished:
 _RUN = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
-from test_store_garbage import result
+sys.path[:0] = sys.argv[3:]
+from test_garbage import result
 from asr_tv.store.results import Store
 from asr_tv.store.uses import registered
 root, folder = Path(sys.argv[1]), Path(sys.argv[2])
@@ -213,7 +214,7 @@ class TestLive:
     @pytest.fixture
     def live(self, root: Path, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
         """A run in another process, with the name of the one result that it has asked for."""
-        arguments = [str(root), str(tmp_path / "live"), str(Path(stored.__file__).parent)]
+        arguments = [str(root), str(tmp_path / "live"), str(Path(__file__).parent), str(Path(stored.__file__).parent)]
         process = subprocess.Popen([sys.executable, "-c", _RUN, *arguments], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         yield process, process.stdout.readline().strip()
@@ -321,7 +322,7 @@ def test_a_whole_run_loses_nothing_to_a_collection(whole: tuple[Any, Path], tmp_
     needed, clips = digests(tmp_path), set(scan(tmp_path / "store").clips)
     with registered(tmp_path / "store", tmp_path / "gone", "gone"):
         texts, voices = dummy_texts(3, "shop", first=900), SynthesisConfig(engine="fake", voices=("tone",), takes=1)
-        synthesize(texts, voices, seed=1, store=Store(tmp_path / "store"), workers=1)
+        synthesize(Runtime(Store(tmp_path / "store"), workers=1), texts, voices, seed=1)
     todo = collect(tmp_path / "store", Policy())
     assert not todo.held_up_by
     assert [entry.stage for entry in todo.entries] == ["synthesize"]

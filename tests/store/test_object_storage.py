@@ -16,6 +16,7 @@ from asr_tv.errors import ConfigError, TryAgain
 from asr_tv.store import object_storage
 from asr_tv.store.object_storage import Bucket, MirroredStore, open_store
 from asr_tv.store.results import Identity, Produced, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.speech import dummy_texts, use_fake_engine
 
@@ -168,14 +169,14 @@ def test_clips_follow_their_manifest(address: str, tmp_path: Path) -> None:
     use_fake_engine()
     config = SynthesisConfig(engine="fake", voices=("tone",), takes=2)
     texts = dummy_texts(4, "shop")
-    first = synthesize(texts, config, seed=1, store=machine(address, tmp_path / "a"))
-    second = synthesize(texts, config, seed=1, store=machine(address, tmp_path / "b"))
+    first = synthesize(Runtime(machine(address, tmp_path / "a")), texts, config, seed=1)
+    second = synthesize(Runtime(machine(address, tmp_path / "b")), texts, config, seed=1)
     assert (second.cached, second.digest) == (True, first.digest)
     clips = [Path(u.audio or "") for u in stored_manifest(second)]
     assert len(clips) == 8
     assert all(clip.is_file() and clip.is_relative_to(tmp_path / "b") for clip in clips)
     more = dummy_texts(5, "shop")
-    third = synthesize(more, config, seed=1, store=machine(address, tmp_path / "c"))
+    third = synthesize(Runtime(machine(address, tmp_path / "c")), more, config, seed=1)
     assert (third.details["executed_clips"], third.details["reused_clips"]) == (2, 8)
 
 

@@ -125,7 +125,7 @@ INPUTS = ReportInputs(
     stages=(
         StageEntry("synthesize", "synthesize target", "k1", True, 12.0),
         StageEntry("finetune", "target_synthetic", "k2", False, 3.5),
-        StageEntry("transcribe", "transcribe adapted", "k3", False, 2.0, (VOICEMAIL.ref(),)),
+        StageEntry("transcribe", "transcribe adapted", "k3", False, 2.0, (VOICEMAIL.ref(),), "scoring"),
     ),
     corpora=(CorpusInput("asterisk en", "CC BY-SA 3.0", 563, 1500.0, "gsm, 5 dB SNR"),),
     bootstrap=Bootstrap(300, 0.95, 1),
@@ -134,7 +134,6 @@ INPUTS = ReportInputs(
         DroppedUtterance("t9", "synthesize", "longer than 60 words"),
         DroppedUtterance("t1", "corpus", "too | long\nrecording"),
     ),
-    final_scoring_labels=frozenset({"transcribe adapted"}),
     target_curve={0.4: scored(VOICEMAIL, 40), 0.0: scored(VOICEMAIL, 100)},
 )
 

@@ -3,13 +3,11 @@
 import json
 from dataclasses import replace
 
-import pytest
-
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.synthesis.plan import SpeechPlan, plan_speech
 from asr_tv.synthesis.voices import Cast
-from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
+from asr_tv.testing.speech import FakeSynthesizer
 
 VOICES = tuple("abcdef")
 
@@ -43,15 +41,6 @@ def test_one_more_voice_moves_only_its_share():
     changed = [text for text in before if before[text] != after[text]]
     assert all("g" in after[text] for text in changed)
     assert 30 < len(changed) < 85
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 1000])
-def test_shards_are_all_of_the_jobs_and_each_once(count: int):
-    found = plan(*(text.text for text in dummy_texts(30)), takes=2)
-    shards = found.shards(count)
-    assert len(shards) <= count
-    assert sorted(job.key for shard in shards for job in shard) == sorted(job.key for job in found.jobs)
-    assert max(map(len, shards)) - min(map(len, shards[:-1]), default=0) <= 360 // min(count, 360) + 1
 
 
 def test_a_sentence_of_two_domains_is_one_job():

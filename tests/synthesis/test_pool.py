@@ -9,6 +9,7 @@ from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import DataError
 from asr_tv.store.results import Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis import pool
 from asr_tv.synthesis.pool import _pace
 from asr_tv.synthesis.synthesize import synthesize
@@ -17,7 +18,9 @@ from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
 def speak(root: Path, engine: FakeSynthesizer, texts: Manifest | None = None, workers: int = 1) -> Record:
     config = SynthesisConfig(takes=1)
-    return synthesize(texts or dummy_texts(20), config, seed=7, store=Store(root), synthesizer=engine, workers=workers)
+    return synthesize(
+        Runtime(Store(root), workers=workers), texts or dummy_texts(20), config, seed=7, synthesizer=engine
+    )
 
 
 class Counting(FakeSynthesizer):

@@ -19,8 +19,9 @@ from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.store.results import Record, Store, file_digest, verify
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis import engines as tts
-from asr_tv.synthesis.synthesize import _of_numbers, speak_shard, speech_plan, synthesize, texts_alone
+from asr_tv.synthesis.synthesize import _of_numbers, synthesize, texts_alone
 from asr_tv.testing import speech
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
@@ -29,7 +30,8 @@ CONFIG = SynthesisConfig(takes=2)
 
 def speak(texts: Manifest, root: Path, *, config: SynthesisConfig = CONFIG, seed: int = 7, **settings) -> Record:
     settings.setdefault("synthesizer", FakeSynthesizer())
-    return synthesize(texts, config, seed=seed, store=Store(root), **settings)
+    how = {key: settings.pop(key) for key in ("workers", "progress", "label") if key in settings}
+    return synthesize(Runtime(Store(root), **how), texts, config, seed, **settings)
 
 
 def said(*texts: str, domain: str = "d") -> Manifest:
@@ -224,7 +226,7 @@ def test_progress_counts_every_clip(tmp_path: Path):
         yield lambda done=1, note="": seen.append((label, total, unit, done, note))
 
     speak(dummy_texts(2), tmp_path)
-    speak(dummy_texts(4), tmp_path, progress=progress, name="target")
+    speak(dummy_texts(4), tmp_path, progress=progress, label="synthesize target")
     assert {row[:3] for row in seen} == {("synthesize target", 8, "clips")}
     assert [row[3] for row in seen] == [4, 1, 1, 1, 1]
     assert seen[-1][4].endswith(" clips/s")
@@ -394,25 +396,6 @@ class TestSeveralEngines:
         assert "espeak-ng knows no language 'xx-none'" in espeak
         assert "unknown engine 'festival'" in unknown
 
-    def test_shards_spoken_elsewhere_leave_nothing_to_speak(self, tmp_path: Path):
-        texts = dummy_texts(10)
-        plan = speech_plan(texts, self.BOTH, seed=7)
-        shards = plan.shards(3)
-        results = [speak_shard(shard, self.BOTH, store=Store(tmp_path)) for shard in shards]
-        assert sum(len(result.executed) for result in results) == 20
-        record = speak(texts, tmp_path, config=self.BOTH, synthesizer=None)
-        assert (record.details["executed_clips"], record.details["reused_clips"]) == (0, 20)
-        assert (record.path / "plan.jsonl").read_text() == plan.rows
-        assert not speak_shard(shards[0], self.BOTH, store=Store(tmp_path)).executed
-        assert record.digest == speak(texts, tmp_path / "whole", config=self.BOTH, synthesizer=None).digest
-
-    def test_a_shard_of_another_version_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        shard = speech_plan(dummy_texts(2), self.BOTH, seed=7).jobs
-        monkeypatch.setattr(FakeSynthesizer, "version", "2")
-        monkeypatch.setattr(speech, "open_fake", lambda config: FakeSynthesizer(config.voices, version="2"))
-        with pytest.raises(ConfigError, match="fake voice tone: the plan is for fake 1, and here is fake 2"):
-            speak_shard(shard, self.BOTH, store=Store(tmp_path))
-
     def test_the_plan_is_on_disk_before_anything_is_spoken(self, tmp_path: Path):
         class Looking(FakeSynthesizer):
             def _clip(self, request):
@@ -483,13 +466,17 @@ def test_real_engines_speak_the_same_bytes_in_one_process_and_in_two(tmp_path: P
 
 
 def test_what_a_killed_process_left_half_written_is_gone_when_its_clip_is_spoken(tmp_path: Path):
-    record = synthesize(dummy_texts(2), SynthesisConfig(), seed=7, store=Store(tmp_path), synthesizer=FakeSynthesizer())
+    record = synthesize(
+        Runtime(Store(tmp_path)), dummy_texts(2), SynthesisConfig(), seed=7, synthesizer=FakeSynthesizer()
+    )
     clips = sorted((tmp_path / "clips").rglob("*.flac"))
     lefts = [clip.with_name(f".{clip.name}.99999.tmp") for clip in clips]
     lefts += [clip.with_name(f".{clip.stem}.json.99999.tmp") for clip in clips]
     for path in [*lefts, *clips]:
         path.write_bytes(b"cut")
     shutil.rmtree(record.path)
-    again = synthesize(dummy_texts(2), SynthesisConfig(), seed=7, store=Store(tmp_path), synthesizer=FakeSynthesizer())
+    again = synthesize(
+        Runtime(Store(tmp_path)), dummy_texts(2), SynthesisConfig(), seed=7, synthesizer=FakeSynthesizer()
+    )
     assert again.digest == record.digest
     assert not [path for path in lefts if path.exists()]

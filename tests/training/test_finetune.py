@@ -25,6 +25,7 @@ from asr_tv.models.parameter_names import is_buffer
 from asr_tv.models.tensors import layout_of, open_tensors
 from asr_tv.models.whisper import load_model, load_tokenizer, prompt_ids
 from asr_tv.store.results import Record, Store, file_digest
+from asr_tv.store.runtime import Runtime
 from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.training.finetune import finetune, identity
 from asr_tv.training.objectives.whisper import WhisperLoss
@@ -37,7 +38,7 @@ TRAINING = TrainingConfig(epochs=3, learning_rate=1e-3, batch_size=4, precision=
 def test_loss_falls_and_the_base_is_untouched(base: Record, manifest: Manifest, folder: Path) -> None:
     before = file_digest(base.path / "model" / "model.safetensors")
     training = TRAINING.model_copy(update={"epochs": 8, "learning_rate": 5e-3})
-    record = finetune(base, manifest, training, store=Store(folder / "store"), seed=1)
+    record = finetune(Runtime(Store(folder / "store")), base, manifest, training, seed=1)
     losses = record.details["epoch_losses"]
     assert losses[-1] < 0.7 * losses[0]
     assert record.details["updates"] == 8 * 2
@@ -48,7 +49,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
     base: Record, manifest: Manifest, tmp_path: Path
 ) -> None:
     digests = [
-        finetune(base, manifest, TRAINING, store=Store(tmp_path / name), seed=seed).digest
+        finetune(Runtime(Store(tmp_path / name)), base, manifest, TRAINING, seed=seed).digest
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert digests[0] == digests[1] != digests[2]
@@ -58,14 +59,14 @@ def test_trainings_of_different_precision_share_a_process(base: Record, manifest
     losses = []
     for precision in ("bf16", "fp32", "bf16"):
         training = TRAINING.model_copy(update={"precision": precision})
-        record = finetune(base, manifest, training, store=Store(tmp_path / f"{len(losses)}"), seed=1)
+        record = finetune(Runtime(Store(tmp_path / f"{len(losses)}")), base, manifest, training, seed=1)
         losses.append(record.details["epoch_losses"])
     assert losses[0] == losses[2] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
 def test_embedding_stays_tied_and_positions_stay_frozen(base: Record, manifest: Manifest, folder: Path) -> None:
-    record = finetune(base, manifest, TRAINING, store=Store(folder / "store"), seed=1)
+    record = finetune(Runtime(Store(folder / "store")), base, manifest, TRAINING, seed=1)
     model = load_model(record.path / "model")
     assert model.proj_out.weight.data_ptr() == model.model.decoder.embed_tokens.weight.data_ptr()
     tuned, start = (open_tensors(r.path / "model") for r in (record, base))
@@ -76,7 +77,7 @@ def test_embedding_stays_tied_and_positions_stay_frozen(base: Record, manifest: 
 
 
 def test_side_files_stay_beside_the_weights(base: Record, manifest: Manifest, folder: Path) -> None:
-    record = finetune(base, manifest, TRAINING, store=Store(folder / "store"), seed=1)
+    record = finetune(Runtime(Store(folder / "store")), base, manifest, TRAINING, seed=1)
     names = {path.name for path in (record.path / "model").iterdir()}
     assert {"tokenizer.json", "preprocessor_config.json", "generation_config.json", "config.json"} <= names
     start = prompt_ids(load_tokenizer(base.path / "model"), "en")
@@ -95,8 +96,8 @@ def test_augmentation_counts_only_for_synthetic_clips(base: Record, manifest: Ma
 def test_augmentation_changes_the_result(base: Record, manifest: Manifest, tmp_path: Path) -> None:
     clips = Manifest("clips", tuple(replace(u, origin="synthetic") for u in manifest))
     store = Store(tmp_path)
-    plain = finetune(base, clips, TRAINING, store=store, seed=1)
-    augmented = finetune(base, clips, TRAINING, store=store, seed=1, augmentation=AugmentationConfig())
+    plain = finetune(Runtime(store), base, clips, TRAINING, seed=1)
+    augmented = finetune(Runtime(store), base, clips, TRAINING, seed=1, augmentation=AugmentationConfig())
     assert plain.digest != augmented.digest
 
 
@@ -106,7 +107,7 @@ def test_an_exploding_loss_names_the_clips_and_leaves_no_result(
     store = Store(tmp_path)
     training = TRAINING.model_copy(update={"learning_rate": 1e30, "warmup": 0.0, "gradient_clip": 1e30})
     with pytest.raises(DataError, match=r"loss became .* lower training.learning_rate"):
-        finetune(base, manifest, training, store=store, seed=1)
+        finetune(Runtime(store), base, manifest, training, seed=1)
     assert not list((tmp_path / "finetune").glob("*/record.json"))
 
 
@@ -138,11 +139,11 @@ def test_a_gradient_that_is_no_number_stops_at_the_last_good_checkpoint(
     kept: str,
     batch: int,
 ) -> None:
-    expected = finetune(base, manifest, TRAINING, store=Store(folder / "store"), seed=1)
+    expected = finetune(Runtime(Store(folder / "store")), base, manifest, TRAINING, seed=1)
     with monkeypatch.context() as patch:
         bad_gradients(patch, epoch, batch)
         with pytest.raises(DataError) as caught:
-            finetune(base, manifest, TRAINING, store=Store(tmp_path), seed=1, label="finetune it")
+            finetune(Runtime(Store(tmp_path), label="finetune it"), base, manifest, TRAINING, seed=1)
     (told,) = caught.value.problems
     assert told.startswith("finetune it: the gradient's norm became ")
     assert f"in epoch {epoch + 1}, batch {batch + 1} (update {2 * epoch + batch + 1} of 6; banking-" in told
@@ -150,7 +151,7 @@ def test_a_gradient_that_is_no_number_stops_at_the_last_good_checkpoint(
     assert "To go on: lower training.learning_rate (0.001)" in told
     folders = [path.name for path in tmp_path.glob("finetune/*.partial/epoch-*")]
     assert folders == ([f"epoch-{epoch}"] if epoch else [])
-    assert finetune(base, manifest, TRAINING, store=Store(tmp_path), seed=1).digest == expected.digest
+    assert finetune(Runtime(Store(tmp_path)), base, manifest, TRAINING, seed=1).digest == expected.digest
 
 
 def test_a_first_loss_that_is_no_number_points_at_the_checkpoint(
@@ -161,7 +162,7 @@ def test_a_first_loss_that_is_no_number_points_at_the_checkpoint(
     with pytest.raises(
         DataError, match=r"loss became nan .*, or set training.precision to fp32, or look for .* in the ch"
     ):
-        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+        finetune(Runtime(Store(tmp_path)), base, manifest, training, seed=1)
 
 
 def test_weights_that_overflow_are_never_kept(base: Record, manifest: Manifest, tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_weights_that_overflow_are_never_kept(base: Record, manifest: Manifest, 
         update={"learning_rate": 3e38, "warmup": 0.0, "batch_size": 8, "epochs": 2, "weight_decay": 1.0}
     )
     with pytest.raises(DataError, match="weights became infinite or NaN"):
-        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+        finetune(Runtime(Store(tmp_path)), base, manifest, training, seed=1)
     assert not list(tmp_path.glob("finetune/*.partial/epoch-*"))
 
 
@@ -178,7 +179,7 @@ def test_over_long_texts_are_all_named_before_any_training(base: Record, manifes
     long = [replace(u, text="word " * 900) for u in manifest.utterances[:2]]
     bad = Manifest("bad", (*long, *manifest.utterances[2:]))
     with pytest.raises(DataError) as error:
-        finetune(base, bad, TRAINING, store=Store(tmp_path), seed=1)
+        finetune(Runtime(Store(tmp_path)), base, bad, TRAINING, seed=1)
     assert [problem.split(":")[0] for problem in error.value.problems] == [u.id for u in long]
 
 
@@ -187,19 +188,19 @@ def test_clips_longer_than_the_context_are_refused_and_never_cut(
 ) -> None:
     training = TRAINING.model_copy(update={"audio_context": 0.5})
     with pytest.raises(DataError, match=r"banking-0000: lasts .* longer training.audio_context"):
-        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+        finetune(Runtime(Store(tmp_path)), base, manifest, training, seed=1)
 
 
 def test_the_order_of_the_manifest_changes_nothing(base: Record, manifest: Manifest, tmp_path: Path) -> None:
     turned = Manifest(manifest.name, tuple(reversed(manifest.utterances)))
-    one = finetune(base, manifest, TRAINING, store=Store(tmp_path / "a"), seed=1)
-    other = finetune(base, turned, TRAINING, store=Store(tmp_path / "b"), seed=1)
+    one = finetune(Runtime(Store(tmp_path / "a")), base, manifest, TRAINING, seed=1)
+    other = finetune(Runtime(Store(tmp_path / "b")), base, turned, TRAINING, seed=1)
     assert (one.key, one.digest) == (other.key, other.digest)
 
 
 def test_an_empty_manifest_is_refused(base: Record, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing to train on"):
-        finetune(base, Manifest("none", ()), TRAINING, store=Store(tmp_path), seed=1)
+        finetune(Runtime(Store(tmp_path)), base, Manifest("none", ()), TRAINING, seed=1)
 
 
 _SCRIPT = """
@@ -210,11 +211,13 @@ from asr_tv.config.run import TrainingConfig
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.training.finetune import finetune
 from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 
 folder, store = Path(sys.argv[1]), Store(Path(sys.argv[2]))
 training = TrainingConfig.model_validate_json(sys.argv[3])
 base = resolve_model(str(folder / "base"), store)
-print(finetune(base, read_manifest(folder / "recordings" / "manifest.jsonl"), training, store=store, seed=1).digest)
+clips = read_manifest(folder / "recordings" / "manifest.jsonl")
+print(finetune(Runtime(store), base, clips, training, seed=1).digest)
 """
 
 
@@ -234,7 +237,7 @@ def test_killed_training_goes_on_from_its_last_epoch_to_the_same_bytes(
     assert kept, "the process ended before an epoch was kept"
 
     trained: list[int] = []
-    from asr_tv.training import finetune as module
+    from asr_tv.training import trainer as module
 
     original = module._Trainer.train_epoch
     monkeypatch.setattr(
@@ -242,10 +245,10 @@ def test_killed_training_goes_on_from_its_last_epoch_to_the_same_bytes(
         "train_epoch",
         lambda self, epoch, advance: trained.append(epoch) or original(self, epoch, advance),
     )
-    resumed = finetune(base, manifest, training, store=Store(tmp_path / "killed"), seed=1)
+    resumed = finetune(Runtime(Store(tmp_path / "killed")), base, manifest, training, seed=1)
     assert trained == list(range(max(kept), 40))
     monkeypatch.undo()
-    unbroken = finetune(base, manifest, training, store=Store(tmp_path / "unbroken"), seed=1)
+    unbroken = finetune(Runtime(Store(tmp_path / "unbroken")), base, manifest, training, seed=1)
     assert resumed.digest == unbroken.digest
     assert not list(stage.glob("*.partial"))
     assert {p.name for p in resumed.path.iterdir()} == {"model", "losses.json", "record.json"}
@@ -255,7 +258,7 @@ def stopped_in_the_third_epoch(
     base: Record, manifest: Manifest, training: TrainingConfig, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A training that ended with two epochs kept."""
-    from asr_tv.training import finetune as module
+    from asr_tv.training import trainer as module
 
     original = module._Trainer.train_epoch
 
@@ -267,7 +270,7 @@ def stopped_in_the_third_epoch(
     with monkeypatch.context() as patch:
         patch.setattr(module._Trainer, "train_epoch", stopping)
         with pytest.raises(KeyboardInterrupt):
-            finetune(base, manifest, training, store=Store(root), seed=1)
+            finetune(Runtime(Store(root)), base, manifest, training, seed=1)
 
 
 def test_a_damaged_epoch_is_trained_again_to_the_same_bytes(
@@ -279,9 +282,9 @@ def test_a_damaged_epoch_is_trained_again_to_the_same_bytes(
     data = bytearray(weights.read_bytes())
     data[-1000] ^= 1
     weights.write_bytes(data)
-    resumed = finetune(base, manifest, TRAINING, store=Store(tmp_path / "stopped"), seed=1)
+    resumed = finetune(Runtime(Store(tmp_path / "stopped")), base, manifest, TRAINING, seed=1)
     assert "epoch-2 is damaged (model.safetensors: other bytes than when it was written)" in caplog.text
-    unbroken = finetune(base, manifest, TRAINING, store=Store(tmp_path / "unbroken"), seed=1)
+    unbroken = finetune(Runtime(Store(tmp_path / "unbroken")), base, manifest, TRAINING, seed=1)
     assert resumed.digest == unbroken.digest
 
 
@@ -300,7 +303,7 @@ def test_gradient_checkpointing_computes_twice_and_learns_the_same(
     tuned = []
     for less in (False, True):
         settings = training.model_copy(update={"gradient_checkpointing": less})
-        tuned.append(finetune(base, manifest, settings, store=Store(tmp_path / str(less)), seed=1))
+        tuned.append(finetune(Runtime(Store(tmp_path / str(less))), base, manifest, settings, seed=1))
         assert bool(blocks) is less
     assert tuned[0].key != tuned[1].key
     assert tuned[0].details["epoch_losses"] == pytest.approx(tuned[1].details["epoch_losses"], rel=1e-4)
@@ -323,7 +326,7 @@ def test_the_default_choice_leaves_key_and_result_as_they_were(base: Record, man
 def test_a_part_is_tuned_and_the_rest_stays_bit_for_bit(base: Record, manifest: Manifest, tmp_path: Path) -> None:
     """Through the whole stage, weight decay and all."""
     training = TRAINING.model_copy(update={"trainable": Part("only", "attention"), "weight_decay": 0.5})
-    record = finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+    record = finetune(Runtime(Store(tmp_path)), base, manifest, training, seed=1)
     tuned, start = open_tensors(record.path / "model"), open_tensors(base.path / "model")
     moved = {name for name in start if not torch.equal(tuned[name], start[name])}
     assert moved == {name for name in start if ".self_attn." in name or ".encoder_attn." in name}
@@ -334,18 +337,18 @@ def test_a_part_is_tuned_and_the_rest_stays_bit_for_bit(base: Record, manifest: 
 @pytest.mark.parametrize("choice", [Lora(r=2), Ia3()])
 def test_adapters_end_as_an_ordinary_checkpoint(base: Record, manifest: Manifest, tmp_path: Path, choice: Any) -> None:
     training = LORA.model_copy(update={"trainable": choice, "epochs": 6})
-    record = finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+    record = finetune(Runtime(Store(tmp_path)), base, manifest, training, seed=1)
     assert record.details["epoch_losses"][-1] < record.details["epoch_losses"][0]
     assert record.details["trainable_parameters"] == {Lora: 2 * 12 * 2 * 64, Ia3: 2 * (256 + 384)}[type(choice)]
     assert layout_of(open_tensors(record.path / "model")) == layout_of(open_tensors(base.path / "model"))
     model = load_model(record.path / "model")
     assert model.proj_out.weight.data_ptr() == model.model.decoder.embed_tokens.weight.data_ptr()
     assert (record.path / LORA_VECTOR).exists() is isinstance(choice, Lora)
-    vector = vector_stage(record, base, store=Store(tmp_path))
-    again = finetune(record, manifest, training, store=Store(tmp_path), seed=1)  # a second stage on top
+    vector = vector_stage(Runtime(Store(tmp_path)), record, base)
+    again = finetune(Runtime(Store(tmp_path)), record, manifest, training, seed=1)  # a second stage on top
     assert again.details["epoch_losses"][0] < record.details["epoch_losses"][0]
     assert open_tensors(vector.path / "vector.safetensors").keys() == open_tensors(base.path / "model").keys()
-    said = transcribe(record, manifest, Decoding("dynamic", "en", max_new_tokens=3), store=Store(tmp_path))
+    said = transcribe(Runtime(Store(tmp_path)), record, manifest, Decoding("dynamic", "en", max_new_tokens=3))
     assert said.details["utterances"] == len(manifest)
 
 
@@ -354,7 +357,7 @@ def test_a_choice_that_the_model_has_not_is_told_before_training(
 ) -> None:
     training = TRAINING.model_copy(update={"trainable": Blocks("first", 3, "encoder")})
     with pytest.raises(ConfigError, match="the model's encoder has 2 blocks"):
-        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+        finetune(Runtime(Store(tmp_path)), base, manifest, training, seed=1)
 
 
 @pytest.mark.parametrize("kind", ["whisper", "conformer"])
@@ -368,8 +371,8 @@ def test_adapters_go_on_from_the_last_epoch_to_the_same_bytes(
     stopped_in_the_third_epoch(base, manifest, training, tmp_path / "stopped", monkeypatch)
     assert len(list((tmp_path / "stopped" / "finetune").glob("*.partial/epoch-2/losses.json"))) == 1
     torch.manual_seed(99)  # another process has drawn other numbers
-    resumed = finetune(base, manifest, training, store=Store(tmp_path / "stopped"), seed=1)
-    unbroken = finetune(base, manifest, training, store=Store(tmp_path / "unbroken"), seed=1)
+    resumed = finetune(Runtime(Store(tmp_path / "stopped")), base, manifest, training, seed=1)
+    unbroken = finetune(Runtime(Store(tmp_path / "unbroken")), base, manifest, training, seed=1)
     assert resumed.digest == unbroken.digest
     assert {p.name for p in resumed.path.iterdir()} == {"model", "losses.json", "record.json", LORA_VECTOR}
 
@@ -387,7 +390,7 @@ class TestCtc:
         self, bases: dict[str, Record], manifest: Manifest, tmp_path: Path, kind: str
     ) -> None:
         training = TRAINING.model_copy(update={"epochs": 12, "learning_rate": 5e-3})
-        record = finetune(bases[kind], manifest, training, store=Store(tmp_path), seed=1)
+        record = finetune(Runtime(Store(tmp_path)), bases[kind], manifest, training, seed=1)
         assert record.details["epoch_losses"][-1] < 0.6 * record.details["epoch_losses"][0]
         assert record.details["audio_context"] == "full"
         tuned, start = open_tensors(record.path / "model"), open_tensors(bases[kind].path / "model")
@@ -402,7 +405,7 @@ class TestCtc:
         self, bases: dict[str, Record], manifest: Manifest, tmp_path: Path
     ) -> None:
         training = TRAINING.model_copy(update={"freeze_feature_encoder": False})
-        record = finetune(bases["conformer"], manifest, training, store=Store(tmp_path), seed=1)
+        record = finetune(Runtime(Store(tmp_path)), bases["conformer"], manifest, training, seed=1)
         tuned, start = open_tensors(record.path / "model"), open_tensors(bases["conformer"].path / "model")
         name = "wav2vec2_conformer.feature_extractor.conv_layers.0.conv.weight"
         assert not torch.equal(tuned[name], start[name])
@@ -414,7 +417,7 @@ class TestCtc:
         for name in ("a", "b"):
             np.random.seed(len(digests))
             digests.append(
-                finetune(bases["conformer"], manifest, TRAINING, store=Store(tmp_path / name), seed=1).digest
+                finetune(Runtime(Store(tmp_path / name)), bases["conformer"], manifest, TRAINING, seed=1).digest
             )
         assert digests[0] == digests[1]
 
@@ -423,13 +426,13 @@ class TestCtc:
     ) -> None:
         training = TRAINING.model_copy(update={"audio_context": 8.0})
         with pytest.raises(ConfigError, match="a CTC model hears the whole clip"):
-            finetune(bases["conformer"], manifest, training, store=Store(tmp_path), seed=1)
+            finetune(Runtime(Store(tmp_path)), bases["conformer"], manifest, training, seed=1)
 
 
 def test_settings_of_ctc_models_are_refused(base: Record, manifest: Manifest, tmp_path: Path) -> None:
     training = TRAINING.model_copy(update={"freeze_feature_encoder": False})
     with pytest.raises(ConfigError, match="is for CTC models"):
-        finetune(base, manifest, training, store=Store(tmp_path), seed=1)
+        finetune(Runtime(Store(tmp_path)), base, manifest, training, seed=1)
 
 
 class TestCtcClips:
@@ -438,5 +441,5 @@ class TestCtcClips:
     ) -> None:
         clips = Manifest("clips", tuple(replace(u, origin="synthetic") for u in manifest))
         fast = AugmentationConfig(speed=(4.0, 4.0), silence_seconds=(0, 0), probability=1.0)
-        record = finetune(bases["conformer"], clips, TRAINING, store=Store(tmp_path), seed=1, augmentation=fast)
+        record = finetune(Runtime(Store(tmp_path)), bases["conformer"], clips, TRAINING, seed=1, augmentation=fast)
         assert all(math.isfinite(loss) for loss in record.details["epoch_losses"])

@@ -11,6 +11,7 @@ from asr_tv.errors import DataError
 from asr_tv.models.locate import resolve_model
 from asr_tv.models.tensors import open_tensors
 from asr_tv.store.results import Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.training.finetune import finetune
@@ -38,7 +39,7 @@ def tuned(folder: Path, base: Record) -> Record:
     training = TrainingConfig(
         epochs=3, learning_rate=1e-2, batch_size=4, precision="fp32", trainable={"lora": {"r": 2}}
     )
-    return finetune(base, manifest, training, store=Store(folder / "store"), seed=1)
+    return finetune(Runtime(Store(folder / "store")), base, manifest, training, seed=1)
 
 
 def test_the_expanded_vector_is_merged_minus_base(base: Record, tuned: Record, folder: Path) -> None:

@@ -63,6 +63,7 @@ def fetch(
     from asr_tv.data.corpora import load_corpus
     from asr_tv.data.corpora.local import read_manifest, write_manifest
     from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
 
     if name not in KINDS:
         raise ConfigError(f"unknown corpus {name!r}; corpora that can be fetched: {', '.join(KINDS)}")
@@ -73,7 +74,7 @@ def fetch(
         "outside": outside,
     }
     config = parse_section(CorpusConfig, given, "corpus fetch")
-    record = load_corpus(config, Store(store), progress_for(quiet=quiet))
+    record = load_corpus(Runtime(Store(store), progress_for(quiet=quiet)), config)
     out.parent.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(record.path / "manifest.jsonl", need_audio=False)
     write_manifest(manifest, out)

@@ -36,6 +36,7 @@ def gate(
     from asr_tv.models.locate import resolve_model
     from asr_tv.store.payload import MODEL
     from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
     from asr_tv.synthesis.gate.gate import MANIFEST, VERDICTS, Round
     from asr_tv.synthesis.gate.gate import gate as stage
 
@@ -44,9 +45,9 @@ def gate(
         lambda: read_manifest(clips, outside=outside, store=store), lambda: resolve_model(judge, shelf)
     )
     decoding = decoding_for("full", language, 200, "auto", family_of(listener.path / MODEL))
-    heard = transcribe(listener, manifest, decoding, store=shelf, progress=progress, label="judge")
+    heard = transcribe(Runtime(shelf, progress=progress, label="judge"), listener, manifest, decoding)
     rounds = (Round(manifest, heard),)
-    record = stage(rounds, GateConfig(), listener, engine=engine, language=language, store=shelf, progress=progress)
+    record = stage(Runtime(shelf, progress=progress), rounds, GateConfig(), listener, engine=engine, language=language)
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(stored_manifest(record), out / MANIFEST)
     shutil.copyfile(record.path / VERDICTS, out / VERDICTS)

@@ -50,12 +50,15 @@ def synthesize(
     from asr_tv.data.corpora.local import read_manifest, write_manifest
     from asr_tv.data.corpora.texts import read_texts
     from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
     from asr_tv.synthesis.synthesize import synthesize as stage
 
     default = SynthesisConfig()
     config = SynthesisConfig(engine=engine, voices=tuple(voice or default.voices), takes=takes)
     manifest = read_manifest(texts, need_audio=False) if texts.suffix == ".jsonl" else read_texts(texts, domain)
-    record = stage(manifest, config, seed=seed, store=Store(store), workers=workers, progress=progress_for(quiet=quiet))
+    record = stage(
+        Runtime(Store(store), progress=progress_for(quiet=quiet), workers=workers), manifest, config, seed=seed
+    )
     spoken = read_manifest(record.path / "manifest.jsonl", need_audio=False)
     write_manifest(_copied(spoken, out), out / "manifest.jsonl")
     shutil.copyfile(record.path / "dropped.json", out / "dropped.json")
@@ -114,6 +117,7 @@ def finetune(
     from asr_tv.data.corpora.local import read_manifest
     from asr_tv.models.locate import resolve_model
     from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
     from asr_tv.training.finetune import finetune as stage
     from asr_tv.training.trainer import LORA_VECTOR
 
@@ -125,14 +129,13 @@ def finetune(
     )
     require_model_folder(out)
     record = stage(
+        Runtime(shelf, progress=progress),
         base,
         recordings,
         training,
-        store=shelf,
         seed=seed,
         language=language,
         augmentation=AugmentationConfig() if augment else None,
-        progress=progress,
     )
     context = record.details["audio_context"]
     _export(record.path / "model", out, {"audio_context": context, "language": language})

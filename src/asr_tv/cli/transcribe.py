@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from asr_tv.decoding.options import Decoding
     from asr_tv.decoding.subtitles import Transcript
     from asr_tv.store.results import Record
+    from asr_tv.store.runtime import Runtime
 
 
 class Form(StrEnum):
@@ -82,6 +83,7 @@ def transcribe(
     from asr_tv.models.family import family_of
     from asr_tv.models.locate import resolve_model
     from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
 
     shelf, weights = Store(store), model_path(model)
     listed = len(inputs) == 1 and inputs[0].suffix == ".jsonl"
@@ -94,18 +96,18 @@ def transcribe(
     )
     context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
     decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value)
-    how: dict[str, Any] = {"store": shelf, "batch_size": batch_size, "progress": progress_for(quiet=quiet)}
+    runtime = Runtime(shelf, progress_for(quiet=quiet), batch_size=batch_size)
     if listed:
-        _put(_joined(_of_manifest(base, material, decoding, how), shape), out)
+        _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return
     targets = _targets(material, inputs, shape, out)
     transcripts, problems = transcribe_files(
+        runtime,
         base,
         material,
         decoding,
         longest=_longest(longest, context),
         at_each_pause=settings["audio_context"] != "full",
-        **how,
     )
     _write(transcripts, shape, targets, out)
     if problems:
@@ -129,13 +131,13 @@ def _longest(asked: float | None, context: Any) -> float:
     return min(asked or usual, context_seconds(context, FULL_SECONDS))
 
 
-def _of_manifest(base: "Record", manifest: "Manifest", decoding: "Decoding", how: dict[str, Any]) -> list["Transcript"]:
+def _of_manifest(base: "Record", manifest: "Manifest", decoding: "Decoding", runtime: "Runtime") -> list["Transcript"]:
     from asr_tv.audio.silences import Span
     from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
     from asr_tv.decoding.subtitles import Cue, Transcript
     from asr_tv.decoding.transcribe import transcribe as stage
 
-    record = stage(base, manifest, decoding, **how)
+    record = stage(runtime, base, manifest, decoding)
     heard = read_hypotheses(record.path / hypotheses_file())
     spans = {u.id: Span(0.0, u.duration or 0.0) for u in manifest}
     return [Transcript(name, spans[name].end, (Cue(spans[name], text),)) for name, text in heard.items()]

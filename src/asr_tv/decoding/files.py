@@ -17,8 +17,9 @@ from asr_tv.decoding.subtitles import Cue, Transcript
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
-from asr_tv.progress import Progress, silent
-from asr_tv.store.results import Record, Store
+from asr_tv.progress import Progress
+from asr_tv.store.results import Record
+from asr_tv.store.runtime import Runtime
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
 """What is taken for a recording in a folder."""
@@ -63,15 +64,13 @@ def _name_problems(path: Path) -> tuple[str, ...]:
 
 
 def transcribe_files(
+    runtime: Runtime,
     checkpoint: Record,
     paths: Sequence[Path],
     decoding: Decoding,
     *,
     longest: float,
     at_each_pause: bool = False,
-    store: Store,
-    batch_size: int = 16,
-    progress: Progress = silent,
 ) -> tuple[list[Transcript], list[str]]:
     """Transcripts of the usable recordings, in their order, and what is wrong with the others.
 
@@ -83,12 +82,12 @@ def transcribe_files(
         DataError: no recording is usable.
     """
     with tempfile.TemporaryDirectory(prefix="asr-tv-") as folder:
-        recordings, problems = _prepared(paths, partial(_spans, longest, at_each_pause), Path(folder), progress)
+        recordings, problems = _prepared(paths, partial(_spans, longest, at_each_pause), Path(folder), runtime.progress)
         pieces = tuple(u for recording in recordings for _, u in recording.pieces)
         if not recordings:
             raise DataError(problems)
         manifest = Manifest("recordings", pieces)
-        record = transcribe(checkpoint, manifest, decoding, store=store, batch_size=batch_size, progress=progress)
+        record = transcribe(runtime, checkpoint, manifest, decoding)
         heard = read_hypotheses(record.path / hypotheses_file())
     return [_transcript(recording, heard) for recording in recordings], problems
 

@@ -15,9 +15,9 @@ from asr_tv.devices import choose_device
 from asr_tv.models.audio_context import FULL_SECONDS, context_seconds, refuse_longer
 from asr_tv.models.family import family_of
 from asr_tv.models.tensors import open_tensors
-from asr_tv.progress import Progress, silent
 from asr_tv.store.payload import MODEL, VECTOR
-from asr_tv.store.results import Identity, Produced, Record, Store
+from asr_tv.store.results import Identity, Produced, Record
+from asr_tv.store.runtime import Runtime
 from asr_tv.vectors.task_vector import applied, interpolated
 
 STAGE, VERSION = "transcribe", 1
@@ -51,16 +51,11 @@ class Sweep:
 
 
 def transcribe(
+    runtime: Runtime,
     checkpoint: Record,
     manifest: Manifest,
     decoding: Decoding,
-    *,
-    store: Store,
     sweep: Sweep | None = None,
-    batch_size: int = 16,
-    device: str = "auto",
-    progress: Progress = silent,
-    label: str = "transcribe",
 ) -> Record:
     """The stage: hypotheses of every utterance, `hyp.jsonl`, or one such file a coefficient when a sweep is given."""
     family = family_of(checkpoint.path / MODEL)
@@ -71,21 +66,21 @@ def transcribe(
     parameters = decoding.options | (sweep.parameters if sweep else {})
 
     def produce(scratch: Path) -> Produced:
-        recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(device), scratch)
+        recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(runtime.device), scratch)
         rounds: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
         cut = 0
         if len(rounds) > 1 and _padded_seconds(manifest, decoding) < _KEPT_SECONDS:
             recogniser.keep_features()
-        with progress(label, len(manifest) * len(rounds), "utterances") as advance:
+        with runtime.progress(runtime.label or STAGE, len(manifest) * len(rounds), "utterances") as advance:
             for coef in rounds:
                 if sweep is not None and coef is not None:
                     recogniser.load(_sum(recogniser.own_state, sweep, coef))
-                texts = recogniser.transcribe(manifest.utterances, batch_size, advance)
+                texts = recogniser.transcribe(manifest.utterances, runtime.batch_size, advance)
                 cut += recogniser.cut
                 _write(scratch / hypotheses_file(coef), texts)
         return Produced((manifest.ref(),), {"utterances": len(manifest), "cut_hypotheses": cut})
 
-    return store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
+    return runtime.store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
 
 
 def _padded_seconds(manifest: Manifest, decoding: Decoding) -> float:

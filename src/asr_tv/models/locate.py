@@ -35,9 +35,9 @@ from asr_tv.models.vocabulary import (
     whisper_tokenizer,
 )
 from asr_tv.models.whisper import checkpoint_digest
-from asr_tv.progress import Progress, silent
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Identity, Produced, Record, Store, file_digest
+from asr_tv.store.runtime import Runtime
 
 STAGE, VERSION = "checkpoint", 1
 _BINARY = "model.bin"
@@ -197,9 +197,9 @@ def _listed_vocabulary(directory: Path) -> Sequence[str]:
     return ()
 
 
-def checkpoint_stage(name: str, *, store: Store, progress: Progress = silent) -> Record:
+def checkpoint_stage(runtime: Runtime, name: str) -> Record:
     """The pretrained model as a record."""
-    with progress(f"checkpoint {name}", 1, "models") as advance:
-        record = resolve_model(name, store)
+    with runtime.progress(f"checkpoint {name}", 1, "models") as advance:
+        record = resolve_model(name, runtime.store)
         advance()
     return record

@@ -15,7 +15,7 @@ from asr_tv.models.family import family_of
 from asr_tv.models.tensors import WEIGHTS
 from asr_tv.pipeline.directions import Directions, SourceCount, directions, source_counts
 from asr_tv.pipeline.domains import Ground, ground, kept_sets, other_engines, speak
-from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.leave_one_out_trainings import Bench, Trained, VectorKey, average, make_vectors, train
 from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.scoring import System
@@ -266,14 +266,10 @@ def _retention(
         wanted = {PRETRAINED: bench.ground.base}
         wanted |= {row: record for (own, row), record in made.ablated.items() if own == scope}
         base, kind, coef = choice.adapted
-        arguments = {
-            "start": made.trained[bases(bench.config, scope)[base]],
-            "vector": None if kind is None else made.vectors[kind, scope.domains, scope.seed],
-            "pretrained": bench.ground.base,
-            "scaling_coef": coef,
-            "pretrained_weight": 0.0,
-        }
-        (wanted[ADAPTED],) = execute([Call(f"adapt {scope.target} (seed {scope.seed})", adapt_stage, arguments)])
+        start = made.trained[bases(bench.config, scope)[base]]
+        vector = None if kind is None else made.vectors[kind, scope.domains, scope.seed]
+        step = Step("adapt", f"{scope.target} (seed {scope.seed})")
+        (wanted[ADAPTED],) = execute([call(step, adapt_stage, start, vector, bench.ground.base, coef, 0.0)])
         systems = [System(name, record, "full" if name == PRETRAINED else context) for name, record in wanted.items()]
         general = kept_sets(bench.config, bench.ground, scope.target).get("general")
         rows += [{"target": scope.target, **row} for row in probe(bench.config, systems, general, execute)]

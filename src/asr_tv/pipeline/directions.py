@@ -7,7 +7,7 @@ from math import comb
 from random import Random
 from typing import Any
 
-from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.leave_one_out_trainings import Bench, Trained, VectorKey, merge_call
 from asr_tv.pipeline.selection import Swept, nonzero, score_swept
 from asr_tv.pipeline.tunings import TargetScope, Tuning, bases, engine_tunings, paper_row
@@ -64,17 +64,12 @@ def directions(
     singles = sorted({t.domains[0] for t in trained if len(t.domains) == 1 and t.learns == "source_synthetic"})
     pairs |= {f"of {d}": (Tuning("source_real", (d,), seed), Tuning("source_synthetic", (d,), seed)) for d in singles}
     base = bench.ground.base
-    calls = [Call("compare vectors", compare_stage, {"directions": tuple(given)})]
+    calls = [call(Step("compare", "vectors"), compare_stage, tuple(given))]
     calls += [
-        Call(
-            f"compare shifts {name}",
+        call(
+            Step("compare", f"shifts {name}"),
             compare_stage,
-            {
-                "directions": (
-                    Direction("source_real", trained[real], base),
-                    Direction("source_synthetic", trained[synthetic], base),
-                )
-            },
+            (Direction("source_real", trained[real], base), Direction("source_synthetic", trained[synthetic], base)),
         )
         for name, (real, synthetic) in pairs.items()
     ]
@@ -103,7 +98,7 @@ def source_counts(
             bench.config,
             "mean_of_domains",
             [vectors["pooled", (d,), seed] for d in domains],
-            f"mean vector of {', '.join(domains)}",
+            f"of {', '.join(domains)}",
         )
         for domains in larger
     ]

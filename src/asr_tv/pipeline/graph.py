@@ -17,7 +17,8 @@ from asr_tv.data.splits import without_sentences
 from asr_tv.decoding.options import check_engine
 from asr_tv.errors import ConfigError
 from asr_tv.models.family import family_of
-from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.pipeline.execution.executor import Executor, Step, call
+from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, prepare, sentence_identity
 from asr_tv.pipeline.plan import Plan, plan
 from asr_tv.pipeline.probes import probe
@@ -50,6 +51,7 @@ class Outcome:
         synthesis: records of speech synthesis, target and source.
         retention: rows of `probe`, where the configuration asks for them.
         gates: set of clips -> what the quality gate made of it; empty where it is off.
+        readings: every score that the choice of the recipe rests on.
         audio_context: in which the checkpoints were tuned and the adapted one is to be decoded.
     """
 
@@ -65,6 +67,7 @@ class Outcome:
     audio_context: AudioContext
     retention: tuple[Mapping[str, Any], ...] = ()
     gates: Mapping[str, Record] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
 
 
 def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], None] = lambda plan: None) -> Outcome:
@@ -85,7 +88,7 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
     config = _with_safe_context(config, scopes[0])
     start = _start(config, material, scopes[0], execute)
     trained = train_scopes(config, start, scopes, execute)
-    scores = score_folds(config, material.base, scopes[1:], trained[1:], material.source_dev, execute)
+    scores, readings = score_folds(config, material.base, scopes[1:], trained[1:], material.source_dev, execute)
     recipes = score_recipes(scores) if scores else ()
     recipe = recipes[0].recipe if recipes else config.selection.fixed
     adapted = _adapted(config, material, trained[0], recipe, execute)
@@ -99,7 +102,19 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], Non
     kept = tuple(probe(config, probed, material.general, execute)) if config.retention.asked else ()
     own = speech.spoken[: 1 + bool(len(material.source_train))]
     return Outcome(
-        material, trained[0], recipe, recipes, folds, adapted, evaluations, curve, own, context, kept, speech.gates
+        material,
+        trained[0],
+        recipe,
+        recipes,
+        folds,
+        adapted,
+        evaluations,
+        curve,
+        own,
+        context,
+        kept,
+        speech.gates,
+        readings,
     )
 
 
@@ -125,16 +140,10 @@ def _start(config: AdaptConfig, material: Material, scope: Scope, execute: Execu
     """
     if config.context_start is None:
         return material.base
-    arguments = {
-        "base": material.base,
-        "manifest": scope.source_clips if len(scope.source_clips) else scope.target_clips,
-        "config": config.context_start,
-        "seed": config.seed,
-        "language": config.language,
-        "device": config.run.device,
-        "label": "context start",
-    }
-    return execute([Call("context start", context_start, arguments)])[0]
+    clips = scope.source_clips if len(scope.source_clips) else scope.target_clips
+    step = Step("context start", options=config.run)
+    start = call(step, context_start, material.base, clips, config.context_start, config.seed, config.language)
+    return execute([start])[0]
 
 
 def _folds(config: AdaptConfig, material: Material) -> tuple[str, ...]:
@@ -197,14 +206,8 @@ def _adapted(config: AdaptConfig, material: Material, trained: Trained, recipe: 
     start = trained.targets.get((recipe.start, recipe.augmentation))
     if start is None:
         raise ConfigError(f"selection.fixed.start: {recipe.start} needs source speech, and there is none")
-    arguments = {
-        "start": start,
-        "vector": trained.vector,
-        "pretrained": material.base,
-        "scaling_coef": recipe.scaling_coef,
-        "pretrained_weight": config.pretrained_weight,
-    }
-    return execute([Call("adapt", adapt_stage, arguments)])[0]
+    shares = recipe.scaling_coef, config.pretrained_weight
+    return execute([call(Step("adapt"), adapt_stage, start, trained.vector, material.base, *shares)])[0]
 
 
 def _ungated(config: AdaptConfig, start: Record, speech: _Speech, execute: Executor) -> list[System]:
@@ -213,7 +216,13 @@ def _ungated(config: AdaptConfig, start: Record, speech: _Speech, execute: Execu
         return []
     clips = stored_manifest(speech.spoken[0])
     training = config.training.scaled(learning_rate=1, epochs=config.target_epochs)
-    (record,) = execute([finetune_call(config, f"finetune {UNGATED}", start, clips, training)])
+    (record,) = execute(
+        [
+            finetune_call(
+                config, Step("finetune", UNGATED, purpose="scoring", options=config.run), start, clips, training
+            )
+        ]
+    )
     return [System(UNGATED, record, config.training.audio_context)]
 
 
@@ -259,6 +268,8 @@ def _topline(config: AdaptConfig, material: Material, start: Record, execute: Ex
         return []
     passes = config.target_epochs * config.synthesis.takes * len(config.synthesis.voices)
     training = config.training.scaled(learning_rate=1, epochs=passes)
-    call = finetune_call(config, f"finetune {TOPLINE}", start, material.target_train, training)
-    (record,) = execute([call])
+    tuning = finetune_call(
+        config, Step("finetune", TOPLINE, purpose="topline", options=config.run), start, material.target_train, training
+    )
+    (record,) = execute([tuning])
     return [System(TOPLINE, record, config.training.audio_context)]

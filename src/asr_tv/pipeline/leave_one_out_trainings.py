@@ -9,7 +9,7 @@ from asr_tv.config.run import AdaptConfig, Start
 from asr_tv.data.manifest import Manifest, concatenate
 from asr_tv.pipeline import trainings
 from asr_tv.pipeline.domains import DomainSpeech, Ground
-from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.pipeline.execution.executor import Call, Executor, Step, call
 from asr_tv.pipeline.trainings import finetune_call, target_call
 from asr_tv.pipeline.tunings import TargetScope, Tuning, ablations, needs_pairs, pair
 from asr_tv.store.results import Record
@@ -72,7 +72,9 @@ def _call(bench: Bench, tuning: Tuning, trained: Trained) -> Call:
     elif tuning.learns == "target_real":  # each recording as often as target_synthetic hears all takes of its sentence
         factor = config.target_epochs * config.synthesis.takes * len(config.synthesis.voices)
     training = config.training.scaled(learning_rate=1, epochs=factor)
-    return finetune_call(config, f"finetune {bench.name(tuning)}", base, _heard(bench, tuning), training)
+    return finetune_call(
+        config, Step("finetune", bench.name(tuning), options=config.run), base, _heard(bench, tuning), training
+    )
 
 
 def _heard(bench: Bench, tuning: Tuning) -> Manifest:
@@ -92,7 +94,9 @@ def _target_call(bench: Bench, tuning: Tuning, base: Record) -> Call:
     if tuning.start is not None:
         start = "source_real" if tuning.start.learns == "source_real" else "source_mixed"
     config = bench.seeded(tuning.seed, tuning.variant)
-    return target_call(config, f"finetune {bench.name(tuning)}", scope, start, base, tuning.augmentation)
+    return target_call(
+        config, Step("finetune", bench.name(tuning), options=config.run), scope, start, base, tuning.augmentation
+    )
 
 
 def average(
@@ -102,10 +106,10 @@ def average(
     rows = {(s, row): found for s in scopes for row, found in ablations(bench.config, s).items()}
     averaged = [key for key, (_, weight) in rows.items() if weight]
     calls = [
-        Call(
-            f"average {row} of {scope.target} (seed {scope.seed})",
+        call(
+            Step("average", f"{row} of {scope.target} (seed {scope.seed})"),
             adapt_stage,
-            _averaging(bench, trained, *rows[scope, row]),
+            *_averaging(bench, trained, *rows[scope, row]),
         )
         for scope, row in averaged
     ]
@@ -113,9 +117,10 @@ def average(
     return {key: made[key] if key in made else trained[tuning] for key, (tuning, _) in rows.items()}
 
 
-def _averaging(bench: Bench, trained: Trained, tuning: Tuning, weight: float) -> dict[str, object]:
-    models = {"start": trained[tuning], "vector": None, "pretrained": bench.ground.base}
-    return models | {"scaling_coef": 0.0, "pretrained_weight": weight}
+def _averaging(
+    bench: Bench, trained: Trained, tuning: Tuning, weight: float
+) -> tuple[Record, None, Record, float, float]:
+    return trained[tuning], None, bench.ground.base, 0.0, weight
 
 
 def make_vectors(
@@ -129,11 +134,7 @@ def make_vectors(
     if "pooled" in bench.config.benchmark.vectors:
         pairs |= {(d, s): (Tuning("source_real", d, s), Tuning("source_synthetic", d, s)) for d, s in groups}
     calls = [
-        Call(
-            f"vector {bench.name(real)}",
-            vector_stage,
-            {"tuned": trained[real], "base": trained[synthetic]},
-        )
+        call(Step("vector", bench.name(real)), vector_stage, trained[real], trained[synthetic])
         for real, synthetic in pairs.values()
     ]
     made: dict[VectorKey, Record] = {
@@ -153,9 +154,7 @@ def _merged(
         for domains, seed in groups:
             keys.append((kind, domains, seed))
             vectors = [made["pooled", (d,), seed] for d in domains]
-            calls.append(
-                merge_call(bench.config, kind, vectors, f"{kind} vector of {', '.join(domains)} (seed {seed})")
-            )
+            calls.append(merge_call(bench.config, kind, vectors, f"{kind} of {', '.join(domains)} (seed {seed})"))
     return dict(zip(keys, execute(calls), strict=True))
 
 
@@ -163,5 +162,5 @@ def merge_call(config: BenchmarkConfig, kind: VectorKind, vectors: list[Record],
     """One vector of several domains' vectors."""
     if kind == "ties":
         method = Merge("ties", keep=config.benchmark.ties_keep)
-        return Call(label, merged_stage, {"vectors": vectors, "method": method})
-    return Call(label, mean_stage, {"vectors": vectors})
+        return call(Step("vector", label), merged_stage, vectors, method)
+    return call(Step("mean vector", label), mean_stage, vectors)

@@ -26,7 +26,9 @@ class Lineage:
         record = done.record
         row: dict[str, Any] = json.loads((record.path / RECORD).read_text(encoding="utf-8"))
         inputs: dict[str, str] = row["inputs"]
-        entry = StageEntry(record.stage, done.label, record.key, record.cached, record.seconds, record.reads)
+        entry = StageEntry(
+            record.stage, done.label, record.key, record.cached, record.seconds, record.reads, done.step.purpose
+        )
         if record.stage in ("transcribe", "score"):
             # Known by what they read, not by what they made: two models that hear the same make the same file.
             key = (inputs["checkpoint"], inputs.get("vector"), inputs["manifest"])

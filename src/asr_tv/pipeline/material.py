@@ -11,7 +11,7 @@ from asr_tv.data.manifest import Dropped, Manifest, concatenate
 from asr_tv.data.splits import Normalize, Shares, split_by_sentence, without_sentences
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.locate import checkpoint_stage
-from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.preflight import required_target
 from asr_tv.store.results import Record
 from asr_tv.text.normalize import get_normalizer
@@ -96,8 +96,8 @@ def load(config: AdaptConfig, execute: Executor) -> list[Record]:
     """The pretrained model, then the corpora, then the general ones."""
     return execute(
         [
-            Call(f"checkpoint {config.model}", checkpoint_stage, {"name": config.model}, alone=True),
-            *(Call(f"corpus {_name(c)}", load_corpus, {"config": c}) for c in (*config.corpora, *config.general)),
+            call(Step("checkpoint", config.model, alone=True), checkpoint_stage, config.model),
+            *(call(Step("corpus", _name(c)), load_corpus, c) for c in (*config.corpora, *config.general)),
         ]
     )
 

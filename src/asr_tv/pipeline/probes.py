@@ -9,9 +9,10 @@ from asr_tv.data.corpora import load_corpus, stored_manifest
 from asr_tv.data.corpora.noise import noise_stage
 from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
+from asr_tv.decoding.transcribe import transcribe
 from asr_tv.models.family import family_of
-from asr_tv.pipeline.execution.executor import Call, Executor
-from asr_tv.pipeline.scoring import System, TestSet, decoding_of, score_pairs, transcription_call
+from asr_tv.pipeline.execution.executor import Executor, Step, call
+from asr_tv.pipeline.scoring import System, TestSet, decoding_of, score_pairs
 from asr_tv.report.scores import finite
 from asr_tv.scoring.retention import timestamps_valid, words_per_minute
 
@@ -40,8 +41,7 @@ def _add(rows: Sequence[dict[str, Any]], name: str, values: Sequence[Any]) -> No
 
 
 def _invented(config: AdaptConfig, systems: Sequence[System], execute: Executor) -> list[dict[str, float]]:
-    arguments = {"seconds": config.retention.noise_seconds, "seed": config.seed}
-    (record,) = execute([Call("noise", noise_stage, arguments)])
+    (record,) = execute([call(Step("noise"), noise_stage, config.retention.noise_seconds, config.seed)])
     noise = stored_manifest(record)
     heard = _heard(config, systems, noise, execute, timestamps=False)
     by_domain = {d: noise.where(d, lambda u, d=d: u.domain == d) for d in noise.domains}  # type: ignore[misc]
@@ -62,8 +62,9 @@ def _heard(
     calls = []
     for system in systems:
         decoding = replace(decoding_of(config, system.audio_context, system.checkpoint), timestamps=timestamps)
-        label = f"transcribe {system.name} on {manifest.name}{' with timestamps' * timestamps}"
-        calls.append(transcription_call(config, label, system.checkpoint, manifest, decoding))
+        test = f"{manifest.name}{' with timestamps' * timestamps}"
+        step = Step("transcribe", system.name, test, "scoring", config.run)
+        calls.append(call(step, transcribe, system.checkpoint, manifest, decoding))
     return [read_hypotheses(record.path / hypotheses_file()) for record in execute(calls)]
 
 
@@ -71,7 +72,7 @@ def _other_languages(
     config: AdaptConfig, systems: Sequence[System], execute: Executor
 ) -> list[dict[str, float | None]]:
     corpora = config.retention.other_languages
-    records = execute([Call(f"corpus {c.kind} {c.language}", load_corpus, {"config": c}) for c in corpora])
+    records = execute([call(Step("corpus", f"{c.kind} {c.language}"), load_corpus, c) for c in corpora])
     rows: list[dict[str, float | None]] = [{} for _ in systems]
     for corpus, record in zip(corpora, records, strict=True):
         manifest = _of_language(stored_manifest(record), corpus.language)

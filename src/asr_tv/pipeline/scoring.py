@@ -1,6 +1,6 @@
 """Transcribes and scores checkpoints: the folds' recipes on dev recordings, the systems on the test recordings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asr_tv.config.run import AdaptConfig, AudioContext, Recipe, Start
@@ -8,7 +8,8 @@ from asr_tv.data.manifest import Manifest, in_domain
 from asr_tv.decoding.options import Decoding, chosen_engine, decoding_for
 from asr_tv.decoding.transcribe import Sweep, transcribe
 from asr_tv.models.family import family_of
-from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.pipeline.execution.executor import Executor, Kind, Step, call
+from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.recipe_scores import FoldScore
 from asr_tv.pipeline.trainings import Scope, Trained
 from asr_tv.report.systems import target_row
@@ -16,6 +17,7 @@ from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
 from asr_tv.scoring.stage import _folder, score, scored_in
 from asr_tv.store.payload import MODEL
+from asr_tv.store.records import Purpose
 from asr_tv.store.results import Record
 
 
@@ -52,13 +54,13 @@ def score_pairs(config: AdaptConfig, pairs: Sequence[tuple[System, TestSet]], ex
     decodings = [decoding_of(config, system.audio_context, system.checkpoint) for system, _ in pairs]
     transcriptions = execute(
         [
-            transcription_call(config, f"transcribe {s.name} on {t.name}", s.checkpoint, t.manifest, d)
+            call(_step(config, "transcribe", s, t), transcribe, s.checkpoint, t.manifest, d)
             for (s, t), d in zip(pairs, decodings, strict=True)
         ]
     )
     records = execute(
         [
-            Call(f"score {s.name} on {t.name}", score, _score_arguments(config, t.manifest, tr, s.checkpoint, d))
+            call(_step(config, "score", s, t), score, t.manifest, tr, s.checkpoint, d, config.scoring)
             for (s, t), tr, d in zip(pairs, transcriptions, decodings, strict=True)
         ]
     )
@@ -73,38 +75,17 @@ def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) 
     return decoding_for(context, config.language, scoring.max_new_tokens, device, family, engine)
 
 
-def transcription_call(
-    config: AdaptConfig, label: str, checkpoint: Record, manifest: Manifest, decoding: Decoding, **more: object
-) -> Call:
-    """A transcription as the configuration runs it."""
-    arguments = {
-        "checkpoint": checkpoint,
-        "manifest": manifest,
-        "decoding": decoding,
-        "batch_size": config.run.eval_batch_size,
-        "device": config.run.device,
-        "label": label,
-    }
-    return Call(label, transcribe, arguments | more)
-
-
-def _score_arguments(
-    config: AdaptConfig, manifest: Manifest, transcription: Record, checkpoint: Record, decoding: Decoding
-) -> Mapping[str, object]:
-    return {
-        "manifest": manifest,
-        "transcription": transcription,
-        "checkpoint": checkpoint,
-        "decoding": decoding,
-        "scoring": config.scoring,
-    }
+def _step(config: AdaptConfig, kind: Kind, system: System, test: TestSet) -> Step:
+    return Step(kind, system.name, test.name, "scoring", config.run)
 
 
 @dataclass(frozen=True)
 class Curve:
     """A checkpoint plus every coefficient times a vector, on one manifest."""
 
-    label: str
+    name: str
+    test: str
+    purpose: Purpose
     checkpoint: Record
     vector: Record
     pretrained: Record
@@ -119,8 +100,8 @@ def score_folds(
     trained: Sequence[Trained],
     dev: Manifest,
     execute: Executor,
-) -> list[FoldScore]:
-    """Every recipe on the real dev recordings of each fold's domain."""
+) -> tuple[list[FoldScore], tuple[Reading, ...]]:
+    """Every recipe on the real dev recordings of each fold's domain, and all readings that these scores rest on."""
     owners: list[tuple[Scope, Start, bool]] = []
     curves = []
     for scope, result in zip(scopes, trained, strict=True):
@@ -129,13 +110,15 @@ def score_folds(
             if result.vector is None:
                 continue
             owners.append((scope, start, augmentation))
-            label = scope.label(target_row(start, augmentation))
-            curves.append(Curve(label, checkpoint, result.vector, base, recordings, config.selection.scaling_coefs))
-    return [
+            name = f"{target_row(start, augmentation)} (fold {scope.name})"
+            coefs = config.selection.scaling_coefs
+            curves.append(Curve(name, "", "choice", checkpoint, result.vector, base, recordings, coefs))
+    scores = [
         FoldScore(scope.name, start, augmentation, coef, e.word_counts.errors, e.word_counts.words)
         for (scope, start, augmentation), row in zip(owners, score_curves(config, curves, execute), strict=True)
         for coef, e in row.items()
     ]
+    return scores, tuple((c.checkpoint, c.vector, c.manifest) for c in curves)
 
 
 def score_curve(
@@ -146,7 +129,7 @@ def score_curve(
         return {}
     checkpoint = trained.targets[recipe.start, recipe.augmentation]
     coefs = config.selection.scaling_coefs
-    curve = Curve("coefficient curve on target", checkpoint, trained.vector, base, test, coefs)
+    curve = Curve("coefficient curve", "target", "scoring", checkpoint, trained.vector, base, test, coefs)
     return score_curves(config, [curve], execute)[0]
 
 
@@ -156,16 +139,21 @@ def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor
     sweeps = [Sweep(c.vector, c.scaling_coefs, c.pretrained, config.pretrained_weight) for c in curves]
     transcriptions = execute(
         [
-            transcription_call(config, f"sweep {c.label}", c.checkpoint, c.manifest, d, sweep=sweep)
+            call(Step("sweep", c.name, c.test, c.purpose, config.run), transcribe, c.checkpoint, c.manifest, d, sweep)
             for c, d, sweep in zip(curves, decodings, sweeps, strict=True)
         ]
     )
     records = execute(
         [
-            Call(
-                f"score {c.label}",
+            call(
+                Step("score", c.name, c.test, c.purpose),
                 score,
-                {**_score_arguments(config, c.manifest, record, c.checkpoint, d), "sweep": sweep},
+                c.manifest,
+                record,
+                c.checkpoint,
+                d,
+                config.scoring,
+                sweep,
             )
             for c, d, record, sweep in zip(curves, decodings, transcriptions, sweeps, strict=True)
         ]

@@ -81,7 +81,7 @@ def score_swept(bench: Bench, wanted: Sequence[Swept], execute: Executor) -> lis
     """As `score_plain`, by coefficient; nothing is decoded where there are no coefficients."""
     distinct = {w.key: w for w in wanted if w.coefs}
     curves = [
-        Curve(f"{w.label} on {w.manifest.name}", w.checkpoint, w.vector, bench.ground.base, w.manifest, w.coefs)
+        Curve(w.label, w.manifest.name, "choice", w.checkpoint, w.vector, bench.ground.base, w.manifest, w.coefs)
         for w in distinct.values()
     ]
     found = dict(zip(distinct, score_curves(bench.config, curves, execute), strict=True))

@@ -10,7 +10,7 @@ from asr_tv.decoding.options import decoding_for
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.models.family import family_of
 from asr_tv.models.locate import checkpoint_stage
-from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.pipeline.execution.executor import Call, Executor, Step, call
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
 from asr_tv.synthesis.engines import voices_by_engine
@@ -39,15 +39,11 @@ def synthesis_call(
     Args:
         retake: n asks for one take of each text beyond the planned ones and n - 1 earlier retakes.
     """
-    arguments = {
-        "texts": texts,
-        "config": synthesis.model_copy(update={"takes": 1}) if retake else synthesis,
-        "seed": config.seed,
-        "workers": config.run.workers,
-        "name": f"{what} clips",
-    }
-    again = {"first_take": synthesis.takes + retake - 1} if retake else {}
-    return Call(f"synthesize {what}{_again(retake)}", synthesize, arguments | again, alone=True)
+    step = Step("synthesize", f"{what}{_again(retake)}", options=config.run, alone=True)
+    if not retake:
+        return call(step, synthesize, texts, synthesis, config.seed)
+    once = synthesis.model_copy(update={"takes": 1})
+    return call(step, synthesize, texts, once, config.seed, first_take=synthesis.takes + retake - 1)
 
 
 def gated(
@@ -63,7 +59,7 @@ def gated(
     assert settings is not None  # nosec B101 - for the type checker
     judge = base
     if settings.judge is not None:
-        (judge,) = execute([Call(f"checkpoint {settings.judge}", checkpoint_stage, {"name": settings.judge})])
+        (judge,) = execute([call(Step("checkpoint", settings.judge), checkpoint_stage, settings.judge)])
     rounds: list[list[Round]] = [[] for _ in sets]
     results: list[Record] = [judge for _ in sets]
     pending = dict(enumerate(spoken))
@@ -80,27 +76,16 @@ def gated(
 
 def _judging(config: AdaptConfig, judge: Record, clips: ClipSet, record: Record, retake: int) -> Call:
     family = family_of(judge.path / MODEL)
-    arguments = {
-        "checkpoint": judge,
-        "manifest": stored_manifest(record),
-        "decoding": decoding_for("full", config.language, config.scoring.max_new_tokens, config.run.device, family),
-        "batch_size": config.run.eval_batch_size,
-        "device": config.run.device,
-        "label": f"judge {clips.what}",
-    }
-    return Call(f"judge {clips.what}{_again(retake)}", transcribe, arguments)
+    decoding = decoding_for("full", config.language, config.scoring.max_new_tokens, config.run.device, family)
+    step = Step("judge", f"{clips.what}{_again(retake)}", options=config.run)
+    return call(step, transcribe, judge, stored_manifest(record), decoding)
 
 
 def _gate(config: AdaptConfig, judge: Record, clips: ClipSet, rounds: Sequence[Round], retake: int) -> Call:
-    arguments = {
-        "rounds": tuple(rounds),
-        "config": config.gate,
-        "judge": judge,
-        "engine": "+".join(sorted(voices_by_engine(clips.synthesis))),
-        "language": config.language,
-        "label": f"gate {clips.what}",
-    }
-    return Call(f"gate {clips.what}{_again(retake)}", gate, arguments)
+    assert config.gate is not None  # nosec B101 - for the type checker
+    engine = "+".join(sorted(voices_by_engine(clips.synthesis)))
+    step = Step("gate", f"{clips.what}{_again(retake)}", options=config.run)
+    return call(step, gate, tuple(rounds), config.gate, judge, engine, config.language)
 
 
 def _again(retake: int) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from asr_tv.config.run import AdaptConfig, Start, TrainingConfig
+from asr_tv.config.run import AdaptConfig, AugmentationConfig, Start, TrainingConfig
 from asr_tv.data.manifest import Manifest, concatenate, in_domain
 from asr_tv.data.replay import with_replay
-from asr_tv.pipeline.execution.executor import Call, Executor
+from asr_tv.pipeline.execution.executor import Call, Executor, Kind, Step, call
 from asr_tv.report.systems import target_row
 from asr_tv.store.results import Record
 from asr_tv.training.finetune import finetune
@@ -29,9 +29,11 @@ class Scope:
     source_clips: Manifest
     target_clips: Manifest
 
-    def label(self, what: str) -> str:
-        """What people read of a call in this scope."""
-        return f"{what} (fold {self.name})" if self.name else what
+    def step(self, config: AdaptConfig, kind: Kind, what: str = "") -> Step:
+        """A step in this scope, named as people read it."""
+        if not self.name:
+            return Step(kind, what, options=config.run)
+        return Step(kind, f"{what} (fold {self.name})".strip(), purpose="choice", options=config.run)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def _train_sources(
             calls.append(
                 finetune_call(
                     config,
-                    scope.label(f"finetune {system}"),
+                    scope.step(config, "finetune", system),
                     base,
                     manifest,
                     config.training.scaled(learning_rate=1, epochs=factor),
@@ -92,19 +94,15 @@ def _source_manifests(config: AdaptConfig, scope: Scope) -> dict[str, Manifest]:
 
 
 def finetune_call(
-    config: AdaptConfig, label: str, base: Record, manifest: Manifest, training: TrainingConfig, **more: object
+    config: AdaptConfig,
+    step: Step,
+    base: Record,
+    manifest: Manifest,
+    training: TrainingConfig,
+    augmentation: AugmentationConfig | None = None,
 ) -> Call:
     """A fine-tuning as the configuration has it, but for what it trains on and how long."""
-    arguments = {
-        "base": base,
-        "manifest": manifest,
-        "training": training,
-        "seed": config.seed,
-        "language": config.language,
-        "device": config.run.device,
-        "label": label,
-    }
-    return Call(label, finetune, arguments | more)
+    return call(step, finetune, base, manifest, training, config.seed, config.language, augmentation)
 
 
 def _vectors(
@@ -119,11 +117,7 @@ def _vectors(
     if config.vector.pooling == "mean_of_domains":
         return _mean_vectors(config, base, scopes, execute)
     calls = [
-        Call(
-            scope.label("vector"),
-            vector_stage,
-            {"tuned": trained["source_real"], "base": trained["source_synthetic"]},
-        )
+        call(scope.step(config, "vector"), vector_stage, trained["source_real"], trained["source_synthetic"])
         for scope, trained in zip(scopes, sources, strict=True)
     ]
     return list(execute(calls))
@@ -136,17 +130,13 @@ def _mean_vectors(config: AdaptConfig, base: Record, scopes: Sequence[Scope], ex
     pairs = execute([call for domain in domains for call in _pair(config, base, whole, domain)])
     vectors = execute(
         [
-            Call(f"vector of {domain}", vector_stage, {"tuned": pairs[2 * i], "base": pairs[2 * i + 1]})
+            call(Step("vector", f"of {domain}"), vector_stage, pairs[2 * i], pairs[2 * i + 1])
             for i, domain in enumerate(domains)
         ]
     )
     by_domain = dict(zip(domains, vectors, strict=True))
     calls = [
-        Call(
-            scope.label("mean vector"),
-            mean_stage,
-            {"vectors": [by_domain[d] for d in scope.source_real.domains]},
-        )
+        call(scope.step(config, "mean vector"), mean_stage, [by_domain[d] for d in scope.source_real.domains])
         for scope in scopes
     ]
     return list(execute(calls))
@@ -156,7 +146,7 @@ def _pair(config: AdaptConfig, base: Record, whole: Scope, domain: str) -> list[
     return [
         finetune_call(
             config,
-            f"finetune {kind} of {domain}",
+            Step("finetune", f"{kind} of {domain}", options=config.run),
             base,
             manifest.where(f"{domain} {kind}", in_domain(domain)),
             config.training,
@@ -177,8 +167,8 @@ def _train_targets(
         for start in _starts(config, scope, trained):
             for augmentation in _augmentations(config, scope, trained):
                 checkpoint = trained.get(start, base)
-                label = scope.label(f"finetune {target_row(start, augmentation)}")
-                calls.append(target_call(config, label, scope, start, checkpoint, augmentation))
+                step = scope.step(config, "finetune", target_row(start, augmentation))
+                calls.append(target_call(config, step, scope, start, checkpoint, augmentation))
                 owners.append((number, start, augmentation))
     targets: list[dict[tuple[Start, bool], Record]] = [{} for _ in scopes]
     for (number, start, augmentation), record in zip(owners, execute(calls), strict=True):
@@ -201,13 +191,13 @@ def _augmentations(config: AdaptConfig, scope: Scope, trained: Mapping[str, Reco
 
 
 def target_call(
-    config: AdaptConfig, label: str, scope: Scope, start: Start, checkpoint: Record, augmentation: bool
+    config: AdaptConfig, step: Step, scope: Scope, start: Start, checkpoint: Record, augmentation: bool
 ) -> Call:
     """The target's clips, and source speech replayed among them if the configuration asks for it, on a start."""
     second = config.second_stage_learning_rate if start != "pretrained" else 1.0
     return finetune_call(
         config,
-        label,
+        step,
         checkpoint,
         with_replay(scope.target_clips, scope.source_real, scope.source_clips, config.replay, config.seed),
         config.training.scaled(learning_rate=second, epochs=config.target_epochs),

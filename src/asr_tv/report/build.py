@@ -169,15 +169,13 @@ def _synthesis(entry: SynthesisInput) -> Json:
 
 def _ledger(inputs: ReportInputs) -> Json:
     entries = ledger_entries(inputs.stages)
-    leaks = target_recordings_read_before_scoring(
-        entries, inputs.target_domain, inputs.final_scoring_labels, inputs.topline_labels
-    )
+    leaks = target_recordings_read_before_scoring(inputs.stages, inputs.target_domain, inputs.origin)
     return {
         "entries": [entry.row() for entry in entries],
         "target_recordings_read_before_scoring": [entry.row() for entry in leaks],
         "declared": {
-            "final_scoring": sorted(inputs.final_scoring_labels),
-            "topline": sorted(inputs.topline_labels),
+            "final_scoring": sorted(s.label for s in inputs.stages if s.purpose == "scoring"),
+            "topline": sorted(s.label for s in inputs.stages if s.purpose == "topline"),
         },
     }
 

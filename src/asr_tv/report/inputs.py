@@ -105,8 +105,7 @@ class ReportInputs:
 
     Attributes:
         systems: rows in the order of the table; one name stands once a set.
-        final_scoring_labels: labels of the stages that decode and score the target's test set.
-        topline_labels: labels of the stages that train on target recordings for the topline.
+        origin: stage and key of all that the adapted model and the choice of its recipe come from.
         max_relative: the bound of forgetting.
         target_curve: the target's test by scaling coefficient, scored after the recipe was chosen, for the reader.
         gates: set of clips -> what its quality gate counted; empty where there was none.
@@ -124,8 +123,7 @@ class ReportInputs:
     bootstrap: Bootstrap
     max_relative: float
     dropped: tuple[DroppedUtterance, ...] = ()
-    final_scoring_labels: frozenset[str] = frozenset()
-    topline_labels: frozenset[str] = frozenset()
+    origin: frozenset[tuple[str, str]] = frozenset()
     target_curve: Mapping[float, Evaluation] = field(default_factory=dict)
     terms: TermsInput = TermsInput("found", ())
     synthesis: tuple[SynthesisInput, ...] = ()

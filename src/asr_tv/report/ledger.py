@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from asr_tv.store.records import ManifestRef
+from asr_tv.store.records import ManifestRef, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class StageEntry:
         label: what was made in this run, such as source_real.
         seconds: what the work took when it was executed.
         reads: every manifest whose audio or text it read.
+        purpose: what it served in the run.
     """
 
     stage: str
@@ -24,6 +25,7 @@ class StageEntry:
     cached: bool
     seconds: float
     reads: tuple[ManifestRef, ...] = ()
+    purpose: Purpose = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +58,20 @@ def ledger_entries(stages: Iterable[StageEntry]) -> tuple[LedgerEntry, ...]:
 
 
 def target_recordings_read_before_scoring(
-    entries: Iterable[LedgerEntry],
-    target_domain: str | None,
-    final_scoring_labels: Collection[str],
-    topline_labels: Collection[str],
+    stages: Iterable[StageEntry], target_domain: str | None, origin: Collection[tuple[str, str]] = ()
 ) -> tuple[LedgerEntry, ...]:
-    """Reads of real recordings of the target domain by any stage but the declared ones; empty proves "text only".
+    """Reads of real recordings of the target domain by what the model comes from; empty proves "text only".
 
-    A manifest that mixes real recordings with target utterances is counted, because its entry cannot show that
-    they are not the same ones.
+    Final scoring and the topline are declared to read them. That declaration does not count for a stage in `origin`,
+    which is known from the records themselves. A manifest that mixes real recordings with target utterances is
+    counted, because its entry cannot show that they are not the same ones.
 
     Args:
-        final_scoring_labels: stages that decode and score the target's test set once all choices are made.
-        topline_labels: stages that train the topline, which is declared to use target recordings.
+        origin: stage and key of all that the adapted model and the choice of its recipe come from.
     """
-    declared = {*final_scoring_labels, *topline_labels}
+    early = [s for s in stages if s.purpose in ("model", "choice") or (s.stage, s.key) in origin]
     return tuple(
         entry
-        for entry in entries
-        if entry.label not in declared and target_domain in entry.manifest.domains and "real" in entry.manifest.origins
+        for entry in ledger_entries(early)
+        if target_domain in entry.manifest.domains and "real" in entry.manifest.origins
     )

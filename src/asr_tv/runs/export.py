@@ -20,11 +20,12 @@ from asr_tv.models.formats import Format, Precision, check_exportable, write_for
 from asr_tv.models.whisper import load_tokenizer
 from asr_tv.progress import Progress, silent
 from asr_tv.report.export_card import Check
-from asr_tv.runs.runtimes import Runtime, open_runtime
+from asr_tv.runs.runtimes import Program, open_runtime
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import evaluate
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record, Store, file_digest, write_atomically
+from asr_tv.store.runtime import Runtime
 
 RECORD, CARD, SETTINGS = "export.json", "README.md", "asr_tv.json"
 _MAX_TOKENS = 200
@@ -131,11 +132,11 @@ def require_export_folder(out: Path) -> None:
 
 
 def _examined(
-    checkpoint: Record, runtime: Runtime, examination: Examination, language: str, store: Store, progress: Progress
+    checkpoint: Record, runtime: Program, examination: Examination, language: str, store: Store, progress: Progress
 ) -> Check:
     clips = examination.clips
     decoding = Decoding("full", language, _MAX_TOKENS)
-    record = transcribe(checkpoint, clips, decoding, store=store, progress=progress, label="decode before")
+    record = transcribe(Runtime(store, progress=progress, label="decode before"), checkpoint, clips, decoding)
     before = evaluate(clips, read_hypotheses(record.path / hypotheses_file()), examination.normalizer)
     after = evaluate(clips, _heard(checkpoint, runtime, clips, progress), examination.normalizer)
     return Check(
@@ -150,7 +151,7 @@ def _examined(
     )
 
 
-def _heard(checkpoint: Record, runtime: Runtime, clips: Manifest, progress: Progress) -> dict[str, str]:
+def _heard(checkpoint: Record, runtime: Program, clips: Manifest, progress: Progress) -> dict[str, str]:
     """Text by id; what runs away is cut where asr-tv's own decoding cuts it, so that loops are compared alike."""
     tokenizer = load_tokenizer(checkpoint.path / MODEL)
     texts: dict[str, str] = {}

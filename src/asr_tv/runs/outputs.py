@@ -11,6 +11,7 @@ from asr_tv.data.corpora.texts import read_texts
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import TOPLINE, Outcome
+from asr_tv.pipeline.lineage import Lineage
 from asr_tv.pipeline.material import Material
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import (
@@ -45,9 +46,6 @@ SETTINGS = "asr_tv.json"
 
 def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
     """The content of report.json, made of nothing but records and evaluations."""
-    labels = [entry.label for entry in done]
-    # Only what comes after the model is made can be final scoring, whatever it is called.
-    final = labels[labels.index("adapt") :]
     inputs = ReportInputs(
         name=config.name,
         target_domain=outcome.material.target_domain,
@@ -60,8 +58,7 @@ def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> di
         dropped=tuple(_dropped(outcome)),
         target_curve=outcome.curve,
         gates={what: record.details for what, record in outcome.gates.items()},
-        final_scoring_labels=frozenset(label for label in final if _is_final_scoring(label)),
-        topline_labels=frozenset({f"finetune {TOPLINE}"}),
+        origin=_origin(outcome, done),
         terms=report_terms(config, outcome.material),
         synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in done if d.record.stage == "synthesize"),
         settings=config.model_dump(mode="json"),
@@ -87,14 +84,17 @@ def _packages(record: Record) -> dict[str, str]:
     return packages
 
 
-def _is_final_scoring(label: str) -> bool:
-    return label.startswith(("transcribe ", "score ", "sweep ")) and label.endswith((" on target", " on general"))
+def _origin(outcome: Outcome, done: Sequence[Done]) -> frozenset[tuple[str, str]]:
+    """Stage and key of all that the adapted model and the choice of its recipe come from."""
+    return frozenset((s.stage, s.key) for s in Lineage(done).of([outcome.adapted], outcome.readings))
 
 
 def stage_entry(done: Done) -> StageEntry:
     """A record as the report lists it."""
     record = done.record
-    return StageEntry(record.stage, done.label, record.key, record.cached, record.seconds, record.reads)
+    return StageEntry(
+        record.stage, done.label, record.key, record.cached, record.seconds, record.reads, done.step.purpose
+    )
 
 
 def _systems(config: AdaptConfig, outcome: Outcome) -> Iterator[SystemInput]:

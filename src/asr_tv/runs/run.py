@@ -19,7 +19,7 @@ from asr_tv.pipeline.preflight import check, check_material
 from asr_tv.pipeline.tunings import BenchmarkPlan
 from asr_tv.report.benchmark import TOPLINE, BenchmarkCell, TableInputs, build_table
 from asr_tv.report.benchmark_markdown import render_table
-from asr_tv.report.ledger import ledger_entries, target_recordings_read_before_scoring
+from asr_tv.report.ledger import target_recordings_read_before_scoring
 from asr_tv.report.scores import finite
 from asr_tv.runs.outputs import corpus_inputs, note_start, report_of, write_outputs
 from asr_tv.scoring.bootstrap import Bootstrap
@@ -109,7 +109,7 @@ def _cells(results: Results, lineage: Lineage) -> Iterator[BenchmarkCell]:
     for row in results.rows:
         stages = lineage.of(row.roots, readings[row.target, row.seed] if row.chosen else ())
         text_only = row.system != TOPLINE
-        leaks = target_recordings_read_before_scoring(ledger_entries(stages), row.target, (), ())
+        leaks = target_recordings_read_before_scoring(stages, row.target, {(s.stage, s.key) for s in stages})
         yield BenchmarkCell(
             row.target,
             row.seed,

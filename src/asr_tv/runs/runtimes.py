@@ -16,7 +16,7 @@ _MAX_TOKENS = 224
 """What openai-whisper and CTranslate2 write at most; transformers is held to the same."""
 
 
-class Runtime(Protocol):
+class Program(Protocol):
     """One program with one exported model loaded into it, in fp32 unless the weights are less."""
 
     @property
@@ -27,7 +27,7 @@ class Runtime(Protocol):
         """What it hears in a recording of 16 kHz and at most 30 s."""
 
 
-def open_runtime(form: Format, folder: Path, language: str, precision: Precision) -> Runtime:
+def open_runtime(form: Format, folder: Path, language: str, precision: Precision) -> Program:
     """Loads an exported folder with the program it was exported for, on the processor."""
     if form == "ctranslate2":
         return _FasterWhisper(folder, language, precision)

@@ -8,7 +8,7 @@ from typing import Any
 from asr_tv.config.parsing import parse_config
 from asr_tv.config.run import AdaptConfig
 from asr_tv.errors import DataError
-from asr_tv.pipeline.execution.executor import Call, Done
+from asr_tv.pipeline.execution.executor import Call, Done, Kind, Step
 from asr_tv.pipeline.graph import TOPLINE, adapt
 from asr_tv.pipeline.material import TEXT_DOMAIN
 from asr_tv.progress import silent
@@ -19,6 +19,7 @@ from asr_tv.report.page import render_page
 from asr_tv.report.systems import ADAPTED
 from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, stage_entry
 from asr_tv.scoring.bootstrap import Bootstrap
+from asr_tv.scoring.score import SUMMARY
 from asr_tv.scoring.stage import scored_in
 from asr_tv.store.results import Identity, Produced, Record, Store, write_atomically
 
@@ -30,7 +31,7 @@ class _NotStored(Exception):
 
 
 class _Missing(Exception):
-    """The graph cannot go on: the labels of what it waits for."""
+    """The graph cannot go on: the steps that it waits for."""
 
 
 class _LookOnly(Store):
@@ -58,16 +59,16 @@ class _Walk:
         for call in calls:
             try:
                 records.append(self._found(call))
-                self.done.append(Done(call.label, records[-1]))
+                self.done.append(Done(call.step, records[-1]))
             except _NotStored:
-                missing.append(call.label)
+                missing.append(call.step)
         if missing:
             raise _Missing(*missing)
         return records
 
     def _found(self, call: Call) -> Record:
         # A model that is not stored would be looked for on the network.
-        if call.label.startswith("checkpoint ") and not (self.store.root / "checkpoint").is_dir():
+        if call.step.kind == "checkpoint" and not (self.store.root / "checkpoint").is_dir():
             raise _NotStored
         return call.run(self.store, silent)
 
@@ -96,13 +97,11 @@ def unfinished_report(folder: Path, store: Path) -> dict[str, Any] | None:
 
 def _report(config: AdaptConfig, store: Path) -> dict[str, Any]:
     walk = _Walk(store)
-    missing: tuple[str, ...] = ()
+    missing: tuple[Step, ...] = ()
     try:
         adapt(config, walk)
     except _Missing as stop:
         missing = stop.args
-    labels = [entry.label for entry in walk.done]
-    final = labels[labels.index("adapt") :] if "adapt" in labels else []
     target = config.target.domain if config.target else None
     inputs = ReportInputs(
         name=config.name,
@@ -113,19 +112,21 @@ def _report(config: AdaptConfig, store: Path) -> dict[str, Any]:
         corpora=tuple(corpus_inputs(config, [d.record for d in walk.done if d.record.stage == "corpus"])),
         bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
         max_relative=config.forgetting.max_relative,
-        final_scoring_labels=frozenset(label for label in final if label.endswith((" on target", " on general"))),
-        topline_labels=frozenset({f"finetune {TOPLINE}"}),
         synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in walk.done if d.record.stage == "synthesize"),
         settings=config.model_dump(mode="json"),
-        missing=(*missing, *_later(labels, missing)),
+        missing=(*(step.label for step in missing), *_later([entry.step for entry in walk.done] + list(missing))),
     )
     return build_report(inputs)
 
 
-def _later(labels: Sequence[str], missing: Sequence[str]) -> list[str]:
-    """What comes after the stages that the graph waits for, in few words."""
-    steps = {"fine-tunings": "finetune ", "the choice of the recipe": "score ", "the adapted model": "adapt"}
-    later = [step for step, start in steps.items() if not any(s.startswith(start) for s in (*labels, *missing))]
+def _later(reached: Sequence[Step]) -> list[str]:
+    """What comes after the steps that the graph has reached, in few words."""
+    parts: dict[str, Kind] = {
+        "fine-tunings": "finetune",
+        "the choice of the recipe": "score",
+        "the adapted model": "adapt",
+    }
+    later = [part for part, kind in parts.items() if not any(step.kind == kind for step in reached)]
     return [*later, "scores of what is not in the tables", "the report"]
 
 
@@ -134,8 +135,8 @@ def _systems(done: Sequence[Done], target: str) -> tuple[SystemInput, ...]:
     domains = {"target": target, "source": "all domains", "general": "general"}
     rows = []
     for entry in done:
-        name, _, test = entry.label.removeprefix("score ").partition(" on ")
-        if entry.record.stage == "score" and test in _ROLES and name != "coefficient curve":
+        name, test = entry.step.subject, entry.step.test
+        if entry.step.kind == "score" and test in _ROLES and (entry.record.path / SUMMARY).is_file():
             text_only = name != TOPLINE
             rows.append(SystemInput(name, _ROLES[test], domains[test], "test", scored_in(entry.record), text_only))
     if not any(row.name == ADAPTED and row.role == "target" for row in rows):

@@ -8,23 +8,21 @@ from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.hypotheses import hypotheses_file
 from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.transcribe import Sweep
-from asr_tv.progress import Progress, silent
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import VERSION, read_evaluation, score_stage
-from asr_tv.store.results import Identity, Produced, Record, Store
+from asr_tv.store.results import Identity, Produced, Record
+from asr_tv.store.runtime import Runtime
 from asr_tv.text.normalize import get_normalizer
 
 
 def score(
+    runtime: Runtime,
     manifest: Manifest,
     transcription: Record,
     checkpoint: Record,
     decoding: Decoding,
     scoring: ScoringConfig,
-    *,
     sweep: Sweep | None = None,
-    store: Store,
-    progress: Progress = silent,
 ) -> Record:
     """The stage: every file of hypotheses of a transcription scored, each in a folder of its own."""
     coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
@@ -35,7 +33,7 @@ def score(
     inputs |= added
 
     def produce(scratch: Path) -> Produced:
-        with progress("score", len(coefs), "files") as advance:
+        with runtime.progress("score", len(coefs), "files") as advance:
             for coef in coefs:
                 folder = scratch / _folder(coef)
                 folder.mkdir(exist_ok=True)
@@ -45,7 +43,7 @@ def score(
                 advance()
         return Produced((manifest.ref(),), {"utterances": len(manifest)})
 
-    return store.build(Identity("score", VERSION, parameters, inputs), produce)
+    return runtime.store.build(Identity("score", VERSION, parameters, inputs), produce)
 
 
 def _folder(scaling_coef: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 RECORD = "record.json"
 _PACKAGES = ("asr-tv", "torch", "transformers", "openai-whisper", "piper-tts", "jiwer", "numpy")
@@ -16,6 +16,10 @@ _CHECK = "check"
 """sha256 of the rest of the record; records from before there was one are checked by key and digest alone."""
 _ADDED = frozenset((_CHECK, "finished"))
 """Not under the check itself; `finished` is put in by a store on object storage."""
+
+
+Purpose = Literal["model", "choice", "scoring", "topline"]
+"""What a stage serves in a run: the adapted model, the choice of its recipe, the final scoring, a declared topline."""
 
 
 @dataclass(frozen=True, slots=True)

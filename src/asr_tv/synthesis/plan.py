@@ -53,12 +53,6 @@ class SpeechPlan:
         """The distinct clips: two domains may share a sentence."""
         return tuple({clip.job.key: clip.job for clip in self.clips}.values())
 
-    def shards(self, count: int) -> tuple[tuple[ClipJob, ...], ...]:
-        """The jobs in at most `count` parts of about equal length; together they are all of them, in any order."""
-        jobs = sorted(self.jobs, key=lambda job: (job.engine, job.request.voice, job.key))
-        size = max(1, -(-len(jobs) // count))
-        return tuple(tuple(jobs[start : start + size]) for start in range(0, len(jobs), size))
-
     @property
     def rows(self) -> str:
         """JSON lines, one a clip; `written` is the label where other words than its own are spoken."""

@@ -11,11 +11,11 @@ from typing import Any
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.corpora.local import write_manifest
 from asr_tv.data.manifest import Manifest, Utterance, checked
-from asr_tv.errors import ConfigError, DataError
-from asr_tv.progress import Progress, silent
+from asr_tv.errors import DataError
 from asr_tv.store.payload import MANIFEST
 from asr_tv.store.results import Identity, Produced, Record, Store, throw_away, write_atomically
-from asr_tv.synthesis.clips import CLIP_SAMPLING_RATE, Clip, ClipCache, ClipJob
+from asr_tv.store.runtime import Runtime
+from asr_tv.synthesis.clips import CLIP_SAMPLING_RATE, Clip, ClipCache
 from asr_tv.synthesis.engines import Synthesizer
 from asr_tv.synthesis.plan import Drop, PlannedClip, SpeechPlan, plan_speech
 from asr_tv.synthesis.pool import PoolResult, speak_missing
@@ -35,14 +35,10 @@ _NAMED_LOSSES = 5
 
 
 def synthesize(
+    runtime: Runtime,
     texts: Manifest,
     config: SynthesisConfig,
-    *,
     seed: int,
-    store: Store,
-    workers: int = 0,
-    progress: Progress = silent,
-    name: str | None = None,
     synthesizer: Synthesizer | None = None,
     first_take: int = 0,
 ) -> Record:
@@ -53,9 +49,6 @@ def synthesize(
 
     Args:
         texts: a sentence that a domain repeats is spoken once, under its first id.
-        workers: at most so many processes, fewer for few clips; 0: one a core.
-        name: what the progress line calls these texts; the manifest's name when not given.
-        first_take: number of the first take; beyond the planned ones, texts are spoken anew.
         synthesizer: an engine already open, in place of `config.engine` and `config.voices`; must be picklable
             where several processes speak.
         first_take: number of the first take; beyond the planned ones, texts are spoken anew.
@@ -73,49 +66,20 @@ def synthesize(
     def produce(folder: Path) -> Produced:
         _empty(folder)
         write_atomically(folder / PLAN, plan.rows)
-        label = f"synthesize {name or texts.name}"
-        cache = ClipCache(store)
-        result = speak_missing(plan.jobs, cast, reopen, cache, workers=workers, progress=progress, label=label)
+        label = runtime.label or f"{STAGE} {texts.name}"
+        cache = ClipCache(runtime.store)
+        result = speak_missing(
+            plan.jobs, cast, reopen, cache, workers=runtime.workers, progress=runtime.progress, label=label
+        )
         _require_finished(plan, result, alone.name)
         details = _write_payload(folder, alone.name, plan, result)
         return Produced((alone.ref(),), {**details, "repeated_texts": len(texts) - len(alone)})
 
     identity = _identity(alone, config, cast, plan, seed, first_take)
+    store = runtime.store
     if (found := store.find(identity)) is not None and not _clips_are_there(found.path / MANIFEST, store):
         throw_away(store.root, found.path)
     return store.build(identity, produce)
-
-
-def speech_plan(texts: Manifest, config: SynthesisConfig, *, seed: int) -> SpeechPlan:
-    """What `synthesize` would speak, for a fan-out of its own: `speak_shard` each of `plan.shards(n)`, anywhere that
-    sees the store, then call `synthesize`, which finds every clip spoken and writes the record.
-
-    Raises:
-        ConfigError, DataError: as `synthesize`.
-    """
-    return plan_speech(texts_alone(texts), open_cast(config), config, seed)
-
-
-def speak_shard(
-    jobs: Sequence[ClipJob], config: SynthesisConfig, *, store: Store, progress: Progress = silent
-) -> PoolResult:
-    """Speaks one shard of a plan into the store's clips, in this process; finished clips are not spoken again.
-
-    Raises:
-        ConfigError: an engine or voice cannot be had here, or is of another version than in the plan.
-    """
-    cast = open_cast(config)
-    here = {(s.engine, s.voice.label): s.voice.version for s in cast.speakers}
-    asked = {(job.engine, job.request.voice): str(job.parts["version"]) for job in jobs}
-    if problems := [
-        f"{engine} voice {voice}: the plan is for {version}, and here is {here.get((engine, voice), 'no such voice')}"
-        for (engine, voice), version in asked.items()
-        if here.get((engine, voice)) != version
-    ]:
-        raise ConfigError(problems)
-    reopen = functools.partial(open_cast, config)
-    cache = ClipCache(store)
-    return speak_missing(jobs, cast, reopen, cache, workers=1, progress=progress, label=f"speak {len(jobs)} clips")
 
 
 def _clips_are_there(manifest: Path, store: Store) -> bool:

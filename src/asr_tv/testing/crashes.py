@@ -299,7 +299,7 @@ def start(work: Work, place: Place, log: Path) -> ForkServerProcess:
     return process
 
 
-_PRELOADED = ("transformers", "accelerate", "asr_tv.runs.run", "asr_tv.pipeline.leave_one_out_run", __name__)
+_PRELOADED = ("transformers", "accelerate", "asr_tv.runs.run", __name__)
 
 
 def _run(work: Work, place: Place, log: Path) -> None:

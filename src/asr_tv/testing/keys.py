@@ -110,7 +110,7 @@ class _Planner:
         for call in calls:
             self.store.call = call
             records.append(call.run(self.store, silent))
-            self.done.append(Done(call.label, records[-1]))
+            self.done.append(Done(call.step, records[-1]))
         return records
 
 

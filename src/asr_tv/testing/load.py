@@ -21,6 +21,7 @@ from asr_tv.progress import Advance
 from asr_tv.scoring.bootstrap import interval
 from asr_tv.scoring.score import read_evaluation, score_stage
 from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
@@ -89,12 +90,10 @@ def load(clips: int, folder: Path) -> Took:
     began = time.monotonic()
     store = Store(folder / "store")
     record = synthesize(
+        Runtime(store, progress=watch, workers=1),
         dummy_texts(clips),
         SynthesisConfig(takes=1),
         seed=1,
-        store=store,
-        workers=1,
-        progress=watch,
         synthesizer=ShortClips(),
     )
     spoken, speaking = peak(), time.monotonic() - began

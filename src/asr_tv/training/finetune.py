@@ -10,9 +10,9 @@ from asr_tv.devices import choose_device, choose_precision
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import FULL_SECONDS, context_seconds, refuse_longer
 from asr_tv.models.family import empty_model, family_of
-from asr_tv.progress import Progress, silent
 from asr_tv.store.payload import MODEL
-from asr_tv.store.results import Identity, Produced, Record, Store
+from asr_tv.store.results import Identity, Produced, Record
+from asr_tv.store.runtime import Runtime
 from asr_tv.training.freezing import (
     trainable_parameters,
 )
@@ -21,17 +21,13 @@ from asr_tv.training.trainer import STAGE, VERSION, Job, _restrict, run, total_u
 
 
 def finetune(
+    runtime: Runtime,
     base: Record,
     manifest: Manifest,
     training: TrainingConfig,
-    *,
-    store: Store,
     seed: int,
     language: str = "en",
     augmentation: AugmentationConfig | None = None,
-    device: str = "auto",
-    progress: Progress = silent,
-    label: str = "finetune",
 ) -> Record:
     """The stage: `base` tuned on `manifest`, as a record whose folder holds `model/`, adapters merged in.
 
@@ -40,9 +36,10 @@ def finetune(
         DataError: nothing to train on, a clip that cannot be read, a loss that is not a number, or too little memory
             for one clip at a time.
     """
+    label = runtime.label or STAGE
     if not len(manifest):
         raise DataError(f"{label}: the manifest {manifest.name} is empty, there is nothing to train on")
-    on = choose_device(device)
+    on = choose_device(runtime.device)
     family = family_of(base.path / MODEL)
     training = settings_for(training, family)
     ordered = Manifest(manifest.name, tuple(sorted(manifest, key=lambda u: u.id)))  # a digest knows no order
@@ -52,10 +49,10 @@ def finetune(
     job = Job(ordered, training, choose_precision(training.precision, on), seed, language, augmentation, family)
 
     def produce(scratch: Path) -> Produced:
-        losses = run(base.path / MODEL, job, scratch, on, progress, label)
+        losses = run(base.path / MODEL, job, scratch, on, runtime.progress, label)
         return Produced(manifest.refs(), {"epoch_losses": losses, **_counts(job, base.path / MODEL)})
 
-    return store.build(identity(base, job), produce)
+    return runtime.store.build(identity(base, job), produce)
 
 
 def identity(base: Record, job: Job) -> Identity:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from asr_tv.errors import ConfigError
 from asr_tv.models.tensors import open_tensors
-from asr_tv.progress import Progress, silent
 from asr_tv.store.payload import MODEL, VECTOR
-from asr_tv.store.results import Identity, Produced, Record, Store, write_atomically
+from asr_tv.store.results import Identity, Produced, Record, write_atomically
+from asr_tv.store.runtime import Runtime
 from asr_tv.vectors.apply import apply_vector
 from asr_tv.vectors.combine import combine_vectors
 from asr_tv.vectors.files import average_checkpoints, create_vector, mean_vector, open_vector
@@ -24,57 +24,55 @@ from asr_tv.vectors.task_vector import floating_names
 VERSION = 1
 
 
-def vector_stage(tuned: Record, base: Record, *, store: Store, progress: Progress = silent) -> Record:
+def vector_stage(runtime: Runtime, tuned: Record, base: Record) -> Record:
     """The vector tuned − base; with source_real and source_synthetic this is the SYN2REAL vector (arXiv 2406.02925)."""
 
     def produce(scratch: Path) -> Produced:
-        with progress("task vector", 1, "vectors") as advance:
+        with runtime.progress("task vector", 1, "vectors") as advance:
             create_vector(tuned.path / MODEL, base.path / MODEL, scratch / VECTOR, provenance={})
             advance()
         return Produced()
 
     inputs = {"tuned": tuned.digest, "base": base.digest}
-    return store.build(Identity("vector", VERSION, {"operation": "difference"}, inputs), produce)
+    return runtime.store.build(Identity("vector", VERSION, {"operation": "difference"}, inputs), produce)
 
 
-def mean_stage(vectors: Sequence[Record], *, store: Store, progress: Progress = silent) -> Record:
+def mean_stage(runtime: Runtime, vectors: Sequence[Record]) -> Record:
     """The plain mean of per-domain vectors; their order does not matter."""
     ordered = sorted(vectors, key=lambda record: record.digest)
 
     def produce(scratch: Path) -> Produced:
-        with progress("mean of vectors", 1, "vectors") as advance:
+        with runtime.progress("mean of vectors", 1, "vectors") as advance:
             mean_vector([record.path / VECTOR for record in ordered], scratch / VECTOR)
             advance()
         return Produced()
 
     inputs = {f"vector{number}": record.digest for number, record in enumerate(ordered)}
-    return store.build(Identity("vector", VERSION, {"operation": "mean"}, inputs), produce)
+    return runtime.store.build(Identity("vector", VERSION, {"operation": "mean"}, inputs), produce)
 
 
-def merged_stage(vectors: Sequence[Record], method: Merge, *, store: Store, progress: Progress = silent) -> Record:
+def merged_stage(runtime: Runtime, vectors: Sequence[Record], method: Merge) -> Record:
     """Vectors merged by a method that takes no coefficient a vector, so that their order does not matter."""
     ordered = sorted(vectors, key=lambda record: record.digest)
 
     def produce(scratch: Path) -> Produced:
-        with progress(f"{method.method} of vectors", 1, "vectors") as advance:
+        with runtime.progress(f"{method.method} of vectors", 1, "vectors") as advance:
             combine_vectors([record.path / VECTOR for record in ordered], scratch / VECTOR, method)
             advance()
         return Produced()
 
     parameters = {"operation": method.method} | method.parameters
     inputs = {f"vector{number}": record.digest for number, record in enumerate(ordered)}
-    return store.build(Identity("vector", VERSION, parameters, inputs), produce)
+    return runtime.store.build(Identity("vector", VERSION, parameters, inputs), produce)
 
 
 def adapt_stage(
+    runtime: Runtime,
     start: Record,
     vector: Record | None,
     pretrained: Record,
-    *,
     scaling_coef: float,
     pretrained_weight: float,
-    store: Store,
-    progress: Progress = silent,
 ) -> Record:
     """The checkpoint start + scaling_coef x vector, then averaged with the pretrained weights if a share is asked for.
 
@@ -87,12 +85,12 @@ def adapt_stage(
     inputs = {"start": start.digest, "pretrained": pretrained.digest} | ({"vector": vector.digest} if vector else {})
 
     def produce(scratch: Path) -> Produced:
-        with progress("adapted model", 1, "models") as advance:
+        with runtime.progress("adapted model", 1, "models") as advance:
             _write_adapted(scratch, start, vector, pretrained, scaling_coef, pretrained_weight)
             advance()
         return Produced(details=parameters)
 
-    return store.build(Identity("adapt", VERSION, parameters, inputs), produce)
+    return runtime.store.build(Identity("adapt", VERSION, parameters, inputs), produce)
 
 
 def _write_adapted(
@@ -149,20 +147,20 @@ class _Shift(Mapping[str, Tensor]):
         return len(self._names)
 
 
-def compare_stage(directions: tuple[Direction, ...], *, store: Store, progress: Progress = silent) -> Record:
+def compare_stage(runtime: Runtime, directions: tuple[Direction, ...]) -> Record:
     """comparison.json: names, and for the whole and each module group norms and cosines in the order of the names."""
     inputs = {key: digest for direction in directions for key, digest in direction.inputs.items()}
     names = [direction.name for direction in directions]
 
     def produce(scratch: Path) -> Produced:
-        with progress("compare vectors", 1, "comparisons") as advance:
+        with runtime.progress("compare vectors", 1, "comparisons") as advance:
             parts = compared([direction.tensors() for direction in directions])
             kept = [asdict(part) for part in parts if part.kind != LAYER]
             write_atomically(scratch / COMPARISON, json.dumps({"names": names, "parts": kept}))
             advance()
         return Produced()
 
-    return store.build(Identity("compare", VERSION, {"names": names}, inputs), produce)
+    return runtime.store.build(Identity("compare", VERSION, {"names": names}, inputs), produce)
 
 
 def read_comparison(record: Record) -> dict[str, Any]:

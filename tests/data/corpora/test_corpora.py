@@ -13,6 +13,7 @@ from asr_tv.data.corpora.selection import select
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.store.results import Store, verify
+from asr_tv.store.runtime import Runtime
 
 RATE = 11_025
 
@@ -38,7 +39,7 @@ def config(path: Path, **values: object) -> CorpusConfig:
 
 def test_a_corpus_is_stored_whole_and_found_again(speech: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    record = load_corpus(config(speech), store)
+    record = load_corpus(Runtime(store), config(speech))
     assert not record.cached
     verify(record)
     manifest = stored_manifest(record)
@@ -55,15 +56,17 @@ def test_a_corpus_is_stored_whole_and_found_again(speech: Path, tmp_path: Path) 
         stored, rate = soundfile.read(path, dtype="int16")
         assert rate == RATE
         assert np.array_equal(stored, soundfile.read(source, dtype="int16")[0][:, 0])
-    assert load_corpus(config(speech), store).cached
+    assert load_corpus(Runtime(store), config(speech)).cached
     (tmp_path / "elsewhere").mkdir()
     speech.rename(tmp_path / "elsewhere" / "renamed.jsonl")
     (tmp_path / "clips").rename(tmp_path / "elsewhere" / "clips")
-    assert load_corpus(config(tmp_path / "elsewhere" / "renamed.jsonl"), store).cached, "a moved corpus is the same"
+    assert load_corpus(Runtime(store), config(tmp_path / "elsewhere" / "renamed.jsonl")).cached, (
+        "a moved corpus is the same"
+    )
 
 
 def test_the_simulated_line_is_applied_and_named(speech: Path, tmp_path: Path) -> None:
-    record = load_corpus(config(speech, line=LineConfig(snr_db=7)), Store(tmp_path / "store"))
+    record = load_corpus(Runtime(Store(tmp_path / "store")), config(speech, line=LineConfig(snr_db=7)))
     assert record.details["simulated_line"] == {"codec": "gsm", "snr_db": 7.0, "seed": 0}
     for utterance in stored_manifest(record):
         info = soundfile.info(utterance.audio)
@@ -72,7 +75,9 @@ def test_the_simulated_line_is_applied_and_named(speech: Path, tmp_path: Path) -
 
 
 def test_what_is_left_out_is_listed_and_counted(speech: Path, tmp_path: Path) -> None:
-    record = load_corpus(config(speech, domains=("a",), max_seconds=3.5, max_per_domain=2), Store(tmp_path / "store"))
+    record = load_corpus(
+        Runtime(Store(tmp_path / "store")), config(speech, domains=("a",), max_seconds=3.5, max_per_domain=2)
+    )
     assert record.details["dropped"] == {
         "another domain": 4,
         "longer than 3.5 s": 1,
@@ -85,23 +90,23 @@ def test_what_is_left_out_is_listed_and_counted(speech: Path, tmp_path: Path) ->
 def test_unknown_domains_and_nothing_left(speech: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     with pytest.raises(ConfigError, match="unknown domain c, d; domains here: a, b"):
-        load_corpus(config(speech, domains=("a", "d", "c")), store)
+        load_corpus(Runtime(store), config(speech, domains=("a", "d", "c")))
     with pytest.raises(DataError, match=r"no utterance is left of 8: \{'longer than 0.1 s': 8\}"):
-        load_corpus(config(speech, max_seconds=0.1), store)
+        load_corpus(Runtime(store), config(speech, max_seconds=0.1))
 
 
 def test_recordings_that_decode_to_nonsense_are_all_named(speech: Path, tmp_path: Path) -> None:
     for name in ("2", "5"):
         soundfile.write(tmp_path / "clips" / f"{name}.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
     with pytest.raises(DataError) as error:
-        load_corpus(config(speech), Store(tmp_path / "store"))
+        load_corpus(Runtime(Store(tmp_path / "store")), config(speech))
     assert [problem.split(":")[0] for problem in error.value.problems] == [f"utterance '../x y/{n}'" for n in (2, 5)]
 
 
 def test_an_interrupted_load_goes_on_and_gives_the_same(
     speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = load_corpus(config(speech, line={}), Store(tmp_path / "whole"))
+    whole = load_corpus(Runtime(Store(tmp_path / "whole")), config(speech, line={}))
     write, written = corpora.write_audio, []
 
     def failing(path: Path, *rest: object) -> None:
@@ -112,10 +117,10 @@ def test_an_interrupted_load_goes_on_and_gives_the_same(
 
     monkeypatch.setattr(corpora, "write_audio", failing)
     with pytest.raises(KeyboardInterrupt):
-        load_corpus(config(speech, line={}), Store(tmp_path / "store"))
+        load_corpus(Runtime(Store(tmp_path / "store")), config(speech, line={}))
     finished = {path: path.stat().st_mtime_ns for path in written}
     monkeypatch.setattr(corpora, "write_audio", lambda path, *rest: (written.append(path), write(path, *rest)))
-    record = load_corpus(config(speech, line={}), Store(tmp_path / "store"))
+    record = load_corpus(Runtime(Store(tmp_path / "store")), config(speech, line={}))
     assert len(written) == len(set(written)) == 8
     assert record.digest == whole.digest
     for path, stamp in finished.items():
@@ -152,7 +157,7 @@ def test_the_english_asterisk_prompts(tmp_path: Path) -> None:
     """569 entries: 10 silences, 7 tones and beeps, 1 without a recording; the other 551 are speech."""
     store = Store(tmp_path / "store")
     everything = CorpusConfig(kind="asterisk", max_seconds=600)
-    record = load_corpus(everything, store)
+    record = load_corpus(Runtime(store), everything)
     assert record.details["package_as_pinned"]
     assert record.details["utterances"] == 551
     assert record.details["dropped"] == {"a sound, not speech": 17, "no recording": 1}
@@ -169,5 +174,5 @@ def test_the_english_asterisk_prompts(tmp_path: Path) -> None:
     manifest = stored_manifest(record)
     assert manifest.by_id["vm-goodbye"].text == "Goodbye"
     start = time.perf_counter()
-    assert load_corpus(everything, store).cached
+    assert load_corpus(Runtime(store), everything).cached
     assert time.perf_counter() - start < 0.5

@@ -17,6 +17,7 @@ from asr_tv.data.corpora import load_corpus, stored_manifest
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 
 RATE = 8_000
 
@@ -30,7 +31,7 @@ def record(path: Path, seconds: float = 3.0) -> Path:
 
 
 def loaded(tmp_path: Path, **values: Any) -> Manifest:
-    return stored_manifest(load_corpus(CorpusConfig(**values), Store(tmp_path / "store")))
+    return stored_manifest(load_corpus(Runtime(Store(tmp_path / "store")), CorpusConfig(**values)))
 
 
 def mean_of(manifest: Manifest, name: str) -> float:
@@ -223,11 +224,11 @@ def test_recordings_of_one_name_that_change_places_change_the_key(tmp_path: Path
     rows = [{"audio_filepath": f"{name}/001.wav", "text": name} for name in ("anna", "ben")]
     (tmp_path / "m.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = CorpusConfig(kind="nemo", path=str(tmp_path / "m.json"))
-    before = load_corpus(config, Store(tmp_path / "store"))
+    before = load_corpus(Runtime(Store(tmp_path / "store")), config)
     (tmp_path / "anna").rename(tmp_path / "other")
     (tmp_path / "ben").rename(tmp_path / "anna")
     (tmp_path / "other").rename(tmp_path / "ben")
-    after = load_corpus(config, Store(tmp_path / "store"))
+    after = load_corpus(Runtime(Store(tmp_path / "store")), config)
     assert after.key != before.key
     assert [u.duration for u in stored_manifest(after)] == [2.0, 1.0]
 
@@ -238,12 +239,12 @@ def test_a_changed_sample_changes_the_key_and_a_new_date_does_not(
 ) -> None:
     recording = record(tmp_path / "call.wav")
     config = corpus_of(tmp_path)
-    key = load_corpus(config, Store(tmp_path / "store")).key
+    key = load_corpus(Runtime(Store(tmp_path / "store")), config).key
     os.utime(recording, (1, 1))
-    assert load_corpus(config, Store(tmp_path / "store")).key == key
+    assert load_corpus(Runtime(Store(tmp_path / "store")), config).key == key
     data = bytearray(recording.read_bytes())
     data[-1000] ^= 1
     recording.write_bytes(data)
-    changed = load_corpus(config, Store(tmp_path / "store"))
+    changed = load_corpus(Runtime(Store(tmp_path / "store")), config)
     assert changed.key != key
     assert not changed.cached

@@ -20,6 +20,7 @@ from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.paper_scorer import paper_word_counts
 from asr_tv.scoring.score import evaluate
 from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 
 REAL = os.environ.get("ASR_TV_SLURP")
 
@@ -61,7 +62,7 @@ def config(folder: Path, **more: Any) -> CorpusConfig:
 
 
 def test_headset_and_far_recordings_of_a_sentence_share_a_split(tmp_path: Path) -> None:
-    record_ = load_corpus(config(corpus(tmp_path / "slurp")), Store(tmp_path / "store"))
+    record_ = load_corpus(Runtime(Store(tmp_path / "store")), config(corpus(tmp_path / "slurp")))
     manifest = stored_manifest(record_)
     assert len(manifest) == 8
     splits: dict[str, set[str]] = {}
@@ -82,8 +83,10 @@ def test_the_synthetic_part_is_read_when_asked_for_and_is_synthetic(tmp_path: Pa
     rows = [row(90, "turn it down", "play", "audio--90.flac")]
     (folder / "dataset" / "slurp" / "train_synthetic.jsonl").write_text(json.dumps(rows[0]))
     record(folder / "audio" / "slurp_synth" / "audio--90.flac")
-    plain = stored_manifest(load_corpus(config(folder), Store(tmp_path / "store")))
-    asked = stored_manifest(load_corpus(config(folder, splits=("train_synthetic",)), Store(tmp_path / "store")))
+    plain = stored_manifest(load_corpus(Runtime(Store(tmp_path / "store")), config(folder)))
+    asked = stored_manifest(
+        load_corpus(Runtime(Store(tmp_path / "store")), config(folder, splits=("train_synthetic",)))
+    )
     assert {u.origin for u in plain} == {"real"}
     assert [(u.id, u.origin, u.split) for u in asked] == [("audio--90.flac", "synthetic", "train")]
 
@@ -92,10 +95,10 @@ def test_missing_recordings_are_counted_and_listed_and_can_be_gone_without(tmp_p
     folder = corpus(tmp_path / "slurp")
     (folder / "audio" / "slurp_real" / "audio-2.flac").unlink()
     with pytest.raises(DataError) as error:
-        load_corpus(config(folder), Store(tmp_path / "store"))
+        load_corpus(Runtime(Store(tmp_path / "store")), config(folder))
     assert error.value.problems[0].startswith("slurp: 1 of 8 recordings are missing")
     assert error.value.problems[1].endswith("audio-2.flac")
-    found = load_corpus(config(folder, missing_audio="drop"), Store(tmp_path / "store"))
+    found = load_corpus(Runtime(Store(tmp_path / "store")), config(folder, missing_audio="drop"))
     assert len(stored_manifest(found)) == 7
     assert found.details["dropped"] == {"its recording is missing": 1}
     assert json.loads((found.path / "dropped.json").read_text())[0]["id"] == "audio-2.flac"
@@ -111,8 +114,8 @@ def archive(folder: Path) -> Path:
 def test_archives_give_what_the_folder_gives(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "slurp")
     path = archive(folder)
-    a = load_corpus(config(folder), Store(tmp_path / "a"))
-    b = load_corpus(config(folder, audio=str(path)), Store(tmp_path / "b"))
+    a = load_corpus(Runtime(Store(tmp_path / "a")), config(folder))
+    b = load_corpus(Runtime(Store(tmp_path / "b")), config(folder, audio=str(path)))
     assert stored_manifest(a).digest == stored_manifest(b).digest
     assert not (b.path / "download").exists()
 
@@ -123,11 +126,11 @@ def test_an_archive_cut_short_says_so_and_counts(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError) as error:
-        load_corpus(config(folder, audio=str(path)), Store(tmp_path / "store"))
+        load_corpus(Runtime(Store(tmp_path / "store")), config(folder, audio=str(path)))
     assert "cut short or damaged after" in error.value.problems[0]
     assert "of 8 recordings are missing" in error.value.problems[1]
     path.write_bytes(whole)  # fetched again: the scratch folder is no obstacle
-    assert len(stored_manifest(load_corpus(config(folder, audio=str(path)), Store(tmp_path / "store")))) == 8
+    assert len(stored_manifest(load_corpus(Runtime(Store(tmp_path / "store")), config(folder, audio=str(path))))) == 8
 
 
 def test_what_is_no_annotation_is_told_line_by_line(tmp_path: Path) -> None:
@@ -144,13 +147,13 @@ def test_what_is_no_annotation_is_told_line_by_line(tmp_path: Path) -> None:
 
 def test_no_annotations_no_audio_and_a_wrong_archive(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no train\.jsonl"):
-        load_corpus(config(tmp_path), Store(tmp_path / "store"))
+        load_corpus(Runtime(Store(tmp_path / "store")), config(tmp_path))
     folder = corpus(tmp_path / "slurp")
     with pytest.raises(DataError, match="no such folder or archive"):
-        load_corpus(config(folder, audio="gone.tar.gz"), Store(tmp_path / "store"))
+        load_corpus(Runtime(Store(tmp_path / "store")), config(folder, audio="gone.tar.gz"))
     (tmp_path / "x.zip").write_bytes(gzip.compress(b""))
     with pytest.raises(DataError, match="not a folder"):
-        load_corpus(config(folder, audio=str(tmp_path / "x.zip")), Store(tmp_path / "store"))
+        load_corpus(Runtime(Store(tmp_path / "store")), config(folder, audio=str(tmp_path / "x.zip")))
 
 
 @pytest.mark.skipif(not REAL, reason="ASR_TV_SLURP names no folder with SLURP's devel.jsonl and test.jsonl")

@@ -9,46 +9,46 @@ import pytest
 from asr_tv.data.corpora.local import write_manifest
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import ConfigError
-from asr_tv.pipeline.execution.executor import Call
+from asr_tv.pipeline.execution.executor import Call, Step
 from asr_tv.pipeline.execution.processes import Processes
 from asr_tv.pipeline.execution.refresh import Refresh
-from asr_tv.progress import silent
 from asr_tv.store.results import Identity, Produced, Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.testing.runs import fake_config
 
 
-def make(name: str, inputs: Any = (), *, store: Store, progress: Any = silent) -> Record:  # noqa: ARG001
+def make(runtime: Runtime, name: str, inputs: Any = ()) -> Record:  # noqa: ARG001
     """A stage that always makes the same; its digest never tells whether it ran."""
 
     def produce(folder: Path) -> Produced:
         (folder / "out").write_text(name)
         return Produced()
 
-    return store.build(Identity("made", 1, {"name": name}), produce)
+    return runtime.store.build(Identity("made", 1, {"name": name}), produce)
 
 
-def speak(name: str, *, store: Store, progress: Any = silent) -> Record:  # noqa: ARG001
+def speak(runtime: Runtime, name: str) -> Record:
     """A stage with a manifest of recordings elsewhere in the store."""
 
     def produce(folder: Path) -> Produced:
-        clip = Utterance(name, f"says {name}", audio=str(store.root / "clips" / name), origin="synthetic")
+        clip = Utterance(name, f"says {name}", audio=str(runtime.store.root / "clips" / name), origin="synthetic")
         write_manifest(Manifest(name, (clip,)), folder / "manifest.jsonl")
         return Produced()
 
-    return store.build(Identity("spoken", 1, {"name": name}), produce)
+    return runtime.store.build(Identity("spoken", 1, {"name": name}), produce)
 
 
 def calls(store: Store) -> list[Call]:
     """base -> tuned -> adapted, and beside it a training on clips."""
-    base, tuned = make("base", store=store), make("tuned", store=store)
+    base, tuned = make(Runtime(store), "base"), make(Runtime(store), "tuned")
     heard = Manifest("clips", (Utterance("a", "says a", audio=str(store.root / "clips" / "a"), origin="synthetic"),))
     return [
-        Call("checkpoint base", make, {"name": "base"}),
-        Call("synthesize a", speak, {"name": "a"}),
-        Call("synthesize b", speak, {"name": "b"}),
-        Call("finetune tuned", make, {"name": "tuned", "inputs": {"base": [base]}}),
-        Call("finetune heard", make, {"name": "heard", "inputs": (heard,)}),
-        Call("adapt", make, {"name": "adapted", "inputs": tuned}),
+        Call(Step("checkpoint", "base"), make, {"name": "base"}),
+        Call(Step("synthesize", "a"), speak, {"name": "a"}),
+        Call(Step("synthesize", "b"), speak, {"name": "b"}),
+        Call(Step("finetune", "tuned"), make, {"name": "tuned", "inputs": {"base": [base]}}),
+        Call(Step("finetune", "heard"), make, {"name": "heard", "inputs": (heard,)}),
+        Call(Step("adapt"), make, {"name": "adapted", "inputs": tuned}),
     ]
 
 
@@ -102,8 +102,8 @@ def test_clips_are_spoken_again(tmp_path: Path) -> None:
 
     config = fake_config(tmp_path).synthesis
     store = Store(tmp_path / "store")
-    first = synthesize(dummy_texts(3), config, seed=1, store=store)
+    first = synthesize(Runtime(store), dummy_texts(3), config, seed=1)
     time.sleep(0.02)
-    again = synthesize(dummy_texts(3), config, seed=1, store=store.remade_since(time.time()))
+    again = synthesize(Runtime(store.remade_since(time.time())), dummy_texts(3), config, seed=1)
     assert (again.digest, again.details["executed_clips"]) == (first.digest, first.details["executed_clips"])
     assert again.details["reused_clips"] == 0

@@ -14,6 +14,7 @@ from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.manifest import Manifest, Utterance, concatenate
 from asr_tv.errors import DataError
 from asr_tv.store.results import Identity, Produced, Record, Store, file_digest, verify
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate import gate as stage
 from asr_tv.synthesis.gate.gate import AGAIN, DROPPED, VERDICTS, Round, clipped_share, gate, sentences_to_repeat
 from asr_tv.synthesis.synthesize import synthesize
@@ -79,7 +80,7 @@ def verdicts(record: Record) -> dict[str, dict]:
 
 
 def run(tmp_path: Path, judge: Record, *rounds: Round, **settings: object) -> Record:
-    return gate(rounds, GateConfig(**settings), judge, engine="fake", store=Store(tmp_path / "store"))  # type: ignore[arg-type]
+    return gate(Runtime(Store(tmp_path / "store")), rounds, GateConfig(**settings), judge, engine="fake")  # type: ignore[arg-type]
 
 
 def test_good_clips_pass_as_they_are(tmp_path: Path, judge: Record):
@@ -192,7 +193,7 @@ def test_planted_faults_on_real_speech_are_caught_and_good_clips_stay(tmp_path: 
 
     store = Store(tmp_path / "store")
     texts = Manifest("t", tuple(Utterance(f"u{n}", t, origin="text") for n, t in enumerate(SENTENCES)))
-    good = stored_manifest(synthesize(texts, SynthesisConfig(takes=2), seed=17, store=store))
+    good = stored_manifest(synthesize(Runtime(store), texts, SynthesisConfig(takes=2), seed=17))
     rng = np.random.default_rng(1)
     first = [u for u in good if u.id.endswith("_t0")]
     bad = [
@@ -204,8 +205,8 @@ def test_planted_faults_on_real_speech_are_caught_and_good_clips_stay(tmp_path: 
     planted = Manifest("planted", tuple(bad + swapped))
     whole = concatenate("all", [good, planted])
     judge = resolve_model("openai/whisper-tiny.en", store)
-    hypotheses = transcribe(judge, whole, decoding_for("full", "en", 100, "auto"), store=store)
-    record = gate([Round(whole, hypotheses)], GateConfig(), judge, engine="piper", store=store)
+    hypotheses = transcribe(Runtime(store), judge, whole, decoding_for("full", "en", 100, "auto"))
+    record = gate(Runtime(store), [Round(whole, hypotheses)], GateConfig(), judge, engine="piper")
     rows = verdicts(record)
     assert {name for name, row in rows.items() if not row["kept"]} == set(planted.by_id)
     assert record.details["rare"]["clips"] > 0

@@ -11,6 +11,7 @@ from asr_tv.errors import DataError
 from asr_tv.models.tensors import open_tensors
 from asr_tv.models.whisper import load_model
 from asr_tv.store.results import Record, Store
+from asr_tv.store.runtime import Runtime
 from asr_tv.training.context_start import context_start
 from asr_tv.training.labels import IGNORED
 from asr_tv.training.objectives.short_context import ShortContextLessons, ShortContextLoss
@@ -52,15 +53,15 @@ def test_contexts_reach_from_the_shortest_to_long_ones_and_are_drawn_by_the_ids(
 
 def test_the_stage_brings_the_two_contexts_together(base: Record, manifest: Manifest, tmp_path: Path) -> None:
     config = ContextStartConfig(epochs=6, learning_rate=2e-3, batch_size=2)
-    record = context_start(base, manifest, config, store=Store(tmp_path), seed=1)
+    record = context_start(Runtime(Store(tmp_path)), base, manifest, config, seed=1)
     losses = record.details["epoch_losses"]
     assert losses[-1] < 0.8 * losses[0]
     assert record.details["updates"] == 6 * 3
     assert set(open_tensors(record.path / "model")) == set(open_tensors(base.path / "model"))
-    again = context_start(base, manifest, config, store=Store(tmp_path), seed=1)
+    again = context_start(Runtime(Store(tmp_path)), base, manifest, config, seed=1)
     assert again.digest == record.digest
 
 
 def test_nothing_to_learn_from(base: Record, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is empty"):
-        context_start(base, Manifest("none", ()), ContextStartConfig(), store=Store(tmp_path), seed=1)
+        context_start(Runtime(Store(tmp_path)), base, Manifest("none", ()), ContextStartConfig(), seed=1)

@@ -24,9 +24,10 @@ from asr_tv.data.corpora.slurp import slurp_source
 from asr_tv.data.corpora.source import Opened, Source
 from asr_tv.data.manifest import Dropped, Manifest, Utterance
 from asr_tv.errors import DataError
-from asr_tv.progress import Progress, silent
+from asr_tv.progress import Progress
 from asr_tv.store.payload import DROPPED, MANIFEST
-from asr_tv.store.results import Identity, Produced, Record, Store, file_digest, write_atomically
+from asr_tv.store.results import Identity, Produced, Record, file_digest, write_atomically
+from asr_tv.store.runtime import Runtime
 
 __all__ = ["corpus_statistics", "load_corpus", "stored_manifest"]
 
@@ -40,7 +41,7 @@ _KINDS: Mapping[str, Callable[[CorpusConfig], Source]] = {
 }
 
 
-def load_corpus(config: CorpusConfig, store: Store, progress: Progress = silent) -> Record:
+def load_corpus(runtime: Runtime, config: CorpusConfig) -> Record:
     """The corpus as a stored result: manifest.jsonl, audio/*.flac (16 bit, mono) and dropped.json.
 
     The recordings keep their sampling rate, or have been put through `config.line`, a simulated line at 8 kHz.
@@ -49,9 +50,9 @@ def load_corpus(config: CorpusConfig, store: Store, progress: Progress = silent)
         ConfigError: an unknown language or domain, with those that exist.
         DataError: the corpus cannot be had, or every recording of it that cannot be used.
     """
-    source = _source(config, store.root)
+    source = _source(config, runtime.store.root)
     identity = Identity(stage="corpus", version=1, parameters=config.key_parameters(), inputs=source.inputs)
-    return store.build(identity, partial(_produce, config, source, progress))
+    return runtime.store.build(identity, partial(_produce, config, source, runtime.progress))
 
 
 def stored_manifest(record: Record) -> Manifest:

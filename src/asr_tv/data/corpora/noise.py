@@ -8,9 +8,9 @@ import numpy as np
 from asr_tv.audio.recordings import Wave, write_audio
 from asr_tv.data.corpora.local import write_manifest
 from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.progress import Progress, silent
 from asr_tv.store.payload import MANIFEST
-from asr_tv.store.results import Identity, Produced, Record, Store, file_digest
+from asr_tv.store.results import Identity, Produced, Record, file_digest
+from asr_tv.store.runtime import Runtime
 
 STAGE, VERSION = "noise", 1
 SAMPLING_RATE = 16_000
@@ -19,12 +19,12 @@ LEVELS = {"silence": None, "faint noise": -50.0, "loud noise": -20.0}
 """Domain -> level of white noise in dB below full scale."""
 
 
-def noise_stage(seconds: float, seed: int, *, store: Store, progress: Progress = silent) -> Record:
+def noise_stage(runtime: Runtime, seconds: float, seed: int) -> Record:
     """manifest.jsonl with clips of 5 s, at least `seconds` of each domain, with empty references."""
 
     def produce(scratch: Path) -> Produced:
         rows = []
-        with progress("noise", len(LEVELS), "kinds") as advance:
+        with runtime.progress("noise", len(LEVELS), "kinds") as advance:
             for domain, level in LEVELS.items():
                 for number in range(max(1, round(seconds / CLIP_SECONDS))):
                     name = f"{domain.replace(' ', '-')}-{number}"
@@ -36,7 +36,7 @@ def noise_stage(seconds: float, seed: int, *, store: Store, progress: Progress =
         write_manifest(Manifest("noise", tuple(rows)), scratch / MANIFEST)
         return Produced((), {"name": "noise", "utterances": len(rows)})
 
-    return store.build(Identity(STAGE, VERSION, {"seconds": seconds}, {}, seed), produce)
+    return runtime.store.build(Identity(STAGE, VERSION, {"seconds": seconds}, {}, seed), produce)
 
 
 def _clip(level: float | None, seed: tuple[int, ...]) -> Wave:

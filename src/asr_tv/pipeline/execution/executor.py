@@ -4,31 +4,83 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol
 
+from asr_tv.config.run import RunOptions
 from asr_tv.errors import TryAgain
 from asr_tv.pipeline.execution.inputs import check_inputs
 from asr_tv.progress import Progress, silent
+from asr_tv.store.records import Purpose
 from asr_tv.store.results import Damaged, Record, Store
+from asr_tv.store.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
 
+Kind = Literal[
+    "checkpoint",
+    "corpus",
+    "noise",
+    "synthesize",
+    "judge",
+    "gate",
+    "context start",
+    "finetune",
+    "vector",
+    "mean vector",
+    "average",
+    "compare",
+    "adapt",
+    "transcribe",
+    "sweep",
+    "score",
+]
+
+
+DEFAULT_OPTIONS = RunOptions()
+
+
 @dataclass(frozen=True)
-class Call:
-    """One stage with its arguments, all of which can be sent to another process.
+class Step:
+    """What a call is.
 
     Attributes:
-        label: what people read: "finetune source_real".
-        stage: a function that also takes `store` and `progress`.
+        subject: what it makes or reads: "source_real".
+        test: the name of the recordings it is scored on, where it is: "target".
+        options: how to run it; never part of a key.
         alone: not to be run beside other calls, because it spreads its work by itself.
     """
 
-    label: str
+    kind: Kind
+    subject: str = ""
+    test: str = ""
+    purpose: Purpose = "model"
+    options: RunOptions = DEFAULT_OPTIONS
+    alone: bool = False
+
+    @property
+    def label(self) -> str:
+        """What people read: "finetune source_real"."""
+        on = f"on {self.test}" if self.test else ""
+        return " ".join(filter(None, (self.kind, self.subject, on)))
+
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A step with its stage and arguments by name, all of which can be sent to another process."""
+
+    step: Step
     stage: Callable[..., Record]
     arguments: Mapping[str, Any]
-    alone: bool = False
+
+    @property
+    def label(self) -> str:
+        return self.step.label
 
     def run(self, store: Store, progress: Progress) -> Record:
         """The call's record.
@@ -37,15 +89,29 @@ class Call:
             Damaged: something that the stage was about to read.
         """
         guarded = store.guarded(partial(check_inputs, self.arguments, store))
-        return self.stage(**self.arguments, store=guarded, progress=progress)
+        options = self.step.options
+        runtime = Runtime(
+            guarded, progress, self.label, options.device, options.eval_batch_size, workers=options.workers
+        )
+        return self.stage(runtime, **self.arguments)
+
+
+def call(step: Step, stage: Callable[Concatenate[Runtime, P], Record], *args: P.args, **kwargs: P.kwargs) -> Call:
+    """The stage with everything but its runtime, which an executor gives it."""
+    bound = signature(stage).bind(None, *args, **kwargs).arguments
+    return Call(step, stage, dict(list(bound.items())[1:]))
 
 
 @dataclass(frozen=True)
 class Done:
-    """A call and its record, in the order of the graph."""
+    """A step and its record, in the order of the graph."""
 
-    label: str
+    step: Step
     record: Record
+
+    @property
+    def label(self) -> str:
+        return self.step.label
 
 
 class Executor(Protocol):
@@ -114,5 +180,5 @@ class InProcess:
 
     def __call__(self, calls: Sequence[Call]) -> list[Record]:
         records = [self._healing.attempt(call, lambda one: one.run(self.store, self.progress)) for call in calls]
-        self.done += [Done(call.label, record) for call, record in zip(calls, records, strict=True)]
+        self.done += [Done(call.step, record) for call, record in zip(calls, records, strict=True)]
         return records

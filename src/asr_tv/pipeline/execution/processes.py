@@ -132,10 +132,10 @@ class Processes:
     def _finish(self, call: Call, record: Record) -> None:
         if self.refresh is not None:
             self.refresh.made(call, record)
-        self.done.append(Done(call.label, record))
+        self.done.append(Done(call.step, record))
 
     def _stored(self, call: Call, store: Store) -> Record | None:
-        if call.alone:
+        if call.step.alone:
             return None
         try:
             return call.run(LookupStore(store), silent)
@@ -145,7 +145,7 @@ class Processes:
     def _start(self, call: Call, store: Store) -> "Future[Record] | Record":
         # With several jobs a single call goes to a worker, too: the number of threads moves the last bits of a
         # training, and must not depend on what happens to be left to do.
-        if call.alone or self.jobs == 1:
+        if call.step.alone or self.jobs == 1:
             return call.run(store, self.progress)
         return self._workers().submit(_work, call, store.location, store.newer_than)
 

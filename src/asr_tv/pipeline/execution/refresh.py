@@ -3,21 +3,15 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import ConfigError
-from asr_tv.pipeline.execution.executor import Call
+from asr_tv.pipeline.execution.executor import Call, Kind, Step
 from asr_tv.pipeline.execution.inputs import leaves
 from asr_tv.store.payload import MANIFEST
 from asr_tv.store.results import RECORD, Record, Store
-
-STAGES = (
-    *("checkpoint", "corpus", "noise", "synthesize", "context", "finetune", "vector", "mean", "compare", "adapt"),
-    *("transcribe", "sweep", "score"),
-)
-"""First words of the labels of all calls."""
 
 
 def asked_now(root: Path) -> float:
@@ -40,11 +34,11 @@ class Refresh:
     """
 
     def __init__(self, wanted: Sequence[str], since: float) -> None:
-        unknown = [label for label in wanted if label.partition(" ")[0] not in STAGES]
-        if unknown:
-            kinds = ", ".join(STAGES)
-            raise ConfigError(f"--refresh {label!r}: no stage begins so; stages: {kinds}" for label in unknown)
-        self._wanted = tuple(wanted)
+        kinds: tuple[str, ...] = get_args(Kind)
+        self._wanted = {label: _named(label, kinds) for label in wanted}
+        if unknown := [label for label, found in self._wanted.items() if found is None]:
+            names = ", ".join(kinds)
+            raise ConfigError(f"--refresh {label!r}: no stage begins so; stages: {names}" for label in unknown)
         self._since = since
         self._matched: set[str] = set()
         self._remade: set[Path] = set()
@@ -72,7 +66,7 @@ class Refresh:
             raise ConfigError(f"--refresh {label!r}: this run has no such stage; it has: {known}" for label in missing)
 
     def _applies(self, call: Call) -> bool:
-        asked = [w for w in self._wanted if call.label == w or call.label.startswith(f"{w} ")]
+        asked = [label for label, named in self._wanted.items() if named and _is_meant(call.step, *named)]
         self._matched.update(asked)
         return bool(asked) or any(self._is_remade(value) for value in leaves(call.arguments))
 
@@ -80,6 +74,19 @@ class Refresh:
         if isinstance(value, Record):
             return value.path in self._remade
         return isinstance(value, Manifest) and any((u.audio or u.text) in self._remade_inputs for u in value)
+
+
+def _named(label: str, kinds: Sequence[str]) -> tuple[str, str] | None:
+    """Kind and first words of the subject that a user wrote; of a kind its first word is enough."""
+    for kind in sorted(kinds, key=len, reverse=True):
+        if label == kind or label.startswith(f"{kind} "):
+            return kind, label[len(kind) + 1 :]
+    first = [kind for kind in kinds if kind.partition(" ")[0] == label]
+    return (first[0], "") if first else None
+
+
+def _is_meant(step: Step, kind: str, subject: str) -> bool:
+    return step.kind == kind and f"{step.label} ".startswith(f"{kind} {subject} " if subject else "")
 
 
 def _inputs_in(record: Record) -> Iterator[str]:

@@ -16,8 +16,8 @@ from asr_tv.data.manifest import Manifest, Utterance, checked
 from asr_tv.decoding.hypotheses import hypotheses_file
 from asr_tv.errors import DataError
 from asr_tv.models.vocabulary import vocabulary_size, whisper_tokenizer
-from asr_tv.progress import Progress, silent
-from asr_tv.store.results import Identity, Produced, Record, Store, file_digest, write_atomically
+from asr_tv.store.results import Identity, Produced, Record, file_digest, write_atomically
+from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate.clip_yield import clip_yield
 from asr_tv.synthesis.gate.consensus import ClipMeasure, Verdict, chosen_clips, judge_clips
 from asr_tv.text.normalize import get_normalizer
@@ -46,15 +46,12 @@ class _Measured:
 
 
 def gate(
+    runtime: Runtime,
     rounds: Sequence[Round],
     config: GateConfig,
     judge: Record,
-    *,
     engine: str,
     language: str = "en",
-    store: Store,
-    progress: Progress = silent,
-    label: str = "gate",
 ) -> Record:
     """The stage: `manifest.jsonl` of the clips to train on, `verdicts.jsonl` on each clip, `dropped.json`.
 
@@ -85,7 +82,7 @@ def gate(
     def produce(folder: Path) -> Produced:
         heard = {name: text for r in rounds for name, text in _hypotheses(r).items()}
         measured: dict[str, _Measured] = {}
-        with progress(label, len(clips), "clips") as advance:
+        with runtime.progress(runtime.label or STAGE, len(clips), "clips") as advance:
             for clip in clips:
                 measured[clip.id] = _measured(clip, normalizer, heard[clip.id], detector, config)
                 advance()
@@ -96,7 +93,7 @@ def gate(
         rows = clip_yield([(u, verdicts[u.id], u.id in planned) for u in clips], engine, known)
         return Produced((clips.ref(),), {**details, "judge": judge.details.get("source"), **rows})
 
-    return store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
+    return runtime.store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
 
 
 def _hypotheses(one: Round) -> dict[str, str]:
