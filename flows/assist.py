@@ -19,7 +19,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from asr_tv.config.benchmark import BenchmarkConfig
 from asr_tv.config.file import load_config, read_config
 from asr_tv.config.run import AdaptConfig
-from asr_tv.pipeline.benchmark import leave_one_out
+from asr_tv.pipeline.benchmark import benchmark
 from asr_tv.pipeline.execution.processes import Processes
 from asr_tv.pipeline.execution.refresh import Refresh
 from asr_tv.pipeline.graph import adapt
@@ -66,7 +66,7 @@ def assist(
                 runner, f"{loaded.name} helper", shards=shards, last_first=True, go_on=until_ended(leader)
             )
             if isinstance(loaded, BenchmarkConfig):
-                leave_one_out(loaded, execute, lambda plan: None)
+                benchmark(loaded, execute)
             else:
                 adapt(loaded, execute)
     except LeaderEnded:

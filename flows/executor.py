@@ -17,8 +17,9 @@ from prefect.utilities.annotations import quote
 
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import DataError, TryAgain
-from asr_tv.pipeline.execution.executor import Call, Done
-from asr_tv.pipeline.execution.processes import NotStored, Processes
+from asr_tv.pipeline.execution.executor import Call, DoneList
+from asr_tv.pipeline.execution.lookup import NotStored
+from asr_tv.pipeline.execution.processes import Processes
 from asr_tv.store.results import Record, Store
 from asr_tv.synthesis.synthesize import shards, synthesize
 from flows.artifacts import publish_stage
@@ -104,7 +105,7 @@ class PrefectExecutor:
         go_on: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.done: list[Done] = []
+        self.done = DoneList()
         self._made: dict[_Key, PrefectFuture[Any]] = {}
         self._before: dict[_Key, set[_Key]] = {}
         self._runner = runner
@@ -119,7 +120,7 @@ class PrefectExecutor:
         if self._shards > 1:
             self._work(shard, [part for call in calls for part in self._parts(call)])
         records = self._work(stage, calls)
-        self.done += [Done(call.step, record) for call, record in zip(calls, records, strict=True)]
+        self.done.note(calls, records)
         return records
 
     @property

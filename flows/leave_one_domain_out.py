@@ -20,7 +20,8 @@ from pydantic import Field
 
 from asr_tv.config.benchmark import BenchmarkConfig
 from asr_tv.config.file import read_config
-from asr_tv.runs.run import forgot_too_much, run_benchmark
+from asr_tv.runs.benchmark import run_benchmark
+from asr_tv.runs.run import forgot_too_much
 from flows.artifacts import publish_table
 from flows.runs import NOTHING_NEW, counted, executing
 

@@ -14,7 +14,7 @@ from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.pipeline.execution.executor import InProcess
-from asr_tv.runs.run import run_benchmark
+from asr_tv.runs.benchmark import run_benchmark
 from asr_tv.store.results import Store
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.synthesize import synthesize

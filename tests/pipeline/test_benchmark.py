@@ -1,6 +1,7 @@
 """The leave-one-domain-out table on fakes: every row, what is shared, what a change costs, and the ledger."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from asr_tv.config.benchmark import BenchmarkConfig
 from asr_tv.decoding.recogniser import Recogniser
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.tensors import open_tensors
+from asr_tv.pipeline.benchmark import benchmark
 from asr_tv.pipeline.execution.executor import InProcess
-from asr_tv.pipeline.tunings import BenchmarkPlan, TargetScope, Tuning, plain_systems, tunings
-from asr_tv.runs.run import run_benchmark
+from asr_tv.pipeline.planning import Plan, Planner
+from asr_tv.runs.benchmark import run_benchmark
 from asr_tv.store.results import Store
 from asr_tv.testing.runs import fake_benchmark
 
@@ -33,7 +35,7 @@ class Run:
     """One finished table and what its executor did."""
 
     def __init__(self, config: BenchmarkConfig, folder: Path) -> None:
-        self.plans: list[BenchmarkPlan] = []
+        self.plans: list[Plan] = []
         self.folder = folder
         self.execute = InProcess(Store(folder.parent / "store"))
         self.report = run_benchmark(config, self.execute, folder, announce=self.plans.append)
@@ -81,17 +83,20 @@ def test_every_row_is_there_for_every_target(first: Run) -> None:
 def test_the_plan_counts_what_is_trained_and_what_sharing_saves(first: Run) -> None:
     (plan,) = first.plans
     assert plan.fine_tunings == first.executed["finetune"]
-    trained = [done.record.key for done in first.execute.done if done.record.stage == "finetune"]
-    assert len(trained) == len(set(trained))
-    assert plan.saved > 0
-    assert f"saves {plan.saved}" in str(plan)
+    assert plan.runs == len(DOMAINS)
+    assert plan.stored == 0
+    assert plan.alone > plan.fine_tunings
+    assert f"saves {plan.alone - plan.fine_tunings}" in str(plan)
 
 
 def test_one_fold_of_three_domains_shares_its_sources_with_the_pair(first: Run) -> None:
     """Sources without banking and parcels are travel alone: its pair, trained for the mean and for the oracle."""
-    assert TargetScope(("travel",), "parcels", 17).source("source_real") == Tuning("source_real", ("travel",), 17)
-    labels = [done.label for done in first.execute.done if done.record.stage == "finetune"]
-    assert labels.count("finetune source_real of travel (seed 17)") == 1
+    with Planner(first.execute) as planner:
+        benchmark(config(first.folder.parent), planner)
+    keys = {done.label: done.record.key for done in planner.done if done.record.stage == "finetune"}
+    fold = next(label for label in keys if re.fullmatch(r"finetune source_real \(banking, seed 17, fold \w+\)", label))
+    (alone,) = {"parcels", "travel"} - {fold.rstrip(")").rpartition(" ")[2]}
+    assert keys[fold] == keys[f"finetune real of {alone} (seed 17)"]
 
 
 def test_no_row_that_claims_text_only_came_from_target_recordings(first: Run) -> None:
@@ -106,7 +111,7 @@ def test_the_ledger_sees_a_planted_leak(first: Run) -> None:
     from asr_tv.report.ledger import target_recordings_read_before_scoring
 
     lineage = Lineage(first.execute.done)
-    (made,) = first.records("finetune source_real without banking (seed 17)")
+    (made,) = first.records("finetune source_real (banking, seed 17)")
     stages = lineage.of([made])
     assert target_recordings_read_before_scoring(stages, "banking") == ()
     assert target_recordings_read_before_scoring(stages, "travel")
@@ -115,14 +120,14 @@ def test_the_ledger_sees_a_planted_leak(first: Run) -> None:
 def test_lineage_reaches_from_a_merged_vector_back_to_the_pretrained_model(first: Run) -> None:
     from asr_tv.pipeline.lineage import Lineage
 
-    (mean,) = first.records("mean_of_domains vector of parcels, travel (seed 17)")
+    (mean,) = first.records("mean vector (banking, seed 17)")
     stages = Counter(entry.stage for entry in Lineage(first.execute.done).of([mean]))
     assert stages == {"vector": 3, "finetune": 4, "checkpoint": 1}
 
 
 def test_mean_vector_is_the_mean_of_the_domains_vectors(first: Run) -> None:
-    (mean,) = first.records("mean_of_domains vector of parcels, travel (seed 17)")
-    parts = [first.records(f"vector source_real of {d} (seed 17)")[0] for d in ("parcels", "travel")]
+    (mean,) = first.records("mean vector (banking, seed 17)")
+    parts = [first.records(f"vector of {d} (banking, seed 17)")[0] for d in ("parcels", "travel")]
     one, two, both = (open_tensors(r.path / "vector.safetensors") for r in (*parts, mean))
     for name in both:
         torch.testing.assert_close(both[name], (one[name] + two[name]) / 2)
@@ -150,8 +155,8 @@ def test_directions(first: Run) -> None:
     assert set(first.report["norm_ratios"]) == {f"{p} {d}" for p in ("without", "of") for d in DOMAINS}
     assert all(0.5 < ratio["ratio"] < 2 for ratio in first.report["norm_ratios"].values())
     # A norm ratio is of the weights themselves.
-    (real,) = first.records("finetune source_real of travel (seed 17)")
-    (synthetic,) = first.records("finetune source_synthetic of travel (seed 17)")
+    (real,) = first.records("finetune real of travel (banking, seed 17)")
+    (synthetic,) = first.records("finetune synthetic of travel (banking, seed 17)")
     base = open_tensors(first.folder.parent / "base")
 
     def moved(record: Any) -> float:
@@ -162,14 +167,14 @@ def test_directions(first: Run) -> None:
 
 
 def test_ablations_change_what_they_say(first: Run) -> None:
-    (replay,) = first.records("finetune target_synthetic of travel (replay) (seed 17)")
-    (plain,) = first.records("finetune target_synthetic of travel (seed 17)")
+    (replay,) = first.records("finetune target_synthetic (replay) (travel, seed 17)")
+    (plain,) = first.records("finetune target_synthetic (travel, seed 17)")
     assert replay.details["utterances"] == 1.5 * plain.details["utterances"]
     assert {(ref.origins, ref.domains) for ref in replay.reads} == {
         (("real",), ("banking", "parcels")),
         (("synthetic",), ("travel",)),
     }
-    (half,) = first.records("average target_synthetic (half) of travel (seed 17)")
+    (half,) = first.records("average target_synthetic (half) (travel, seed 17)")
     tuned, base = open_tensors(plain.path / "model"), open_tensors(first.folder.parent / "base")
     averaged = open_tensors(half.path / "model")
     torch.testing.assert_close(averaged["model.encoder.conv1.weight"], (tuned["model.encoder.conv1.weight"] + base["model.encoder.conv1.weight"]) / 2)  # fmt: skip  # noqa: E501
@@ -188,15 +193,15 @@ def test_a_second_run_executes_nothing(first: Run) -> None:
     second = again(first)
     assert not second.executed
     assert second.report["tables"] == first.report["tables"]
-    assert second.plans == first.plans
+    (plan,) = second.plans
+    assert plan.stored == plan.fine_tunings == first.plans[0].fine_tunings
 
 
 def test_another_seed_retrains_and_is_averaged(first: Run) -> None:
     second = again(first, benchmark__seeds=[17, 18], benchmark__targets=["travel"])
     assert second.executed["finetune"]
-    assert not second.executed["synthesize"]
     trained = [d.label for d in second.execute.done if d.record.stage == "finetune" and not d.record.cached]
-    assert all("(seed 18)" in label for label in trained)
+    assert all("seed 18" in label for label in trained)
     row = second.rows()["source_real"]["per_target"]["travel"]
     assert row["wer"] == pytest.approx(sum(row["per_seed"].values()) / 2)
 
@@ -207,12 +212,13 @@ def test_another_domain_retrains_only_what_changed(first: Run) -> None:
     second = again(first, domains=(*DOMAINS, "hotels"), selection=fixed, benchmark__targets=["travel"])
     trained = {d.label for d in second.execute.done if d.record.stage == "finetune" and not d.record.cached}
     kept = {d.label for d in second.execute.done if d.record.stage == "finetune" and d.record.cached}
-    spoken = {d.label for d in second.execute.done if d.record.stage == "synthesize" and not d.record.cached}
-    assert spoken == {"synthesize hotels", "synthesize hotels as target"}
-    assert {f"finetune source_{kind} of {d} (seed 17)" for d in DOMAINS for kind in ("real", "synthetic")} <= kept
-    assert {"finetune target_synthetic of travel (seed 17)", "finetune target_real of travel (seed 17)"} <= kept
-    assert "finetune source_real of hotels (seed 17)" in trained
-    assert "finetune source_real without travel (seed 17)" in trained
+    spoken = [d.record for d in second.execute.done if d.record.stage == "synthesize" and not d.record.cached]
+    assert sum(record.details["executed_clips"] for record in spoken) > 0
+    assert all("hotels" in ref.domains for record in spoken if record.details["executed_clips"] for ref in record.reads)
+    assert {f"finetune {kind} of banking (travel, seed 17)" for kind in ("real", "synthetic")} <= kept
+    assert {"finetune target_synthetic (travel, seed 17)", "finetune topline (travel, seed 17)"} <= kept
+    assert "finetune real of hotels (travel, seed 17)" in trained
+    assert "finetune source_real (travel, seed 17)" in trained
 
 
 def test_domains_that_are_not_there_are_named_with_those_that_are(first: Run) -> None:
@@ -245,11 +251,11 @@ def test_shared_sentences_are_reported_and_left_out(first: Run, tmp_path: Path) 
     rows[10] |= {"split": "dev"}  # nothing is drawn there any more: the rest of parcels trains
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     corpus = [{"kind": "manifest", "path": str(tmp_path / "m.jsonl"), "outside": True}]
-    from asr_tv.pipeline.domains import ground
+    from asr_tv.pipeline.domains import split_domains
 
     execute = InProcess(Store(tmp_path / "store"))
-    strict = ground(config(first.folder.parent, corpora=corpus), execute)
-    loose = ground(config(first.folder.parent, corpora=corpus, drop_shared_sentences=False), execute)
+    strict = split_domains(config(first.folder.parent, corpora=corpus), execute)
+    loose = split_domains(config(first.folder.parent, corpora=corpus, drop_shared_sentences=False), execute)
     (shared,) = strict.shared
     assert shared.id == rows[8]["id"]
     assert shared.reason == "its sentence is in dev or test of banking"
@@ -278,21 +284,13 @@ def test_configurations_that_contradict_themselves(tmp_path: Path, overrides: di
     assert problem in str(error.value)
 
 
-def test_trainings_of_a_scope(tmp_path: Path) -> None:
-    """The paper's seven rows and source_real -> target: 7 trainings, and a pair for each domain and the oracle."""
-    settings = config(tmp_path, benchmark__ablations={})
-    scope = TargetScope(("banking", "parcels"), "travel", 17)
-    assert len(plain_systems(settings, scope)) == 7
-    assert len(tunings(settings, scope, ())) == 7 + 2 * 3
-
-
 def test_the_command_prints_the_plan_and_ends_as_failed_where_the_bound_is_broken(
     asr_tv: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asr_tv.runs import run as module
+    from asr_tv.runs import benchmark as module
 
     def fake(*_: Any, announce: Any) -> dict[str, Any]:
-        announce(BenchmarkPlan(3, 2, 40, 12, 1.25))
+        announce(Plan(fine_tunings=40, stored=3, choosing=8, runs=6, alone=52, gigabytes=1.25))
         rows = [{"target": "travel", "pretrained": 0.1, "adapted": 0.9, "passed": False}]
         return {"conclusions": ["told"], "executed": 1, "forgetting": {"passed": False, "rows": rows}}
 
@@ -301,7 +299,7 @@ def test_the_command_prints_the_plan_and_ends_as_failed_where_the_bound_is_broke
     done = asr_tv("benchmark", tmp_path / "table.yaml", "--store", tmp_path / "store")
     assert done.code == 1
     assert done.out == "told\n"
-    assert "40 fine-tunings; sharing them between targets saves 12" in " ".join(done.lines)
+    assert "40 fine-tunings, 3 of them in the store; sharing them between runs saves 12" in " ".join(done.lines)
     assert "failed: general speech was lost beyond forgetting.max_relative" in done.lines[-1]
 
 

@@ -286,6 +286,9 @@ FIELDS: dict[str, Takes] = {
     "second_stage_learning_rate": Takes(0.2, r"finetune .*_then_.*"),
     "target_epochs": Takes(2.0, r"finetune (.*target_synthetic.*|topline)"),
     "mixed_epochs": Takes(2.0, r"finetune source_mixed( \(fold banking\))?"),
+    "vector.ties_keep": Takes(0.3),
+    "training_seed": Takes(18, "finetune .*"),
+    "short_context_updates": Takes(0),
     "vector.pooling": Takes("mean_of_domains", r"vector.*", graph=True),
     "selection.method": Takes("fixed", graph=True),
     "selection.folds": Takes(2, graph=True),
@@ -526,17 +529,27 @@ def test_how_to_run_changes_no_key(keys: Keys, folder: Path) -> None:
     check(keys({}), keys(settings), "-", "-", graph=False)
 
 
+def test_what_ties_keeps_changes_the_vectors_it_merges(keys: Keys) -> None:
+    before = keys({"vector.pooling": "ties"})
+    after = keys({"vector.pooling": "ties", "vector.ties_keep": 0.3})
+    merged = {label for label in before if label.startswith("vector by TIES")}
+    assert merged == {"vector by TIES", "vector by TIES (fold banking)"}
+    assert all(before[label] != after[label] for label in merged)
+    trained = [label for label in before if label.startswith("finetune ")]
+    assert all(before[label] == after[label] for label in trained)
+
+
 BENCHMARK: dict[str, Takes] = {
     "benchmark.targets": Takes(["banking", "travel"], "compare vectors", graph=True),
     "benchmark.seeds": Takes([17, 18], graph=True),
     "benchmark.vectors": Takes(["pooled", "ties"], "compare vectors", graph=True),
-    "benchmark.ties_keep": Takes(0.3, "ties.*|compare vectors|.* ties.*"),
+    "benchmark.ties_keep": Takes(0.3, "vector by TIES.*|compare vectors|.* ties .*"),
     "benchmark.source_counts": Takes([1], graph=True),
     "benchmark.draws": Takes(1),
     "benchmark.engines": Takes({"other": {"engine": "espeak", "voices": ["a"]}}, "compare vectors", graph=True),
     "benchmark.ablations": Takes({"long": {"training.epochs": 5}}, graph=True),
     "benchmark.ablation_start": Takes("source_mixed"),
-    "benchmark.max_kept_utterances": Takes(2, r"(transcribe|score|sweep) .* on source without travel"),
+    "benchmark.max_kept_utterances": Takes(2, r"(transcribe|score) .* on source \(travel, seed 17\)"),
     "benchmark.paper_scorer": Takes(True),
 }
 """Of the leave-one-domain-out table; most say which rows there are, and the stages of the others keep their keys."""
@@ -566,28 +579,32 @@ def test_a_further_domain_costs_what_depends_on_it_and_nothing_else(keys: Keys, 
     made = sorted(label for label in new if not label.startswith(("transcribe ", "score ", "sweep ")))
     assert made == FURTHER
     kept = {label for label in after if label not in new}
-    assert kept >= {f"finetune source_{kind} of {d} (seed 17)" for d in DOMAINS[:2] for kind in ("real", "synthetic")}
-    assert kept >= {f"finetune target_{kind} of travel (seed 17)" for kind in ("real", "synthetic")}
+    assert kept >= {f"finetune {kind} of {d} (seed 17)" for d in DOMAINS[:2] for kind in ("real", "synthetic")}
+    assert kept >= {f"finetune {row} (travel, seed 17)" for row in ("topline", "target_synthetic")}
 
 
 FURTHER = [
+    "adapt (travel, seed 17)",
     "compare shifts of zoo",
     "compare shifts without travel",
     "compare vectors",
     "corpus manifest larger.jsonl",
-    "finetune source_mixed without travel (seed 17)",
-    "finetune source_mixed_then_target_synthetic of travel (seed 17)",
-    "finetune source_real of zoo (seed 17)",
-    "finetune source_real without travel (seed 17)",
-    "finetune source_real_then_target_synthetic of travel (seed 17)",
-    "finetune source_synthetic of zoo (seed 17)",
-    "finetune source_synthetic without travel (seed 17)",
-    "mean_of_domains vector of banking, hotels, zoo (seed 17)",
-    "synthesize zoo",
-    "synthesize zoo as target",
-    "ties vector of banking, hotels, zoo (seed 17)",
-    "vector source_real of zoo (seed 17)",
-    "vector source_real without travel (seed 17)",
+    "finetune real of zoo (seed 17)",
+    "finetune real of zoo (travel, seed 17)",
+    "finetune source_mixed (travel, seed 17)",
+    "finetune source_mixed_then_target_synthetic (travel, seed 17)",
+    "finetune source_real (travel, seed 17)",
+    "finetune source_real_then_target_synthetic (travel, seed 17)",
+    "finetune source_synthetic (travel, seed 17)",
+    "finetune synthetic of zoo (seed 17)",
+    "finetune synthetic of zoo (travel, seed 17)",
+    "mean vector (travel, seed 17)",
+    "synthesize source (seed 17)",
+    "synthesize source (travel, seed 17)",
+    "vector (travel, seed 17)",
+    "vector by TIES (travel, seed 17)",
+    "vector of zoo (seed 17)",
+    "vector of zoo (travel, seed 17)",
 ]
 
 

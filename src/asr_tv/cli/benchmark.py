@@ -31,7 +31,8 @@ def benchmark(
     from asr_tv.config.benchmark import BenchmarkConfig
     from asr_tv.config.file import read_config
     from asr_tv.pipeline.execution.processes import Processes
-    from asr_tv.runs.run import TABLE_MD, require_kept, run_benchmark
+    from asr_tv.runs.benchmark import TABLE_MD, run_benchmark
+    from asr_tv.runs.run import require_kept
     from asr_tv.store.results import Store
 
     start = time.perf_counter()

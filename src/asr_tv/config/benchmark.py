@@ -1,16 +1,14 @@
 """The configuration of `asr-tv benchmark`: a run's own, and what the leave-one-domain-out table adds to it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from asr_tv.config.parsing import parse_section, with_overrides
-from asr_tv.config.run import AdaptConfig, Section, Start, SynthesisConfig
+from asr_tv.config.run import AdaptConfig, Pooling, Section, Start, SynthesisConfig, TargetConfig, VectorConfig
 from asr_tv.config.section import Choices, Positive
 from asr_tv.errors import ConfigError
-
-VectorKind = Literal["pooled", "mean_of_domains", "ties"]
 
 
 class BenchmarkSection(Section):
@@ -22,8 +20,8 @@ class BenchmarkSection(Section):
 
     targets: Choices[str] | None = Field(None, description="domains that are the target in turn; all when not given")
     seeds: Choices[int] | None = Field(None, description="of the trainings; the run's own when not given")
-    vectors: Choices[VectorKind] = ("pooled", "mean_of_domains", "ties")
-    ties_keep: Positive = Field(0.2, le=1)
+    vectors: Choices[Pooling] = ("pooled", "mean_of_domains", "ties")
+    ties_keep: Positive | None = Field(None, le=1, description="vector.ties_keep when not given")
     source_counts: tuple[int, ...] = Field((), description="vectors of so many source domains: mean of domains")
     draws: int = Field(3, ge=1, description="of the source domains, for each number in source_counts")
     engines: dict[str, SynthesisConfig] = Field({}, description="other speech for the vector, to compare directions")
@@ -47,6 +45,23 @@ class BenchmarkConfig(AdaptConfig):
     @property
     def seeds(self) -> tuple[int, ...]:
         return self.benchmark.seeds or (self.seed,)
+
+    def of(self, target: str, seed: int, pooling: Pooling, *, without_zero: bool = False) -> AdaptConfig:
+        """The run of one target, with the trainings' seed and one kind of vector.
+
+        Args:
+            without_zero: leave the coefficient 0 to a run with another kind of vector, which scores the same.
+        """
+        keep = self.benchmark.ties_keep or self.vector.ties_keep
+        coefs = tuple(c for c in self.selection.scaling_coefs if c or not without_zero)
+        return self.model_copy(
+            update={
+                "target": TargetConfig(domain=target) if target else None,
+                "training_seed": seed,
+                "vector": VectorConfig(pooling=pooling, ties_keep=keep),
+                "selection": self.selection.model_copy(update={"scaling_coefs": coefs or self.selection.scaling_coefs}),
+            }
+        )
 
     def ablated(self) -> dict[str, AdaptConfig]:
         """The configuration of each ablation's target training."""

@@ -33,7 +33,7 @@ from asr_tv.config.synthesis import SynthesisConfig as SynthesisConfig
 from asr_tv.config.trainable import ALL, Trainable, parse_trainable, written
 
 Start = Literal["pretrained", "source_real", "source_mixed"]
-Pooling = Literal["pooled", "mean_of_domains"]
+Pooling = Literal["pooled", "mean_of_domains", "ties"]
 AnySection = TypeVar("AnySection", bound=Section)
 
 
@@ -146,9 +146,10 @@ class ReplayConfig(Section):
 
 
 class VectorConfig(Section):
-    """The SYN2REAL vector: from pooled source domains, or the mean of one vector a domain."""
+    """The SYN2REAL vector: from pooled source domains, or one vector per domain, averaged or merged by TIES."""
 
     pooling: Pooling = "pooled"
+    ties_keep: Positive = Field(0.2, le=1, description="share of each vector's entries that TIES keeps")
 
 
 Engine = Literal["torch", "ctranslate2", "ctranslate2_int8", "auto"]
@@ -207,6 +208,9 @@ class AdaptConfig(Section):
 
     name: Annotated[str, AfterValidator(_folder_name)] = Field(description="also the folder's, in runs/")
     seed: int = 17
+    training_seed: int | None = Field(
+        None, description="of the trainings alone; splits, speech and intervals keep `seed`"
+    )
     model: str = "openai/whisper-tiny.en"
     language: str = "en"
     corpora: tuple[CorpusConfig, ...] = Field((), description="labelled speech of the source domains (and the target)")
@@ -224,6 +228,12 @@ class AdaptConfig(Section):
     training: TrainingConfig = TrainingConfig()
     context_start: ContextStartConfig | None = Field(
         None, description="first make the pretrained model safe on a short audio context; {} takes the defaults"
+    )
+    short_context_updates: int = Field(
+        60,
+        ge=0,
+        description="a run from text alone with fewer updates is tuned in 30 s: a pretrained Whisper loops on short "
+        "audio until it has been tuned on it; 43 updates cured that on the demo's corpus, 21 to 25 did not",
     )
     second_stage_learning_rate: Positive = Field(0.1, description="factor on training.learning_rate (the paper's 0.1)")
     target_epochs: Positive = Field(1.0, description="factor on training.epochs when tuning on the target's clips")

@@ -1,74 +1,85 @@
-"""The paper's experiment as one graph: every domain in turn is the target, the others are its sources.
+"""The leave-one-domain-out table: the method once per target, seed and kind of vector; the store shares the rest.
 
-SYN2REAL (arXiv 2406.02925), with every choice made on source domains and every training shared that can be.
+SYN2REAL (arXiv 2406.02925), with every choice made on source domains.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from asr_tv.config.benchmark import BenchmarkConfig, VectorKind
-from asr_tv.data.manifest import Manifest
-from asr_tv.decoding.options import check_engine
-from asr_tv.models.family import family_of
-from asr_tv.models.tensors import WEIGHTS
+from asr_tv.config.benchmark import BenchmarkConfig
+from asr_tv.config.run import Pooling
 from asr_tv.pipeline.directions import Directions, SourceCount, directions, source_counts
-from asr_tv.pipeline.domains import Ground, ground, kept_sets, other_engines, speak
+from asr_tv.pipeline.domains import Domains, material_of, split_domains
 from asr_tv.pipeline.execution.executor import Executor, Step, call
-from asr_tv.pipeline.leave_one_out_trainings import Bench, Trained, VectorKey, average, make_vectors, train
+from asr_tv.pipeline.graph import Chosen, choose, make_adapted, topline, tuned_systems
+from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.probes import probe
-from asr_tv.pipeline.scoring import System
-from asr_tv.pipeline.selection import Choice, Plain, Swept, choose, nonzero, score_plain, score_swept
-from asr_tv.pipeline.tunings import (
-    BenchmarkPlan,
-    TargetScope,
-    Tuning,
-    bases,
-    engine_tunings,
-    plain_systems,
-    tunings,
-)
-from asr_tv.report.systems import ADAPTED, PRETRAINED
+from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
+from asr_tv.pipeline.selection import best_coefs
+from asr_tv.pipeline.trainings import target_call
+from asr_tv.report.benchmark import TARGET
+from asr_tv.report.benchmark import TOPLINE as TARGET_REAL
+from asr_tv.report.systems import ADAPTED, PRETRAINED, target_row
 from asr_tv.scoring.evaluation import Evaluation
-from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
 from asr_tv.vectors.stages import adapt_stage
 
-TARGET = "target"
+
+@dataclass(frozen=True)
+class Cell:
+    """One target with one seed."""
+
+    target: str
+    seed: int
+
+    @property
+    def run(self) -> str:
+        """What tells its steps from those of other cells."""
+        return f"{self.target}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One system of one target and seed on one set: the target's test, the source test, or general speech.
+    """One system of one cell on one set: the target's test, the source test, or general speech.
 
     Attributes:
+        base: the row that a vector was added to; None for a row without one.
         roots: the checkpoint, and the vector if one was added: what the row is made of.
         chosen: whether its coefficient, or its whole recipe, was chosen on the folds.
     """
 
-    target: str
-    seed: int
+    cell: Cell
     system: str
     test: str
     evaluation: Evaluation
     roots: tuple[Record, ...]
+    base: str | None = None
     scaling_coef: float | None = None
     chosen: bool = False
 
 
 @dataclass(frozen=True)
-class Made:
-    """Every checkpoint and vector; `ablated` by scope and row."""
+class Choice:
+    """The best of all recipes and kinds of vector on a cell's folds.
 
-    trained: Trained
-    vectors: Mapping[VectorKey, Record]
-    ablated: Mapping[tuple[TargetScope, str], Record]
+    Attributes:
+        vector: None where the coefficient is 0.
+        readings: every score that any of the cell's choices rests on.
+    """
 
-    def checkpoints(self, bench: Bench, scope: TargetScope) -> dict[str, Record]:
-        """Row -> checkpoint, of every row that needs no vector."""
-        rows = {row: self.trained[tuning] for row, tuning in plain_systems(bench.config, scope).items()}
-        return rows | {row: record for (own, row), record in self.ablated.items() if own == scope}
+    chosen: Chosen
+    vector: Pooling | None
+    readings: tuple[Reading, ...]
+
+    @property
+    def row(self) -> str:
+        return target_row(self.chosen.recipe.start, self.chosen.recipe.augmentation)
+
+    @property
+    def wer(self) -> float | None:
+        """On the folds, pooled; None for a fixed recipe."""
+        return self.chosen.recipes[0].wer if self.chosen.recipes else None
 
 
 @dataclass(frozen=True)
@@ -77,200 +88,172 @@ class Results:
 
     Attributes:
         retention: rows of `probe` with their target, of the first seed.
-        curves: WER on the target's test by coefficient, for (target and seed, row, kind of vector).
+        curves: WER on the target's test by coefficient, for (cell, row, kind of vector).
     """
 
-    ground: Ground
-    plan: BenchmarkPlan
+    domains: Domains
     rows: tuple[Row, ...]
-    choices: Mapping[TargetScope, Choice]
-    curves: Mapping[tuple[TargetScope, str, VectorKind], Mapping[float, Evaluation]]
+    choices: Mapping[Cell, Choice]
+    curves: Mapping[tuple[Cell, str, Pooling], Mapping[float, Evaluation]]
     directions: Directions
     source_counts: tuple[SourceCount, ...]
     retention: tuple[Mapping[str, Any], ...]
 
 
-def leave_one_out(
-    config: BenchmarkConfig, execute: Executor, announce: Callable[[BenchmarkPlan], None] = lambda plan: None
-) -> Results:
-    """Runs the whole table. `announce` is told the number of trainings before the first one.
+def benchmark(config: BenchmarkConfig, execute: Executor) -> Results:
+    """Runs the whole table.
 
     Raises:
         ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
     """
-    material = ground(config, execute)
-    check_engine(config.scoring.engine, family_of(material.base.path / MODEL), config.run.device)
-    folds = {scope: _folds(config, material, scope) for scope in _scopes(config, material)}
-    first = next(iter(folds))
-    others = engine_tunings(config, first)
-    wanted = {scope: tunings(config, scope, own) for scope, own in folds.items()}
-    plan = _plan(material, config, wanted, len(others))
-    announce(plan)
-    spoken, _ = speak(config, material, execute)
-    bench = Bench(config, material, spoken, other_engines(config, material, first.domains, execute))
-    trained = train(bench, {*others.values()}.union(*wanted.values()), execute)
-    scopes = [*folds, *(fold for own in folds.values() for fold in own)]
-    vectors = make_vectors(bench, scopes, trained, execute)
-    choices = choose(bench, folds, trained, vectors, execute)
-    made = Made(trained, vectors, average(bench, folds, trained, execute))
-    rows, curves = _target_rows(bench, choices, made, execute)
-    rows += _kept_rows(bench, choices, made, execute)
-    compared = directions(bench, first.seed, [s for s in folds if s.seed == first.seed], trained, vectors, execute)
-    kept = _retention(bench, {s: c for s, c in choices.items() if s.seed == first.seed}, made, execute)
-    counts = source_counts(bench, [s for s in folds if s.seed == first.seed], trained, vectors, execute)
-    return Results(material, plan, tuple(rows), choices, curves, compared, counts, tuple(kept))
+    domains = split_domains(config, execute)
+    cells = [Cell(target, seed) for seed in config.seeds for target in domains.targets]
+    runs = {cell: _choose(config, domains, cell, execute) for cell in cells}
+    choices = {cell: _best(by_kind) for cell, by_kind in runs.items()}
+    rows: list[Row] = []
+    curves: dict[tuple[Cell, str, Pooling], dict[float, Evaluation]] = {}
+    kept: list[dict[str, Any]] = []
+    for cell in cells:
+        systems = _systems(config, choices[cell].chosen, execute)
+        rows += _score(choices[cell], cell, systems, execute)
+        own = _curves(runs[cell], cell, execute)
+        rows += _vector_rows(runs[cell], cell, rows, own)
+        curves |= {(cell, *key): curve for key, curve in own.items()}
+        if cell.seed == config.seeds[0]:
+            kept += _retention(config, choices[cell].chosen, cell, systems, execute)
+    first = {cell.target: by_kind for cell, by_kind in runs.items() if cell.seed == config.seeds[0]}
+    compared = directions(config, domains, first, execute)
+    counts = source_counts(config, domains, first, compared, execute)
+    return Results(domains, tuple(rows), choices, curves, compared, counts, tuple(kept))
 
 
-def _scopes(config: BenchmarkConfig, material: Ground) -> list[TargetScope]:
-    return [TargetScope(material.others(target), target, seed) for seed in config.seeds for target in material.targets]
+def _choose(config: BenchmarkConfig, domains: Domains, cell: Cell, execute: Executor) -> dict[Pooling, Chosen]:
+    """The method up to its choice with every kind of vector; the coefficient 0 is scored with the first alone."""
+    material = material_of(config, domains, cell.target)
+    found: dict[Pooling, Chosen] = {}
+    for kind in config.benchmark.vectors:
+        own = config.of(cell.target, cell.seed, kind, without_zero=bool(found))
+        found[kind] = choose(own, material, execute, cell.run)
+    return found
 
 
-def _folds(config: BenchmarkConfig, material: Ground, scope: TargetScope) -> tuple[TargetScope, ...]:
-    """The source domains that play the target, those with most dev words first."""
-    if config.selection.method == "fixed":
-        return ()
-    played = material.most_dev_words(scope.domains, config.selection.folds)
-    return tuple(TargetScope(material.others(scope.target, domain), domain, scope.seed) for domain in played)
+def _best(by_kind: Mapping[Pooling, Chosen]) -> Choice:
+    """Equal WERs go to the simpler recipe, then to the earlier kind of vector."""
+    tried = [(c.recipes[0].preference, number) for number, c in enumerate(by_kind.values()) if c.recipes]
+    number = min(tried)[1] if tried else 0
+    kind, chosen = list(by_kind.items())[number]
+    readings = tuple(reading for c in by_kind.values() for reading in c.readings)
+    return Choice(chosen, kind if chosen.recipe.scaling_coef else None, readings)
 
 
-def _plan(
-    material: Ground, config: BenchmarkConfig, wanted: Mapping[TargetScope, set[Tuning]], engines: int
-) -> BenchmarkPlan:
-    alone = sum(map(len, wanted.values()))
-    distinct = len(set().union(*wanted.values()))
-    gigabyte = (material.base.path / "model" / WEIGHTS).stat().st_size / 1e9
-    vectors = len(config.benchmark.vectors) * len(wanted) * (1 + config.selection.folds) + len(material.domains)
-    total = distinct + engines
-    return BenchmarkPlan(
-        len(material.targets), len(config.seeds), total, alone - distinct, math.ceil(total + vectors) * gigabyte
-    )
+def _systems(config: BenchmarkConfig, chosen: Chosen, execute: Executor) -> list[System]:
+    """Every row without a vector of its own name, and the adapted model."""
+    real = [replace(system, name=TARGET_REAL) for system in topline(chosen, execute)]
+    systems = [System(PRETRAINED, chosen.material.base, "full"), *real, *tuned_systems(chosen)]
+    systems += _ablations(config, chosen, execute)
+    return [*systems, System(ADAPTED, make_adapted(chosen, execute), chosen.audio_context)]
 
 
-def _target_rows(
-    bench: Bench,
-    choices: Mapping[TargetScope, Choice],
-    made: Made,
-    execute: Executor,
-) -> tuple[list[Row], dict[tuple[TargetScope, str, VectorKind], dict[float, Evaluation]]]:
-    """Every system on its target's test; curves are decoded whole, and a row takes the point that was chosen."""
-    plain = _plain_rows(
-        bench, choices, made, {s: {TARGET: bench.ground.domains[s.target].test} for s in choices}, execute
-    )
-    at_zero = {(row.target, row.seed, row.system): row for row in plain}
-    keys = [
-        (scope, row, kind)
-        for scope in choices
-        for row in bases(bench.config, scope)
-        for kind in bench.config.benchmark.vectors
+def _ablations(config: BenchmarkConfig, chosen: Chosen, execute: Executor) -> list[System]:
+    """Rows that vary one thing of the target's training, some averaged with the pretrained weights."""
+    scope, base = chosen.scope, chosen.material.base
+    start, augmentation = config.benchmark.ablation_start, max(config.selection.augmentation)
+    row = target_row(start, augmentation)
+    varied = {f"{row} ({name})": own for name, own in config.ablated().items()}
+    varied = {
+        name: own.model_copy(update={"training_seed": chosen.config.training_seed}) for name, own in varied.items()
+    }
+    checkpoint = chosen.trained.sources.get(start, chosen.start)
+    calls = [
+        target_call(own, scope.step(config, "finetune", name), scope, start, checkpoint, augmentation)
+        for name, own in varied.items()
     ]
-    swept = [_swept(bench, *key, made, bench.ground.domains[key[0].target].test) for key in keys]
-    curves = dict(zip(keys, score_swept(bench, swept, execute), strict=True))
-    rows = list(plain)
-    for (scope, base, kind), wanted in zip(keys, swept, strict=True):
-        coef = choices[scope].coefs[base, kind]
-        zero = at_zero[scope.target, scope.seed, base]
-        curves[scope, base, kind] = {0.0: zero.evaluation} | curves[scope, base, kind]
-        roots = (wanted.checkpoint, wanted.vector)
-        rows.append(
-            Row(
-                scope.target, scope.seed, vector_row(base, kind), TARGET, curves[scope, base, kind][coef], roots, coef,
-                chosen=True,
+    tuned = dict(zip(varied, execute(calls), strict=True))
+    averaged = {name: own.pretrained_weight for name, own in varied.items() if own.pretrained_weight}
+    calls = [
+        call(scope.step(config, "average", name), adapt_stage, tuned[name], None, base, 0.0, weight)
+        for name, weight in averaged.items()
+    ]
+    tuned |= dict(zip(averaged, execute(calls), strict=True))
+    return [System(name, record, chosen.audio_context) for name, record in tuned.items()]
+
+
+def _score(choice: Choice, cell: Cell, systems: Sequence[System], execute: Executor) -> list[Row]:
+    """Every system on its target's test, and on what adaptation should not lose."""
+    material = choice.chosen.material
+    sets = {TARGET: material.target_test, "source": material.source_test, "general": material.general}
+    tests = [TestSet(name, manifest) for name, manifest in sets.items() if manifest is not None and len(manifest)]
+    scored = score_systems(choice.chosen.config, systems, tests, execute, cell.run)
+    rows = [Row(cell, s.name, t.name, scored[s.name, t.name], (s.checkpoint,)) for t in tests for s in systems]
+    coef = choice.chosen.recipe.scaling_coef
+    return [replace(row, scaling_coef=coef, chosen=True) if row.system == ADAPTED else row for row in rows]
+
+
+def _curves(
+    by_kind: Mapping[Pooling, Chosen], cell: Cell, execute: Executor
+) -> dict[tuple[str, Pooling], dict[float, Evaluation]]:
+    """Each base plus every coefficient but 0 times each kind of vector, on the target's test."""
+    found: dict[tuple[str, Pooling], dict[float, Evaluation]] = {}
+    for kind, chosen in by_kind.items():
+        config, test = chosen.config, chosen.material.target_test
+        assert test is not None  # nosec B101 - a domain of the table has recordings
+        assert chosen.trained.vector is not None  # nosec B101 - and sources
+        coefs = tuple(coef for coef in config.selection.scaling_coefs if coef)
+        bases = _bases(chosen) if coefs else {}
+        curves = [
+            Curve(
+                Step("sweep", vector_row(row, kind), TARGET, run=cell.run, purpose="scoring", options=config.run),
+                checkpoint,
+                chosen.trained.vector,
+                chosen.material.base,
+                test,
+                coefs,
             )
-        )  # fmt: skip
-    return rows + [_adapted(scope, choice, rows, TARGET) for scope, choice in choices.items()], curves
+            for row, checkpoint in bases.items()
+        ]
+        for row, curve in zip(bases, score_curves(config, curves, execute), strict=True):
+            found[row, kind] = curve
+    return found
 
 
-def vector_row(base: str, kind: VectorKind) -> str:
+def _bases(chosen: Chosen) -> dict[str, Record]:
+    """Row -> checkpoint of what the vector is added to: the starts to choose from, tuned, and source_mixed itself."""
+    starts = chosen.config.selection.starts
+    rows = {target_row(s, a) for s in starts for a in chosen.config.selection.augmentation}
+    rows |= {start for start in starts if start == "source_mixed"}
+    return {row: record for row, record in chosen.trained.bases.items() if row in rows}
+
+
+def _vector_rows(
+    by_kind: Mapping[Pooling, Chosen],
+    cell: Cell,
+    plain: Sequence[Row],
+    curves: dict[tuple[str, Pooling], dict[float, Evaluation]],
+) -> Iterator[Row]:
+    """A row takes the point of its curve that the folds chose; the curves get their point at 0."""
+    at_zero = {row.system: row.evaluation for row in plain if (row.cell, row.test) == (cell, TARGET)}
+    zero_scores = [score for c in by_kind.values() for score in c.fold_scores if not score.scaling_coef]
+    for (base, kind), curve in curves.items():
+        chosen = by_kind[kind]
+        curves[base, kind] = {0.0: at_zero[base]} | curve
+        scores = [*zero_scores, *(score for score in chosen.fold_scores if score.scaling_coef)]
+        coef = best_coefs(scores)[base] if scores else chosen.config.selection.fixed.scaling_coef
+        vector = chosen.trained.vector
+        roots = (chosen.trained.bases[base], *([vector] if vector else []))
+        yield Row(cell, vector_row(base, kind), TARGET, curves[base, kind][coef], roots, base, coef, chosen=True)
+
+
+def vector_row(base: str, kind: Pooling) -> str:
     """The name of a row with the vector."""
     return f"{base} + {kind}"
 
 
-def _adapted(scope: TargetScope, choice: Choice, rows: Sequence[Row], test: str) -> Row:
-    """The row that the folds chose, under the name that says so."""
-    base, kind, coef = choice.adapted
-    name = base if kind is None else vector_row(base, kind)
-    found = next(r for r in rows if (r.target, r.seed, r.system, r.test) == (scope.target, scope.seed, name, test))
-    return Row(scope.target, scope.seed, ADAPTED, test, found.evaluation, found.roots, coef, chosen=True)
-
-
-def _plain_rows(
-    bench: Bench,
-    choices: Mapping[TargetScope, Choice],
-    made: Made,
-    tests: Mapping[TargetScope, Mapping[str, Manifest]],
-    execute: Executor,
-) -> list[Row]:
-    wanted: list[tuple[TargetScope, str, str, Plain]] = []
-    for scope in choices:
-        checkpoints = {PRETRAINED: bench.ground.base} | made.checkpoints(bench, scope)
-        for test, manifest in tests[scope].items():
-            for system, record in checkpoints.items():
-                label = f"{system} of {scope.target} (seed {scope.seed})"
-                wanted.append((scope, system, test, Plain(label, record, manifest, full_context=system == PRETRAINED)))
-    evaluations = score_plain(bench, [plain for *_, plain in wanted], execute)
-    return [
-        Row(scope.target, scope.seed, system, test, evaluation, (plain.checkpoint,))
-        for (scope, system, test, plain), evaluation in zip(wanted, evaluations, strict=True)
-    ]
-
-
-def _swept(
-    bench: Bench,
-    scope: TargetScope,
-    row: str,
-    kind: VectorKind,
-    made: Made,
-    manifest: Manifest,
-    coefs: tuple[float, ...] | None = None,
-) -> Swept:
-    label = f"{vector_row(row, kind)} of {scope.target} (seed {scope.seed})"
-    checkpoint = made.trained[bases(bench.config, scope)[row]]
-    vector = made.vectors[kind, scope.domains, scope.seed]
-    return Swept(label, checkpoint, vector, manifest, nonzero(bench) if coefs is None else coefs)
-
-
-def _kept_rows(
-    bench: Bench,
-    choices: Mapping[TargetScope, Choice],
-    made: Made,
-    execute: Executor,
-) -> list[Row]:
-    """Every system without a vector, and the adapted one, on what adaptation should not lose."""
-    by_target = {target: kept_sets(bench.config, bench.ground, target) for target in bench.ground.targets}
-    tests = {scope: by_target[scope.target] for scope in choices}
-    rows = _plain_rows(bench, choices, made, tests, execute)
-    wanted: list[tuple[TargetScope, str, float, Swept]] = []
-    for scope, choice in choices.items():
-        base, kind, coef = choice.adapted
-        if kind is None:
-            rows += [_adapted(scope, choice, rows, test) for test in tests[scope]]
-            continue
-        for test, manifest in tests[scope].items():
-            wanted.append((scope, test, coef, _swept(bench, scope, base, kind, made, manifest, (coef,))))
-    curves = score_swept(bench, [swept for *_, swept in wanted], execute)
-    return rows + [
-        Row(scope.target, scope.seed, ADAPTED, test, curve[coef], (s.checkpoint, s.vector), coef, chosen=True)
-        for (scope, test, coef, s), curve in zip(wanted, curves, strict=True)
-    ]
-
-
 def _retention(
-    bench: Bench, choices: Mapping[TargetScope, Choice], made: Made, execute: Executor
-) -> list[dict[str, Any]]:
-    """Probes of the pretrained model, of each target's ablations with the row they vary, and of the adapted model."""
-    if not bench.config.retention.asked:
-        return []
-    context = bench.config.training.audio_context
-    rows = []
-    for scope, choice in choices.items():
-        wanted = {PRETRAINED: bench.ground.base}
-        wanted |= {row: record for (own, row), record in made.ablated.items() if own == scope}
-        base, kind, coef = choice.adapted
-        start = made.trained[bases(bench.config, scope)[base]]
-        vector = None if kind is None else made.vectors[kind, scope.domains, scope.seed]
-        step = Step("adapt", f"{scope.target} (seed {scope.seed})")
-        (wanted[ADAPTED],) = execute([call(step, adapt_stage, start, vector, bench.ground.base, coef, 0.0)])
-        systems = [System(name, record, "full" if name == PRETRAINED else context) for name, record in wanted.items()]
-        general = kept_sets(bench.config, bench.ground, scope.target).get("general")
-        rows += [{"target": scope.target, **row} for row in probe(bench.config, systems, general, execute)]
-    return rows
+    config: BenchmarkConfig, chosen: Chosen, cell: Cell, systems: Sequence[System], execute: Executor
+) -> Iterator[dict[str, Any]]:
+    """Probes of the pretrained model, of the ablations, and of the adapted model."""
+    if config.retention.asked:
+        tuned = {system.name for system in tuned_systems(chosen)} | {TARGET_REAL}
+        wanted = [system for system in systems if system.name not in tuned]
+        rows = probe(chosen.config, wanted, chosen.material.general, execute, cell.run)
+        yield from ({"target": cell.target, **row} for row in rows)

@@ -5,14 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from asr_tv.config.benchmark import BenchmarkConfig
-from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.manifest import Dropped, Manifest, Utterance, concatenate, in_domain
-from asr_tv.data.pairs import paired
 from asr_tv.data.splits import Normalize, Shares, split_by_sentence
 from asr_tv.errors import ConfigError
 from asr_tv.pipeline.execution.executor import Executor
-from asr_tv.pipeline.material import capped, joined, load, sentence_identity
-from asr_tv.pipeline.speech import synthesis_call
+from asr_tv.pipeline.material import Material, as_texts, capped, joined, load, sentence_identity
 from asr_tv.store.results import Record
 
 
@@ -25,15 +22,9 @@ class Domain:
     dev: Manifest
     test: Manifest
 
-    @property
-    def texts(self) -> Manifest:
-        """The train sentences without their recordings."""
-        rows = (replace(u, origin="text", audio=None, audio_digest=None, duration=None) for u in self.train)
-        return Manifest(f"{self.name} texts", tuple(rows))
-
 
 @dataclass(frozen=True)
-class Ground:
+class Domains:
     """Everything the table reads.
 
     Attributes:
@@ -54,22 +45,8 @@ class Ground:
         """All domains but these, sorted."""
         return tuple(sorted(self.domains.keys() - {*without}))
 
-    def most_dev_words(self, domains: Sequence[str], count: int) -> tuple[str, ...]:
-        """The `count` domains with most dev words, which decide between recipes."""
-        words = {d: sum(len(u.text.split()) for u in self.domains[d].dev) for d in domains}
-        return tuple(sorted(domains, key=lambda d: (-words[d], d))[:count])
 
-
-@dataclass(frozen=True)
-class DomainSpeech:
-    """One domain's train recordings, one clip for each, and all takes of its sentences."""
-
-    real: Manifest
-    clips: Manifest
-    takes: Manifest
-
-
-def ground(config: BenchmarkConfig, execute: Executor) -> Ground:
+def split_domains(config: BenchmarkConfig, execute: Executor) -> Domains:
     """Loads model and corpora, splits every domain by sentence.
 
     Raises:
@@ -89,7 +66,7 @@ def ground(config: BenchmarkConfig, execute: Executor) -> Ground:
     if empty := [name for name, domain in domains.items() if not len(domain.train)]:
         raise ConfigError(f"domain {name}: all its sentences are in other domains' tests" for name in empty)
     general = records[len(config.corpora) :]
-    return Ground(base, domains, targets, _general(general, split, normalize), shared, tuple(records))
+    return Domains(base, domains, targets, _general(general, split, normalize), shared, tuple(records))
 
 
 def _chosen(config: BenchmarkConfig, labelled: Manifest) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -133,7 +110,7 @@ def _general(records: Sequence[Record], split: Manifest, normalize: Normalize) -
     return joined("general", records).where("general", lambda u: normalize(u.text) not in seen)
 
 
-def kept_sets(config: BenchmarkConfig, material: Ground, target: str) -> dict[str, Manifest]:
+def kept_sets(config: BenchmarkConfig, material: Domains, target: str) -> dict[str, Manifest]:
     """What the models for a target must not lose: the other domains' tests, and general speech without the target's."""
     normalize = sentence_identity(config.language)
     own = material.domains[target]
@@ -153,33 +130,20 @@ def _rank(utterance: Utterance) -> str:
     return hashlib.sha256(f"{utterance.audio_digest}\x1f{utterance.id}".encode()).hexdigest()
 
 
-def speak(config: BenchmarkConfig, material: Ground, execute: Executor) -> tuple[dict[str, DomainSpeech], list[Record]]:
-    """Every domain's sentences, domain by domain, so that another domain costs only its own clips."""
-    once = config.synthesis.model_copy(update={"takes": 1, "voices": config.synthesis.voices[:1]})
-    texts = {name: domain.texts for name, domain in material.domains.items()}
-    calls = [synthesis_call(config, name, texts[name], once) for name in texts]
-    calls += [synthesis_call(config, f"{name} as target", texts[name], config.synthesis) for name in texts]
-    records = execute(calls)
-    normalize = sentence_identity(config.language)
-    spoken = {}
-    for number, (name, domain) in enumerate(material.domains.items()):
-        clips, takes = (stored_manifest(records[i]) for i in (number, number + len(texts)))
-        spoken[name] = DomainSpeech(*paired(domain.train, clips, normalize), takes)
-    return spoken, records
-
-
-def other_engines(
-    config: BenchmarkConfig, material: Ground, domains: Sequence[str], execute: Executor
-) -> dict[str, Manifest]:
-    """For each of benchmark.engines, one clip of every recording of these domains."""
-    normalize = sentence_identity(config.language)
-    clips: dict[str, Manifest] = {}
-    for name, synthesis in config.benchmark.engines.items():
-        once = synthesis.model_copy(update={"takes": 1, "voices": synthesis.voices[:1]})
-        calls = [synthesis_call(config, f"{d} by {name}", material.domains[d].texts, once) for d in domains]
-        made = [
-            paired(material.domains[d].train, stored_manifest(record), normalize)[1]
-            for d, record in zip(domains, execute(calls), strict=True)
-        ]
-        clips[name] = concatenate(f"clips by {name}", made)
-    return clips
+def material_of(config: BenchmarkConfig, domains: Domains, target: str) -> Material:
+    """What a run reads when this domain is the target and all others are its sources."""
+    own, others = domains.domains[target], [domains.domains[d] for d in domains.others(target)]
+    kept = kept_sets(config, domains, target)
+    return Material(
+        base=domains.base,
+        target_domain=target,
+        target_texts=as_texts(replace(own.train, name="target texts")),
+        target_train=own.train,
+        target_test=own.test,
+        source_train=concatenate("source train", [d.train for d in others]),
+        source_dev=concatenate("source dev", [d.dev for d in others]),
+        source_test=kept.get("source", Manifest("source", ())),
+        general=kept.get("general"),
+        dropped=(),
+        corpora=domains.corpora,
+    )

@@ -80,7 +80,7 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
     return Material(
         base=base,
         target_domain=target_domain,
-        target_texts=_as_texts(target.where("target texts", lambda u: u.split == "train")),
+        target_texts=as_texts(target.where("target texts", lambda u: u.split == "train")),
         target_train=_recorded(target.where("target train", lambda u: u.split == "train")),
         target_test=_recorded(target.where("target test", lambda u: u.split == "test")),
         source_train=capped(train, config.max_source_utterances),
@@ -144,7 +144,8 @@ def _sources(config: AdaptConfig, labelled: Manifest, target_domain: str, normal
     return split_by_sentence(manifest, Shares(config.splits.dev, config.splits.test), normalize, config.seed)
 
 
-def _as_texts(manifest: Manifest) -> Manifest:
+def as_texts(manifest: Manifest) -> Manifest:
+    """The sentences without their recordings."""
     texts = tuple(replace(u, origin="text", audio=None, audio_digest=None, duration=None) for u in manifest)
     if not texts:
         raise DataError("the target has no sentence to speak: target.test_fraction leaves none")

@@ -18,7 +18,7 @@ from asr_tv.scoring.retention import timestamps_valid, words_per_minute
 
 
 def probe(
-    config: AdaptConfig, systems: Sequence[System], general: Manifest | None, execute: Executor
+    config: AdaptConfig, systems: Sequence[System], general: Manifest | None, execute: Executor, run: str = ""
 ) -> list[dict[str, Any]]:
     """A row a system: words a minute by kind of noise, WER by other language, share of valid timestamps.
 
@@ -26,12 +26,12 @@ def probe(
     """
     rows: list[dict[str, Any]] = [{"system": system.name} for system in systems]
     if config.retention.noise_seconds:
-        _add(rows, "words_per_minute", _invented(config, systems, execute))
+        _add(rows, "words_per_minute", _invented(config, systems, execute, run))
     if config.retention.other_languages:
-        _add(rows, "other_languages", _other_languages(config, systems, execute))
+        _add(rows, "other_languages", _other_languages(config, systems, execute, run))
     whisper = all(family_of(system.checkpoint.path / "model") == "whisper" for system in systems)
     if config.retention.timestamps and general is not None and whisper:
-        _add(rows, "valid_timestamps", _timestamps(config, systems, general, execute))
+        _add(rows, "valid_timestamps", _timestamps(config, systems, general, execute, run))
     return rows
 
 
@@ -40,10 +40,10 @@ def _add(rows: Sequence[dict[str, Any]], name: str, values: Sequence[Any]) -> No
         row[name] = value
 
 
-def _invented(config: AdaptConfig, systems: Sequence[System], execute: Executor) -> list[dict[str, float]]:
+def _invented(config: AdaptConfig, systems: Sequence[System], execute: Executor, run: str) -> list[dict[str, float]]:
     (record,) = execute([call(Step("noise"), noise_stage, config.retention.noise_seconds, config.seed)])
     noise = stored_manifest(record)
-    heard = _heard(config, systems, noise, execute, timestamps=False)
+    heard = _heard(config, systems, noise, execute, run, timestamps=False)
     by_domain = {d: noise.where(d, lambda u, d=d: u.domain == d) for d in noise.domains}  # type: ignore[misc]
     return [
         {d: round(words_per_minute([texts[u.id] for u in own], own.seconds), 2) for d, own in by_domain.items()}
@@ -51,25 +51,27 @@ def _invented(config: AdaptConfig, systems: Sequence[System], execute: Executor)
     ]
 
 
-def _timestamps(config: AdaptConfig, systems: Sequence[System], general: Manifest, execute: Executor) -> list[float]:
-    heard = _heard(config, systems, general, execute, timestamps=True)
+def _timestamps(
+    config: AdaptConfig, systems: Sequence[System], general: Manifest, execute: Executor, run: str
+) -> list[float]:
+    heard = _heard(config, systems, general, execute, run, timestamps=True)
     return [sum(timestamps_valid(texts[u.id], u.duration or 0.0) for u in general) / len(general) for texts in heard]
 
 
 def _heard(
-    config: AdaptConfig, systems: Sequence[System], manifest: Manifest, execute: Executor, *, timestamps: bool
+    config: AdaptConfig, systems: Sequence[System], manifest: Manifest, execute: Executor, run: str, *, timestamps: bool
 ) -> list[dict[str, str]]:
     calls = []
     for system in systems:
         decoding = replace(decoding_of(config, system.audio_context, system.checkpoint), timestamps=timestamps)
         test = f"{manifest.name}{' with timestamps' * timestamps}"
-        step = Step("transcribe", system.name, test, "scoring", config.run)
+        step = Step("transcribe", system.name, test, run=run, purpose="scoring", options=config.run)
         calls.append(call(step, transcribe, system.checkpoint, manifest, decoding))
     return [read_hypotheses(record.path / hypotheses_file()) for record in execute(calls)]
 
 
 def _other_languages(
-    config: AdaptConfig, systems: Sequence[System], execute: Executor
+    config: AdaptConfig, systems: Sequence[System], execute: Executor, run: str
 ) -> list[dict[str, float | None]]:
     corpora = config.retention.other_languages
     records = execute([call(Step("corpus", f"{c.kind} {c.language}"), load_corpus, c) for c in corpora])
@@ -85,7 +87,7 @@ def _other_languages(
             }
         )
         pairs = [(system, TestSet(manifest.name, manifest)) for system in systems]
-        for row, evaluation in zip(rows, score_pairs(spoken, pairs, execute), strict=True):
+        for row, evaluation in zip(rows, score_pairs(spoken, pairs, execute, run), strict=True):
             row[corpus.language] = finite(evaluation.wer)
     return rows
 

@@ -1,23 +1,18 @@
 """Transcribes and scores checkpoints: the folds' recipes on dev recordings, the systems on the test recordings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from asr_tv.config.run import AdaptConfig, AudioContext, Recipe, Start
-from asr_tv.data.manifest import Manifest, in_domain
+from asr_tv.config.run import AdaptConfig, AudioContext
+from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.options import Decoding, chosen_engine, decoding_for
 from asr_tv.decoding.transcribe import Sweep, transcribe
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Kind, Step, call
-from asr_tv.pipeline.lineage import Reading
-from asr_tv.pipeline.recipe_scores import FoldScore
-from asr_tv.pipeline.trainings import Scope, Trained
-from asr_tv.report.systems import target_row
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
 from asr_tv.scoring.stage import _folder, score, scored_in
 from asr_tv.store.payload import MODEL
-from asr_tv.store.records import Purpose
 from asr_tv.store.results import Record
 
 
@@ -41,26 +36,32 @@ class TestSet:
 
 
 def score_systems(
-    config: AdaptConfig, systems: Sequence[System], tests: Sequence[TestSet], execute: Executor
+    config: AdaptConfig, systems: Sequence[System], tests: Sequence[TestSet], execute: Executor, run: str = ""
 ) -> dict[tuple[str, str], Evaluation]:
-    """Every system on every test set, by (system, test set)."""
+    """Every system on every test set, by (system, test set).
+
+    Args:
+        run: which run of a table this is; empty for a run of its own.
+    """
     pairs = [(system, test) for test in tests for system in systems]
-    scored = score_pairs(config, pairs, execute)
+    scored = score_pairs(config, pairs, execute, run)
     return {(s.name, t.name): evaluation for (s, t), evaluation in zip(pairs, scored, strict=True)}
 
 
-def score_pairs(config: AdaptConfig, pairs: Sequence[tuple[System, TestSet]], execute: Executor) -> list[Evaluation]:
+def score_pairs(
+    config: AdaptConfig, pairs: Sequence[tuple[System, TestSet]], execute: Executor, run: str = ""
+) -> list[Evaluation]:
     """Each system on its own test set, in the order given."""
     decodings = [decoding_of(config, system.audio_context, system.checkpoint) for system, _ in pairs]
     transcriptions = execute(
         [
-            call(_step(config, "transcribe", s, t), transcribe, s.checkpoint, t.manifest, d)
+            call(_step(config, "transcribe", s, t, run), transcribe, s.checkpoint, t.manifest, d)
             for (s, t), d in zip(pairs, decodings, strict=True)
         ]
     )
     records = execute(
         [
-            call(_step(config, "score", s, t), score, t.manifest, tr, s.checkpoint, d, config.scoring)
+            call(_step(config, "score", s, t, run), score, t.manifest, tr, s.checkpoint, d, config.scoring)
             for (s, t), tr, d in zip(pairs, transcriptions, decodings, strict=True)
         ]
     )
@@ -75,62 +76,20 @@ def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) 
     return decoding_for(context, config.language, scoring.max_new_tokens, device, family, engine)
 
 
-def _step(config: AdaptConfig, kind: Kind, system: System, test: TestSet) -> Step:
-    return Step(kind, system.name, test.name, "scoring", config.run)
+def _step(config: AdaptConfig, kind: Kind, system: System, test: TestSet, run: str) -> Step:
+    return Step(kind, system.name, test.name, run=run, purpose="scoring", options=config.run)
 
 
 @dataclass(frozen=True)
 class Curve:
     """A checkpoint plus every coefficient times a vector, on one manifest."""
 
-    name: str
-    test: str
-    purpose: Purpose
+    step: Step
     checkpoint: Record
     vector: Record
     pretrained: Record
     manifest: Manifest
     scaling_coefs: tuple[float, ...]
-
-
-def score_folds(
-    config: AdaptConfig,
-    base: Record,
-    scopes: Sequence[Scope],
-    trained: Sequence[Trained],
-    dev: Manifest,
-    execute: Executor,
-) -> tuple[list[FoldScore], tuple[Reading, ...]]:
-    """Every recipe on the real dev recordings of each fold's domain, and all readings that these scores rest on."""
-    owners: list[tuple[Scope, Start, bool]] = []
-    curves = []
-    for scope, result in zip(scopes, trained, strict=True):
-        recordings = dev.where(f"{scope.name} dev", in_domain(scope.name))
-        for (start, augmentation), checkpoint in result.targets.items():
-            if result.vector is None:
-                continue
-            owners.append((scope, start, augmentation))
-            name = f"{target_row(start, augmentation)} (fold {scope.name})"
-            coefs = config.selection.scaling_coefs
-            curves.append(Curve(name, "", "choice", checkpoint, result.vector, base, recordings, coefs))
-    scores = [
-        FoldScore(scope.name, start, augmentation, coef, e.word_counts.errors, e.word_counts.words)
-        for (scope, start, augmentation), row in zip(owners, score_curves(config, curves, execute), strict=True)
-        for coef, e in row.items()
-    ]
-    return scores, tuple((c.checkpoint, c.vector, c.manifest) for c in curves)
-
-
-def score_curve(
-    config: AdaptConfig, base: Record, recipe: Recipe, trained: Trained, test: Manifest, execute: Executor
-) -> dict[float, Evaluation]:
-    """WER on the target's test over the coefficients, for the reader: the recipe is chosen before this is known."""
-    if trained.vector is None:
-        return {}
-    checkpoint = trained.targets[recipe.start, recipe.augmentation]
-    coefs = config.selection.scaling_coefs
-    curve = Curve("coefficient curve", "target", "scoring", checkpoint, trained.vector, base, test, coefs)
-    return score_curves(config, [curve], execute)[0]
 
 
 def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor) -> list[dict[float, Evaluation]]:
@@ -139,14 +98,14 @@ def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor
     sweeps = [Sweep(c.vector, c.scaling_coefs, c.pretrained, config.pretrained_weight) for c in curves]
     transcriptions = execute(
         [
-            call(Step("sweep", c.name, c.test, c.purpose, config.run), transcribe, c.checkpoint, c.manifest, d, sweep)
+            call(c.step, transcribe, c.checkpoint, c.manifest, d, sweep)
             for c, d, sweep in zip(curves, decodings, sweeps, strict=True)
         ]
     )
     records = execute(
         [
             call(
-                Step("score", c.name, c.test, c.purpose),
+                replace(c.step, kind="score"),
                 score,
                 c.manifest,
                 record,

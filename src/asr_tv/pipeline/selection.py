@@ -1,193 +1,122 @@
-"""Scores what a leave-one-domain-out table needs: folds first, then the choice, then the targets' tests."""
+"""Chooses the recipe by leave-one-source-domain-out: each fold's source domain played the target."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from asr_tv.config.benchmark import VectorKind
-from asr_tv.data.manifest import Manifest
+from asr_tv.config.run import AdaptConfig, Recipe
+from asr_tv.data.manifest import Manifest, in_domain
 from asr_tv.errors import DataError
 from asr_tv.pipeline.execution.executor import Executor
-from asr_tv.pipeline.leave_one_out_trainings import Bench, Trained, VectorKey
 from asr_tv.pipeline.lineage import Reading
-from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_pairs
-from asr_tv.pipeline.tunings import TargetScope, Tuning, adaptable, bases
-from asr_tv.scoring.evaluation import Evaluation
+from asr_tv.pipeline.scoring import Curve, score_curves
+from asr_tv.pipeline.trainings import STARTS, Scope, Trained
+from asr_tv.report.systems import SOURCE_MIXED, target_row
 from asr_tv.store.results import Record
 
-Candidate = tuple[str, VectorKind | None, float]
-"""Row the vector is added to, kind of vector, coefficient; no vector where the coefficient is 0."""
-
 
 @dataclass(frozen=True)
-class Choice:
-    """What leave-one-source-domain-out chose for one target and seed.
+class FoldScore:
+    """What a row with a coefficient did on the real dev recordings of one fold's domain.
 
     Attributes:
-        coefs: the coefficient of each (row, kind of vector).
-        adapted: the best of all.
-        wer: of `adapted` on the folds, pooled; None for a fixed recipe.
-        readings: (checkpoint, vector or None, recordings): every score it rests on.
+        recipe: None for a row that no recipe makes, such as source_mixed itself.
     """
 
-    coefs: Mapping[tuple[str, VectorKind], float]
-    adapted: Candidate
-    wer: float | None
-    folds: tuple[str, ...]
-    readings: tuple[Reading, ...]
+    domain: str
+    row: str
+    scaling_coef: float
+    errors: int
+    words: int
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)
-class Plain:
-    """A checkpoint on recordings, to be scored under a label."""
+class RecipeScore:
+    """One recipe over all folds: WER pooled over their words, and fold by fold."""
 
-    label: str
-    checkpoint: Record
-    manifest: Manifest
-    full_context: bool = False
-
-    @property
-    def key(self) -> tuple[str, str, bool]:
-        return self.checkpoint.digest, self.manifest.digest, self.full_context
-
-
-@dataclass(frozen=True)
-class Swept:
-    """A checkpoint plus coefficients times a vector on recordings."""
-
-    label: str
-    checkpoint: Record
-    vector: Record
-    manifest: Manifest
-    coefs: tuple[float, ...]
+    recipe: Recipe
+    errors: int
+    words: int
+    per_fold: Mapping[str, float]
 
     @property
-    def key(self) -> tuple[str, str, str, tuple[float, ...]]:
-        return self.checkpoint.digest, self.vector.digest, self.manifest.digest, self.coefs
+    def wer(self) -> float:
+        return self.errors / self.words
+
+    @property
+    def preference(self) -> tuple[float, float, bool, int]:
+        """Sorts the best first; equal WERs by the simpler recipe: coefficient, augmentation, start."""
+        recipe = self.recipe
+        return self.wer, abs(recipe.scaling_coef), recipe.augmentation, STARTS.index(recipe.start)
 
 
-def score_plain(bench: Bench, wanted: Sequence[Plain], execute: Executor) -> list[Evaluation]:
-    """In the order given; what stands there twice is decoded once."""
-    context = bench.config.training.audio_context
-    distinct = {w.key: w for w in wanted}
-    pairs = [
-        (System(w.label, w.checkpoint, "full" if w.full_context else context), TestSet(w.manifest.name, w.manifest))
-        for w in distinct.values()
-    ]
-    found = dict(zip(distinct, score_pairs(bench.config, pairs, execute), strict=True))
-    return [found[w.key] for w in wanted]
+def score_recipes(scores: Iterable[FoldScore]) -> tuple[RecipeScore, ...]:
+    """Every recipe's pooled WER, best first.
+
+    Raises:
+        DataError: the recipes were not all scored on the same folds, or the folds hold no words.
+    """
+    groups: dict[Recipe, list[FoldScore]] = {}
+    for score in scores:
+        if score.recipe is not None:
+            groups.setdefault(score.recipe, []).append(score)
+    folds = {tuple(sorted(s.domain for s in group)) for group in groups.values()}
+    if len(folds) != 1:
+        raise DataError(f"the recipes were not scored on the same folds: {sorted(folds)}")
+    if not all(s.words for group in groups.values() for s in group):
+        raise DataError("a fold's dev recordings hold no words, so no recipe can be chosen on them")
+    return tuple(sorted((_pooled(*item) for item in groups.items()), key=lambda score: score.preference))
 
 
-def score_swept(bench: Bench, wanted: Sequence[Swept], execute: Executor) -> list[dict[float, Evaluation]]:
-    """As `score_plain`, by coefficient; nothing is decoded where there are no coefficients."""
-    distinct = {w.key: w for w in wanted if w.coefs}
-    curves = [
-        Curve(w.label, w.manifest.name, "choice", w.checkpoint, w.vector, bench.ground.base, w.manifest, w.coefs)
-        for w in distinct.values()
-    ]
-    found = dict(zip(distinct, score_curves(bench.config, curves, execute), strict=True))
-    return [found[w.key] if w.coefs else {} for w in wanted]
-
-
-def choose(
-    bench: Bench,
-    folds: Mapping[TargetScope, tuple[TargetScope, ...]],
-    trained: Trained,
-    vectors: Mapping[VectorKey, Record],
-    execute: Executor,
-) -> dict[TargetScope, Choice]:
-    """The recipe of each target and seed, from the dev recordings of its folds, which are source domains."""
-    if bench.config.selection.method == "fixed":
-        return {scope: _fixed(bench, scope) for scope in folds}
-    played = [(scope, fold) for scope, own in folds.items() for fold in own]
-    bases_of = {fold: bases(bench.config, fold) for _, fold in played}
-    plain = [_plain(bench, fold, t, trained[t]) for _, fold in played for t in bases_of[fold].values()]
-    swept = [
-        _swept(bench, fold, row, trained[t], kind, vectors)
-        for _, fold in played
-        for row, t in bases_of[fold].items()
-        for kind in bench.config.benchmark.vectors
-    ]
-    plain_scores, curves = score_plain(bench, plain, execute), score_swept(bench, swept, execute)
-    errors: dict[TargetScope, dict[Candidate, list[int]]] = {scope: {} for scope in folds}
-    readings: dict[TargetScope, list[Reading]] = {scope: [] for scope in folds}
-    rows = [(scope, fold, row) for scope, fold in played for row in bases_of[fold]]
-    for (scope, _, row), wanted, evaluation in zip(rows, plain, plain_scores, strict=True):
-        readings[scope].append((wanted.checkpoint, None, wanted.manifest))
-        if 0.0 in bench.config.selection.scaling_coefs:
-            _add(errors[scope], (row, None, 0.0), evaluation)
-    with_kind = [(scope, row, kind) for scope, _, row in rows for kind in bench.config.benchmark.vectors]
-    for (scope, row, kind), reading, curve in zip(with_kind, swept, curves, strict=True):
-        readings[scope].append((reading.checkpoint, reading.vector, reading.manifest))
-        for coef, evaluation in curve.items():
-            _add(errors[scope], (row, kind, coef), evaluation)
-    return {
-        scope: _best(bench, errors[scope], tuple(f.target for f in folds[scope]), tuple(readings[scope]))
-        for scope in folds
-    }
-
-
-def nonzero(bench: Bench) -> tuple[float, ...]:
-    """The coefficients to sweep; 0 is the checkpoint itself, which is scored anyway."""
-    return tuple(coef for coef in bench.config.selection.scaling_coefs if coef)
-
-
-def _plain(bench: Bench, fold: TargetScope, tuning: Tuning, checkpoint: Record) -> Plain:
-    return Plain(bench.name(tuning), checkpoint, bench.ground.domains[fold.target].dev)
-
-
-def _swept(
-    bench: Bench, fold: TargetScope, row: str, checkpoint: Record, kind: VectorKind, vectors: Mapping[VectorKey, Record]
-) -> Swept:
-    vector = vectors[kind, fold.domains, fold.seed]
-    return Swept(
-        f"{row} + {kind} without {', '.join(bench.ground.others(*fold.domains))} (seed {fold.seed})",
-        checkpoint,
-        vector,
-        bench.ground.domains[fold.target].dev,
-        nonzero(bench),
+def _pooled(recipe: Recipe, group: Sequence[FoldScore]) -> RecipeScore:
+    return RecipeScore(
+        recipe=recipe,
+        errors=sum(s.errors for s in group),
+        words=sum(s.words for s in group),
+        per_fold={s.domain: s.errors / s.words for s in group},
     )
 
 
-def _add(errors: dict[Candidate, list[int]], candidate: Candidate, evaluation: Evaluation) -> None:
-    counts = errors.setdefault(candidate, [0, 0])
-    counts[0] += evaluation.word_counts.errors
-    counts[1] += evaluation.word_counts.words
+def best_coefs(scores: Iterable[FoldScore]) -> dict[str, float]:
+    """Row -> the coefficient with fewest errors over all folds; of equal ones the smaller."""
+    errors: dict[str, dict[float, int]] = {}
+    for score in scores:
+        own = errors.setdefault(score.row, {})
+        own[score.scaling_coef] = own.get(score.scaling_coef, 0) + score.errors
+    return {row: min(own, key=lambda coef: (own[coef], abs(coef))) for row, own in errors.items()}
 
 
-def _fixed(bench: Bench, scope: TargetScope) -> Choice:
-    fixed = bench.config.selection.fixed
-    kinds = bench.config.benchmark.vectors
-    coefs = {(row, kind): fixed.scaling_coef for row in bases(bench.config, scope) for kind in kinds}
-    row = scope.tuned(fixed.start, fixed.augmentation, bench.config).row
-    return Choice(coefs, (row, kinds[0] if fixed.scaling_coef else None, fixed.scaling_coef), None, (), ())
+def score_folds(
+    config: AdaptConfig,
+    base: Record,
+    scopes: Sequence[Scope],
+    trained: Sequence[Trained],
+    dev: Manifest,
+    execute: Executor,
+) -> tuple[list[FoldScore], tuple[Reading, ...]]:
+    """Every row on the real dev recordings of each fold's domain, and all readings that these scores rest on."""
+    owners = []
+    curves = []
+    for scope, result in zip(scopes, trained, strict=True):
+        recordings = dev.where(f"{scope.fold} dev", in_domain(scope.fold))
+        for row, checkpoint in result.bases.items():
+            if result.vector is None or (row == SOURCE_MIXED and not scope.table):
+                continue
+            owners.append((scope, row))
+            step = scope.step(config, "sweep", row)
+            coefs = config.selection.scaling_coefs
+            curves.append(Curve(step, checkpoint, result.vector, base, recordings, coefs))
+    scores = [
+        FoldScore(scope.fold, row, coef, e.word_counts.errors, e.word_counts.words, _recipe(scope, row, coef))
+        for (scope, row), curve in zip(owners, score_curves(config, curves, execute), strict=True)
+        for coef, e in curve.items()
+    ]
+    return scores, tuple((c.checkpoint, c.vector, c.manifest) for c in curves)
 
 
-def _best(
-    bench: Bench,
-    errors: Mapping[Candidate, list[int]],
-    folds: tuple[str, ...],
-    readings: tuple[Reading, ...],
-) -> Choice:
-    """Equal WERs go to the simpler: the smaller coefficient, then the earlier row, then the earlier vector.
-
-    Raises:
-        DataError: the folds' dev recordings hold no words.
-    """
-    if not all(words for _, words in errors.values()):
-        raise DataError("a fold's dev recordings hold no words, so no recipe can be chosen on them")
-    kinds, order = bench.config.benchmark.vectors, adaptable(bench.config)
-
-    def preference(candidate: Candidate) -> tuple[float, float, int, int]:
-        row, kind, coef = candidate
-        wrong, words = errors[candidate]
-        place = order.index(row) if row in order else len(order)
-        return wrong / words, abs(coef), place, kinds.index(kind) if kind else -1
-
-    def best(candidates: Iterable[Candidate]) -> Candidate:
-        return min(candidates, key=preference)
-
-    rows = dict.fromkeys(row for row, _, _ in errors)
-    coefs = {(r, k): best(c for c in errors if c[0] == r and c[1] in (None, k))[2] for r in rows for k in kinds}
-    adapted = best(c for c in errors if c[0] in order)
-    wrong, words = errors[adapted]
-    return Choice(coefs, adapted, wrong / words, folds, readings)
+def _recipe(scope: Scope, row: str, coef: float) -> Recipe | None:
+    for start in scope.starts:
+        for augmentation in scope.augmentations:
+            if row == target_row(start, augmentation):
+                return Recipe(start=start, augmentation=augmentation, scaling_coef=coef)
+    return None

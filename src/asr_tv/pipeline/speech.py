@@ -32,14 +32,15 @@ class ClipSet:
 
 
 def synthesis_call(
-    config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig, *, retake: int = 0
+    config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig, *, retake: int = 0, run: str = ""
 ) -> Call:
     """Speaking texts as this configuration of speech has it.
 
     Args:
+        run: which run of a table this is; empty for a run of its own.
         retake: n asks for one take of each text beyond the planned ones and n - 1 earlier retakes.
     """
-    step = Step("synthesize", f"{what}{_again(retake)}", options=config.run, alone=True)
+    step = Step("synthesize", f"{what}{_again(retake)}", run=run, options=config.run, alone=True)
     if not retake:
         return call(step, synthesize, texts, synthesis, config.seed)
     once = synthesis.model_copy(update={"takes": 1})

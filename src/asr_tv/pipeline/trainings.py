@@ -7,10 +7,14 @@ from asr_tv.config.run import AdaptConfig, AugmentationConfig, Start, TrainingCo
 from asr_tv.data.manifest import Manifest, concatenate, in_domain
 from asr_tv.data.replay import with_replay
 from asr_tv.pipeline.execution.executor import Call, Executor, Kind, Step, call
-from asr_tv.report.systems import target_row
+from asr_tv.report.systems import SOURCE_MIXED, target_row
+from asr_tv.store.records import Purpose
 from asr_tv.store.results import Record
 from asr_tv.training.finetune import finetune
-from asr_tv.vectors.stages import mean_stage, vector_stage
+from asr_tv.vectors.merging import Merge
+from asr_tv.vectors.stages import mean_stage, merged_stage, vector_stage
+
+STARTS: tuple[Start, ...] = ("pretrained", "source_real", "source_mixed")
 
 
 @dataclass(frozen=True)
@@ -18,22 +22,28 @@ class Scope:
     """A pair of source domains and a target, real or played by a source domain.
 
     Attributes:
-        name: empty for the run itself, else the fold's domain.
+        fold: the source domain that plays the target; empty for the run itself.
         source_real: real recordings, without the target's domain.
         source_clips: one synthetic clip of each of their sentences.
         target_clips: all takes of the target's sentences.
+        starts, augmentations: of the target's trainings.
+        run: which run of a table this is; empty for a run of its own.
+        table: whether this is a run of a table, which has a row for the vector on source_mixed, too.
     """
 
-    name: str
+    fold: str
     source_real: Manifest
     source_clips: Manifest
     target_clips: Manifest
+    starts: tuple[Start, ...]
+    augmentations: tuple[bool, ...]
+    run: str = ""
+    table: bool = False
 
     def step(self, config: AdaptConfig, kind: Kind, what: str = "") -> Step:
         """A step in this scope, named as people read it."""
-        if not self.name:
-            return Step(kind, what, options=config.run)
-        return Step(kind, f"{what} (fold {self.name})".strip(), purpose="choice", options=config.run)
+        purpose: Purpose = "choice" if self.fold else "model"
+        return Step(kind, what, fold=self.fold, run=self.run, purpose=purpose, options=config.run)
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,12 @@ class Trained:
     sources: Mapping[str, Record]
     targets: Mapping[tuple[Start, bool], Record]
     vector: Record | None
+
+    @property
+    def bases(self) -> dict[str, Record]:
+        """Row -> checkpoint of everything that a vector can be added to."""
+        rows = {target_row(*key): record for key, record in self.targets.items()}
+        return rows | {name: record for name, record in self.sources.items() if name == SOURCE_MIXED}
 
 
 def train_scopes(config: AdaptConfig, base: Record, scopes: Sequence[Scope], execute: Executor) -> list[Trained]:
@@ -59,16 +75,9 @@ def _train_sources(
     calls, owners = [], []
     for number, scope in enumerate(scopes):
         for system, manifest in _source_manifests(config, scope).items():
-            factor = config.mixed_epochs if system == "source_mixed" else 1.0
-            calls.append(
-                finetune_call(
-                    config,
-                    scope.step(config, "finetune", system),
-                    base,
-                    manifest,
-                    config.training.scaled(learning_rate=1, epochs=factor),
-                )
-            )
+            factor = config.mixed_epochs if system == SOURCE_MIXED else 1.0
+            training = config.training.scaled(learning_rate=1, epochs=factor)
+            calls.append(finetune_call(config, scope.step(config, "finetune", system), base, manifest, training))
             owners.append((number, system))
     trained: list[dict[str, Record]] = [{} for _ in scopes]
     for (number, system), record in zip(owners, execute(calls), strict=True):
@@ -83,13 +92,12 @@ def _source_manifests(config: AdaptConfig, scope: Scope) -> dict[str, Manifest]:
     manifests = {
         "source_real": scope.source_real,
         "source_synthetic": scope.source_clips,
-        "source_mixed": concatenate("source mixed", [scope.source_real, scope.source_clips]),
+        SOURCE_MIXED: concatenate("source mixed", [scope.source_real, scope.source_clips]),
     }
-    if not scope.name:
+    if not scope.fold:
         return manifests
-    pooled = config.vector.pooling == "pooled"
-    needed: set[str] = {start for start in config.selection.starts if start != "pretrained"}
-    needed |= {"source_real", "source_synthetic"} if pooled else set()
+    needed: set[str] = {start for start in scope.starts if start != "pretrained"}
+    needed |= {"source_real", "source_synthetic"} if config.vector.pooling == "pooled" else set()
     return {system: manifest for system, manifest in manifests.items() if system in needed}
 
 
@@ -102,7 +110,12 @@ def finetune_call(
     augmentation: AugmentationConfig | None = None,
 ) -> Call:
     """A fine-tuning as the configuration has it, but for what it trains on and how long."""
-    return call(step, finetune, base, manifest, training, config.seed, config.language, augmentation)
+    return call(step, finetune, base, manifest, training, training_seed(config), config.language, augmentation)
+
+
+def training_seed(config: AdaptConfig) -> int:
+    """The seed of the trainings, the run's own where it names none."""
+    return config.seed if config.training_seed is None else config.training_seed
 
 
 def _vectors(
@@ -114,8 +127,8 @@ def _vectors(
 ) -> list[Record | None]:
     if not any(sources):
         return [None for _ in scopes]
-    if config.vector.pooling == "mean_of_domains":
-        return _mean_vectors(config, base, scopes, execute)
+    if config.vector.pooling != "pooled":
+        return _merged_vectors(config, base, scopes, execute)
     calls = [
         call(scope.step(config, "vector"), vector_stage, trained["source_real"], trained["source_synthetic"])
         for scope, trained in zip(scopes, sources, strict=True)
@@ -123,36 +136,49 @@ def _vectors(
     return list(execute(calls))
 
 
-def _mean_vectors(config: AdaptConfig, base: Record, scopes: Sequence[Scope], execute: Executor) -> list[Record | None]:
-    """Per-domain vectors, trained once from the run's own scope, then averaged over each scope's domains."""
-    whole = scopes[0]
-    domains = whole.source_real.domains
-    pairs = execute([call for domain in domains for call in _pair(config, base, whole, domain)])
-    vectors = execute(
-        [
-            call(Step("vector", f"of {domain}"), vector_stage, pairs[2 * i], pairs[2 * i + 1])
-            for i, domain in enumerate(domains)
-        ]
+def _merged_vectors(
+    config: AdaptConfig, base: Record, scopes: Sequence[Scope], execute: Executor
+) -> list[Record | None]:
+    """Per-domain vectors, trained once from the run's own scope, then merged over each scope's domains."""
+    by_domain = domain_vectors(config, base, scopes[0], execute)
+    return list(
+        execute([merge_call(config, scope, [by_domain[d] for d in scope.source_real.domains]) for scope in scopes])
     )
-    by_domain = dict(zip(domains, vectors, strict=True))
+
+
+def merge_call(config: AdaptConfig, scope: Scope, vectors: list[Record], what: str = "") -> Call:
+    """Per-domain vectors as one: their mean, or by TIES."""
+    if config.vector.pooling == "ties":
+        step = scope.step(config, "vector", " ".join(filter(None, ("by TIES", what))))
+        return call(step, merged_stage, vectors, Merge("ties", keep=config.vector.ties_keep))
+    return call(scope.step(config, "mean vector", what), mean_stage, vectors)
+
+
+def domain_vectors(config: AdaptConfig, base: Record, whole: Scope, execute: Executor) -> dict[str, Record]:
+    """One vector per domain of the scope's source speech."""
+    pairs = domain_pairs(config, base, whole, execute)
+    calls = [call(whole.step(config, "vector", f"of {domain}"), vector_stage, *pair) for domain, pair in pairs.items()]
+    return dict(zip(pairs, execute(calls), strict=True))
+
+
+def domain_pairs(
+    config: AdaptConfig, base: Record, whole: Scope, execute: Executor
+) -> dict[str, tuple[Record, Record]]:
+    """The real and the synthetic training of each domain of the scope's source speech."""
+    domains = whole.source_real.domains
     calls = [
-        call(scope.step(config, "mean vector"), mean_stage, [by_domain[d] for d in scope.source_real.domains])
-        for scope in scopes
-    ]
-    return list(execute(calls))
-
-
-def _pair(config: AdaptConfig, base: Record, whole: Scope, domain: str) -> list[Call]:
-    return [
         finetune_call(
             config,
-            Step("finetune", f"{kind} of {domain}", options=config.run),
+            whole.step(config, "finetune", f"{kind} of {domain}"),
             base,
             manifest.where(f"{domain} {kind}", in_domain(domain)),
             config.training,
         )
+        for domain in domains
         for kind, manifest in (("real", whole.source_real), ("synthetic", whole.source_clips))
     ]
+    records = execute(calls)
+    return dict(zip(domains, zip(records[::2], records[1::2], strict=True), strict=True))
 
 
 def _train_targets(
@@ -164,30 +190,15 @@ def _train_targets(
 ) -> list[dict[tuple[Start, bool], Record]]:
     calls, owners = [], []
     for number, (scope, trained) in enumerate(zip(scopes, sources, strict=True)):
-        for start in _starts(config, scope, trained):
-            for augmentation in _augmentations(config, scope, trained):
-                checkpoint = trained.get(start, base)
+        for start in scope.starts:
+            for augmentation in scope.augmentations:
                 step = scope.step(config, "finetune", target_row(start, augmentation))
-                calls.append(target_call(config, step, scope, start, checkpoint, augmentation))
+                calls.append(target_call(config, step, scope, start, trained.get(start, base), augmentation))
                 owners.append((number, start, augmentation))
     targets: list[dict[tuple[Start, bool], Record]] = [{} for _ in scopes]
     for (number, start, augmentation), record in zip(owners, execute(calls), strict=True):
         targets[number][start, augmentation] = record
     return targets
-
-
-def _starts(config: AdaptConfig, scope: Scope, trained: Mapping[str, Record]) -> tuple[Start, ...]:
-    """The run reports every start, a fold only those among which the recipe is chosen."""
-    if not trained:
-        return ("pretrained",)
-    return config.selection.starts if scope.name else ("pretrained", "source_real", "source_mixed")
-
-
-def _augmentations(config: AdaptConfig, scope: Scope, trained: Mapping[str, Record]) -> tuple[bool, ...]:
-    """Both for the run's report, those to choose from for a fold; without source speech, the fixed recipe's alone."""
-    if scope.name:
-        return config.selection.augmentation
-    return (False, True) if trained else (config.selection.fixed.augmentation,)
 
 
 def target_call(
@@ -199,7 +210,7 @@ def target_call(
         config,
         step,
         checkpoint,
-        with_replay(scope.target_clips, scope.source_real, scope.source_clips, config.replay, config.seed),
+        with_replay(scope.target_clips, scope.source_real, scope.source_clips, config.replay, training_seed(config)),
         config.training.scaled(learning_rate=second, epochs=config.target_epochs),
         augmentation=config.augmentation if augmentation else None,
     )

@@ -10,7 +10,7 @@ from asr_tv.config.run import AdaptConfig, LineConfig
 from asr_tv.data.corpora.texts import read_texts
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Done
-from asr_tv.pipeline.graph import TOPLINE, Outcome
+from asr_tv.pipeline.graph import Outcome, tuned_systems
 from asr_tv.pipeline.lineage import Lineage
 from asr_tv.pipeline.material import Material
 from asr_tv.report.build import build_report
@@ -28,7 +28,7 @@ from asr_tv.report.ledger import StageEntry
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
 from asr_tv.report.page import render_page
-from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT, target_row
+from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT, TOPLINE
 from asr_tv.runs.players import players
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.terms import find_terms
@@ -44,22 +44,23 @@ SETTINGS = "asr_tv.json"
 """Beside the weights: how to decode them."""
 
 
-def report_of(config: AdaptConfig, outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
+def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
     """The content of report.json, made of nothing but records and evaluations."""
+    chosen, config, material = outcome.chosen, outcome.chosen.config, outcome.chosen.material
     inputs = ReportInputs(
         name=config.name,
-        target_domain=outcome.material.target_domain,
-        systems=tuple(_systems(config, outcome)),
-        selection=SelectionInput(config.selection.method, outcome.recipe, outcome.folds, outcome.recipes),
+        target_domain=material.target_domain,
+        systems=tuple(_systems(outcome)),
+        selection=SelectionInput(config.selection.method, chosen.recipe, chosen.folds, chosen.recipes),
         stages=tuple(map(stage_entry, done)),
-        corpora=tuple(corpus_inputs(config, outcome.material.corpora)),
+        corpora=tuple(corpus_inputs(config, material.corpora)),
         bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
         max_relative=config.forgetting.max_relative,
         dropped=tuple(_dropped(outcome)),
         target_curve=outcome.curve,
-        gates={what: record.details for what, record in outcome.gates.items()},
+        gates={what: record.details for what, record in chosen.speech.gates.items()},
         origin=_origin(outcome, done),
-        terms=report_terms(config, outcome.material),
+        terms=report_terms(config, material),
         synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in done if d.record.stage == "synthesize"),
         settings=config.model_dump(mode="json"),
         packages=_packages(outcome.adapted),
@@ -86,7 +87,7 @@ def _packages(record: Record) -> dict[str, str]:
 
 def _origin(outcome: Outcome, done: Sequence[Done]) -> frozenset[tuple[str, str]]:
     """Stage and key of all that the adapted model and the choice of its recipe come from."""
-    return frozenset((s.stage, s.key) for s in Lineage(done).of([outcome.adapted], outcome.readings))
+    return frozenset((s.stage, s.key) for s in Lineage(done).of([outcome.adapted], outcome.chosen.readings))
 
 
 def stage_entry(done: Done) -> StageEntry:
@@ -97,10 +98,10 @@ def stage_entry(done: Done) -> StageEntry:
     )
 
 
-def _systems(config: AdaptConfig, outcome: Outcome) -> Iterator[SystemInput]:
-    material = outcome.material
+def _systems(outcome: Outcome) -> Iterator[SystemInput]:
+    chosen, material = outcome.chosen, outcome.chosen.material
     names = {name for name, _ in outcome.evaluations} | {PRETRAINED, ADAPTED}
-    names |= {*outcome.trained.sources, *(target_row(*key) for key in outcome.trained.targets)}
+    names |= {system.name for system in tuned_systems(chosen)}
     sets: list[tuple[str, Role, str]] = [
         ("target", "target", material.target_domain),
         ("source", "source", "all domains"),
@@ -118,8 +119,8 @@ def _systems(config: AdaptConfig, outcome: Outcome) -> Iterator[SystemInput]:
                 split="test",
                 evaluation=evaluation,
                 text_only=name != TOPLINE,
-                scaling_coef=outcome.recipe.scaling_coef if name in (ADAPTED, ADAPTED_AT_30_S) else None,
-                simulated_line=_line_of(config, test),
+                scaling_coef=chosen.recipe.scaling_coef if name in (ADAPTED, ADAPTED_AT_30_S) else None,
+                simulated_line=_line_of(chosen.config, test),
             )
 
 
@@ -167,9 +168,11 @@ def _version_note(record: Record) -> str:
 
 
 def _dropped(outcome: Outcome) -> Iterator[DroppedUtterance]:
-    for d in outcome.material.dropped:
+    material, speech = outcome.chosen.material, outcome.chosen.speech
+    own = 1 + bool(len(material.source_train))  # the target's and the source's clips; the folds' are the source's again
+    for d in material.dropped:
         yield DroppedUtterance(d.id, "split", d.reason)
-    for record in (*outcome.material.corpora, *outcome.synthesis, *outcome.gates.values()):
+    for record in (*material.corpora, *speech.spoken[:own], *speech.gates.values()):
         file = record.path / "dropped.json"
         for row in json.loads(file.read_text(encoding="utf-8")) if file.exists() else ():
             yield DroppedUtterance(row["id"], record.stage, row["reason"])
@@ -181,13 +184,13 @@ def note_start(config: AdaptConfig, folder: Path) -> None:
     write_atomically(folder / RUN_JSON, json.dumps(row, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any], folder: Path) -> None:
+def write_outputs(outcome: Outcome, report: dict[str, Any], folder: Path) -> None:
     """Writes the run's folder; the report comes last, so a folder with a report is a whole one."""
     folder.mkdir(parents=True, exist_ok=True)
-    _replace_folder(outcome.adapted.path / MODEL, folder / "model", _beside_weights(config, outcome, report))
+    _replace_folder(outcome.adapted.path / MODEL, folder / "model", _beside_weights(outcome, report))
     vector = folder / VECTOR
-    if outcome.trained.vector is not None:
-        _copy_file(outcome.trained.vector, vector)
+    if outcome.chosen.trained.vector is not None:
+        _copy_file(outcome.chosen.trained.vector, vector)
     else:
         vector.unlink(missing_ok=True)
     write_atomically(folder / REPORT_MD, render_markdown(report))
@@ -199,14 +202,15 @@ def write_outputs(config: AdaptConfig, outcome: Outcome, report: dict[str, Any],
         left.unlink(missing_ok=True)
 
 
-def _beside_weights(config: AdaptConfig, outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:
-    settings = {"audio_context": outcome.audio_context, "language": config.language}
+def _beside_weights(outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:
+    config = outcome.chosen.config
+    settings = {"audio_context": outcome.chosen.audio_context, "language": config.language}
     return {
         SETTINGS: json.dumps(settings, indent=1) + "\n",
         "README.md": model_card(
             report,
             base=config.model,
-            base_licence=str(outcome.material.base.details.get("licence", "not stated")),
+            base_licence=str(outcome.chosen.material.base.details.get("licence", "not stated")),
             synthesis=config.synthesis,
             voice_licences=voice_licences(config.synthesis),
             language=config.language,

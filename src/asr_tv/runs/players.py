@@ -22,7 +22,7 @@ def players(report: Mapping[str, Any], outcome: Outcome, folder: Path) -> dict[s
     shown = report["examples"]
     if shown is None:
         return {}
-    material = outcome.material
+    material = outcome.chosen.material
     recordings = material.target_test if shown["role"] == "target" else material.source_test
     clips = _clips(outcome, shown["role"])
     by_id = recordings.by_id if recordings is not None else {}
@@ -33,7 +33,7 @@ def players(report: Mapping[str, Any], outcome: Outcome, folder: Path) -> dict[s
 
 def _clips(outcome: Outcome, role: str) -> tuple[Utterance, ...]:
     """Synthetic speech of the target, or of the sources."""
-    records = outcome.synthesis[:1] if role == "target" else outcome.synthesis[1:]
+    records = outcome.chosen.speech.spoken[:1] if role == "target" else outcome.chosen.speech.spoken[1:2]
     manifests: Iterable[Manifest] = map(stored_manifest, records)
     return tuple(u for manifest in manifests for u in manifest)
 

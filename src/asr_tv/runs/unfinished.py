@@ -1,76 +1,29 @@
 """What a run that was stopped has come to: the graph walked over the store, without executing anything."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from asr_tv.config.parsing import parse_config
 from asr_tv.config.run import AdaptConfig
 from asr_tv.errors import DataError
-from asr_tv.pipeline.execution.executor import Call, Done, Kind, Step
-from asr_tv.pipeline.graph import TOPLINE, adapt
+from asr_tv.pipeline.execution.executor import Done, Kind, Step
+from asr_tv.pipeline.execution.lookup import Missing, Walk
+from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.material import TEXT_DOMAIN
-from asr_tv.progress import silent
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import ReportInputs, Role, SelectionInput, SynthesisInput, SystemInput
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.page import render_page
-from asr_tv.report.systems import ADAPTED
+from asr_tv.report.systems import ADAPTED, TOPLINE
 from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, stage_entry
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.score import SUMMARY
 from asr_tv.scoring.stage import scored_in
-from asr_tv.store.results import Identity, Produced, Record, Store, write_atomically
+from asr_tv.store.results import Store, write_atomically
 
 _ROLES: dict[str, Role] = {"target": "target", "source": "source", "general": "general"}
-
-
-class _NotStored(Exception):
-    """A stage has no result yet."""
-
-
-class _Missing(Exception):
-    """The graph cannot go on: the steps that it waits for."""
-
-
-class _LookOnly(Store):
-    """A store that finds results and makes none, and in which nothing counts as used by looking."""
-
-    def find(self, identity: Identity) -> Record | None:
-        return self.recorded(identity.stage, identity.key)
-
-    def build(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:  # noqa: ARG002
-        found = self.find(identity)
-        if found is None:
-            raise _NotStored
-        return found
-
-
-class _Walk:
-    """An executor that takes what is stored."""
-
-    def __init__(self, store: Path) -> None:
-        self.store = _LookOnly(store)
-        self.done: list[Done] = []
-
-    def __call__(self, calls: Sequence[Call]) -> list[Record]:
-        missing, records = [], []
-        for call in calls:
-            try:
-                records.append(self._found(call))
-                self.done.append(Done(call.step, records[-1]))
-            except _NotStored:
-                missing.append(call.step)
-        if missing:
-            raise _Missing(*missing)
-        return records
-
-    def _found(self, call: Call) -> Record:
-        # A model that is not stored would be looked for on the network.
-        if call.step.kind == "checkpoint" and not (self.store.root / "checkpoint").is_dir():
-            raise _NotStored
-        return call.run(self.store, silent)
 
 
 def unfinished_report(folder: Path, store: Path) -> dict[str, Any] | None:
@@ -96,11 +49,11 @@ def unfinished_report(folder: Path, store: Path) -> dict[str, Any] | None:
 
 
 def _report(config: AdaptConfig, store: Path) -> dict[str, Any]:
-    walk = _Walk(store)
+    walk = Walk(Store(store))
     missing: tuple[Step, ...] = ()
     try:
         adapt(config, walk)
-    except _Missing as stop:
+    except Missing as stop:
         missing = stop.args
     target = config.target.domain if config.target else None
     inputs = ReportInputs(

@@ -49,6 +49,8 @@ class Step:
     Attributes:
         subject: what it makes or reads: "source_real".
         test: the name of the recordings it is scored on, where it is: "target".
+        fold: the source domain that plays the target, in a fold.
+        run: which run of a table it belongs to: "travel, seed 17".
         options: how to run it; never part of a key.
         alone: not to be run beside other calls, because it spreads its work by itself.
     """
@@ -56,6 +58,8 @@ class Step:
     kind: Kind
     subject: str = ""
     test: str = ""
+    fold: str = ""
+    run: str = ""
     purpose: Purpose = "model"
     options: RunOptions = DEFAULT_OPTIONS
     alone: bool = False
@@ -64,7 +68,8 @@ class Step:
     def label(self) -> str:
         """What people read: "finetune source_real"."""
         on = f"on {self.test}" if self.test else ""
-        return " ".join(filter(None, (self.kind, self.subject, on)))
+        notes = ", ".join(filter(None, (self.run, f"fold {self.fold}" if self.fold else "")))
+        return " ".join(filter(None, (self.kind, self.subject, on, f"({notes})" if notes else "")))
 
 
 P = ParamSpec("P")
@@ -114,6 +119,18 @@ class Done:
         return self.step.label
 
 
+class DoneList(list[Done]):
+    """What was run so far, each result once, as it was first asked for."""
+
+    def note(self, calls: Sequence[Call], records: Sequence[Record]) -> None:
+        """Appends what is new."""
+        known = {(entry.record.stage, entry.record.key) for entry in self}
+        for call, record in zip(calls, records, strict=True):
+            if (record.stage, record.key) not in known:
+                self.append(Done(call.step, record))
+                known.add((record.stage, record.key))
+
+
 class Executor(Protocol):
     """Runs independent calls, in any order or all at once, and returns their records in the order given."""
 
@@ -121,7 +138,7 @@ class Executor(Protocol):
 
     @property
     def done(self) -> Sequence[Done]:
-        """Everything run so far."""
+        """Everything run so far, each result once."""
         ...
 
     @property
@@ -175,10 +192,10 @@ class InProcess:
 
     store: Store
     progress: Progress = silent
-    done: list[Done] = field(default_factory=list)
+    done: DoneList = field(default_factory=DoneList)
     _healing: Healing = field(default_factory=Healing)
 
     def __call__(self, calls: Sequence[Call]) -> list[Record]:
         records = [self._healing.attempt(call, lambda one: one.run(self.store, self.progress)) for call in calls]
-        self.done += [Done(call.step, record) for call, record in zip(calls, records, strict=True)]
+        self.done.note(calls, records)
         return records

@@ -17,40 +17,13 @@ from types import TracebackType
 from typing import Any
 
 from asr_tv.errors import DataError, TryAgain
-from asr_tv.pipeline.execution.executor import Call, Done, Healing
+from asr_tv.pipeline.execution.executor import Call, DoneList, Healing
+from asr_tv.pipeline.execution.lookup import LookupStore, NotStored
 from asr_tv.pipeline.execution.refresh import Refresh
 from asr_tv.progress import Advance, Progress, silent
 from asr_tv.store.object_storage import open_store
-from asr_tv.store.results import Identity, Mirror, Record, Store
+from asr_tv.store.results import Record, Store
 from asr_tv.workers import cores, open_pool
-
-
-class NotStored(Exception):
-    """Raised by a store that only looks up; `busy` when another process is making the result."""
-
-    def __init__(self, stage: str, *, busy: bool) -> None:
-        super().__init__(stage)
-        self.busy = busy
-
-
-class LookupStore(Store):
-    """Finds another store's results and makes none."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store.root, newer_than=store.newer_than)
-        self._store = store
-
-    @property
-    def mirror(self) -> Mirror | None:
-        return self._store.mirror
-
-    def find(self, identity: Identity) -> Record | None:
-        return self._store.find(identity)
-
-    def build(self, identity: Identity, produce: Any) -> Record:  # noqa: ARG002 - the store's own signature
-        if (found := self.find(identity)) is None:
-            raise NotStored(identity.stage, busy=self._store.busy(identity))
-        return found
 
 
 @dataclass(frozen=True)
@@ -73,7 +46,7 @@ class Processes:
     jobs: int
     progress: Progress = silent
     refresh: Refresh | None = None
-    done: list[Done] = field(default_factory=list)
+    done: DoneList = field(default_factory=DoneList)
     _pool: ProcessPoolExecutor | None = None
     _events: Any = None
     _closed: bool = False
@@ -132,7 +105,7 @@ class Processes:
     def _finish(self, call: Call, record: Record) -> None:
         if self.refresh is not None:
             self.refresh.made(call, record)
-        self.done.append(Done(call.step, record))
+        self.done.note([call], [record])
 
     def _stored(self, call: Call, store: Store) -> Record | None:
         if call.step.alone:

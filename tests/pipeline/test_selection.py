@@ -4,11 +4,12 @@ import pytest
 
 from asr_tv.config.run import Recipe
 from asr_tv.errors import DataError
-from asr_tv.pipeline.recipe_scores import FoldScore, score_recipes
+from asr_tv.pipeline.selection import FoldScore, best_coefs, score_recipes
 
 
 def fold(domain: str, coef: float, errors: int, words: int = 100, augmentation: bool = False) -> FoldScore:
-    return FoldScore(domain, "pretrained", augmentation, coef, errors, words)
+    recipe = Recipe(start="pretrained", augmentation=augmentation, scaling_coef=coef)
+    return FoldScore(domain, "target_synthetic", coef, errors, words, recipe)
 
 
 def test_pooled_by_words_not_by_folds() -> None:
@@ -32,3 +33,11 @@ def test_recipes_scored_on_different_folds_are_refused() -> None:
 def test_a_fold_without_words_is_refused() -> None:
     with pytest.raises(DataError, match="no words"):
         score_recipes([fold("a", 0.0, 0, words=0)])
+
+
+def test_a_row_s_coefficient_has_the_fewest_errors_over_all_folds_and_is_small() -> None:
+    mixed = [FoldScore(d, "source_mixed", coef, n, 100) for d, coef, n in (("a", 0.5, 4), ("b", 0.5, 4), ("a", 1.0, 1))]
+    scores = [fold("a", 0.0, 9), fold("b", 0.0, 1), fold("a", 0.5, 5), fold("b", 0.5, 5), *mixed]
+    scores.append(FoldScore("b", "source_mixed", 1.0, 6, 100))
+    assert best_coefs(scores) == {"target_synthetic": 0.0, "source_mixed": 1.0}
+    assert {score.recipe.start for score in score_recipes(scores)} == {"pretrained"}

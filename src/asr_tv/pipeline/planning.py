@@ -1,0 +1,193 @@
+"""What a run will train, told before it trains: the graph walked with stand-ins for what is not stored."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from asr_tv.data.corpora.local import write_manifest
+from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.decoding.hypotheses import hypotheses_file
+from asr_tv.models.tensors import WEIGHTS
+from asr_tv.pipeline.execution.executor import Call, Done, Executor, Kind
+from asr_tv.progress import silent
+from asr_tv.scoring.score import evaluate, write_evaluation
+from asr_tv.store.payload import DROPPED, MANIFEST, MODEL, VECTOR
+from asr_tv.store.results import Identity, Produced, Record, Store
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many different fine-tunings a run needs, counted from their keys.
+
+    Attributes:
+        stored: those that are in the store already.
+        choosing: those that only choose the recipe.
+        runs: of a table; 0 for a run of its own.
+        alone: how many there would be if each run of a table shared nothing with the others.
+        gigabytes: of disk that the checkpoints and vectors still to be made will take, about.
+    """
+
+    fine_tunings: int
+    stored: int
+    choosing: int
+    runs: int
+    alone: int
+    gigabytes: float
+
+    def __str__(self) -> str:
+        stored = f", {self.stored} of them in the store" if self.stored else ""
+        if not self.runs:
+            choosing = f": {self.choosing} for choosing the recipe" if self.choosing else ""
+            return f"{self.fine_tunings} fine-tunings{choosing}{stored}"
+        return (
+            f"{self.runs} runs, one per target and seed: {self.fine_tunings} fine-tunings{stored}; sharing them between "
+            f"runs saves {self.alone - self.fine_tunings}; about {self.gigabytes:.1f} GB more in the store"
+        )
+
+
+def plan(graph: Callable[[Executor], object], execute: Executor) -> Plan:
+    """Walks the graph without training, decoding or speaking; loads corpora and the pretrained model."""
+    with Planner(execute) as planner:
+        graph(planner)
+    return _counted(planner.done)
+
+
+def _counted(done: Sequence[Done]) -> Plan:
+    tunings = [entry for entry in done if entry.record.stage == "finetune"]
+    keys = {entry.record.key: entry for entry in reversed(tunings)}
+    by_run: dict[str, set[str]] = {}
+    for entry in tunings:
+        by_run.setdefault(entry.step.run, set()).add(entry.record.key)
+    named = {run: own for run, own in by_run.items() if run}
+    needed = Counter(entry.record.key for entry in tunings if entry.step.purpose != "choice")
+    new = {e.record.key for e in done if e.record.stage in ("finetune", "adapt", "vector") and not e.record.cached}
+    base = next(entry.record for entry in done if entry.record.stage == "checkpoint")
+    return Plan(
+        fine_tunings=len(keys),
+        stored=sum(entry.record.cached for entry in keys.values()),
+        choosing=sum(key not in needed for key in keys),
+        runs=len([run for run in named if "," in run]),
+        alone=sum(map(len, by_run.values())),
+        gigabytes=len(new) * (base.path / MODEL / WEIGHTS).stat().st_size / 1e9,
+    )
+
+
+REAL: frozenset[Kind] = frozenset({"checkpoint", "corpus", "noise"})
+"""What a plan executes, because its content decides what follows and costs little."""
+
+
+class Planner:
+    """An executor that finds out what a run will ask for: what is not stored yet is stood in for by its key.
+
+    Args:
+        execute: runs the steps in `real`, whose results are then there for the run itself.
+        stand_in: the folder of stand-ins; a temporary one when not given.
+    """
+
+    def __init__(self, execute: Executor, real: frozenset[Kind] = REAL, stand_in: Path | None = None) -> None:
+        self._execute, self._real = execute, real
+        self._folder = stand_in or Path(tempfile.mkdtemp(prefix="asr-tv-plan-"))
+        self.store = _StandIns(execute.store, self._folder)
+        self.done: list[Done] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __call__(self, calls: Sequence[Call]) -> list[Record]:
+        real = [call for call in calls if call.step.kind in self._real]
+        made = dict(zip(map(id, real), self._execute(real) if real else [], strict=True))
+        records = [made[id(call)] if id(call) in made else self.store.of(call) for call in calls]
+        self.done += [Done(call.step, record) for call, record in zip(calls, records, strict=True)]
+        return records
+
+
+class _StandIns(Store):
+    """Finds what is stored; of anything else a record with its key, whose digest follows from the key."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        super().__init__(store.root)
+        self._store, self._stand_ins = store, folder
+        self._call: Call | None = None
+
+    def of(self, call: Call) -> Record:
+        self._call = call
+        return call.run(self, silent)
+
+    def guarded(self, _: Callable[[], None]) -> Self:
+        """Itself: there is nothing in a stand-in to check."""
+        return self
+
+    def find(self, identity: Identity) -> Record | None:
+        return self._store.recorded(identity.stage, identity.key)
+
+    def build(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:  # noqa: ARG002
+        if (found := self.find(identity)) is not None:
+            return found
+        folder = self._stand_ins / identity.stage / identity.key
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            assert self._call is not None  # nosec B101 - for the type checker
+            _fill(folder, identity, self._call.arguments)
+        digest = hashlib.sha256(identity.key.encode()).hexdigest()
+        return Record(identity.stage, identity.key, folder, digest, (), {}, 0.0, cached=False)
+
+
+def _fill(folder: Path, identity: Identity, arguments: Mapping[str, Any]) -> None:
+    """What the graph reads of a stage's result."""
+    match identity.stage:
+        case "synthesize":
+            _write_clips(folder, _spoken(arguments["texts"], arguments["config"]))
+        case "gate":
+            _write_clips(folder, arguments["rounds"][0].clips)
+            (folder / "again.json").write_text("[]", encoding="utf-8")
+        case "transcribe" | "score":
+            _write_scores(folder, identity.stage, arguments)
+        case "compare":
+            text = json.dumps({"names": identity.parameters["names"], "parts": [{"norms": [1.0, 1.0]}]})
+            (folder / "comparison.json").write_text(text, encoding="utf-8")
+        case "vector":
+            (folder / VECTOR).touch()
+        case _:
+            base: Record = arguments.get("base") or arguments["start"]
+            (folder / MODEL).symlink_to(base.path / MODEL, target_is_directory=True)
+
+
+def _spoken(texts: Manifest, config: Any) -> Manifest:
+    """A clip without samples for each text, voice and take."""
+    clips = [
+        replace(u, id=f"{u.id}_{voice}_{take}", origin="synthetic", audio="clip", audio_digest=f"{u.text}{voice}{take}")
+        for u in texts
+        for voice in config.voices
+        for take in range(config.takes)
+    ]
+    return Manifest(texts.name, tuple(clips))
+
+
+def _write_clips(folder: Path, clips: Manifest) -> None:
+    write_manifest(clips, folder / MANIFEST)
+    (folder / DROPPED).write_text("[]", encoding="utf-8")
+
+
+def _write_scores(folder: Path, stage: str, arguments: Mapping[str, Any]) -> None:
+    """Hypotheses that repeat the references; one and the same score for all, so that the simplest recipe is chosen."""
+    sweep = arguments.get("sweep")
+    for coef in sweep.scaling_coefs if sweep else (None,):
+        file = hypotheses_file(coef)
+        if stage == "transcribe":
+            heard = "".join(json.dumps({"id": u.id, "text": u.text}) + "\n" for u in arguments["manifest"])
+            (folder / file).write_text(heard, encoding="utf-8")
+        else:
+            words = Manifest("words", (Utterance("a", "two words"),))
+            write_evaluation(evaluate(words, {"a": "two birds"}, "basic"), folder / file.removesuffix(".jsonl"))
