@@ -130,7 +130,7 @@ class PrefectExecutor:
 
     def run(self, call: Call) -> Record:
         """In a task: the call's record, in this machine's turn where trainings take turns."""
-        self._progress.remember(call.label)
+        self._progress.remember(call.step)
         with self._turn(call):
             return self._runner.run_one(call)
 

@@ -8,11 +8,12 @@ from contextvars import Context, copy_context
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from asr_tv.pipeline.execution.executor import Kind, Step
 from asr_tv.progress import Advance
 from asr_tv.safe_text import inert
 from flows.artifacts import slug
 
-_SHOWN = ("synthesize", "finetune")
+_SHOWN: frozenset[Kind] = frozenset({"synthesize", "finetune"})
 _SECONDS = 3.0
 _log = logging.getLogger("asr_tv.progress")
 
@@ -21,23 +22,23 @@ class ArtifactProgress:
     """The library's progress as artifacts of the task that runs the stage.
 
     A stage may run in another process, whose progress arrives in a thread that knows no task: so each task's
-    context is kept under its label.
+    context and kind are kept under the label that the stage reports under.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._contexts: dict[str, Context] = {}
+        self._tasks: dict[str, tuple[Kind, Context]] = {}
 
-    def remember(self, label: str) -> None:
-        """Called in the task whose stage will report under this label."""
-        self._contexts[label] = copy_context()
+    def remember(self, step: Step) -> None:
+        """Called in the task that runs the step."""
+        self._tasks[step.label] = step.kind, copy_context()
 
     @contextmanager
     def __call__(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        context = self._context(label)
+        kind, context = self._task(label)
         if total > 1:
             context.run(_log.info, "%s: %d %s to do", label, total, unit)
-        if not label.startswith(_SHOWN):
+        if kind not in _SHOWN:
             yield lambda done=1, note="": None
             return
         artifact = context.run(
@@ -65,7 +66,9 @@ class ArtifactProgress:
         finally:
             show("")
 
-    def _context(self, label: str) -> Context:
-        """Of the task with this label, or of the longest that the label begins with."""
-        names = [name for name in self._contexts if label.startswith(name)]
-        return self._contexts[max(names, key=len)].copy() if names else copy_context()
+    def _task(self, label: str) -> tuple[Kind | None, Context]:
+        """What the task with this label runs, and a context of its own to report in."""
+        if label not in self._tasks:
+            return None, copy_context()
+        kind, context = self._tasks[label]
+        return kind, context.copy()

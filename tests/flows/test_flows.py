@@ -134,7 +134,7 @@ class TestFlow:
         rows = {row["what"]: row["value"] for row in json.loads(artifact("fake-finetune-source-real").data)}
         assert (rows["key"], rows["state"]) == (stage["key"], "executed")
         assert artifact("progress-fake-finetune-source-real").data == 100.0
-        assert artifact("progress-fake-synthesize-target-clips").data == 100.0
+        assert artifact("progress-fake-synthesize-target").data == 100.0
 
     def test_two_runs_at_once_execute_each_stage_once(self, config_file: Path, tmp_path: Path) -> None:
         (tmp_path / "texts.txt").write_text("Press one.\nPress two.\nPlease hold the line.\n")

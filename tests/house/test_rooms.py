@@ -2,6 +2,7 @@
 
 import ast
 from collections import defaultdict
+from collections.abc import Iterator
 
 import pytest
 from source_tree import (
@@ -165,3 +166,34 @@ class TestNames:
         assert [path.name for path in SOURCE.parent.iterdir() if path.is_dir() and path.suffix != ".egg-info"] == [
             PACKAGE
         ]
+
+
+class TestStages:
+    def stages(self) -> Iterator[tuple[str, ast.FunctionDef]]:
+        """Functions that are given a runtime first: the stages, and what single commands run like one."""
+        for name, path in modules().items():
+            for node in parsed(path).body:
+                if isinstance(node, ast.FunctionDef) and node.args.args:
+                    annotation = node.args.args[0].annotation
+                    if annotation is not None and ast.unparse(annotation) == "Runtime":
+                        yield name, node
+
+    def test_a_stage_has_at_most_six_parameters_beside_how_to_run(self) -> None:
+        found = {f"{name}.{node.name}": len(node.args.args + node.args.kwonlyargs) - 1 for name, node in self.stages()}
+        assert len(found) > 10
+        assert {stage: count for stage, count in found.items() if count > 6} == {}
+
+    def test_nobody_parses_a_label(self) -> None:
+        """A label is for people: what a step is, its kind, subject and purpose say."""
+        parsing = {"startswith", "endswith", "partition", "rpartition", "removeprefix", "removesuffix", "split"}
+        files = [*modules().values(), *(ROOT / "flows").glob("*.py")]
+        users = {
+            f"{path.name}:{node.lineno}"
+            for path in files
+            for node in ast.walk(parsed(path))
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in parsing
+            and ast.unparse(node.func.value).endswith(("call.label", "step.label", "done.label", "entry.label"))
+        }
+        assert users == set()

@@ -27,7 +27,7 @@ from asr_tv.vectors.stages import adapt_stage
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableRun:
     """One target with one seed."""
 
     target: str
@@ -49,7 +49,7 @@ class Row:
         chosen: whether its coefficient, or its whole recipe, was chosen on the folds.
     """
 
-    cell: Cell
+    cell: TableRun
     system: str
     test: str
     evaluation: Evaluation
@@ -93,8 +93,8 @@ class Results:
 
     domains: Domains
     rows: tuple[Row, ...]
-    choices: Mapping[Cell, Choice]
-    curves: Mapping[tuple[Cell, str, Pooling], Mapping[float, Evaluation]]
+    choices: Mapping[TableRun, Choice]
+    curves: Mapping[tuple[TableRun, str, Pooling], Mapping[float, Evaluation]]
     directions: Directions
     source_counts: tuple[SourceCount, ...]
     retention: tuple[Mapping[str, Any], ...]
@@ -107,11 +107,11 @@ def benchmark(config: BenchmarkConfig, execute: Executor) -> Results:
         ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
     """
     domains = split_domains(config, execute)
-    cells = [Cell(target, seed) for seed in config.seeds for target in domains.targets]
+    cells = [TableRun(target, seed) for seed in config.seeds for target in domains.targets]
     runs = {cell: _choose(config, domains, cell, execute) for cell in cells}
     choices = {cell: _best(by_kind) for cell, by_kind in runs.items()}
     rows: list[Row] = []
-    curves: dict[tuple[Cell, str, Pooling], dict[float, Evaluation]] = {}
+    curves: dict[tuple[TableRun, str, Pooling], dict[float, Evaluation]] = {}
     kept: list[dict[str, Any]] = []
     for cell in cells:
         systems = _systems(config, choices[cell].chosen, execute)
@@ -127,7 +127,7 @@ def benchmark(config: BenchmarkConfig, execute: Executor) -> Results:
     return Results(domains, tuple(rows), choices, curves, compared, counts, tuple(kept))
 
 
-def _choose(config: BenchmarkConfig, domains: Domains, cell: Cell, execute: Executor) -> dict[Pooling, Chosen]:
+def _choose(config: BenchmarkConfig, domains: Domains, cell: TableRun, execute: Executor) -> dict[Pooling, Chosen]:
     """The method up to its choice with every kind of vector; the coefficient 0 is scored with the first alone."""
     material = material_of(config, domains, cell.target)
     found: dict[Pooling, Chosen] = {}
@@ -178,7 +178,7 @@ def _ablations(config: BenchmarkConfig, chosen: Chosen, execute: Executor) -> li
     return [System(name, record, chosen.audio_context) for name, record in tuned.items()]
 
 
-def _score(choice: Choice, cell: Cell, systems: Sequence[System], execute: Executor) -> list[Row]:
+def _score(choice: Choice, cell: TableRun, systems: Sequence[System], execute: Executor) -> list[Row]:
     """Every system on its target's test, and on what adaptation should not lose."""
     material = choice.chosen.material
     sets = {TARGET: material.target_test, "source": material.source_test, "general": material.general}
@@ -190,7 +190,7 @@ def _score(choice: Choice, cell: Cell, systems: Sequence[System], execute: Execu
 
 
 def _curves(
-    by_kind: Mapping[Pooling, Chosen], cell: Cell, execute: Executor
+    by_kind: Mapping[Pooling, Chosen], cell: TableRun, execute: Executor
 ) -> dict[tuple[str, Pooling], dict[float, Evaluation]]:
     """Each base plus every coefficient but 0 times each kind of vector, on the target's test."""
     found: dict[tuple[str, Pooling], dict[float, Evaluation]] = {}
@@ -226,7 +226,7 @@ def _bases(chosen: Chosen) -> dict[str, Record]:
 
 def _vector_rows(
     by_kind: Mapping[Pooling, Chosen],
-    cell: Cell,
+    cell: TableRun,
     plain: Sequence[Row],
     curves: dict[tuple[str, Pooling], dict[float, Evaluation]],
 ) -> Iterator[Row]:
@@ -249,7 +249,7 @@ def vector_row(base: str, kind: Pooling) -> str:
 
 
 def _retention(
-    config: BenchmarkConfig, chosen: Chosen, cell: Cell, systems: Sequence[System], execute: Executor
+    config: BenchmarkConfig, chosen: Chosen, cell: TableRun, systems: Sequence[System], execute: Executor
 ) -> Iterator[dict[str, Any]]:
     """Probes of the pretrained model, of the ablations, and of the adapted model."""
     if config.retention.asked:

@@ -65,11 +65,16 @@ class Step:
     alone: bool = False
 
     @property
-    def label(self) -> str:
-        """What people read: "finetune source_real"."""
+    def name(self) -> str:
+        """All but its kind: "adapted on target", "source_real (fold services)"."""
         on = f"on {self.test}" if self.test else ""
         notes = ", ".join(filter(None, (self.run, f"fold {self.fold}" if self.fold else "")))
-        return " ".join(filter(None, (self.kind, self.subject, on, f"({notes})" if notes else "")))
+        return " ".join(filter(None, (self.subject, on, f"({notes})" if notes else "")))
+
+    @property
+    def label(self) -> str:
+        """What people read: "finetune source_real"."""
+        return f"{self.kind} {self.name}".rstrip()
 
 
 P = ParamSpec("P")

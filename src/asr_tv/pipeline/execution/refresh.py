@@ -86,7 +86,7 @@ def _named(label: str, kinds: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _is_meant(step: Step, kind: str, subject: str) -> bool:
-    return step.kind == kind and f"{step.label} ".startswith(f"{kind} {subject} " if subject else "")
+    return step.kind == kind and f"{step.name} ".startswith(f"{subject} " if subject else "")
 
 
 def _inputs_in(record: Record) -> Iterator[str]:
