@@ -1,4 +1,4 @@
-"""Progress artifacts of synthesis and training, which move while the stage runs."""
+"""Live progress artifacts of synthesis and training."""
 
 import logging
 import time
@@ -20,8 +20,8 @@ _log = logging.getLogger("asr_tv.progress")
 class ArtifactProgress:
     """The library's progress as artifacts of the task that runs the stage.
 
-    A stage may run in another process, whose progress arrives in a thread that knows no task: so each task's
-    context is kept under its label.
+    A stage may run in another process, whose progress arrives in a thread outside any task; so each task's context is
+    kept under its label.
     """
 
     def __init__(self, name: str) -> None:
@@ -29,7 +29,7 @@ class ArtifactProgress:
         self._contexts: dict[str, Context] = {}
 
     def remember(self, label: str) -> None:
-        """Called in the task whose stage will report under this label."""
+        """Keeps the context of the current task, whose stage will report under this label."""
         self._contexts[label] = copy_context()
 
     @contextmanager
@@ -66,6 +66,6 @@ class ArtifactProgress:
             show("")
 
     def _context(self, label: str) -> Context:
-        """Of the task with this label, or of the longest that the label begins with."""
+        """The context of the task whose label is the longest one that `label` begins with."""
         names = [name for name in self._contexts if label.startswith(name)]
         return self._contexts[max(names, key=len)].copy() if names else copy_context()
