@@ -4,7 +4,7 @@ FROM python:3.11-slim-bookworm
 ARG TORCH_INDEX=""
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1
 
-# make runs the README's commands; the corpus comes as Debian packages through apt-get download.
+# make is for the README's commands; the corpus comes as Debian packages through apt-get download.
 RUN apt-get update && apt-get install -y --no-install-recommends make \
     && useradd --create-home --uid 1000 asr
 
@@ -13,8 +13,8 @@ COPY --chown=asr:asr . .
 RUN chown asr:asr .
 USER asr
 
-# Every package but torch is checked against the sha256 in requirements.lock. torch comes in a build for each kind of
-# machine, whose files differ: it is pinned by version in constraints.txt, and what only its build needs comes with it.
+# Every package but torch is checked against the sha256 in requirements.lock. The files of torch differ between kinds of
+# machines: it is pinned by version in constraints.txt, and the packages that only its build needs come with it.
 RUN mkdir .store runs /home/asr/.prefect \
     && python3 -m venv .venv \
     && .venv/bin/pip install --require-hashes --no-deps --requirement requirements-build.lock \

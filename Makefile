@@ -1,4 +1,4 @@
-# make demo: environment, models, corpus, pipeline, WER table.  make test: checks and tests.
+# make demo: environment, models, corpus, the whole method, a WER table.  make test: linter, types and tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,7 +30,7 @@ $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,espeak,speecht5,multilingual,export,gate,flows,dev]"
 	touch $@
 
-# Needs pip-tools, pip-audit and bandit in an environment of its own: make lock TOOLS=/path/to/bin
+# Both need pip-tools, pip-audit and bandit in a separate environment: make lock TOOLS=/path/to/bin
 TOOLS ?= $(BIN)
 
 lock: constraints.txt pyproject.toml

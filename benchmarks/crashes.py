@@ -1,12 +1,12 @@
-"""Kill -9 at random points of every stage, go on, compare with an unbroken run: what is lost, redone or different.
+"""Kills at random points of every stage, resumes, and compares with an uninterrupted run.
 
     python benchmarks/crashes.py --kills 50                       # the whole method on fakes
     python benchmarks/crashes.py --kills 50 --work benchmark      # a leave-one-domain-out table on fakes
     python benchmarks/crashes.py --kills 8 --real                 # a slice of the real corpus, weights and voice
-    python benchmarks/crashes.py --kills 12 --signals INT TERM    # Ctrl-C and a scheduler's end
-    python benchmarks/crashes.py --minutes 30                     # a soak: a new seed and store for every run
+    python benchmarks/crashes.py --kills 12 --signals INT TERM    # Ctrl-C and a scheduler's stop
+    python benchmarks/crashes.py --minutes 30                     # soak test: a new seed and store for every run
 
-Exit code 1 where anything differs. Progress goes to standard error.
+Reports what was lost, done twice or different; exit code 1 if anything was. Progress goes to standard error.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def soak(work: Work, folder: Path, minutes: float, seed: int) -> Toll:
-    """Runs of ever new seeds, each broken at up to twelve points, until the time is over."""
+    """Runs with new seeds, each interrupted at up to twelve points, until the time is over."""
     toll, deadline = Toll(), time.monotonic() + 60 * minutes
     while time.monotonic() < deadline:
         seed += 1

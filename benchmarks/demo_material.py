@@ -1,4 +1,4 @@
-"""What the benchmarks share: the demo's model and corpus through the same stages as the demo itself."""
+"""What the benchmarks share: the demo's model and corpus, from the demo's own stages."""
 
 import argparse
 import gc
@@ -25,7 +25,7 @@ from asr_tv.text.normalize import get_normalizer
 
 @dataclass(frozen=True)
 class Bench:
-    """The demo's configuration and material, with the clips of the source sentences."""
+    """The demo's configuration and material, and the synthetic clips of the source sentences."""
 
     config: AdaptConfig
     store: Store
@@ -39,7 +39,7 @@ class Bench:
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """A parser with what every benchmark takes."""
+    """A parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"))
     parser.add_argument("--store", type=Path, default=Path(".store"))
@@ -49,7 +49,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 def load(config: Path, store: Path) -> Bench:
-    """The material of `config`, from the store or made now."""
+    """The material of `config`, from the store if it is there."""
     settings, place = load_config(config), Store(store)
     material = prepare(settings, InProcess(place))
     once = settings.synthesis.model_copy(update={"takes": 1, "voices": settings.synthesis.voices[:1]})
@@ -67,7 +67,7 @@ def wer(manifest: Manifest, texts: dict[str, str]) -> float:
 
 
 def machine() -> str:
-    """The machine in a line, for the head of a table."""
+    """The machine in one line, for the head of a table."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{_cpu()}, {torch.get_num_threads()} threads, {gpu}, torch {torch.__version__}"
 
@@ -79,7 +79,7 @@ def _cpu() -> str:
 
 
 def show(rows: list[dict[str, Any]], file: Path | None) -> None:
-    """Prints rows as a Markdown table and keeps them as JSON where asked."""
+    """Prints rows as a Markdown table, and writes them to `file` as JSON if given."""
     print(f"\n{machine()}\n")
     print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]))
     for row in rows:
@@ -91,16 +91,16 @@ def show(rows: list[dict[str, Any]], file: Path | None) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that torch allocated on a GPU, or the most of this process that was resident, since the start."""
+    """Peak memory in bytes since the last reset: allocated by torch on a GPU, else resident in this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    # Not getrusage's, which a process takes over from the one that started it.
+    # Not from getrusage, whose peak a process inherits from its parent.
     status = Path("/proc/self/status").read_text()
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def forget_peak(device: torch.device) -> None:
-    """The peak begins anew at what is in use now."""
+    """Resets the peak to what is in use now."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,15 +1,15 @@
-"""Fine-tuning: utterances a second and WER, against Hugging Face's Seq2SeqTrainer as the usual recipe has it.
+"""Fine-tuning: utterances per second and WER, against Hugging Face's Seq2SeqTrainer as usually set up.
 
     python benchmarks/finetuning.py --updates 60
     python benchmarks/finetuning.py --updates 160 --at-once 4
 
 The peer pads to 30 s, extracts features once beforehand, and trains in its default precision (fp32 on a CPU, fp16
-on a GPU). Both see the same utterances as often, in batches of one size, with one learning rate and schedule. Each
-trains a few batches first, since what a GPU costs once (its libraries read from disk, its kernels loaded) would
-fall on whichever runs first. On a GPU the peer runs a second time, without cuDNN's attention, as this project runs.
+on a GPU). Both see the same utterances equally often, with the same batch size, learning rate and schedule. Each trains
+a few batches first, because the first use of a GPU has costs of its own (libraries are read from disk, kernels loaded).
+On a GPU the peer runs a second time, without cuDNN's attention, as asr-tv always runs.
 
-With --at-once the rate is of all trainings of a system, from the first one's start to the last one's end, and the other
-columns are the slowest training's.
+With --at-once the rate is that of all trainings of a system together, from the first start to the last end; the other
+columns are those of the slowest training.
 """
 
 import json
@@ -51,7 +51,7 @@ def main() -> None:
         row = _one(options)
         options.json.write_text(json.dumps(row)) if options.json else print(row)
         return
-    load(options.config, options.store)  # made now, so that it weighs on no row
+    load(options.config, options.store)  # made now, so that no row includes it
     gpu = choose_device(options.device).type == "cuda"
     systems = options.systems or [name for name in SYSTEMS if gpu or name != WITHOUT_CUDNN]
     rows = [_apart(options, seed, name) for seed in options.seeds for name in systems]
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _apart(options: Any, seed: int, name: str) -> dict[str, Any]:
-    """Trainings in processes of their own, for their peak memory, and since precision is accelerate's for a process."""
+    """Trains in separate processes, to measure peak memory and because accelerate fixes precision per process."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"row-{number}.json" for number in range(options.at_once)]
         command = [sys.executable, __file__, "--config", str(options.config), "--store", str(options.store)]
@@ -79,7 +79,7 @@ def _apart(options: Any, seed: int, name: str) -> dict[str, Any]:
 
 
 def _end_of(running: list[subprocess.Popen[bytes]], name: str) -> None:
-    """Waits; where one fails the others would wait for it for ever, and are ended."""
+    """Waits for all; if one fails, ends the others, which would wait for it forever."""
     while any(process.poll() is None for process in running):
         if any(process.poll() for process in running):
             for process in running:
@@ -99,7 +99,7 @@ def _one(options: Any) -> dict[str, Any]:
 
 
 def measured(options: Any, bench: Bench, training: TrainingConfig, scratch: Path) -> dict[str, Any]:
-    """One training and the WER of what it gave, decoded in the context it was tuned in."""
+    """Trains once, and scores the result in the context in which it was tuned."""
     name, on, (seed,) = options.only, choose_device(options.device), options.seeds
     few = Manifest("first", bench.mixed.utterances[: _FIRST_BATCHES * training.batch_size])
     once = training.model_copy(update={"epochs": 1})
@@ -133,7 +133,7 @@ def measured(options: Any, bench: Bench, training: TrainingConfig, scratch: Path
 
 
 def _wait_for_all(folder: Path | None, count: int) -> None:
-    """Until every training that is to run beside this one is as far."""
+    """Waits until every training that is to run beside this one is ready."""
     if folder is None:
         return
     with tempfile.NamedTemporaryFile(dir=folder, prefix="ready-", delete=False):

@@ -1,8 +1,8 @@
-"""What the quality gate and channel augmentation do to the target's WER, on the demo's corpus.
+"""Effect of the quality gate and of channel augmentation on the target's WER, on the demo's corpus.
 
     make demo && python benchmarks/gate_and_channel.py configs/demo.yaml --store .store
 
-Everything that the demo has trained is taken from its store; nine fine-tunings are new, eight minutes on two cores.
+The demo's own trainings are taken from its store; nine fine-tunings are new, eight minutes on two cores.
 """
 
 import argparse
@@ -33,15 +33,15 @@ from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.faults import half_silent, said_twice
 
 SPOILT = 0.2
-"""Share of the clips that are spoilt in the rows which say so: a third each swapped, half silent and said twice.
+"""Share of the clips that are spoilt in the rows "spoilt": a third each swapped, half silent and said twice.
 
-Two engines: one take each of Piper and of espeak-ng in place of two of Piper, so as many clips.
+Two engines: one take each of Piper and espeak-ng instead of two of Piper, so the same number of clips.
 """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: which clips, from which start, how augmented."""
+    """One row of the table: clips, start and augmentation."""
 
     start: str
     clips: str

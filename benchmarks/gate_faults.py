@@ -3,7 +3,7 @@
     python benchmarks/gate_faults.py configs/demo.yaml --store .store
 
 Speaks the demo's target and fold texts (two takes each; found in the store after `make demo`), spoils one take in
-nine in one way at a time, and lets the gate judge. Nothing of a fault is told to the gate.
+nine in one way at a time, and lets the gate judge. The gate is not told about the faults.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.faults import FAULTS
 
 ONE_IN = 9
-"""Every ninth clip, and never two takes of one text, is spoiled."""
+"""Every ninth clip, and never two takes of one text, is spoilt."""
 
 
 def main() -> None:
@@ -138,7 +138,7 @@ def _spoilt(
 
 
 def _swapped(victims: list[Utterance], rng: np.random.Generator) -> list[Utterance]:
-    """Each clip with the text, and so the place among the takes, of the next one."""
+    """Each clip with the text of the next one, and so among that text's takes."""
     order = [victims[i] for i in rng.permutation(len(victims))]
     return [
         replace(clip, id=label.id, text=label.text, domain=label.domain)

@@ -2,8 +2,8 @@
 
     python benchmarks/growth.py --utterances 100 1000 10000
 
-The clips are the demo's, named again as often as needed, so each is read from disk as a different one would be. Linear
-time is a constant cost an utterance; flat memory a constant peak. Each size runs in a process of its own.
+The clips are the demo's, repeated under new names, so that each is read from disk like a different one. Linear time
+shows as a constant cost per utterance, flat memory as a constant peak. Each size runs in a process of its own.
 """
 
 import json
@@ -28,7 +28,7 @@ from asr_tv.training.trainer import Job, run
 
 
 def main() -> None:
-    """Prints cost an utterance and peak memory by size."""
+    """Prints cost per utterance and peak memory by size."""
     parser = arguments(__doc__ or "")
     parser.add_argument("--utterances", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
@@ -37,7 +37,7 @@ def main() -> None:
     if options.part:
         print(json.dumps(_measured(options.part, load(options.config, options.store), options.utterances[0])))
         return
-    load(options.config, options.store)  # made now, so that it weighs on no row
+    load(options.config, options.store)  # made now, so that no row includes it
     rows = []
     for part in options.parts:
         for count in options.utterances:

@@ -1,4 +1,4 @@
-"""The plot of docs/performance.md from what growth.py wrote.
+"""Draws the plot of docs/performance.md from the output of growth.py.
 
 python benchmarks/growth.py --utterances 100 1000 10000 --json growth.json
 python benchmarks/growth_plot.py growth.json docs/images/growth.svg
@@ -51,7 +51,7 @@ def panel(
     ticks: Sequence[float],
     height_of: Callable[[float], float],
 ) -> str:
-    """One chart at `left`; `height_of` takes a value to 0..1."""
+    """One chart at `left`; `height_of` maps a value to 0..1."""
     sizes = sorted({count for _, count, _ in points})
 
     def x(count: int) -> float:
@@ -79,7 +79,7 @@ def panel(
 
 
 def _apart(heights: Mapping[str, float]) -> dict[str, float]:
-    """Heights for the names of lines, from the top, each far enough below the one before to be read."""
+    """Heights for the labels of lines, from the top, far enough apart to be read."""
     found: dict[str, float] = {}
     for name in sorted(heights, key=lambda name: heights[name]):
         found[name] = max([heights[name], *(above + 14 for above in found.values())])

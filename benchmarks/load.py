@@ -1,8 +1,8 @@
-"""Very many clips spoken and scored with fakes under 2 GB: peak memory, open files and progress, by number of clips.
+"""Peak memory, open files and progress when very many clips are spoken and scored with fakes, within 2 GB.
 
     python benchmarks/load.py --clips 2000 20000
 
-Each number runs in a process of its own. Exit code 1 where progress told what could not be so, or files stay open.
+Each number of clips runs in a process of its own. Exit code 1 if progress was wrong or files stayed open.
 """
 
 import argparse

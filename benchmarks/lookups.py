@@ -1,9 +1,9 @@
-"""Store look-ups among few and among many records: the time of one must not grow with their number.
+"""Store look-ups among few and many records: the time of one must not grow with their number.
 
     python benchmarks/lookups.py --records 100000
 
-At each size as many records, drawn at random, are looked up as often. Each is looked up once beforehand: the first
-time after a result was made reads its files once more.
+At each size the same number of records, drawn at random, is looked up. Each is looked up once beforehand, because the
+first look-up after a result was made reads its files once more.
 """
 
 import argparse

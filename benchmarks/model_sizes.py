@@ -1,9 +1,9 @@
-"""Training's cost by the size of the model: utterances a second and peak memory, on the demo's source speech.
+"""Cost of training by size of the model: utterances per second and peak memory, on the demo's source speech.
 
     python benchmarks/model_sizes.py --sizes tiny base small --utterances 96
 
-Rates do not depend on what weights hold, so these are random, of the shapes of OpenAI's models. Each runs in a process
-of its own.
+Rates do not depend on the values of the weights, so these are random, in the shapes of OpenAI's models. Each size runs
+in a process of its own.
 """
 
 import json
@@ -26,9 +26,9 @@ from asr_tv.store.payload import MODEL
 from asr_tv.training.trainer import Job, run
 
 SIZES = {"tiny": (384, 4), "base": (512, 6), "small": (768, 12), "medium": (1024, 24)}
-"""Width, and blocks of either side."""
+"""Width, and number of blocks on either side."""
 _HEAD = 64
-"""Numbers of an attention head, in every size."""
+"""Width of an attention head, in every size."""
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def _measured(size: str, options: Any) -> dict[str, Any]:
             started = time.perf_counter()
             run(model, job, _folder(Path(scratch) / part.name), device)
             seconds.append(time.perf_counter() - started)
-    # The first run loads, makes one update and writes, as the second one does around all of its own.
+    # The first run loads, makes one update and writes: the fixed cost that is also part of the second run.
     rate = (len(speech) - training.batch_size) / (seconds[1] - seconds[0])
     return {
         "size": size,
@@ -78,7 +78,7 @@ def _folder(path: Path) -> Path:
 
 
 def random_checkpoint(bench: Bench, width: int, blocks: int, folder: Path) -> Path:
-    """A checkpoint with random weights and so many blocks on either side, otherwise like the demo's."""
+    """A checkpoint with random weights and `blocks` blocks on either side, otherwise like the demo's."""
     like = bench.material.base.path / MODEL
     config = read_json(like / CONFIG) | {"d_model": width}
     for side in ("encoder", "decoder"):

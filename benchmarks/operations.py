@@ -1,10 +1,10 @@
-"""What an update asks of a device, counted without one: operations on tensors, and shapes that attention meets.
+"""Work that an update gives to a device, counted without one: operations on tensors, and shapes of attention.
 
     python benchmarks/operations.py --updates 160
 
-A GPU with a small model waits for operations to be started more than for them to be done, and cuDNN's attention makes
-a plan for each new shape. Neither number depends on the model's width, so a narrow one of tiny's depth is trained, on
-the CPU, by this project and by Seq2SeqTrainer, both in bf16.
+With a small model a GPU spends more time waiting for operations to be launched than computing them, and cuDNN's
+attention makes a plan for each new shape. Neither number depends on the model's width, so a narrow model of tiny's
+depth is trained on the CPU, by asr-tv and by Seq2SeqTrainer, both in bf16.
 """
 
 import tempfile
@@ -27,11 +27,11 @@ _VIEWS = frozenset(
     unfold is_same_size transpose_ squeeze_ view_as_real
     """.split()  # noqa: SIM905
 )
-"""These only say how memory is looked at, or reserve it: no device computes anything."""
+"""These only change the view of memory, or reserve it: no device computes anything."""
 
 
 class Counted(TorchDispatchMode):
-    """Counts what is asked of a device, the backward pass included, and the shapes that attention is asked for."""
+    """Counts operations on a device, including the backward pass, and the shapes that attention meets."""
 
     def __init__(self) -> None:
         super().__init__()

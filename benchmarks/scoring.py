@@ -1,9 +1,9 @@
-"""Scoring: seconds an utterance and WER of this project's transcription against what people use.
+"""Transcription: seconds per utterance and WER, against the usual programs.
 
     python benchmarks/scoring.py --utterances 100
 
-One checkpoint for all: target speech tuned on a short context, from the demo's recipe. The reference is transformers'
-generate with batch 1 at 30 s. openai-whisper and faster-whisper run where they are installed, from the same weights.
+All use one checkpoint, tuned on target speech in a short context with the demo's recipe. The reference is transformers'
+generate with batch 1 at 30 s. openai-whisper and faster-whisper run if they are installed, with the same weights.
 """
 
 import tempfile
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _test(bench: Bench, most: int) -> Manifest:
-    """Recordings that the checkpoint has not seen: the target's test, then source dev."""
+    """Recordings that the checkpoint was not trained on: the target's test set, then the source dev set."""
     test = bench.material.target_test
     assert test is not None
     utterances = [*test, *bench.material.source_dev][:most]
@@ -89,7 +89,7 @@ def _measured(
 def _ours(context: Any, batch_size: int, engine: Engine = "torch") -> Any:
     def open_system(checkpoint: Path, bench: Bench, device: torch.device) -> Any:
         if engine != "torch":
-            import ctranslate2  # noqa: F401 - its lack leaves the row out
+            import ctranslate2  # noqa: F401 - without it there is no row
         decoding = decoding_for(context, bench.config.language, 200, device.type, engine=engine)
         recogniser = Recogniser(checkpoint, decoding, device)
         return lambda utterances: recogniser.transcribe(utterances, batch_size, lambda n: None)

@@ -3,7 +3,7 @@
     python benchmarks/short_context.py
 
 The context start learns from the clips of the source sentences alone. Sets: the target's recordings on the simulated
-line, and studio recordings of other domains (the demo's general set). A clip longer than a context is left out of it.
+line, and studio recordings of other domains (the demo's general set). Clips longer than a context are not scored in it.
 """
 
 import time

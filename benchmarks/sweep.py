@@ -1,8 +1,8 @@
-"""A sweep over n coefficients against n transcriptions of models that already exist.
+"""A sweep over n coefficients, against n transcriptions of models that already exist.
 
     python benchmarks/sweep.py --coefficients 6
 
-The sweep reads its parents once and computes features once; the transcriptions load their checkpoint each.
+The sweep reads its inputs and computes features once; each transcription loads its own checkpoint.
 """
 
 import statistics

@@ -1,9 +1,9 @@
-"""Speech synthesis by engine and by number of processes, against each library's own plain loop in the same run.
+"""Speech synthesis by engine and number of processes, against a plain loop over each library in the same run.
 
     python benchmarks/synthesis.py --sentences 100 --workers 1 2 4
 
-The plain loop has one process and writes nothing. The stage resamples to 16 kHz, writes FLAC files with their
-digests, and starts its processes within its time; whatever the cache could spare it is thrown away first.
+The plain loop has one process and writes nothing. The stage's time includes resampling to 16 kHz, writing FLAC files
+with their digests, and starting its processes; it begins with an empty store.
 """
 
 import argparse
@@ -18,7 +18,9 @@ from asr_tv.data.manifest import Manifest
 from asr_tv.store.results import Store
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.engines import SpeechRequest, open_synthesizer
-from asr_tv.synthesis.synthesize import speech_plan, synthesize
+from asr_tv.synthesis.plan import plan_speech
+from asr_tv.synthesis.synthesize import synthesize, texts_alone
+from asr_tv.synthesis.voices import open_cast
 from asr_tv.testing.speech import dummy_texts
 
 SEED = 17
@@ -26,7 +28,7 @@ Loop = Callable[[str, list[SpeechRequest]], Iterator[float]]
 
 
 def main() -> None:
-    """Prints a table of real-time factors: wall seconds a second of audio."""
+    """Prints a table of real-time factors: seconds of wall time per second of audio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sentences", type=int, default=100)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
@@ -39,7 +41,7 @@ def main() -> None:
     print("|---|---|--:|--:|--:|--:|")
     for engine, voice, loop in (("piper", options.piper, piper_loop), ("espeak", options.espeak, espeak_loop)):
         config = SynthesisConfig(engine=engine, voices=(voice,), takes=1)
-        requests = [job.request for job in speech_plan(texts, config, seed=SEED).jobs]
+        requests = [job.request for job in plan_speech(texts_alone(texts), open_cast(config), config, SEED).jobs]
         audio, plain = best([timed_loop(loop, voice, requests) for _ in range(options.repeats)])
         row(engine, "plain loop, 1 process", audio, plain, 1.0)
         for workers in options.workers:
@@ -48,17 +50,17 @@ def main() -> None:
 
 
 def best(runs: list[tuple[float, float]]) -> tuple[float, float]:
-    """The fastest run: other work on the machine only ever lengthens one."""
+    """The fastest run, since other work on the machine can only slow one down."""
     return min(runs, key=lambda run: run[1] / run[0])
 
 
 def row(engine: str, how: str, audio: float, seconds: float, speed: float) -> None:
-    """One line of the table."""
+    """Prints one row of the table."""
     print(f"| {engine} | {how} | {audio:.0f} | {seconds:.2f} | {seconds / audio:.4f} | {speed:.2f} x |", flush=True)
 
 
 def timed_loop(loop: Loop, voice: str, requests: list[SpeechRequest]) -> tuple[float, float]:
-    """Seconds of audio and of wall time, loading included as it is in the stage's."""
+    """Seconds of audio and of wall time, including loading, as in the stage's time."""
     started = time.perf_counter()
     audio = sum(loop(voice, requests))
     return audio, time.perf_counter() - started
@@ -73,7 +75,7 @@ def timed_stage(texts: Manifest, config: SynthesisConfig, workers: int) -> tuple
 
 
 def piper_loop(voice: str, requests: list[SpeechRequest]) -> Iterator[float]:
-    """piper-tts's own way to speak, with the takes' scales."""
+    """Speaks with piper-tts alone, with the scales of each take; yields seconds of audio."""
     from piper import PiperVoice
     from piper import SynthesisConfig as Scales
 
@@ -85,7 +87,7 @@ def piper_loop(voice: str, requests: list[SpeechRequest]) -> Iterator[float]:
 
 
 def espeak_loop(voice: str, requests: list[SpeechRequest]) -> Iterator[float]:
-    """The C library loaded once, so that each clip goes on from where the last one left it."""
+    """Speaks with the C library loaded once, so that its state carries over between clips; yields seconds of audio."""
     from asr_tv.synthesis.engines import espeak
 
     place = espeak._find_library()

@@ -1,4 +1,4 @@
-"""The trainings that benchmarks compare: this project's stage, and Seq2SeqTrainer as the usual recipe has it."""
+"""The trainings that benchmarks compare: asr-tv's stage, and Seq2SeqTrainer as usually set up."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,11 +23,11 @@ from asr_tv.training.trainer import Job, run
 
 @dataclass(frozen=True)
 class Task:
-    """What a system is to train, and where.
+    """What a system is to train, and on which device.
 
     Attributes:
         base: folder of the checkpoint it starts from.
-        bf16: bf16 autocast in both systems, in place of each one's own choice.
+        bf16: use bf16 autocast in both systems, instead of each one's default.
         begin: called right before the clock starts.
         on_update: called after each update.
     """
@@ -45,7 +45,7 @@ class Task:
 
 
 def lasting(bench: Bench, updates: int) -> TrainingConfig:
-    """The configuration's training, with the fewest epochs on the mixed speech that make so many updates."""
+    """The configuration's training, with the fewest epochs on the mixed speech that give at least `updates` updates."""
     training = bench.config.training
     epochs = -(-updates * training.batch_size // len(bench.mixed))
     return training.model_copy(update={"epochs": max(1, epochs)})
@@ -53,7 +53,7 @@ def lasting(bench: Bench, updates: int) -> TrainingConfig:
 
 @dataclass
 class Clock:
-    """When a training began and ended, and when each of its updates was done; in seconds."""
+    """When a training began and ended and when each update was done, in seconds of `time.perf_counter`."""
 
     task: Task
     started: float = 0.0
@@ -62,14 +62,14 @@ class Clock:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Around all that counts."""
+        """Times everything inside."""
         self.task.begin()
         self.started = time.perf_counter()
         yield
         self.ended = time.perf_counter()
 
     def update(self) -> None:
-        """An update is done."""
+        """Notes that an update is done."""
         self.updates.append(time.perf_counter())
         self.task.on_update()
 
@@ -79,14 +79,14 @@ class Clock:
 
     @property
     def last_epoch(self) -> float:
-        """Seconds an update in the last epoch, where nothing is met for the first time and nothing is kept."""
+        """Seconds per update in the last epoch, without the cost of first batches and of writing epochs."""
         count = len(self.updates) // self.task.training.epochs
         last = self.updates[-count:]
         return (last[-1] - last[0]) / (count - 1)
 
 
 def ours(task: Task) -> tuple[Clock, AudioContext]:
-    """This project's stage: its time has loading, features, kept epochs and the tuned model's writing in it."""
+    """asr-tv's stage; its time includes loading, features, keeping epochs and writing the tuned model."""
     task.out.mkdir()
     precision = "bf16" if task.bf16 else choose_precision("auto", task.device)
     job = Job(task.manifest, task.training, precision, task.seed, task.bench.config.language)
@@ -106,7 +106,7 @@ def ours(task: Task) -> tuple[Clock, AudioContext]:
 
 
 def peer(task: Task) -> tuple[Clock, AudioContext]:
-    """Seq2SeqTrainer; features are made beforehand and not in the time, as `datasets.map` would cache them."""
+    """Seq2SeqTrainer; its time excludes the features, which `datasets.map` would cache beforehand."""
     from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, WhisperFeatureExtractor
 
     model, tokenizer, training = load_model(task.base), load_tokenizer(task.base), task.training
@@ -139,7 +139,7 @@ def peer(task: Task) -> tuple[Clock, AudioContext]:
 
 
 def peer_without_cudnn(task: Task) -> tuple[Clock, AudioContext]:
-    """The same without cuDNN's attention, which plans anew for each shape; for what that alone is worth."""
+    """The same without cuDNN's attention, which makes a plan for each shape; isolates the effect of that."""
     with any_shape(task.device):
         return peer(task)
 
@@ -162,7 +162,7 @@ def _item(utterance: Any, tokenizer: Any, prompt: Any, extractor: Any, config: A
 
 
 class _Collator:
-    """The usual padding collator, with this project's (right) labels, so that speed alone differs."""
+    """The usual padding collator, with asr-tv's labels, so that only speed differs."""
 
     def __init__(self, config: Any) -> None:
         self.pad = config.pad_token_id

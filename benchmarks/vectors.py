@@ -51,7 +51,7 @@ print(json.dumps({{"seconds": seconds, "processor": processor, "peak": memory("V
 
 
 def main() -> None:
-    """Prints one JSON row a line."""
+    """Prints one JSON object per line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where to work, on the disk to measure")
     parser.add_argument("--mergekit", type=Path, help="the program mergekit-yaml of an environment of its own")
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def against_cp(folder: Path) -> None:
-    """Create and apply on Whisper large-v3's shapes in fp16; `cp` moves what they read and write, and both sync."""
+    """Times create and apply on Whisper large-v3's shapes in fp16, and `cp` of the same bytes; both sync."""
     from asr_tv.models.directory import expected_layout
 
     layout = {name: (torch.float16, shape) for name, (_, shape) in expected_layout(LARGE_V3).items()}
@@ -98,7 +98,7 @@ def against_cp(folder: Path) -> None:
 
 
 def against_mergekit(folder: Path, program: Path) -> None:
-    """Base + 0.5 · (tuned − base) of a Llama in bf16, summed in fp32: whole commands, start of the program included."""
+    """Times base + 0.5 · (tuned − base) of a Llama in bf16, summed in fp32, as whole commands with their start."""
     base, tuned, ours, theirs = (folder / name for name in ("base", "tuned", "ours", "theirs"))
     write_pair(base, tuned, dict(llama_layout()), LLAMA)
     recipe = folder / "recipe.yaml"
@@ -129,7 +129,7 @@ def against_mergekit(folder: Path, program: Path) -> None:
 
 
 def llama_layout() -> Iterator[tuple[str, tuple[torch.dtype, tuple[int, ...]]]]:
-    """Names and shapes of the plain Llama."""
+    """Names, types and shapes of the Llama's tensors."""
     from transformers import AutoModelForCausalLM, LlamaConfig
 
     with torch.device("meta"):
@@ -139,7 +139,7 @@ def llama_layout() -> Iterator[tuple[str, tuple[torch.dtype, tuple[int, ...]]]]:
 
 
 def write_pair(base: Path, tuned: Path, layout: Layout, config: Mapping[str, Any]) -> None:
-    """Two models of random weights near each other."""
+    """Writes two models with random weights."""
     for folder, seed in ((base, 0), (tuned, 1)):
         write_tensors(folder / WEIGHTS, layout, random_tensors(layout, seed), {"format": "pt"})
         (folder / "config.json").write_text(json.dumps(config))
@@ -153,16 +153,16 @@ def random_tensors(layout: Layout, seed: int) -> Iterator[tuple[str, Tensor]]:
 
 
 def measured(imports: str, call: str) -> dict[str, float]:
-    """Seconds, of processors as well, and peak resident memory above the start, of a call in a process of its own."""
+    """Wall and CPU seconds, and peak resident memory above the start, of a call in a process of its own."""
     program = _MEASURED.format(imports=imports, call=call)
-    os.sync()  # what was written before is not in this time
+    os.sync()  # so that earlier writes are not part of this time
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     row: dict[str, float] = json.loads(done.stdout)
     return row
 
 
 def copy_all(*pairs: tuple[Path, Path]) -> None:
-    """`cp`, and waits until the copy is on disk, as asr-tv does."""
+    """Copies with `cp`, and waits until the copies are on disk, as asr-tv does."""
     for source, target in pairs:
         command("cp", source, target)
         descriptor = os.open(target, os.O_RDONLY)
@@ -186,14 +186,14 @@ def command(*words: object) -> None:
 
 
 def copy_and_read(source: Path, target: Path, other: Path) -> None:
-    """`cp` of one file, and another read once."""
+    """Copies one file with `cp`, and reads another once."""
     copy_all((source, target))
     read(other)
 
 
 def timed(run: Callable[[], object]) -> dict[str, float]:
-    """Seconds of the clock, and of processors, children included; other work on the machine lengthens the first."""
-    os.sync()  # what was written before is not in this time
+    """Wall and CPU seconds, children included; other work on the machine lengthens the former."""
+    os.sync()  # so that earlier writes are not part of this time
     start, before = time.perf_counter(), sum(os.times()[:4])
     run()
     return {"seconds": time.perf_counter() - start, "processor": sum(os.times()[:4]) - before}
@@ -210,12 +210,12 @@ def ratios(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, fl
 
 
 def say(**row: object) -> None:
-    """One row."""
+    """Prints one row."""
     print(json.dumps({key: rounded(value) for key, value in row.items()}), flush=True)
 
 
 def rounded(value: Any) -> Any:
-    """Three digits after the point are enough; tiny shares keep their size."""
+    """Numbers with three significant digits."""
     if isinstance(value, list):
         return [rounded(part) for part in value]
     return float(f"{value:.3g}") if isinstance(value, float) else value

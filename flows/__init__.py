@@ -1,1 +1,1 @@
-"""Prefect's side: flows and tasks around the library's graph."""
+"""Prefect flows and tasks around the library's graph."""

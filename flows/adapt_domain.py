@@ -43,10 +43,10 @@ def adapt_domain(
 
     Args:
         config: YAML file of the run, on the worker's machine, such as configs/demo.yaml.
-        target_text: File with the new domain's sentences, one a line, in place of the configuration's target.
-        overrides: Settings that replace the configuration's, one an item, such as training.epochs=5.
-        refresh: Stages to run again with all that follows them, one an item, such as finetune source_real.
-        helpers: So many more workers share the work; 0 for one machine.
+        target_text: File with the new domain's sentences, one per line, instead of the configuration's target.
+        overrides: Settings that replace the configuration's, one per item, such as training.epochs=5.
+        refresh: Stages to run again with all that depend on them, one per item, such as finetune source_real.
+        helpers: Number of further workers that share the work; 0 for one machine.
         store: Folder of finished stages, or an address such as s3://bucket/asr-tv; the same for all machines.
         out: Folder of the results; runs/NAME when empty.
     """

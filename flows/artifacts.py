@@ -1,4 +1,4 @@
-"""What a run shows in the UI: a table a stage, the WER report, and a link to the whole report."""
+"""What a run shows in the UI: one table per stage, the WER report, and a link to the whole report."""
 
 import base64
 import json
@@ -21,21 +21,21 @@ from asr_tv.store.results import Record
 from flows.settings import RUNS_URL, STORE_URL
 
 MAX_BYTES = 30_000
-"""Of markdown; the UI's page takes seconds for more."""
+"""Bound of an artifact's Markdown; the UI takes seconds to draw more."""
 _SHORT = 24
-"""Digits of a digest that fit the table's column, as many as a key has; the record has all."""
+"""Digits of a digest that fit the table's column, as many as a key has; the record has all of them."""
 _EARLIER = 20
 _JOINED = "\N{NON-BREAKING HYPHEN}"
 _REPORTS = ("report.html", "report.md")
 
 
 def slug(text: str) -> str:
-    """A key as Prefect wants it: small letters, digits and dashes."""
+    """An artifact key in Prefect's form: lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def publish_stage(name: str, label: str, record: Record) -> None:
-    """Key, digest, how it was had, seconds, size and counts of a stage, under a key of its own."""
+    """Publishes key, digest, state, seconds, size and counts of a stage, under a key of its own."""
     create_table_artifact(
         [{"what": printable(what), "value": printable(redacted(value))} for what, value in stage_rows(record)],
         key=slug(f"{name}-{label}"),
@@ -44,7 +44,7 @@ def publish_stage(name: str, label: str, record: Record) -> None:
 
 
 def stage_rows(record: Record) -> list[tuple[str, str]]:
-    """What people want to know of a record, as texts."""
+    """What the table shows of a record, as pairs of texts."""
     size = sum(path.stat().st_size for path in record.path.rglob("*") if path.is_file())
     counts = [(key.replace("_", " "), _shown(value)) for key, value in record.details.items()]
     return [
@@ -78,7 +78,7 @@ def _stage_link(record: Record) -> str:
 
 
 def publish_report(report: Mapping[str, Any], folder: Path, promotion: Promotion, stages: str) -> None:
-    """The run's WER under `wer-NAME`, whose page is the domain's history, and the link under `report-NAME`."""
+    """Publishes the WER under `wer-NAME`, whose page is the domain's history, and the link under `report-NAME`."""
     link = report_link(promotion.version, folder)
     name, state = report["name"], "current" if promotion.promoted else "NOT PROMOTED"
     key, told = slug(f"wer-{name}"), f"{promotion.reason}; {stages}"
@@ -92,7 +92,7 @@ def publish_report(report: Mapping[str, Any], folder: Path, promotion: Promotion
 
 
 def publish_table(name: str, folder: Path, conclusions: Sequence[str], stages: str) -> None:
-    """A leave-one-domain-out table under `table-NAME`: conclusions, and the page as far as it fits."""
+    """Publishes a leave-one-domain-out table under `table-NAME`: the conclusions, and the page if it fits."""
     served = os.environ.get(RUNS_URL)
     where = (
         f"[The whole table]({served.rstrip('/')}/{quote(folder.name)}/benchmark.md)"
@@ -109,7 +109,7 @@ def publish_table(name: str, folder: Path, conclusions: Sequence[str], stages: s
 
 
 def earlier(key: str) -> list[tuple[str, str]]:
-    """When the artifacts before this run's were made, and their descriptions; the newest first."""
+    """Dates and descriptions of the artifacts under this key from earlier runs, newest first."""
     wanted = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": _EARLIER}
     with get_client(sync_client=True) as client:
         rows = client.request("POST", "/artifacts/filter", json=wanted).json()
@@ -118,13 +118,13 @@ def earlier(key: str) -> list[tuple[str, str]]:
 
 
 def _say_where(key: str) -> None:
-    """The UI's menu has no artifacts, so the run's log leads to them."""
+    """Logs the artifact's address, since the UI's menu does not list artifacts."""
     if (ui := get_current_settings().ui_url) is not None:
         get_run_logger().info("%s/artifacts/key/%s", ui.rstrip("/"), key)
 
 
 def report_link(version: Path, folder: Path) -> str | None:
-    """Address of the report where `runs/` is served, None where it is not."""
+    """Address of the report, or None if `runs/` is not served."""
     served = os.environ.get(RUNS_URL)
     found = next((name for name in _REPORTS if (version / name).exists()), None)
     if not served or found is None:
@@ -133,7 +133,7 @@ def report_link(version: Path, folder: Path) -> str | None:
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """The adapted model's WER on the first set that has one."""
+    """The adapted model's WER on the first test set that has one."""
     row = next((r for r in report["systems"] if r["name"] == ADAPTED and r["wer"] is not None), None)
     if row is None:
         return f"{report['name']}: no recordings to score"
@@ -149,7 +149,7 @@ def report_markdown(
     promoted: bool,
     earlier: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """The report's first page, under MAX_BYTES: verdict, WER, recipe, curve and earlier runs; as many sets as fit."""
+    """The artifact's page, under MAX_BYTES: verdict, WER, recipe, curve, earlier runs, and as many test sets as fit."""
     model = "This model is `current`" if promoted else "**This model is not promoted**"
     where = f"[The whole report]({link})" if link else "The whole report lies in the run's folder."
     head = [
@@ -168,14 +168,14 @@ def report_markdown(
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """The table without its last column, whether a system used target recordings: told beside the name."""
+    """The WER table; its last column, whether a system used target recordings, moves into the name."""
     lines = [WER_HEADER[:-1], tuple("--" for _ in WER_HEADER[:-1]), *(_cells(row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cells(row: Sequence[str]) -> tuple[str, ...]:
     name, *others, used = (escaped(cell) for cell in row)
-    # Without a place to break at, so that the UI's narrow column leaves each system on a line of its own.
+    # Without places to break, so that each system stays on one line in the UI's narrow column.
     narrow = (re.sub(r"(?<=\d) / (?=\d)", "/", re.sub(r"(?<=\d) to (?=\d)", _JOINED, cell)) for cell in others)
     return (f"{name} (target recordings)" if used == "yes" else name, *narrow)
 
@@ -205,7 +205,7 @@ def _curve(points: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def curve_svg(points: Sequence[tuple[float, float]]) -> str:
-    """WER in percent over the scaling coefficient; the axis begins at 0, so that a small step looks small."""
+    """Plots WER in percent over the scaling coefficient; the axis begins at 0, so that a small step looks small."""
     width, height, left, bottom, top = 560, 260, 50, 40, 20
     highest = max(wer for _, wer in points) * 1.15 or 1.0
     first, last = points[0][0], points[-1][0]

@@ -1,4 +1,4 @@
-"""The assist flow: a helper of another run, on another worker; it makes stages and writes no results."""
+"""The assist flow: a helper of another run, on another worker; it runs stages and writes no run folder."""
 
 import sys
 from pathlib import Path
@@ -41,18 +41,18 @@ def assist(
     shards: int = 4,
     flow: Literal["adapt-domain", "leave-one-domain-out"] = "adapt-domain",
 ) -> State[None]:
-    """Help a run that asked for helpers; started by that run and not by people.
+    """Help a run that asked for helpers; started by that run, not by people.
 
     Args:
-        leader: the flow run that asked.
-        config: as the leader has it.
-        store: as the leader has it; both must reach it.
-        target_text: as the leader has it.
-        overrides: as the leader has them.
-        refresh: as the leader has them.
+        leader: the flow run that asked for help.
+        config: the leader's configuration file.
+        store: the leader's store, which both must reach.
+        target_text: the leader's target_text.
+        overrides: the leader's overrides.
+        refresh: the leader's stages to run again.
         since: when the leader was asked to refresh, in seconds since the epoch.
-        shards: parts of each synthesis.
-        flow: the leader's.
+        shards: number of parts that each synthesis is divided into.
+        flow: the leader's flow.
     """
     show_library_logs()
     loaded: AdaptConfig

@@ -1,4 +1,4 @@
-"""Makes pool, limit, automations and deployments on a running server; again after each change. No run is started."""
+"""Makes pool, limit, automations and deployments on a running server; run it again after each change. Starts no run."""
 
 import argparse
 import asyncio
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def schedule_problems() -> list[str]:
-    """What is wrong with the schedules of prefect.yaml; Prefect would say it with half of the deployments made."""
+    """Problems of the schedules in prefect.yaml; Prefect would report them with half of the deployments made."""
     try:
         content = yaml.safe_load((settings.HOME / "prefect.yaml").read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -84,7 +84,7 @@ def _wrong_in(schedule: Mapping[str, Any]) -> list[str]:
 
 
 def _comes(cron: Mapping[str, Any]) -> bool:
-    """Whether there is a next time: not for the 31st of February, which is a valid cron string."""
+    """Whether the schedule ever fires: the 31st of February is a valid cron string, but never comes."""
     from prefect.server.schemas.schedules import CronSchedule as ServerCronSchedule
 
     try:
@@ -94,7 +94,7 @@ def _comes(cron: Mapping[str, Any]) -> bool:
 
 
 def wait_for_server(client: SyncPrefectClient) -> None:
-    """Ends the program with what to do where no server answers, or one that wants a password."""
+    """Waits until the server answers; exits with advice if none does, or if it wants a password."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         error = client.api_healthcheck()
@@ -120,7 +120,7 @@ def make_pool(client: SyncPrefectClient, kind: str) -> None:
 
 
 def job_template(client: SyncPrefectClient, kind: str) -> dict[str, Any]:
-    """Prefect's own for this kind of pool; for containers and pods with a variable `gpus`."""
+    """Prefect's default job template for this kind of pool; for containers and pods with a variable `gpus`."""
     kinds = {name: data for workers in client.read_worker_metadata().values() for name, data in workers.items()}
     template = copy.deepcopy(kinds[kind]["default_base_job_configuration"])
     if kind == "process":
@@ -137,7 +137,7 @@ def job_template(client: SyncPrefectClient, kind: str) -> dict[str, Any]:
 
 
 def make_limit(client: SyncPrefectClient) -> None:
-    """One fine-tuning at a time, for workers whose ASR_TV_TRAINING_LIMIT names the limit."""
+    """Makes the limit of one fine-tuning at a time, for workers whose ASR_TV_TRAINING_LIMIT names it."""
     try:
         client.read_global_concurrency_limit_by_name(LIMIT)
     except ObjectNotFound:
@@ -150,7 +150,7 @@ def automations() -> list[AutomationCore]:
 
 
 def put_automations(client: SyncPrefectClient) -> None:
-    """Makes those of the file, in the place of all that begin with our name."""
+    """Makes the file's automations, and first deletes all whose names begin with "asr-tv "."""
     for old in client.request("POST", "/automations/filter", json={"limit": 200}).json():
         if old["name"].startswith("asr-tv "):
             client.request("DELETE", "/automations/{id}", path_params={"id": old["id"]})

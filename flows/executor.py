@@ -1,4 +1,4 @@
-"""Runs the graph's calls as Prefect tasks, one a stage; what the store already holds shows as Cached."""
+"""Runs the graph's calls as Prefect tasks, one per stage; what the store already holds shows as Cached."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from flows.progress import ArtifactProgress
 from flows.settings import TRAINING_LIMIT, is_watched
 
 HOURS = {"checkpoint": 2, "corpus": 6, "synthesize": 24, "finetune": 48}
-"""By the first word of a label; waiting for another run that makes the same result counts."""
+"""Timeout by kind of step; time spent waiting for another run that makes the same result counts."""
 _OTHER_HOURS = 12
 _LEASE_SECONDS = 60
 _Key = tuple[str, str]
@@ -35,7 +35,7 @@ _Key = tuple[str, str]
 
 
 def _may_help(task: Any, run: Any, state: State[Any]) -> bool:
-    """Whether to try again: not with bad input, which fails at once and says why."""
+    """Whether to retry: not after bad input, which fails at once and says why."""
     return isinstance(state.result(raise_on_failure=False), TryAgain)
 
 
@@ -48,7 +48,7 @@ def _may_help(task: Any, run: Any, state: State[Any]) -> bool:
     retry_condition_fn=_may_help,
 )
 def stage(label: str, call: Any, executor: Any) -> "State[Record]":
-    """One stage. The store is the only cache, so Prefect's own is off; a hit ends in a state named Cached."""
+    """Runs one stage. The store is the only cache, so Prefect's own is off; a hit ends in a state named Cached."""
     record = executor.run(call)
     if is_watched():
         publish_stage(executor.name, label, record)
@@ -58,7 +58,7 @@ def stage(label: str, call: Any, executor: Any) -> "State[Record]":
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{label}", retries=2, retry_condition_fn=_may_help)
 def shard(label: str, call: Any, executor: Any) -> "State[None]":
-    """A part of the clips that a stage will ask for; whether something is wrong with them, that stage will say."""
+    """Speaks a part of the clips that a synthesis will need; problems with them are left for that stage to report."""
     try:
         record = executor.run(call)
     except TryAgain:
@@ -69,7 +69,7 @@ def shard(label: str, call: Any, executor: Any) -> "State[None]":
 
 
 def inputs(value: Any) -> Iterator[Record]:
-    """The records in a call's arguments: what the stage is made of."""
+    """The records in a call's arguments: the inputs of its stage."""
     if isinstance(value, Record):
         yield value
     elif isinstance(value, Mapping | list | tuple):
@@ -83,14 +83,15 @@ def inputs(value: Any) -> Iterator[Record]:
 class PrefectExecutor:
     """The graph's executor inside a flow.
 
-    Runs that share a store share its work: each takes what no other is making, and waits for the rest at the end.
+    Runs that share a store share the work: each takes the calls that no other run is making, and waits for the rest at
+    the end.
 
     Args:
         runner: makes the records, in this process or in `jobs` processes.
-        name: of the run, in the keys of its artifacts.
-        shards: so many parts each synthesis is dealt out in, for other machines to take; 1 for one machine.
-        shared: other runs are at work on the same calls.
-        last_first: begins at the other end, so as to meet the others late.
+        name: the run's name, part of the keys of its artifacts.
+        shards: number of parts each synthesis is divided into, for other machines to take; 1 for one machine.
+        shared: other runs are working on the same calls.
+        last_first: starts with the last call, so as to meet the other runs late.
         go_on: called before each call; raises to end the run.
     """
 
@@ -129,7 +130,7 @@ class PrefectExecutor:
         return self._runner.store
 
     def run(self, call: Call) -> Record:
-        """In a task: the call's record, in this machine's turn where trainings take turns."""
+        """Makes the call's record, inside a task; waits for the concurrency limit of trainings if there is one."""
         self._progress.remember(call.step)
         with self._turn(call):
             return self._runner.run_one(call)
@@ -148,7 +149,7 @@ class PrefectExecutor:
         return True
 
     def _parts(self, call: Call) -> list[Call]:
-        """The shards of a synthesis that is not in the store."""
+        """The shards of a synthesis that is not in the store; none for other calls."""
         if call.stage is not synthesize or self._is_stored(call):
             return []
         parts = shards(call.arguments["texts"], self._shards)
@@ -162,7 +163,7 @@ class PrefectExecutor:
         ]
 
     def _work(self, kind: Any, calls: Sequence[Call]) -> list[Any]:
-        """Runs the calls, as many at once as the runner has processes, and returns their records in order."""
+        """Runs as many calls at once as the runner has processes; returns their records in the order of the calls."""
         waiting = [*range(len(calls))][:: -1 if self._last_first else 1]
         running: dict[UUID, int] = {}
         ended: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
@@ -189,7 +190,7 @@ class PrefectExecutor:
         return len(running) < self._runner.jobs and not any(calls[number].step.alone for number in running)
 
     def _next(self, calls: Sequence[Call], waiting: Sequence[int]) -> int:
-        """The first call that no other run is making; where they are all being made, the first."""
+        """The first call that no other run is making; if all are being made, the first."""
         if not self._shared:
             return waiting[0]
         return next((number for number in waiting if not self._is_busy(calls[number])), waiting[0])
@@ -203,19 +204,19 @@ class PrefectExecutor:
 
     def _submit(self, kind: Any, call: Call) -> PrefectFuture[Any]:
         hours = HOURS.get(call.step.kind, _OTHER_HOURS)
-        # No tags: Prefect asks its server for a slot of each, which on SQLite can fail and is asked again 2 s later.
+        # No tags: Prefect asks its server for a slot of each, which can fail on SQLite and is retried 2 s later.
         run = kind.with_options(timeout_seconds=3600 * hours)
-        # quote() keeps Prefect from walking through manifests of a hundred thousand rows.
+        # quote() keeps Prefect from searching manifests of a hundred thousand rows.
         future: PrefectFuture[Any] = run.submit(call.label, quote(call), quote(self), wait_for=self._arrows(call))
         return future
 
     def _arrows(self, call: Call) -> list[PrefectFuture[Any]]:
-        """The ended tasks that the run's graph draws arrows from: the call's inputs, less what lies behind another."""
+        """The finished tasks from which the graph in the UI draws arrows: the direct inputs of the call."""
         given = {(record.stage, record.key) for record in inputs(call.arguments)} & self._made.keys()
         further = set().union(*(self._before[each] for each in given))
         return [future for each, future in self._made.items() if each in given - further]
 
     def _behind(self, call: Call) -> set[_Key]:
-        """All that the call is made of, through any number of stages."""
+        """All records that the call depends on, through any number of stages."""
         given = {(record.stage, record.key) for record in inputs(call.arguments)}
         return given.union(*(self._before.get(each, ()) for each in given))

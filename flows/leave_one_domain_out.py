@@ -45,9 +45,9 @@ def leave_one_domain_out(
 
     Args:
         config: YAML file of the table, on the worker's machine, such as configs/asterisk_all.yaml.
-        overrides: Settings that replace the configuration's, one an item, such as training.epochs=5.
-        refresh: Stages to run again with all that follows them, one an item, such as finetune source_real.
-        helpers: So many more workers share the work; 0 for one machine.
+        overrides: Settings that replace the configuration's, one per item, such as training.epochs=5.
+        refresh: Stages to run again with all that depend on them, one per item, such as finetune source_real.
+        helpers: Number of further workers that share the work; 0 for one machine.
         store: Folder of finished stages, or an address such as s3://bucket/asr-tv; the same for all machines.
         out: Folder of the results; runs/NAME when empty.
     """

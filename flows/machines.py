@@ -1,7 +1,7 @@
-"""Several machines at one run: further runs of the same graph over the same store, each on a worker of its own.
+"""Several machines for one run: further runs of the same graph over the same store, each on a worker of its own.
 
-No call crosses a wire and nothing is unpickled: a helper reads the same configuration, finds the same graph, and takes
-what no other run is making. A helper that dies leaves a lock that goes with it, and another run takes its stage up.
+No call is sent between machines and nothing is unpickled: a helper reads the same configuration, builds the same graph,
+and takes what no other run is making. The lock of a helper that dies is released with it, and another run takes over.
 """
 
 import time
@@ -28,10 +28,10 @@ class LeaderEnded(Exception):
 
 @contextmanager
 def helping(count: int, parameters: Mapping[str, Any]) -> Iterator[None]:
-    """Asks for so many helpers, and takes back at the end those that no worker has taken.
+    """Asks for `count` helpers, and at the end cancels those that no worker has taken.
 
     Raises:
-        ConfigError: there is no deployment to run them.
+        ConfigError: the deployment that runs helpers does not exist.
     """
     if not count:
         yield
@@ -54,7 +54,7 @@ def _ask(number: int, leader: UUID, parameters: Mapping[str, Any]) -> UUID:
             parameters={**parameters, "leader": str(leader)},
             flow_run_name=f"helper {number}",
             timeout=0,
-            idempotency_key=f"{leader}-helper-{number}",  # a leader that is taken up again finds its helpers
+            idempotency_key=f"{leader}-helper-{number}",  # a restarted leader finds its helpers
             as_subflow=False,
             tags=[f"leader:{leader}"],
         )
@@ -75,7 +75,7 @@ def _take_back(runs: list[UUID]) -> None:
 
 
 def until_ended(leader: UUID) -> Callable[[], None]:
-    """A check that raises LeaderEnded once the leader's run is over; a crashed one is taken up again, so not over."""
+    """A check that raises LeaderEnded once the leader's run is over; a crashed one is restarted, so it is not over."""
     last = 0.0
 
     def look() -> None:

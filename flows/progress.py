@@ -1,4 +1,4 @@
-"""Progress artifacts of synthesis and training, which move while the stage runs."""
+"""Live progress artifacts of synthesis and training."""
 
 import logging
 import time
@@ -21,8 +21,8 @@ _log = logging.getLogger("asr_tv.progress")
 class ArtifactProgress:
     """The library's progress as artifacts of the task that runs the stage.
 
-    A stage may run in another process, whose progress arrives in a thread that knows no task: so each task's
-    context and kind are kept under the label that the stage reports under.
+    A stage may run in another process, whose progress arrives in a thread outside any task; so each task's context
+    and kind are kept under the label that its stage reports under.
     """
 
     def __init__(self, name: str) -> None:

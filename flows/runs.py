@@ -1,4 +1,4 @@
-"""What every flow here does around its graph: store, processes, machines that help, and the way it ends."""
+"""What every flow does around its graph: store, processes, helpers, and the final state."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,11 +30,11 @@ from flows.machines import helping
 from flows.settings import show_library_logs
 
 MAX_STARTS = 5
-"""A run that was lost so often, and taken up again each time, is left alone: something kills it."""
+"""A run that crashed this often is not started again: something kills it."""
 NOTHING_NEW = "Cached"
 """The state of a run that executed nothing. The UI's lists leave out states whose names are not Prefect's own."""
 NOT_PROMOTED = "the model is not promoted"
-"""How the message of a run begins that failed by its model; flows/automations.yaml knows it by that."""
+"""Start of the message of a run that failed because of its model; flows/automations.yaml matches it."""
 _SHARDS_A_MACHINE = 2
 
 
@@ -48,16 +48,16 @@ def executing(
     helpers: int = 0,
     same: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[PrefectExecutor]:
-    """The executor for a flow's graph; ends the run's processes and helpers with it.
+    """The executor for a flow's graph; on exit, the run's processes and helpers end too.
 
     Args:
-        name: of the run, in the keys of its artifacts.
-        refresh: labels of stages to run again, with what follows.
-        helpers: so many runs of `assist` share the work, on whatever machines take them.
-        same: the parameters that the helpers need to find the same graph.
+        name: the run's name, part of the keys of its artifacts.
+        refresh: labels of stages to run again, with all that depend on them.
+        helpers: number of runs of `assist` that share the work, on whatever machines take them.
+        same: the parameters that the helpers need to build the same graph.
 
     Raises:
-        DataError: this run was lost and taken up again too often.
+        DataError: this run crashed and was started again too often.
     """
     show_library_logs()
     _take_up()
@@ -72,7 +72,7 @@ def executing(
 
 
 def counted(executor: PrefectExecutor) -> tuple[int, str]:
-    """How many stages were executed, and the same with the cached ones in words."""
+    """The number of stages executed, and a phrase with that and the number of cached ones."""
     executed = sum(not done.record.cached for done in executor.done)
     return executed, f"{executed} stages executed, {len(executor.done) - executed} cached"
 
@@ -80,10 +80,10 @@ def counted(executor: PrefectExecutor) -> tuple[int, str]:
 def finished(
     executor: PrefectExecutor, report: dict[str, Any], folder: Path, broken: str | None
 ) -> State[dict[str, Any]]:
-    """Promotes the run's model or not, publishes the report, and says in a state how the run ended.
+    """Promotes the run's model if it qualifies, publishes the report, and returns the run's final state.
 
     Args:
-        broken: a bound of the configuration that the run broke.
+        broken: the bound of the configuration that the run broke, or None.
     """
     executed, stages = counted(executor)
     promotion = promote(folder, report, broken)
@@ -104,13 +104,13 @@ def _this_run() -> FlowRun | None:
 
 
 def _asked_at() -> float:
-    """When the flow run was created: the same moment for each time that it is taken up again."""
+    """When the flow run was created, in seconds since the epoch; the same moment for every restart."""
     run = _this_run()
     return run.created.timestamp() if run is not None and run.created is not None else time.time()
 
 
 def _take_up() -> None:
-    """For a run that was lost: refuses one that is lost each time, and closes the tasks that were lost with it.
+    """For a restarted run: refuses one that crashed too often, and closes the tasks that crashed with it.
 
     Raises:
         DataError: it was started too often.

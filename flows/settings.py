@@ -1,4 +1,4 @@
-"""What must be set before Prefect is imported, and the library's log lines into the UI."""
+"""What must be set before Prefect is imported, and how the library's log reaches the UI."""
 
 import logging
 import os
@@ -7,18 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
-"""The repository, whose `configs/` and `flows/` the deployments name."""
+"""The repository; deployments name files below it, in `configs/` and `flows/`."""
 
 RUNS_URL = "ASR_TV_RUNS_URL"
-"""Environment variable: where `runs/` is served over http; links to reports begin so."""
+"""Environment variable: address at which `runs/` is served; links to reports begin with it."""
 STORE_URL = "ASR_TV_STORE_URL"
-"""Environment variable: where the store is served over http; links to stages' files begin so."""
+"""Environment variable: address at which the store is served; links to stages' files begin with it."""
 TRAINING_LIMIT = "ASR_TV_TRAINING_LIMIT"
-"""Environment variable: name of the global concurrency limit that each fine-tuning of this worker occupies."""
+"""Environment variable: name of the global concurrency limit that each fine-tuning of this worker takes a slot of."""
 
 
 def prepare() -> None:
-    """Keeps Prefect from reporting to anybody, and makes the library importable from a checkout."""
+    """Turns Prefect's telemetry off, and makes `flows` importable from a checkout."""
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     if str(HOME) not in sys.path:
@@ -26,10 +26,10 @@ def prepare() -> None:
 
 
 def alone(command: str) -> None:
-    """For a flow started as a script: where no server is named, the same graph runs as `asr-tv COMMAND` and ends here.
+    """Runs a flow that was started as a script as `asr-tv COMMAND` if no server is configured, and then exits.
 
-    A server of its own would cost seconds, and one more for every few stages, and show nobody anything; whoever wants
-    one sets PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=true.
+    A temporary server would cost seconds, and one more for every few stages, and nobody could look at it; set
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=true for one.
     """
     if os.environ.get("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "").lower() in ("1", "true") or is_watched():
         return
@@ -40,14 +40,14 @@ def alone(command: str) -> None:
 
 
 def is_watched() -> bool:
-    """Whether a server is named whose UI people can open."""
+    """Whether a server is configured, whose UI people can open."""
     from prefect.settings import get_current_settings
 
     return get_current_settings().api.url is not None
 
 
 def from_command_line(flow: Callable[[str], object], example: str) -> None:
-    """Runs a flow with the configuration named on the command line; the user's mistakes end with code 2."""
+    """Runs a flow with the configuration named on the command line; the user's mistakes end with exit code 2."""
     from asr_tv.errors import UserError
 
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
@@ -60,7 +60,7 @@ def from_command_line(flow: Callable[[str], object], example: str) -> None:
 
 
 def show_library_logs() -> None:
-    """Sends what asr_tv logs to the run's page."""
+    """Sends the log of asr_tv to the run's page."""
     from prefect.logging.handlers import APILogHandler
 
     logger = logging.getLogger("asr_tv")
@@ -73,7 +73,7 @@ def show_library_logs() -> None:
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
-    """Takes the passwords of addresses out of the line."""
+    """Removes the passwords of addresses from the line."""
     from asr_tv.safe_text import redacted
 
     record.msg, record.args = redacted(record.getMessage()), ()
@@ -81,5 +81,5 @@ def _without_secrets(record: logging.LogRecord) -> bool:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Prefect warns with each task that a thread's timeout waits for the call it is in; our calls are short."""
+    """Drops the warning, made for each task, that a timeout waits for the current call; ours are short."""
     return not str(record.msg).startswith("Timeout of %s seconds configured")

@@ -121,6 +121,7 @@ def benchmark(config: BenchmarkConfig, execute: Executor) -> Results:
         curves |= {(cell, *key): curve for key, curve in own.items()}
         if cell.seed == config.seeds[0]:
             kept += _retention(config, choices[cell].chosen, cell, systems, execute)
+    rows.sort(key=lambda row: row.system == ADAPTED)  # last in the table
     first = {cell.target: by_kind for cell, by_kind in runs.items() if cell.seed == config.seeds[0]}
     compared = directions(config, domains, first, execute)
     counts = source_counts(config, domains, first, compared, execute)
