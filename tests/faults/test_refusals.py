@@ -174,7 +174,7 @@ class TestVectors:
         problems = asr_tv("vector", "apply", models / "multilingual", vector, "--coef", 1, "--out", "o").problems
         where = f"{vector} and {models / 'multilingual'}: "
         assert problems[0].startswith(f"{where}different architectures: vocab_size is ")
-        assert problems[1] == f"{where}different vocabularies: a row of the embedding is not the same word in both"
+        assert problems[1] == f"{where}different vocabularies: a row of the embedding is not the same token in both"
 
     def test_another_architecture(self, asr_tv: Command, models: Path, vector: Path, tmp_path: Path) -> None:
         where = f"{vector} and {models / 'deeper'}: different architectures:"

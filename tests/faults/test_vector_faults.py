@@ -13,7 +13,7 @@ import torch
 from language_models import save_model
 from safetensors.torch import load_file, save_file
 
-from asr_tv.vectors import streaming as stream
+from asr_tv.models import output as output_files
 from asr_tv.vectors.files import create_vector
 
 INDEX = "model.safetensors.index.json"
@@ -223,7 +223,7 @@ class TestDisk:
         def full(*_):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(stream.os, "pwrite", full)
+        monkeypatch.setattr(output_files.os, "pwrite", full)
         for done in (create(vector), apply(vector)):
             (problem,) = done.problems
             assert "No space left on device; what is finished is kept" in problem
@@ -255,8 +255,8 @@ class TestDisk:
         """Killed where the headers are to be written: the pieces are there, and the file is not."""
         program = (
             "import os, signal, sys\n"
-            "from asr_tv.vectors import streaming as stream\n"
-            "stream.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "from asr_tv.models import output\n"
+            "output.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
             "from asr_tv.cli import main\n"
             "main()"
         )

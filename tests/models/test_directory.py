@@ -73,7 +73,7 @@ def test_bare_weights_must_make_a_whisper(tmp_path):
     with pytest.raises(DataError) as error:
         write_directory(BareWhisper(odd, tokenizer), tmp_path / "m")
     assert error.value.problems == (
-        "the weights hold 1 tensors that this Whisper has not: extra",
+        "the weights hold 1 tensors that this Whisper does not have: extra",
         "model.encoder.conv2.weight: has shape [64, 64, 5], config.json asks for [64, 64, 3]",
     )
     with pytest.raises(DataError, match="not a Whisper's"):

@@ -10,7 +10,9 @@ from asr_tv.models.tensors import open_tensors, read_json
 from asr_tv.models.whisper import load_model, save_checkpoint
 from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.vectors.apply import apply_vector
-from asr_tv.vectors.files import average_checkpoints, create_vector, mean_vector
+from asr_tv.vectors.combine import combine_vectors
+from asr_tv.vectors.files import average_checkpoints, create_vector
+from asr_tv.vectors.merging import Merge
 from asr_tv.vectors.streaming import weights_digest
 
 EMBEDDING = "model.decoder.embed_tokens.weight"
@@ -107,16 +109,16 @@ def test_the_adapted_model_says_what_it_is_made_of(checkpoints, tmp_path):
 def test_means_of_vectors(checkpoints, tmp_path):
     one = vector_of(checkpoints, tmp_path)
     create_vector(checkpoints[2], checkpoints[1], tmp_path / "two", {})
-    mean_vector([one, one, one], tmp_path / "same")
+    combine_vectors([one, one, one], tmp_path / "same", Merge("mean"))
     assert largest_difference(tmp_path / "same", one) == 0
-    mean_vector([one, tmp_path / "two"], tmp_path / "mean")
-    mean_vector([tmp_path / "two", one], tmp_path / "reversed")
+    combine_vectors([one, tmp_path / "two"], tmp_path / "mean", Merge("mean"))
+    combine_vectors([tmp_path / "two", one], tmp_path / "reversed", Merge("mean"))
     assert (tmp_path / "mean").read_bytes() == (tmp_path / "reversed").read_bytes()
     expected = (open_tensors(one)[EMBEDDING] + open_tensors(tmp_path / "two")[EMBEDDING]) / 2
     torch.testing.assert_close(open_tensors(tmp_path / "mean")[EMBEDDING], expected)
     apply_vector(checkpoints[2], tmp_path / "mean", 0.5, tmp_path / "out")
     with pytest.raises(ConfigError, match="no vectors"):
-        mean_vector([], tmp_path / "none")
+        combine_vectors([], tmp_path / "none", Merge("mean"))
 
 
 def test_weight_averages(checkpoints, tmp_path):

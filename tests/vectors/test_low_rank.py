@@ -17,9 +17,10 @@ from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.training.finetune import finetune
 from asr_tv.training.trainer import LORA_VECTOR
 from asr_tv.vectors.apply import apply_vector
-from asr_tv.vectors.combine import compare_vectors, describe_vector
-from asr_tv.vectors.files import KIND, create_vector, mean_vector, open_vector
+from asr_tv.vectors.combine import combine_vectors, compare_vectors, describe_vector
+from asr_tv.vectors.files import KIND, create_vector, open_vector
 from asr_tv.vectors.low_rank import FORM, write_low_rank
+from asr_tv.vectors.merging import Merge
 from asr_tv.vectors.streaming import weights_digest
 
 
@@ -78,7 +79,9 @@ def test_it_is_compared_and_combined_with_whole_vectors(base: Record, tuned: Rec
     create_vector(tuned.path / "model", base.path / "model", tmp_path / "whole.safetensors", {})
     whole, *_ = compare_vectors([tuned.path / LORA_VECTOR, tmp_path / "whole.safetensors"])
     assert whole.cosines[0][1] == pytest.approx(1.0, abs=1e-6)
-    mean_vector([tuned.path / LORA_VECTOR, tmp_path / "whole.safetensors"], tmp_path / "mean.safetensors")
+    combine_vectors(
+        [tuned.path / LORA_VECTOR, tmp_path / "whole.safetensors"], tmp_path / "mean.safetensors", Merge("mean")
+    )
     mean, small = open_vector(tmp_path / "mean.safetensors"), open_vector(tuned.path / LORA_VECTOR)
     for name in small:
         torch.testing.assert_close(mean[name], small[name], rtol=0, atol=2e-7)

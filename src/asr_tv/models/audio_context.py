@@ -1,6 +1,6 @@
-"""Whisper's encoder on less than 30 s of audio: log-mel features as long as needed, positions sliced to fit.
+"""Whisper's encoder on less than 30 s of audio, with log-mel features as long as needed and positions sliced to fit.
 
-The waveform is padded with silence, never the mel: padding the mel gives the encoder values that no silence has.
+Waveforms are padded with silence rather than features, since padded features hold values that no silence has.
 """
 
 import math
@@ -21,11 +21,11 @@ SAMPLING_RATE = 16_000
 FULL_SECONDS = 30.0
 _MARGIN_SECONDS = 0.2
 _STEP_SECONDS = 0.5
-"""Contexts are whole multiples of this, so that equal clips meet equal contexts whatever their neighbours."""
+"""Contexts are multiples of this, so that they depend little on the longest clip of a batch."""
 
 
 def context_seconds(audio_context: AudioContext, longest: float) -> float:
-    """Length in seconds the encoder sees for a batch whose longest clip lasts `longest` seconds."""
+    """Seconds of audio that the encoder processes for a batch whose longest clip lasts `longest` seconds."""
     if audio_context == "full":
         return FULL_SECONDS
     if audio_context == "dynamic":
@@ -35,11 +35,7 @@ def context_seconds(audio_context: AudioContext, longest: float) -> float:
 
 
 def refuse_longer(utterances: Iterable[Utterance], seconds: float, advice: str) -> None:
-    """Nothing is cut in silence: a label that is longer than its audio teaches to make words up.
-
-    Raises:
-        DataError: every utterance that lasts longer than `seconds`.
-    """
+    """Raises a DataError for utterances that would be cut: labels longer than the audio teach to invent words."""
     problems = [
         f"{u.id}: lasts {u.duration:.1f} s, over {seconds:g} s: {advice}"
         for u in utterances
@@ -52,7 +48,7 @@ def refuse_longer(utterances: Iterable[Utterance], seconds: float, advice: str) 
 def log_mel(
     waves: Sequence[NDArray[np.float32]], seconds: float, mels: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Whisper's features of 16 kHz waveforms, cut or padded with silence to `seconds`, computed on `device`.
+    """Whisper's log-mel features of 16 kHz waveforms, cut or padded with silence to `seconds`, on `device`.
 
     Returns:
         float32, shape (len(waves), mels, 100 * seconds).
@@ -63,16 +59,16 @@ def log_mel(
     padded = np.zeros((len(waves), samples), dtype=np.float32)
     for row, wave in zip(padded, waves, strict=True):
         row[: len(wave)] = wave[:samples]
-    # One by one, since Whisper's dynamic range is clamped below the maximum of a single clip.
+    # Per clip, since Whisper clamps the dynamic range relative to the maximum of each clip.
     return torch.stack([log_mel_spectrogram(row, n_mels=mels) for row in torch.from_numpy(padded).to(device)])
 
 
 def encode(encoder: Any, features: Tensor) -> Tensor:
-    """The encoder's states for features of any length up to 30 s.
+    """The encoder's hidden states for features of any length up to 30 s.
 
     Args:
-        encoder: transformers' `WhisperEncoder`, which by itself takes 30 s and nothing else.
-        features: shape (batch, mels, frames), frames even.
+        encoder: transformers' `WhisperEncoder`, whose own forward pass accepts exactly 30 s.
+        features: shape (batch, mels, frames), with an even number of frames.
 
     Returns:
         shape (batch, frames / 2, d_model).

@@ -1,4 +1,4 @@
-"""CTC recognisers (Wav2Vec2ForCTC, Wav2Vec2ConformerForCTC) in Hugging Face directories: load, normalise, spell."""
+"""Loads CTC recognisers (Wav2Vec2ForCTC, Wav2Vec2ConformerForCTC) from Hugging Face directories."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +11,24 @@ from torch import Tensor
 
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
-from asr_tv.models.directory import CONFIG, FEATURES
+from asr_tv.models.directory import FEATURES, VOCABULARY
 from asr_tv.models.family import empty_model
-from asr_tv.models.tensors import open_tensors, read_json
-from asr_tv.models.whisper import no_progress_bar, save_checkpoint
+from asr_tv.models.tensors import CONFIG, open_tensors, read_json
+from asr_tv.models.whisper import loading_problems, no_progress_bar, save_checkpoint
 
-VOCABULARY = "vocab.json"
 _MASK = "masked_spec_embed"
-"""Stands in for masked frames while training; some published checkpoints come without it."""
-_SAMPLING_RATE = 16_000
+"""Replaces masked frames in training; some published checkpoints lack it."""
 _COUNTS = ("num_hidden_layers", "num_adapter_layers")
 _SLACK = 4
-"""A model whose tensors are named wrongly has fewer; which, is told name by name."""
+"""How many times the numbers in the file config.json may describe; wrong names are reported on loading."""
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """How a CTC model writes: its single characters with their ids, and what parts words.
+    """The characters a CTC model writes with their ids, and the delimiter of words.
 
     Attributes:
-        tokenizer: transformers' own, which turns ids back into text.
+        tokenizer: of transformers, which turns ids back into text.
     """
 
     characters: dict[str, int]
@@ -48,40 +46,32 @@ def load_ctc(directory: Path) -> Any:
 
     _require_sizes(directory)
     with no_progress_bar(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # for the mask alone, where a checkpoint lacks it
+        torch.manual_seed(0)  # initialises the mask, where a checkpoint lacks it
         try:
             loaded: Any = AutoModelForCTC.from_pretrained(  # nosec B615 - a local folder
                 directory,
                 dtype=torch.float32,
                 local_files_only=True,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # so that they are named below
+                ignore_mismatched_sizes=True,  # reported below
             )
-        except Exception as error:  # whatever a number that is none leads to in its constructors
+        except Exception as error:  # invalid values in config.json raise anything
             raise DataError(f"{directory}: does not load as a CTC model: {error}") from error
     model, loading = loaded
-    problems = []
-    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if names := sorted(str(name) for name in loading.get(kind, ()) if not str(name).endswith(_MASK)):
-            problems.append(f"{directory}: {kind.replace('_', ' ')}: {', '.join(names[:5])}")
-    if problems:
+    if problems := loading_problems(directory, loading, lambda name: name.endswith(_MASK)):
         raise DataError(problems)
     return model.eval()
 
 
 def _require_sizes(directory: Path) -> None:
-    """Refuses a config.json that asks for more than the weights hold, before that much is made.
-
-    Raises:
-        DataError: more layers than tensors, or many more numbers than there are.
-    """
+    """Raises a DataError if config.json describes more than the weights hold, before that much memory is allocated."""
     tensors, path = open_tensors(directory), directory / CONFIG
     for key in _COUNTS:
         if not isinstance(count := read_json(path).get(key, 0), int) or not 0 <= count <= len(tensors):
             raise DataError(f"{path}: {key} is {count!r:.40}, and there are {len(tensors)} tensors")
     try:
         asked = sum(parameter.numel() for parameter in empty_model(directory).parameters())
-    except Exception as error:  # as above
+    except Exception as error:  # invalid values in config.json raise anything
         raise DataError(f"{path}: does not describe a CTC model: {error!s:.300}") from error
     if asked > _SLACK * sum(tensors[name].numel() for name in tensors):
         raise DataError(f"{path}: describes {asked} parameters, many more than its weights hold")
@@ -91,7 +81,7 @@ def load_spelling(directory: Path) -> Spelling:
     """The characters of a directory's vocabulary.
 
     Raises:
-        DataError: no tokenizer that loads, or a vocabulary without single characters.
+        DataError: no tokenizer that loads, or a vocabulary without single letters or digits.
     """
     from transformers import Wav2Vec2CTCTokenizer
 
@@ -103,7 +93,7 @@ def load_spelling(directory: Path) -> Spelling:
     delimiter = tokenizer.word_delimiter_token or " "
     characters = {token: number for token, number in vocabulary.items() if len(token) == 1}
     if not any(character.isalnum() for character in characters):
-        raise DataError(f"{directory / VOCABULARY}: writes no single characters, which is all that is supported")
+        raise DataError(f"{directory / VOCABULARY}: has no single characters, and no other vocabularies are supported")
     return Spelling(characters, delimiter, tokenizer)
 
 
@@ -115,17 +105,17 @@ def load_extractor(directory: Path) -> Any:
     """
     from transformers import Wav2Vec2FeatureExtractor
 
-    rate = read_json(directory / FEATURES).get("sampling_rate", _SAMPLING_RATE)
-    if rate != _SAMPLING_RATE:
-        raise DataError(f"{directory / FEATURES}: a sampling rate of {rate}; only models for {_SAMPLING_RATE} are read")
+    rate = read_json(directory / FEATURES).get("sampling_rate", SAMPLING_RATE)
+    if rate != SAMPLING_RATE:
+        raise DataError(f"{directory / FEATURES}: a sampling rate of {rate}; only {SAMPLING_RATE} is supported")
     return Wav2Vec2FeatureExtractor.from_pretrained(directory, local_files_only=True)  # nosec B615 - a local folder
 
 
 def normalise_ctc(source: Path, out: Path) -> None:
-    """Copies a CTC model with its tensors in fp32 under transformers' present names.
+    """Copies a CTC model with its tensors in fp32 under the names of the installed transformers.
 
     Raises:
-        DataError: not a complete CTC model, or a tokenizer of another vocabulary.
+        DataError: not a complete CTC model, or a tokenizer with more tokens than the model.
     """
     model, spelling = load_ctc(source), load_spelling(source)
     load_extractor(source)
@@ -136,10 +126,10 @@ def normalise_ctc(source: Path, out: Path) -> None:
 
 
 def normalised(extractor: Any, wave: NDArray[np.float32]) -> Tensor:
-    """A clip as its model takes it, float32 of shape (samples,); by itself, so that no neighbour changes its mean."""
+    """The model's input for one clip, float32 (samples,); per clip, so that a batch does not change its mean."""
     return torch.as_tensor(extractor(wave, sampling_rate=SAMPLING_RATE).input_values[0], dtype=torch.float32)
 
 
 def frames(model: Any, samples: int) -> int:
-    """How many frames a CTC model makes of so many samples."""
+    """The number of frames a CTC model computes from `samples` samples."""
     return int(model._get_feat_extract_output_lengths(torch.tensor(samples)))

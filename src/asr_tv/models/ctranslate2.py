@@ -1,4 +1,4 @@
-"""Reads a CTranslate2 Whisper model file (`model.bin`) as a state dict with transformers' names.
+"""Reads a CTranslate2 Whisper file (`model.bin`) as a state dict with transformers' names.
 
 Little-endian: u32 version, spec name, u32 revision, u32 number of variables, each a name (u16 length, NUL-terminated),
 u8 rank, u32 shape, u8 type, u32 byte count and data; then u32 number of aliases, each a pair of names.
@@ -17,8 +17,8 @@ import torch
 
 from asr_tv.errors import DataError
 
-BINARY_VERSIONS = (4, 5, 6)
-"""Versions that share the layout above; earlier ones lack the type field."""
+_BINARY_VERSIONS = (4, 5, 6)
+"""Versions with the layout above; earlier ones lack the type field."""
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +42,7 @@ class _Variable(NamedTuple):
 
 
 class _Reader:
-    """A cursor over the file's bytes that names the file and offset when the bytes run out."""
+    """A cursor over the bytes of a file, which names file and offset when they run out."""
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self._path = parts[0]
@@ -57,7 +57,7 @@ class _Reader:
         end = self._offset + size
         if end > len(self._bytes):
             raise DataError(
-                f"{self._path}: truncated CTranslate2 file: {size} bytes wanted at offset {self._offset}, "
+                f"{self._path}: truncated CTranslate2 file: {size} bytes expected at offset {self._offset}, "
                 f"the file ends at {len(self._bytes)}"
             )
         chunk = self._bytes[self._offset : end]
@@ -92,7 +92,7 @@ class _Reader:
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:
-    """The file without a copy of it in memory."""
+    """The file, mapped into memory rather than copied."""
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
@@ -101,18 +101,18 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
 
 
 def read_variables(path: Path, *more: Path) -> dict[str, Array]:
-    """All variables of a CTranslate2 `model.bin` under their CTranslate2 names, quantised rows scaled back to float32.
+    """All variables of a CTranslate2 `model.bin` under their CTranslate2 names, quantised rows rescaled to float32.
 
     Args:
-        more: the rest of a file that is kept in parts, in order.
+        more: the further parts, in order, of a file split into parts.
 
     Raises:
         DataError: not a Whisper model in this format, truncated, or of an unknown version.
     """
     reader = _Reader((path, *more))
     version = reader.number("I")
-    if version not in BINARY_VERSIONS:
-        raise DataError(f"{path}: CTranslate2 binary version {version} is not one of {BINARY_VERSIONS}")
+    if version not in _BINARY_VERSIONS:
+        raise DataError(f"{path}: CTranslate2 binary version {version} is not one of {_BINARY_VERSIONS}")
     spec = reader.text()
     if spec != "WhisperSpec":
         raise DataError(f"{path}: holds a {spec!r} model, not a Whisper")
@@ -121,12 +121,12 @@ def read_variables(path: Path, *more: Path) -> dict[str, Array]:
     for _ in range(reader.number("I")):
         name, variable = reader.variable()
         if name in variables:
-            raise DataError(f"{path}: variable {name!r} stands there twice")
+            raise DataError(f"{path}: variable {name!r} occurs twice")
         variables[name] = variable
-    # One more name of a variable: the output projection, which is the embedding, and whatever happens to be equal.
+    # Second names of variables: the output projection, which is the embedding, and others that happen to be equal.
     aliases = [(reader.text(), reader.text()) for _ in range(reader.number("I"))]
     if unknown := [name for _, name in aliases if name not in variables]:
-        raise DataError(f"{path}: aliases of {', '.join(unknown[:3])}, which it has not")
+        raise DataError(f"{path}: aliases of {', '.join(unknown[:3])}, which it does not contain")
     if sum(variables[name].data.nbytes for _, name in aliases) > reader.size:
         raise DataError(f"{path}: its {len(aliases)} aliases stand for more than the file holds")
     arrays = {
@@ -176,7 +176,7 @@ def to_transformers(variables: Mapping[str, Array]) -> dict[str, torch.Tensor]:
     projection has no bias, so that third (zero) part is dropped.
 
     Raises:
-        DataError: a layer holds a variable that no Whisper has, or a fused projection of no equal parts.
+        DataError: an unknown variable in a layer, or a fused projection that does not split into equal parts.
     """
     state: dict[str, torch.Tensor] = {}
     for name, array in variables.items():
@@ -197,7 +197,7 @@ def _renamed(rest: str, array: Array) -> list[tuple[str, Array]]:
     if rest in _PLAIN:
         return [(_PLAIN[rest], array)]
     module, _, leaf = rest.rpartition("/")
-    # What is left over are flags of the inference engine (pre_norm, num_heads, ...), not weights.
+    # Other variables are flags of the inference engine (pre_norm, num_heads, ...), not weights.
     return [(f"{_PLAIN[module]}.{_LEAF[leaf]}", array)] if module in _PLAIN and leaf in _LEAF else []
 
 

@@ -1,13 +1,12 @@
-"""Hugging Face directories of Whisper: written from bare weights, or normalised from another such directory.
+"""Writes Hugging Face directories of Whisper, from bare weights or from another such directory.
 
-What is written loads with transformers as it is: fp32 safetensors, configuration, generation configuration, fast
-tokenizer and feature extractor.
+They hold what transformers loads: fp32 safetensors, configurations, fast tokenizer and feature extractor.
 """
 
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +33,13 @@ from asr_tv.models.vocabulary import (
 from asr_tv.store.results import write_atomically
 
 GENERATION, FEATURES = "generation_config.json", "preprocessor_config.json"
-TOKENIZER = "tokenizer.json"
+TOKENIZER, VOCABULARY = "tokenizer.json", "vocab.json"
 _VOCABULARY_FILES = (
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.json", "merges.txt", "normalizer.json"),
+    *(VOCABULARY, "merges.txt", "normalizer.json"),
 )
 SIDE_FILES = (CONFIG, GENERATION, FEATURES, TOKENIZER, *_VOCABULARY_FILES)
-"""What stands beside the weights of a Whisper."""
+"""The files beside the weights of a Whisper."""
 
 METADATA = {"format": "pt"}
 
@@ -51,7 +50,7 @@ _MISPLACED = (
     *("forced_decoder_ids", "suppress_tokens", "max_length"),
     *("_name_or_path", "torch_dtype", "transformers_version"),
 )
-"""What old checkpoints keep in config.json: generation settings, with which a model no longer saves or generates."""
+"""Settings in the config.json of old checkpoints with which transformers no longer saves or generates."""
 
 _SIZES = (
     *("vocab_size", "d_model", "num_mel_bins", "encoder_layers", "decoder_layers"),
@@ -67,10 +66,10 @@ class BareWhisper:
 
     Attributes:
         tensors: under transformers' names, without the tied `proj_out`.
-        heads: attention heads of a layer; when not given, as many as are 64 wide.
-        suppress_tokens: ids that decoding never writes.
-        alignment_heads: (layer, head) pairs whose cross-attention follows time; when not given, all heads of the
-            upper half of the decoder, as openai-whisper takes them.
+        heads: attention heads per layer; by default as many as are 64 wide.
+        suppress_tokens: ids that decoding never writes; by default OpenAI's.
+        alignment_heads: (layer, head) pairs whose cross-attention follows time; by default all heads of the upper
+            half of the decoder, as in openai-whisper.
     """
 
     tensors: Mapping[str, Tensor]
@@ -81,7 +80,7 @@ class BareWhisper:
 
 
 def write_directory(model: BareWhisper, out: Path) -> None:
-    """Writes a Whisper as a Hugging Face directory; the weights come last.
+    """Writes a Whisper as a Hugging Face directory; the weights are written last.
 
     Raises:
         DataError: the tensors do not make a Whisper, or the tokenizer is of another vocabulary.
@@ -90,15 +89,16 @@ def write_directory(model: BareWhisper, out: Path) -> None:
     _require_vocabulary(model.tokenizer, config["vocab_size"])
     out.mkdir(parents=True, exist_ok=True)
     model.tokenizer.save_pretrained(out)
-    _write_json(out / CONFIG, config)
+    write_json(out / CONFIG, config)
     heads = model.alignment_heads or _upper_half(config)
-    _write_json(out / GENERATION, _generation(model.tokenizer, model.suppress_tokens, heads))
-    _write_json(out / FEATURES, _features(config["num_mel_bins"]))
+    suppress = model.suppress_tokens or _suppressed(config["vocab_size"])
+    write_json(out / GENERATION, _generation(model.tokenizer, suppress, heads))
+    write_json(out / FEATURES, _features(config["num_mel_bins"]))
     _write_weights(model.tensors, config, out)
 
 
 def normalise_directory(source: Path, out: Path) -> None:
-    """Copies a Hugging Face Whisper, with what is missing or out of date beside its weights set right.
+    """Copies a Hugging Face Whisper, completing and updating the files beside its weights.
 
     Raises:
         DataError: not a complete Whisper; weights that are not safetensors; mel bins or vocabulary that disagree.
@@ -112,18 +112,22 @@ def normalise_directory(source: Path, out: Path) -> None:
     suppress = config.get("suppress_tokens") or _suppressed(config["vocab_size"])
     defaults = _generation(tokenizer, suppress, _upper_half(config))
     written = read_json(source / GENERATION) if (source / GENERATION).exists() else {}
-    _write_json(out / GENERATION, defaults | _clean_generation(written))
-    _write_json(out / CONFIG, _clean_config(config))
+    write_json(out / GENERATION, defaults | _clean_generation(written))
+    write_json(out / CONFIG, _clean_config(config))
     _write_weights(tensors, config, out)
 
 
 def copy_side_files(source: Path, out: Path) -> None:
-    """Copies everything but the weights, without the settings that transformers refuses to save or to generate with."""
+    """Copies the files beside the weights, without settings that transformers refuses to save or to generate with."""
     out.mkdir(parents=True, exist_ok=True)
-    _write_json(out / CONFIG, _clean_config(read_json(source / CONFIG)))
+    write_json(out / CONFIG, _clean_config(read_json(source / CONFIG)))
     if (source / GENERATION).exists():
-        _write_json(out / GENERATION, _clean_generation(read_json(source / GENERATION)))
-    for name in (FEATURES, TOKENIZER, *_VOCABULARY_FILES):
+        write_json(out / GENERATION, _clean_generation(read_json(source / GENERATION)))
+    _copy_existing(source, out, (FEATURES, TOKENIZER, *_VOCABULARY_FILES))
+
+
+def _copy_existing(source: Path, out: Path, names: Iterable[str]) -> None:
+    for name in names:
         if (source / name).exists():
             shutil.copyfile(source / name, out / name)
 
@@ -139,22 +143,15 @@ def _whisper_config(path: Path) -> dict[str, Any]:
 
 
 def _require_sizes(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuses a config.json that asks for more than the weights hold, before anything is made of its size.
-
-    Raises:
-        DataError: other numbers of layers than the weights', or heads that do not divide the width.
-    """
+    """Raises a DataError if config.json describes another size than the weights have, before memory is allocated."""
     shapes = {name: tuple(tensors[name].shape) for name in tensors}
-    problems = [
-        f"{path}: {config[f'{side}_layers']} {side} layers, and the weights have {count}"
-        for side in ("encoder", "decoder")
-        if config[f"{side}_layers"] != (count := _count_layers(shapes, side))
-    ]
-    problems += [
-        f"{path}: {config[f'{side}_attention_heads']} heads do not divide a width of {config['d_model']}"
-        for side in ("encoder", "decoder")
-        if not _divides(config[f"{side}_attention_heads"], config["d_model"])
-    ]
+    problems = []
+    for side in ("encoder", "decoder"):
+        layers, heads = config[f"{side}_layers"], config[f"{side}_attention_heads"]
+        if layers != (count := _count_layers(shapes, side)):
+            problems.append(f"{path}: {layers} {side} layers, and the weights have {count}")
+        if not _divides(heads, config["d_model"]):
+            problems.append(f"{path}: {heads} heads do not divide a width of {config['d_model']}")
     width = shapes.get("model.decoder.embed_tokens.weight", (0,))[-1]
     if config["d_model"] != width:
         problems.append(f"{path}: a width of {config['d_model']}, and the weights have {width}")
@@ -176,23 +173,23 @@ def _clean_generation(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameter_count(layout: Layout) -> int:
-    """Parameters as OpenAI counts them: all but the encoder's sinusoid positions, which are fixed."""
+    """The number of parameters as OpenAI counts them, without the encoder's fixed sinusoid positions."""
     fixed = "model.encoder.embed_positions.weight"
     return sum(torch.Size(shape).numel() for name, (_, shape) in layout.items() if name != fixed)
 
 
 def expected_layout(config: Mapping[str, Any]) -> Layout:
-    """The tensors that transformers' Whisper of this config.json has, the tied output left out.
+    """The tensors of the Whisper that this config.json describes to transformers, without the tied output.
 
     Raises:
-        DataError: transformers cannot make a model of it.
+        DataError: transformers cannot build a model from it.
     """
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
     try:
         with torch.device("meta"):
             model = WhisperForConditionalGeneration(WhisperConfig(**config))
-    except Exception as error:  # whatever a number that is none leads to in its constructors
+    except Exception as error:  # invalid values raise anything
         raise DataError(f"{CONFIG}: does not describe a Whisper: {error!s:.300}") from error
     layout = layout_of(model.state_dict())
     tied = TIED if config.get("tie_word_embeddings", True) else {}
@@ -203,6 +200,14 @@ def _write_weights(tensors: Mapping[str, Tensor], config: Mapping[str, Any], out
     layout = {name: (torch.float32, tuple(tensors[name].shape)) for name in sorted(tensors)}
     _require_layout(layout, expected_layout(config))
     write_tensors(out / WEIGHTS, layout, _in_fp32(tensors), METADATA)
+
+
+def write_weights(tensors: Mapping[str, Tensor], out: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Writes model.safetensors with all floating-point tensors in one type."""
+    dtypes = {name: dtype if tensor.is_floating_point() else tensor.dtype for name, tensor in tensors.items()}
+    layout = {name: (dtypes[name], shape) for name, (_, shape) in layout_of(tensors).items()}
+    converted = ((name, tensors[name].detach().to(dtypes[name]).cpu()) for name in sorted(tensors))
+    write_tensors(out / WEIGHTS, layout, converted, METADATA)
 
 
 def _in_fp32(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -218,7 +223,9 @@ def _require_layout(found: Layout, expected: Layout) -> None:
     if missing := sorted(expected.keys() - found.keys()):
         problems.append(f"the weights lack {len(missing)} tensors of this Whisper: {', '.join(missing[:5])}")
     if extra := sorted(found.keys() - expected.keys()):
-        problems.append(f"the weights hold {len(extra)} tensors that this Whisper has not: {', '.join(extra[:5])}")
+        problems.append(
+            f"the weights hold {len(extra)} tensors that this Whisper does not have: {', '.join(extra[:5])}"
+        )
     problems += [
         f"{name}: has shape {list(found[name][1])}, config.json asks for {list(expected[name][1])}"
         for name in sorted(found.keys() & expected.keys())
@@ -229,7 +236,7 @@ def _require_layout(found: Layout, expected: Layout) -> None:
 
 
 def _config_of(model: BareWhisper) -> dict[str, Any]:
-    """The config.json that the tensors' shapes tell."""
+    """The config.json that follows from the tensors' shapes."""
     shapes = {name: tuple(tensor.shape) for name, tensor in model.tensors.items()}
     try:
         vocab_size, d_model = shapes["model.decoder.embed_tokens.weight"]
@@ -247,7 +254,6 @@ def _config_of(model: BareWhisper) -> dict[str, Any]:
         raise DataError(f"the weights are not a Whisper's: {heads!r:.40} heads do not divide a width of {d_model}")
     layers = {f"{side}_layers": _count_layers(shapes, side) for side in ("encoder", "decoder")}
     attention = {f"{side}_attention_heads": heads for side in ("encoder", "decoder")}
-    end = _id(model.tokenizer, END)
     return {
         "architectures": ["WhisperForConditionalGeneration"],
         "model_type": "whisper",
@@ -259,9 +265,17 @@ def _config_of(model: BareWhisper) -> dict[str, Any]:
         **sizes,
         **layers,
         **attention,
+        **_special_ids(model.tokenizer),
+    }
+
+
+def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The settings that config.json and generation_config.json share."""
+    end = _id(tokenizer, END)
+    return {
         **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end),
-        "decoder_start_token_id": _id(model.tokenizer, START),
-        "begin_suppress_tokens": [_id(model.tokenizer, "Ġ"), end],
+        "decoder_start_token_id": _id(tokenizer, START),
+        "begin_suppress_tokens": [_id(tokenizer, "Ġ"), end],
     }
 
 
@@ -278,20 +292,17 @@ def _upper_half(config: Mapping[str, Any]) -> list[list[int]]:
 def _generation(
     tokenizer: Tokenizer, suppress: Sequence[int], alignment_heads: Sequence[Sequence[int]]
 ) -> dict[str, Any]:
-    """The generation_config.json of OpenAI's checkpoints, with no forced ids: language and task say it better."""
-    end, start = _id(tokenizer, END), _id(tokenizer, START)
+    """The generation_config.json of OpenAI's checkpoints, with language and task in place of forced ids."""
     multilingual = is_multilingual(tokenizer)
     tasks = {
         "lang_to_id": language_ids(tokenizer),
         "task_to_id": {task: _id(tokenizer, f"<|{task}|>") for task in TASKS},
-        # Without it, transformers leaves the task out of the prompt when it detects the language.
+        # Otherwise transformers omits the task from the prompt when it detects the language.
         "task": "transcribe",
     }
     settings = {
         "alignment_heads": [list(pair) for pair in alignment_heads],
-        "begin_suppress_tokens": [_id(tokenizer, "Ġ"), end],
-        **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end),
-        "decoder_start_token_id": start,
+        **_special_ids(tokenizer),
         "is_multilingual": multilingual,
         "max_initial_timestamp_index": 50,
         "max_length": 448,
@@ -305,7 +316,7 @@ def _generation(
 
 
 def _features(mel_bins: int) -> dict[str, Any]:
-    """The preprocessor_config.json of Whisper: 25 ms windows every 10 ms at 16 kHz, 30 s."""
+    """The preprocessor_config.json of Whisper: 25 ms windows every 10 ms, at 16 kHz, over 30 s."""
     return {
         "feature_extractor_type": "WhisperFeatureExtractor",
         "processor_class": "WhisperProcessor",
@@ -324,15 +335,13 @@ def _features(mel_bins: int) -> dict[str, Any]:
 
 
 def _carry_tokenizer(source: Path, out: Path, config: Mapping[str, Any]) -> Tokenizer:
-    if not (source / TOKENIZER).exists() and not (source / "vocab.json").exists():
+    if not (source / TOKENIZER).exists() and not (source / VOCABULARY).exists():
         tokenizer = whisper_tokenizer(config["vocab_size"])
         tokenizer.save_pretrained(out)
         return tokenizer
     tokenizer = load_tokenizer(source)
     if (source / TOKENIZER).exists():
-        for name in (TOKENIZER, *_VOCABULARY_FILES):
-            if (source / name).exists():
-                shutil.copyfile(source / name, out / name)
+        _copy_existing(source, out, (TOKENIZER, *_VOCABULARY_FILES))
     else:
         tokenizer.save_pretrained(out)
     _require_vocabulary(tokenizer, config["vocab_size"])
@@ -343,8 +352,8 @@ def _carry_features(source: Path, out: Path, config: Mapping[str, Any]) -> None:
     features = read_json(source / FEATURES) if (source / FEATURES).exists() else _features(config["num_mel_bins"])
     if (bins := features.get("feature_size", 80)) != config["num_mel_bins"]:
         raise DataError(f"{source / FEATURES}: {bins} mel bins, but the model takes {config['num_mel_bins']}")
-    # The mel filters some files carry follow from the other numbers.
-    _write_json(out / FEATURES, {key: value for key, value in features.items() if key != "mel_filters"})
+    # The mel filters in some files follow from the other settings.
+    write_json(out / FEATURES, {key: value for key, value in features.items() if key != "mel_filters"})
 
 
 def _require_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
@@ -361,5 +370,6 @@ def _id(tokenizer: Tokenizer, token: str) -> int:
     return int(tokenizer.convert_tokens_to_ids(token))
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a JSON file with sorted keys."""
     write_atomically(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

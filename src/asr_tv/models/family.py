@@ -1,4 +1,4 @@
-"""Which kind of recogniser a Hugging Face directory holds, and its model without weights."""
+"""The family of the recogniser in a Hugging Face directory, and its model without weights."""
 
 from pathlib import Path
 from typing import Any
@@ -6,24 +6,19 @@ from typing import Any
 import torch
 
 from asr_tv.config.section import Family
-from asr_tv.models.directory import CONFIG
-from asr_tv.models.tensors import read_json
+from asr_tv.models.tensors import CONFIG, read_json
 
 CTC_TYPES = ("wav2vec2", "wav2vec2-conformer")
 
 
 def family_of(directory: Path) -> Family:
-    """The kind of recogniser; what is no CTC model is left to Whisper's loader, which refuses what it does not know.
-
-    Raises:
-        DataError: a config.json that cannot be read.
-    """
+    """The family of a recogniser: "whisper" unless it is a CTC model; Whisper's loader refuses unknown models."""
     config = read_json(directory / CONFIG) if (directory / CONFIG).exists() else {}
     return "ctc" if config.get("model_type") in CTC_TYPES else "whisper"
 
 
 def empty_model(directory: Path) -> Any:
-    """The model that config.json describes, on torch's meta device: names and shapes, and no weights."""
+    """The model that config.json describes on torch's meta device, with names and shapes but no weights."""
     from transformers import AutoConfig, AutoModelForCTC, AutoModelForSpeechSeq2Seq
 
     config = AutoConfig.from_pretrained(directory, local_files_only=True)  # nosec B615 - a local folder

@@ -1,6 +1,5 @@
-"""Writes a Hugging Face Whisper in the forms that transformers, faster-whisper and openai-whisper load."""
+"""Writes a Hugging Face Whisper in the formats that transformers, faster-whisper and openai-whisper load."""
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,29 +9,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from asr_tv.errors import ConfigError, DataError
-from asr_tv.models.directory import CONFIG, FEATURES, METADATA, TOKENIZER, copy_side_files
+from asr_tv.models.directory import FEATURES, TOKENIZER, copy_side_files, write_json, write_weights
 from asr_tv.models.family import family_of
 from asr_tv.models.openai import BLOCK, MODULES, TOP
-from asr_tv.models.tensors import WEIGHTS, Layout, open_tensors, read_json, write_tensors
+from asr_tv.models.output import new_file
+from asr_tv.models.tensors import CONFIG, open_tensors, read_json
 from asr_tv.models.vocabulary import LANGUAGES_OF
 from asr_tv.models.whisper import no_progress_bar
-from asr_tv.store.results import write_atomically
 
 Format = Literal["hf", "ctranslate2", "openai"]
 Precision = Literal["fp32", "fp16", "int8"]
 
 OPENAI_FILE = "model.pt"
-PRECISIONS: Mapping[Format, tuple[Precision, ...]] = {
+PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
     "hf": ("fp32", "fp16"),
     "ctranslate2": ("fp32", "fp16", "int8"),
     "openai": ("fp32", "fp16"),
 }
-"""How exactly each form can keep the weights."""
+"""The precisions of the weights in each format."""
 
-_NEEDS: Mapping[Format, tuple[str, ...]] = {"hf": (), "ctranslate2": ("ctranslate2", "faster_whisper"), "openai": ()}
+_REQUIRED = {"ctranslate2": ("ctranslate2", "faster_whisper")}
 _QUANTISED = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 _OF_MODULE = {ours: theirs for theirs, ours in MODULES.items()}
@@ -41,54 +39,48 @@ _LAYER = re.compile(r"model\.(encoder|decoder)\.layers\.(\d+)\.(.+)\.(weight|bia
 
 
 def check_exportable(form: str, precision: str) -> None:
-    """Refuses what cannot be written here, before any work.
-
-    Raises:
-        ConfigError: an unknown format, a precision it has not, or a package that is missing.
-    """
+    """Raises a ConfigError for an unknown format, an unsupported precision or a package that is not installed."""
     if form not in PRECISIONS:
         raise ConfigError(f"--format {form}: unknown; one of {', '.join(PRECISIONS)}")
-    if precision not in PRECISIONS[form]:  # type: ignore[index]  # just found among the keys
-        raise ConfigError(f"--precision {precision}: {form} is written in {', '.join(PRECISIONS[form])}")  # type: ignore[index]
-    if missing := [name.replace("_", "-") for name in _NEEDS[form] if find_spec(name) is None]:  # type: ignore[index]
+    if precision not in PRECISIONS[form]:
+        raise ConfigError(f"--precision {precision}: {form} is written in {', '.join(PRECISIONS[form])}")
+    if missing := [name.replace("_", "-") for name in _REQUIRED.get(form, ()) if find_spec(name) is None]:
         raise ConfigError(f'--format {form}: {" and ".join(missing)} not installed: pip install "asr-tv[export]"')
 
 
 def write_format(model: Path, out: Path, form: Format, precision: Precision) -> None:
-    """Writes the model of a Hugging Face directory into `out` in another form.
+    """Writes the model of a Hugging Face directory into `out` in another format.
 
     Raises:
         ConfigError: as `check_exportable`.
-        DataError: the model has a vocabulary or a shape that the form has not.
+        DataError: a CTC model, or a vocabulary or shape that the format does not support.
     """
     check_exportable(form, precision)
     if family_of(model) != "whisper":
-        raise DataError(f"{model}: a CTC model, and exports are of Whispers; its folder is what transformers loads")
+        raise DataError(f"{model}: a CTC model, and exports are of Whispers; transformers loads its folder as it is")
     out.mkdir(parents=True, exist_ok=True)
     if form == "hf":
         _write_hf(model, out, _DTYPES[precision])
     elif form == "openai":
         _write_openai(model, out / OPENAI_FILE, _DTYPES[precision])
     else:
-        # With what faster-whisper reads beside the weights.
+        # The files that faster-whisper reads beside the weights.
         convert_to_ctranslate2(model, out, _QUANTISED[precision], [TOKENIZER, FEATURES])
 
 
 def _write_hf(model: Path, out: Path, dtype: torch.dtype) -> None:
-    tensors = open_tensors(model)
     copy_side_files(model, out)
     config = read_json(model / CONFIG) | {"dtype": str(dtype).removeprefix("torch.")}
-    write_atomically(out / CONFIG, json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    layout: Layout = {name: (dtype, tuple(tensors[name].shape)) for name in sorted(tensors)}
-    write_tensors(out / WEIGHTS, layout, ((name, tensors[name].to(dtype)) for name in sorted(tensors)), METADATA)
+    write_json(out / CONFIG, config)
+    write_weights(open_tensors(model), out, dtype)
 
 
 def convert_to_ctranslate2(model: Path, out: Path, quantisation: str, beside: Sequence[str] = ()) -> None:
-    """Writes the Whisper of a Hugging Face directory in CTranslate2's form, by its own converter.
+    """Writes the Whisper of a Hugging Face directory in CTranslate2's format, with its own converter.
 
     Args:
         quantisation: float32, float16 or int8.
-        beside: files of the directory that are copied.
+        beside: files of the directory to copy.
     """
     from ctranslate2.converters import TransformersConverter
 
@@ -103,21 +95,16 @@ def _write_openai(model: Path, path: Path, dtype: torch.dtype) -> None:
     if config["vocab_size"] not in LANGUAGES_OF:
         raise DataError(f"{model}: openai-whisper has no vocabulary of {config['vocab_size']} tokens")
     if {config["encoder_ffn_dim"], config["decoder_ffn_dim"]} != {4 * config["d_model"]}:
-        raise DataError(f"{model}: openai-whisper has no feed-forward layers but those four times as wide as the model")
+        raise DataError(f"{model}: openai-whisper supports only feed-forward layers four times as wide as the model")
     tensors = open_tensors(model)
-    state = {openai_name(name): tensors[name].to(dtype) for name in sorted(tensors)}
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        # An open file, since torch turns a full disk under a path into an error of its own.
-        with temporary.open("wb") as file:
-            torch.save({"dims": _dimensions(config), "model_state_dict": _contiguous(state)}, file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    state = {openai_name(name): tensors[name].to(dtype).contiguous() for name in sorted(tensors)}
+    # An open file, since torch reports a full disk under a path as an error of its own.
+    with new_file(path) as temporary, temporary.open("wb") as file:
+        torch.save({"dims": _dimensions(config), "model_state_dict": state}, file)
 
 
 def openai_name(name: str) -> str:
-    """The openai-whisper name of a parameter of transformers; `openai.transformers_name` is its inverse.
+    """The openai-whisper name of a parameter of transformers, the inverse of `openai.transformers_name`.
 
     Raises:
         DataError: openai-whisper has no such parameter.
@@ -145,10 +132,6 @@ def _dimensions(config: Mapping[str, Any]) -> dict[str, int]:
         "n_text_head": config["decoder_attention_heads"],
         "n_text_layer": config["decoder_layers"],
     }
-
-
-def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in state.items()}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Checkpoints of the Hugging Face hub: from the local cache, or downloaded when the hub answers at once."""
+"""Checkpoints of the Hugging Face hub, from the local cache or downloaded if the hub answers at once."""
 
 import queue
 import threading
@@ -25,7 +25,7 @@ class Snapshot:
 
     @property
     def licence(self) -> str:
-        """As the model card's header states it."""
+        """The licence in the header of the model card."""
         card = self.path / "README.md"
         lines = card.read_text(encoding="utf-8", errors="replace").splitlines() if card.exists() else []
         stated = (line.partition(":")[2].strip() for line in lines[:200] if line.startswith("license:"))
@@ -33,37 +33,18 @@ class Snapshot:
 
 
 def cached_snapshot(name: str) -> Snapshot | None:
-    """What earlier downloads left in the hub's local cache, if it is complete; asks no network."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        path = Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=True))  # nosec B615
-    except (LocalEntryNotFoundError, HFValidationError):
-        return None
-    return _complete(name, path)
+    """The model in the hub's local cache, if it is complete; uses no network."""
+    path = _cached(name, allow_patterns=_WANTED)
+    return None if path is None else _complete(name, path)
 
 
 def download_snapshot(name: str) -> Snapshot:
-    """Downloads a model, after one short question to the hub, so that a closed network costs two seconds.
+    """Downloads a model, after one short request, so that a closed network costs two seconds.
 
     Raises:
-        DataError: why it cannot be had: offline by HF_HUB_OFFLINE, no answer, unknown name, no safetensors.
+        DataError: why it is not available: HF_HUB_OFFLINE is set, no answer, unknown name, no safetensors.
     """
-    import httpx
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    if constants.HF_HUB_OFFLINE:
-        raise DataError("the hub: HF_HUB_OFFLINE is set, and the model is not in the cache")
-    if (status := _status(f"{constants.ENDPOINT}/{name}/resolve/main/{CONFIG}")) is None:
-        raise TryAgain(f"the hub: {constants.ENDPOINT} does not answer")
-    if status >= 400:
-        raise DataError(f"the hub: {constants.ENDPOINT} answers {status} for {name}")
-    try:
-        path = Path(snapshot_download(name, allow_patterns=_WANTED))  # nosec B615 - its commit is recorded
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
-        raise TryAgain(f"the hub: downloading {name} failed: {error}") from error
+    path = _download(name, f"/{name}/resolve/main/{CONFIG}", allow_patterns=_WANTED)
     if (snapshot := _complete(name, path)) is None:
         raise DataError(f"the hub: {name} has no {CONFIG} or no {WEIGHTS}; pickled weights are not loaded")
     return snapshot
@@ -77,39 +58,55 @@ def repository(
     also: Sequence[str] = (),
     dataset: bool = False,
 ) -> Path:
-    """Folder of a repository's files, named by their revision: from the local cache, else downloaded.
+    """The folder of a repository's files, named by their revision, from the local cache or downloaded.
 
     Args:
         files: patterns, each of which must match a file.
-        alternatives: patterns, one of which must.
-        also: patterns of what is taken along where it is there.
+        alternatives: patterns, one of which must match a file.
+        also: patterns of optional files.
 
     Raises:
-        DataError: why it cannot be had.
+        DataError: why it is not available.
     """
+    wanted: dict[str, Any] = {
+        "repo_type": "dataset" if dataset else "model",
+        "allow_patterns": [*files, *alternatives, *also],
+    }
+    cached = _cached(name, **wanted)
+    if cached is not None and not _lacking(cached, files, alternatives):
+        return cached
+    path = _download(name, **wanted)
+    if lacking := _lacking(path, files, alternatives):
+        raise DataError(f"the hub: {name} has no {', no '.join(lacking)}")
+    return path
+
+
+def _cached(name: str, **wanted: Any) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True, **wanted))  # nosec B615 - its commit is recorded
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
+def _download(name: str, probe: str = "", **wanted: Any) -> Path:
+    """Downloads after asking whether the hub answers, and with a `probe`, whether it has that path."""
     import httpx
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = [*files, *alternatives, *also]
-    wanted: dict[str, Any] = {"repo_type": "dataset" if dataset else "model", "allow_patterns": patterns}
-    try:
-        cached = Path(snapshot_download(name, local_files_only=True, **wanted))  # nosec B615 - its commit is recorded
-        if not _lacking(cached, files, alternatives):
-            return cached
-    except (LocalEntryNotFoundError, HFValidationError):
-        pass
     if constants.HF_HUB_OFFLINE:
         raise DataError(f"the hub: HF_HUB_OFFLINE is set, and {name} is not in the cache")
-    if _status(constants.ENDPOINT) is None:
-        raise DataError(f"the hub: {constants.ENDPOINT} does not answer")
+    if (status := _status(f"{constants.ENDPOINT}{probe}")) is None:
+        raise TryAgain(f"the hub: {constants.ENDPOINT} does not answer")
+    if probe and status >= 400:
+        raise DataError(f"the hub: {constants.ENDPOINT} answers {status} for {name}")
     try:
-        path = Path(snapshot_download(name, **wanted))  # nosec B615 - its commit is recorded
+        return Path(snapshot_download(name, **wanted))  # nosec B615 - its commit is recorded
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
-        raise DataError(f"the hub: downloading {name} failed: {error}") from error
-    if lacking := _lacking(path, files, alternatives):
-        raise DataError(f"the hub: {name} has no {', no '.join(lacking)}")
-    return path
+        raise TryAgain(f"the hub: downloading {name} failed: {error}") from error
 
 
 def _lacking(folder: Path, files: Sequence[str], alternatives: Sequence[str]) -> list[str]:
@@ -120,14 +117,14 @@ def _lacking(folder: Path, files: Sequence[str], alternatives: Sequence[str]) ->
 
 
 def hub_answers() -> bool:
-    """Whether the hub can be reached from here; takes a second or two where it cannot."""
+    """Whether the hub can be reached; takes up to two seconds where it cannot."""
     from huggingface_hub import constants
 
     return not constants.HF_HUB_OFFLINE and _status(constants.ENDPOINT) is not None
 
 
 def _complete(name: str, path: Path) -> Snapshot | None:
-    """The snapshot, unless a download was cut off: every shard that the index names must be there."""
+    """The snapshot, or None after an interrupted download: all shards in the index must exist."""
     try:
         open_tensors(path)
     except DataError:
@@ -136,7 +133,7 @@ def _complete(name: str, path: Path) -> Snapshot | None:
 
 
 def _status(url: str) -> int | None:
-    """HTTP status of a HEAD request, or None without an answer in time; name resolution cannot hold it up longer."""
+    """HTTP status of a HEAD request, or None without an answer in time, name resolution included."""
     answer: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     threading.Thread(target=_ask, args=(url, answer), daemon=True).start()
     try:

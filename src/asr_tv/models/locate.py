@@ -1,7 +1,6 @@
 """Finds a Whisper or a CTC model by path or hub name and keeps it in the store as a Hugging Face directory, `model/`.
 
-Tried in order: a path on this machine; what this store already made of the packaged weights; the hub's local cache;
-the hub; weights that come as Python packages.
+Tried in order: a local path; packaged weights already in this store; the hub's local cache; the hub; Python packages.
 """
 
 import json
@@ -15,7 +14,7 @@ from asr_tv.errors import DataError
 from asr_tv.models.ctc import normalise_ctc
 from asr_tv.models.ctranslate2 import read_variables, to_transformers
 from asr_tv.models.directory import (
-    CONFIG,
+    TOKENIZER,
     BareWhisper,
     normalise_directory,
     parameter_count,
@@ -25,13 +24,12 @@ from asr_tv.models.family import family_of
 from asr_tv.models.hub import Snapshot, cached_snapshot, download_snapshot
 from asr_tv.models.openai import read_openai
 from asr_tv.models.packaged import PackagedModel, install_hint, packages_of
-from asr_tv.models.tensors import WEIGHTS, layout_of, open_tensors, read_json
+from asr_tv.models.tensors import CONFIG, WEIGHTS, layout_of, open_tensors, read_json
 from asr_tv.models.vocabulary import (
     END,
     LANGUAGES_OF,
     Tokenizer,
     load_tokenizer,
-    suppressed_tokens,
     whisper_tokenizer,
 )
 from asr_tv.models.whisper import checkpoint_digest
@@ -45,7 +43,7 @@ _BINARY = "model.bin"
 
 @dataclass(frozen=True)
 class _Source:
-    """Where weights come from: what identifies them, what the record says of them, how they become a directory."""
+    """A source of weights: its identity, the details of the record, and how to write it as a directory."""
 
     identity: Mapping[str, str]
     details: Mapping[str, str]
@@ -59,14 +57,14 @@ def resolve_model(name: str, store: Store) -> Record:
         name: a hub name, or the path of a Hugging Face directory, a CTranslate2 directory, or an openai-whisper `.pt`.
 
     Raises:
-        DataError: it cannot be had: every place that was tried and why it failed, and what would help.
+        DataError: it is not available: why, for every source tried, and what to install.
     """
     if Path(name).exists():
         require_utf8_name(Path(name))
         return _stored(_local(Path(name)), store)
     if _is_path(name):
         raise DataError(f"{name}: no such file or directory")
-    # What a name once became in a store it stays, so that a network that comes and goes changes no result.
+    # A name keeps the weights it once had in this store, so that an unreliable network changes no result.
     for package in packages_of(name):
         if (record := store.find(_identity(_packaged(package)))) is not None:
             return record
@@ -104,7 +102,7 @@ def _local(path: Path) -> _Source:
             raise DataError(f"{path}: neither a directory nor an openai-whisper .pt file")
         return _Source({"openai": file_digest(path)}, details, lambda out: write_directory(_from_openai(path), out))
     if (path / _BINARY).exists() and not (path / WEIGHTS).exists():
-        names = [name for name in (_BINARY, CONFIG, "tokenizer.json") if (path / name).exists()]
+        names = [name for name in (_BINARY, CONFIG, TOKENIZER) if (path / name).exists()]
         digests = {name: file_digest(path / name) for name in names}
         return _Source(digests, details, lambda out: write_directory(_from_ctranslate2(path), out))
     return _Source({"directory": checkpoint_digest(path)}, details, lambda out: _normalise(path, out))
@@ -137,35 +135,27 @@ def _from_package(package: PackagedModel) -> BareWhisper:
 def _from_ctranslate2(directory: Path) -> BareWhisper:
     tensors = to_transformers(read_variables(directory / _BINARY))
     vocab_size = _vocab_size(directory, tensors)
-    # Converters often leave the timestamps out of tokenizer.json, so the published vocabulary goes before it.
+    # Converters often omit the timestamps from tokenizer.json, so the published vocabulary takes precedence.
     tokenizer = whisper_tokenizer(vocab_size) if vocab_size in LANGUAGES_OF else load_tokenizer(directory)
     _require_same_vocabulary(directory, tokenizer)
     return _with_hints(tensors, tokenizer, read_json(directory / CONFIG) if (directory / CONFIG).exists() else {})
 
 
 def _with_hints(tensors: Mapping[str, Any], tokenizer: Tokenizer, config: Mapping[str, Any]) -> BareWhisper:
-    vocab_size = len(tokenizer)
     hints = (config.get("suppress_ids") or [], *(config.get("alignment_heads") or []))
     if not all(isinstance(hint, list) and all(isinstance(number, int) for number in hint) for hint in hints):
-        raise DataError(f"{CONFIG}: suppress_ids and alignment_heads are not lists of numbers, and of pairs of them")
-    standard = suppressed_tokens(vocab_size) if vocab_size in LANGUAGES_OF else []
+        raise DataError(f"{CONFIG}: suppress_ids and alignment_heads are not lists of numbers and of pairs of numbers")
     return BareWhisper(
         tensors,
         tokenizer,
-        suppress_tokens=config.get("suppress_ids") or standard,
+        suppress_tokens=config.get("suppress_ids") or (),
         alignment_heads=config.get("alignment_heads"),
     )
 
 
 def _from_openai(path: Path) -> BareWhisper:
     dimensions, tensors = read_openai(path)
-    vocab_size = _vocab_size(path, tensors)
-    return BareWhisper(
-        tensors,
-        whisper_tokenizer(vocab_size),
-        heads=dimensions.get("n_text_head"),
-        suppress_tokens=suppressed_tokens(vocab_size),
-    )
+    return BareWhisper(tensors, whisper_tokenizer(_vocab_size(path, tensors)), heads=dimensions.get("n_text_head"))
 
 
 def _vocab_size(path: Path, tensors: Mapping[str, Any]) -> int:
@@ -176,7 +166,7 @@ def _vocab_size(path: Path, tensors: Mapping[str, Any]) -> int:
 
 
 def _require_same_vocabulary(directory: Path, tokenizer: Tokenizer) -> None:
-    """CTranslate2's list of tokens must be the tokenizer's, up to end-of-text; the names of later tokens changed."""
+    """Compares CTranslate2's list of tokens with the tokenizer up to end-of-text; names of later tokens vary."""
     listed = _listed_vocabulary(directory)
     end = tokenizer.convert_tokens_to_ids(END)
     ours = tokenizer.convert_ids_to_tokens(range(end))

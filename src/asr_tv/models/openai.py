@@ -50,13 +50,13 @@ def read_openai(path: Path) -> tuple[Mapping[str, int], dict[str, Tensor]]:
     The file is loaded with `weights_only=True`: it can hold tensors and plain values, not code.
 
     Raises:
-        DataError: not such a checkpoint, or a tensor that no Whisper has.
+        DataError: not such a checkpoint, or an unknown tensor.
     """
     _require_plain_zip(path)
     try:
-        # Mapped: tensors are views of the file, and cannot ask for memory that it does not have.
+        # Mapped, so that tensors are views of the file and cannot claim more memory than its size.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # of a hostile file the restricted unpickler raises whatever it stumbles over
+    except Exception as error:  # the restricted unpickler raises anything on a hostile file
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: is not a checkpoint of plain weights: {reason:.200}") from error
     dimensions, state = _content(path, checkpoint)
@@ -67,24 +67,20 @@ def read_openai(path: Path) -> tuple[Mapping[str, int], dict[str, Tensor]]:
 
 
 def _require_plain_zip(path: Path) -> None:
-    """Refuses what torch.save does not write: another form, and packed members, which may unpack to anything.
-
-    Raises:
-        DataError: not a zip archive, or one of packed members or of more members than tensors need.
-    """
+    """Raises a DataError for archives that torch.save does not write: compressed members may expand to any size."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: is not a checkpoint of plain weights, as torch.save writes it: {error}") from None
     if packed := [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]:
-        raise DataError(f"{path}: {packed[0]!r:.80} is packed, which torch.save never does")
+        raise DataError(f"{path}: {packed[0]!r:.80} is compressed, which torch.save never does")
     if len(members) > _MAX_MEMBERS:
-        raise DataError(f"{path}: {len(members)} members; {_MAX_MEMBERS} are the most")
+        raise DataError(f"{path}: {len(members)} members; at most {_MAX_MEMBERS} are read")
 
 
 def transformers_name(name: str) -> str | None:
-    """The name of an openai-whisper parameter in transformers, None for what is not one."""
+    """The name of an openai-whisper parameter in transformers, or None for an unknown one."""
     if (match := BLOCK.fullmatch(name)) is None:
         return TOP.get(name)
     side, index, module, leaf = match.groups()
@@ -104,7 +100,7 @@ def _content(path: Path, checkpoint: Any) -> tuple[Mapping[str, int], Mapping[st
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether every number of a tensor has its own bytes in the file: a view may repeat one a billion times."""
+    """Whether every number of a tensor has its own bytes in the file; a view may repeat one a billion times."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
     return not value.is_quantized and value.numel() * value.element_size() <= value.untyped_storage().nbytes()

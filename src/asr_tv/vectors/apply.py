@@ -1,4 +1,4 @@
-"""Vectors added to models: sums of several, analogies, and chat vectors on an extended vocabulary (2310.04799)."""
+"""Adds task vectors to models: sums, analogies, and chat vectors on an extended vocabulary (2310.04799)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,6 @@ from asr_tv.models.tensors import Tensors
 from asr_tv.vectors.base_check import BaseCheck
 from asr_tv.vectors.compatibility import Embedding, matched_names, require_form
 from asr_tv.vectors.files import (
-    NO_DIGEST,
     ancestors_of,
     create_vector,
     model_metadata,
@@ -25,17 +24,17 @@ from asr_tv.vectors.files import (
 )
 from asr_tv.vectors.model_folder import new_model_like, require_apart
 from asr_tv.vectors.streaming import Reader, cuts, exhaust, on_all_cores
-from asr_tv.vectors.task_vector import CHECKPOINT, VECTOR, moved, require_coefficients
+from asr_tv.vectors.task_vector import CHECKPOINT, VECTOR, add_changes, require_coefficients
 from asr_tv.vectors.token_rows import RowMap
 
 
 @dataclass(frozen=True)
 class Addend:
-    """A task vector and how much of it is added.
+    """A task vector and its scaling coefficients.
 
     Attributes:
-        scaling_coef: the coefficient of all modules that `by_module` leaves; None if it must leave none.
-        by_module: coefficients by pattern, as `modules.coefficients_by_name` reads them.
+        scaling_coef: of the modules that no pattern of `by_module` fits; None if every module must fit one.
+        by_module: coefficients by pattern, see `parameter_names.coefficients_by_name`.
     """
 
     vector: Path
@@ -52,7 +51,7 @@ class Addend:
 
 @dataclass(frozen=True)
 class Applied:
-    """What came of adding vectors.
+    """The outcome of adding vectors.
 
     Attributes:
         model: digest of the model they were added to.
@@ -66,7 +65,7 @@ class Applied:
 def apply_vector(
     model: Path, vector: Path, scaling_coef: float | None, out: Path, by_module: Mapping[str, float] | None = None
 ) -> None:
-    """Writes model + scaling_coef · vector, whatever model the vector was made on; see `apply_vectors`."""
+    """Writes model + scaling_coef · vector, on whichever model the vector was made; see `apply_vectors`."""
     apply_vectors(model, [Addend(vector, scaling_coef, by_module or {})], out, other_base=True)
 
 
@@ -81,17 +80,17 @@ def apply_vectors(
 ) -> Applied:
     """Writes model + Σ coefficient · vector in the model's files, shards and types, with its folder's other files.
 
-    Tensors that nothing is added to, and all with a coefficient of 0, keep their bytes. A tied output is one tensor
-    with the embedding, and so moves once.
+    Tensors to which nothing is added, and all with a coefficient of 0, keep their bytes. A tied output is one tensor
+    with the embedding, so it changes once.
 
     Args:
-        embedding: what is added where a tensor has a row for each token, see `form.Embedding`.
-        rows: rows of embedding and head that are taken from a vector's tuned model.
-        other_base: whether a vector may be added to a model that it was not made on, nor on an ancestor of it.
+        embedding: what happens to tensors with one row per token, see `Embedding`.
+        rows: rows of embedding and head to take from the tuned model of a vector.
+        other_base: allow a vector that was made neither on the model nor on an ancestor of it.
 
     Raises:
-        ConfigError: `out` touches an input; a coefficient is not a finite number; a pattern fits no module; a tensor
-            has no coefficient; rows that do not exist.
+        ConfigError: `out` touches an input; a coefficient is not finite; a pattern fits no module; a tensor has no
+            coefficient; rows that do not exist.
         DataError: not a task vector, or one of another architecture or vocabulary, or of another base; NaN or infinity.
     """
     if not addends:
@@ -99,20 +98,20 @@ def apply_vectors(
     require_apart(out, (model, *(addend.vector for addend in addends), *([rows.model] if rows else [])))
     vectors: list[Tensors] = gathered(*(lambda path=addend.vector: open_vector(path) for addend in addends))
     start = Reader(open_model(model))
-    ways = [_way(vector, embedding) for vector in vectors]
-    for vector, way in zip(vectors, ways, strict=True):
-        require_form(vector.metadata, model, f"{vector.path} and {model}", way)
+    modes = [_embedding_mode(vector, embedding) for vector in vectors]
+    for vector, mode in zip(vectors, modes, strict=True):
+        require_form(vector.metadata, model, f"{vector.path} and {model}", mode)
     lineage = BaseCheck(start.tensors, vectors)
     if not other_base:
         lineage.require()
     with naming(f"{model} + {' + '.join(addend.text for addend in addends)}"):
-        plan = _planned(start.tensors, vectors, addends, ways)
+        plan = _plan(start.tensors, vectors, addends, modes)
         overlay = rows.overlay(start.tensors, vectors, [a.scaling_coef for a in addends]) if rows else None
         recipe = {"operation": "apply", "vectors": [_recipe(*pair) for pair in zip(vectors, addends, strict=True)]}
         recipe |= ({} if embedding == "same" else {"embedding": embedding}) | (rows.recipe if rows else {})
 
         def metadata() -> dict[str, str]:
-            digest = start.digest if start.hashes else NO_DIGEST
+            digest = start.digest_or_blank
             return model_metadata(start.tensors, recipe | {"model": digest}, [digest, *ancestors_of(start.tensors)])
 
         def add(name: str) -> None:
@@ -122,11 +121,10 @@ def apply_vectors(
             if not other_base:
                 lineage.require_tensor(name, start.hashes[name])
 
-        with new_model_like(start.tensors, out, metadata()) as output:
+        with new_model_like(start.tensors, out, metadata) as output:
             on_all_cores(add, start.tensors)
             if not other_base:
                 lineage.require(start.digest)
-            output.finish(metadata())
     return Applied(start.digest, lineage.foreign(start.digest))
 
 
@@ -143,11 +141,11 @@ def apply_analogy(
 ) -> None:
     """Writes c + scaling_coef · (b − a): a is to b as c is to the result.
 
-    SYN2REAL is the analogy of source_synthetic, source_real and target_synthetic; a chat vector that of a language
-    model, its chat model and its continually pre-trained one.
+    With a = source_synthetic, b = source_real, c = target_synthetic this is SYN2REAL (2406.02925); with a language
+    model, its chat model and its continually pre-trained one, a chat vector.
 
     Args:
-        rows: rows of embedding and head that are taken from `b`, see `RowMap.rows`.
+        rows: rows of embedding and head to take from `b`, see `RowMap.rows`.
 
     Raises:
         ConfigError: as `apply_vectors`.
@@ -166,18 +164,18 @@ def apply_analogy(
             raise type(error)(problem.replace(str(vector), f"({b} − {a})") for problem in error.problems) from error
 
 
-def _way(vector: Tensors, embedding: Embedding) -> Embedding:
-    """What was left out when a vector was made cannot be added."""
+def _embedding_mode(vector: Tensors, embedding: Embedding) -> Embedding:
+    """The mode for one vector: rows that were left out when it was made cannot be added."""
     return "skip" if vector.metadata.get("embedding") == "skip" else embedding
 
 
-def _planned(
-    model: Tensors, vectors: Sequence[Tensors], addends: Sequence[Addend], ways: Sequence[Embedding]
+def _plan(
+    model: Tensors, vectors: Sequence[Tensors], addends: Sequence[Addend], modes: Sequence[Embedding]
 ) -> dict[str, list[tuple[int, float]]]:
-    """For each tensor, which vectors are added to it and how much of them."""
+    """The (number of the vector, coefficient) pairs to add to each tensor."""
     plan: dict[str, list[tuple[int, float]]] = {}
-    for number, (vector, addend, way) in enumerate(zip(vectors, addends, ways, strict=True)):
-        names = matched_names(model, vector, CHECKPOINT, VECTOR, way)
+    for number, (vector, addend, mode) in enumerate(zip(vectors, addends, modes, strict=True)):
+        names = matched_names(model, vector, CHECKPOINT, VECTOR, mode)
         longer = [name for name in names if vector[name].numel() > model[name].numel()]
         if longer:
             raise DataError(f"{name}: {vector.path} has more rows than {model.path}" for name in longer)
@@ -189,7 +187,7 @@ def _planned(
 
 
 def _sums(name: str, start: Reader, terms: Sequence[tuple[float, Reader]]) -> Iterator[Tensor]:
-    """The flat pieces of a tensor of the result; a vector with fewer rows is added to the first ones."""
+    """The flat pieces of a tensor of the result; a vector with fewer rows is added to the first rows."""
     lengths = [reader.tensors[name].numel() for _, reader in terms]
     at = cuts(start.tensors[name].numel(), *lengths)
     changes = [
@@ -202,7 +200,7 @@ def _sums(name: str, start: Reader, terms: Sequence[tuple[float, Reader]]) -> It
             continue
         reached = [i for i, length in enumerate(lengths) if stop <= length]
         by = [(terms[i][0], next(changes[i])) for i in reached]
-        yield moved(name, piece, by, (start.called, *(terms[i][1].called for i in reached)))
+        yield add_changes(name, piece, by, (start.called, *(terms[i][1].called for i in reached)))
     for change in changes:
         exhaust(change)
 

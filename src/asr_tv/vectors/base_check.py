@@ -1,6 +1,6 @@
-"""Whether a vector belongs to a model: the model is the one that was subtracted to make it, or was made from it.
+"""Checks that a vector belongs to a model: that the model is its base, or was made from its base.
 
-Digests are of tensors, not of files, so that sharding a model does not change what it is.
+Digests are of tensors, not of files, so that sharding a model does not change its identity.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from asr_tv.vectors.files import SHORT, ancestors_of, bases_of, object_in
 
 
 class BaseCheck:
-    """What is known of vectors and the model they are to be added to, and what reading the model adds to it.
+    """Compares the recorded bases of vectors with a model, in part before and in part while the model is read.
 
-    A vector is foreign if a model it was made on is neither this one nor recorded as an ancestor of this one.
+    A vector is foreign if one of its bases is neither this model nor recorded as an ancestor of it.
 
     Raises:
         DataError: damaged metadata.
@@ -36,20 +36,12 @@ class BaseCheck:
                 self._hashes[vector.path] = object_in(vector, "base_tensors") if len(bases) == 1 else {}
 
     def require(self, digest: str | None = None) -> None:
-        """Refuses vectors that are foreign as far as is known: before the model is read, or with its digest.
-
-        Raises:
-            DataError: all of them.
-        """
+        """Raises a DataError for foreign vectors: all of them, or without the digest, those known before reading."""
         if foreign := self._foreign if digest is None else self.foreign(digest):
             raise DataError(map(self._refusal, foreign))
 
     def require_tensor(self, name: str, digest: str) -> None:
-        """Refuses as soon as one tensor of the model is another than the base's.
-
-        Raises:
-            DataError: the vectors made on other weights.
-        """
+        """Raises a DataError as soon as one tensor of the model differs from that of a vector's base."""
         known = {path: hashes.get(name, digest)[:SHORT] for path, hashes in self._hashes.items()}
         if other := [path for path, short in known.items() if short != digest[:SHORT]]:
             raise DataError(map(self._refusal, other))
@@ -60,6 +52,6 @@ class BaseCheck:
 
     def _refusal(self, vector: Path) -> str:
         return (
-            f"{vector}: was made on another model than {self._model}; as SYN2REAL and chat vectors are, by intent, "
-            "added to another model, --other-base allows it"
+            f"{vector}: was made on another model than {self._model}; --other-base allows it, as SYN2REAL and chat "
+            "vectors are meant for another model"
         )

@@ -1,7 +1,8 @@
-"""Several task vectors from files: merged into one, compared, and what each says of itself."""
+"""Combines, compares and describes the files of task vectors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,20 @@ from asr_tv.vectors.files import (
     vector_metadata,
 )
 from asr_tv.vectors.merging import Merge, merged
-from asr_tv.vectors.similarity import GROUP, PartSimilarity, compared
+from asr_tv.vectors.similarity import GROUP, PartSimilarity, compare
 
 
 @dataclass(frozen=True)
 class VectorInfo:
-    """What a task vector's file holds.
+    """The contents of a task vector's file.
 
     Attributes:
         digest: sha256 of the file.
-        recipe: operation and parents, as its maker recorded them.
-        bases: digests of the models it was made on; none where the file does not tell.
+        recipe: operation and parents.
+        bases: digests of the models it was made on; empty where the file does not state them.
         versions: of the software that made it.
         norm: Euclidean, over all tensors.
-        groups: the module groups, without cosines.
+        groups: norms of the module groups.
     """
 
     path: Path
@@ -50,10 +51,10 @@ class VectorInfo:
 
 
 def combine_vectors(vectors: Sequence[Path], out: Path, method: Merge) -> None:
-    """Writes one task vector merged from several; their order matters only to coefficients.
+    """Writes one task vector merged from several; their order matters only for coefficients.
 
     Raises:
-        ConfigError: no vectors, not one coefficient for each, or `out` is one of them.
+        ConfigError: no vectors, not one coefficient per vector, or `out` is one of them.
         DataError: a file that is not a task vector, vectors of different architecture or vocabulary, NaN or infinity.
     """
     if out.resolve() in {path.resolve() for path in vectors}:
@@ -61,21 +62,20 @@ def combine_vectors(vectors: Sequence[Path], out: Path, method: Merge) -> None:
     if method.coefficients is not None and len(method.coefficients) != len(vectors):
         raise ConfigError(f"{len(vectors)} vectors need as many coefficients, got {len(method.coefficients)}")
     opened = _open_alike(vectors)
-    read = [_OneAtATime(vector) for vector in opened]
     digests = [file_digest(path) for path in vectors]
-    # One order for equal sets, so that equal sets give equal bytes.
+    # One order per set, so that equal sets give equal bytes.
     order = sorted(range(len(vectors)), key=lambda i: (digests[i], (method.coefficients or [0.0] * len(vectors))[i]))
     if method.coefficients is not None:
         method = replace(method, coefficients=tuple(method.coefficients[i] for i in order))
     recipe = {"operation": method.method, "vectors": [digests[i] for i in order]} | method.parameters
     with naming(f"{method.method} of {', '.join(map(str, vectors))}"):
-        tensors = merged([read[i] for i in order], method)
+        tensors = merged([_OneAtATime(opened[i]) for i in order], method)
         metadata = vector_metadata(opened[0].metadata, recipe) | common_origin(opened)
         write_tensors(out, fp32_layout(opened[0]), tensors, metadata)
 
 
 def compare_vectors(vectors: Sequence[Path]) -> tuple[PartSimilarity, ...]:
-    """Norms and cosines of task vectors: whole, by module group, by layer.
+    """Norms and cosines of task vectors: over all tensors, per module group and per layer.
 
     Raises:
         ConfigError: no vectors.
@@ -83,11 +83,11 @@ def compare_vectors(vectors: Sequence[Path]) -> tuple[PartSimilarity, ...]:
     """
     opened = _open_alike(vectors)
     with naming(", ".join(map(str, vectors))):
-        return compared([_OneAtATime(vector) for vector in opened])
+        return compare([_OneAtATime(vector) for vector in opened])
 
 
 def describe_vector(vector: Path) -> VectorInfo:
-    """What a task vector is and where it comes from.
+    """Contents and origin of a task vector.
 
     Raises:
         DataError: a file that is not a task vector; NaN or infinity.
@@ -109,7 +109,7 @@ def describe_vector(vector: Path) -> VectorInfo:
 
 
 class _OneAtATime(Mapping[str, Tensor]):
-    """A vector of which one tensor at a time is held in memory: to ask for another gives up the one before."""
+    """A vector with one tensor in memory at a time: reading another releases the one before."""
 
     def __init__(self, vector: Tensors) -> None:
         self.path = vector.path
@@ -132,12 +132,11 @@ class _OneAtATime(Mapping[str, Tensor]):
 def _open_alike(vectors: Sequence[Path]) -> list[Tensors]:
     if not vectors:
         raise ConfigError("there are no vectors")
-    opened: list[Tensors] = gathered(*(lambda path=path: open_vector(path) for path in vectors))
+    opened: list[Tensors] = gathered(*(partial(open_vector, path) for path in vectors))
     first = opened[0]
-    gathered(
-        *(
-            lambda other=other: require_same_form(first.metadata, other.metadata, f"{first.path} and {other.path}")
-            for other in opened[1:]
-        )
-    )
+
+    def require_alike(other: Tensors) -> None:
+        require_same_form(first.metadata, other.metadata, f"{first.path} and {other.path}")
+
+    gathered(*(partial(require_alike, other) for other in opened[1:]))
     return opened

@@ -1,6 +1,6 @@
-"""What must agree before weights may be added: architecture and vocabulary, as config.json and tokenizer tell them.
+"""Checks that weights may be added: equal architecture and vocabulary, as config.json and the tokenizer state them.
 
-A plain file of tensors tells neither; of it, names and shapes are all that is compared.
+A plain file of tensors states neither; only its names and shapes are compared.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from asr_tv.errors import DataError
+from asr_tv.models.directory import TOKENIZER, VOCABULARY
 from asr_tv.models.family import CTC_TYPES
 from asr_tv.models.parameter_names import has_token_rows
 from asr_tv.models.tensors import CONFIG, read_json
@@ -19,8 +20,8 @@ from asr_tv.store.results import canonical_json
 from asr_tv.vectors.task_vector import floating_names, require_same_names
 
 Embedding = Literal["same", "skip", "shared"]
-"""What happens to tensors with a row for each token: all rows, since both sides have the same tokens; none; or the rows
-that both sides have, where one side's vocabulary extends the other's."""
+"""Which rows are added of tensors with one row per token: all, as both sides have the same tokens; none ("skip"); or
+those that both sides have, where one vocabulary extends the other."""
 EMBEDDINGS: tuple[Embedding, ...] = ("same", "skip", "shared")
 
 _WHISPER = (
@@ -36,16 +37,14 @@ _ANY = (
     *("intermediate_size", "n_embd", "n_layer", "n_head", "vocab_size", "tie_word_embeddings"),
 )
 _OF_TOKENS = frozenset({"vocab_size", "tie_word_embeddings"})
-"""May differ where the embedding is not wholly added."""
-
-TOKENIZER, _TOKENS = "tokenizer.json", "vocab.json"
+"""May differ unless all rows of the embedding are added."""
 
 
 def form_of(path: Path, tokens: int | None = None) -> dict[str, str]:
-    """Architecture, vocabulary digest and number of ordinary tokens, as vectors carry them; the unknown is left out.
+    """Architecture, vocabulary digest and number of ordinary tokens, as far as known, as in a vector's metadata.
 
     Args:
-        tokens: digest only the tokens below this id.
+        tokens: hash only the tokens below this id.
     """
     form: dict[str, str] = {}
     if (path / CONFIG).is_file():
@@ -67,17 +66,17 @@ def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ordinary_tokens(directory: Path) -> dict[str, int] | None:
-    """Tokens and their ids without the special ones, which are named in several ways; None if no file tells."""
+    """Tokens and ids without special tokens, whose names vary; None if no file lists them."""
     if (file := directory / TOKENIZER).is_file():
         model = read_json(file).get("model")
         vocabulary = model.get("vocab", {}) if isinstance(model, dict) else {}
-    elif (file := directory / _TOKENS).is_file():
+    elif (file := directory / VOCABULARY).is_file():
         vocabulary = read_json(file)
     else:
         return None
     if isinstance(vocabulary, list):  # of pieces and their scores
         if not all(isinstance(piece, list) and piece and isinstance(piece[0], str) for piece in vocabulary):
-            raise DataError(f"{file}: its vocabulary is no list of pieces and scores")
+            raise DataError(f"{file}: its vocabulary is not a list of pieces and scores")
         vocabulary = {piece[0]: number for number, piece in enumerate(vocabulary)}
     if not isinstance(vocabulary, dict):
         raise DataError(f"{file}: its vocabulary is neither a mapping nor a list")
@@ -86,35 +85,22 @@ def _ordinary_tokens(directory: Path) -> dict[str, int] | None:
     return {token: number for token, number in vocabulary.items() if not token.startswith("<|")}
 
 
-def require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str) -> None:
-    """Refuses to combine weights of different architectures or vocabularies, as far as both sides' are known.
-
-    Raises:
-        DataError: they differ; `which` names the two.
-    """
-    problems = _unlike(a, b, which, frozenset())
+def require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str, embedding: Embedding = "same") -> None:
+    """Raises a DataError if architectures or vocabularies are known and differ; `which` names the two sides."""
+    problems = _unlike(a, b, which, frozenset() if embedding == "same" else _OF_TOKENS)
     if "vocabulary" in a and "vocabulary" in b and a["vocabulary"] != b["vocabulary"]:
-        problems.append(f"{which}: different vocabularies: a row of the embedding is not the same word in both")
+        if embedding == "same":
+            problems.append(f"{which}: different vocabularies: a row of the embedding is not the same token in both")
+        else:
+            problems.append(f"{which}: incompatible vocabularies: the second does not extend the first")
     if problems:
         raise DataError(problems)
 
 
 def require_form(ours: Mapping[str, str], path: Path, which: str, embedding: Embedding = "same") -> None:
-    """Refuses a model of another form than `ours`; unless all rows are added, its vocabulary may extend ours.
-
-    Raises:
-        DataError: they differ; `which` names the two.
-    """
-    if embedding == "same":
-        return require_same_form(ours, form_of(path), which)
-    limit = int(ours["tokens"]) if "tokens" in ours else None
-    theirs = form_of(path, limit)
-    problems = _unlike(ours, theirs, which, _OF_TOKENS)
-    if "vocabulary" in ours and "vocabulary" in theirs and ours["vocabulary"] != theirs["vocabulary"]:
-        problems.append(f"{which}: incompatible vocabularies: the second does not extend the first")
-    if problems:
-        raise DataError(problems)
-    return None
+    """As `require_same_form` for a model; unless all rows are added, its vocabulary may extend `ours`."""
+    limit = int(ours["tokens"]) if embedding != "same" and "tokens" in ours else None
+    require_same_form(ours, form_of(path, limit), which, embedding)
 
 
 def _unlike(a: Mapping[str, str], b: Mapping[str, str], which: str, ignored: frozenset[str]) -> list[str]:
@@ -129,10 +115,10 @@ def _unlike(a: Mapping[str, str], b: Mapping[str, str], which: str, ignored: fro
 def matched_names(
     a: Mapping[str, Tensor], b: Mapping[str, Tensor], a_is: str, b_is: str, embedding: Embedding
 ) -> Sequence[str]:
-    """The parameters that are to be added, by name, once it is clear that names and shapes allow it.
+    """The names of the parameters to add, after checking that names and shapes match.
 
     Raises:
-        DataError: names or shapes differ: the first of both sides; with rows of tokens, how they could be left out.
+        DataError: the first names and shapes that differ; where numbers of tokens differ, with the options for that.
     """
     ours, theirs = ({name: side[name] for name in floating_names(side)} for side in (a, b))
     if embedding == "same":
@@ -141,29 +127,20 @@ def matched_names(
         except DataError as error:
             raise DataError([*error.problems, *_advice(ours, theirs)]) from None
         return list(ours)
-    rows = sorted(name for name in ours.keys() & theirs.keys() if has_token_rows(name))
-    require_same_names(_without_rows(ours), _without_rows(theirs), a_is, b_is)
-    if embedding == "skip":
-        return list(_without_rows(ours))
-    require_same_names(
-        {name: tensor[:1] for name, tensor in ours.items() if has_token_rows(name)},
-        {name: tensor[:1] for name, tensor in theirs.items() if has_token_rows(name)},
-        a_is,
-        b_is,
-    )
-    return sorted([*_without_rows(ours), *rows])
+    ours, theirs = (_comparable(side, embedding) for side in (ours, theirs))
+    require_same_names(ours, theirs, a_is, b_is)
+    return list(ours)
 
 
-def _without_rows(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in state.items() if not has_token_rows(name)}
+def _comparable(state: Mapping[str, Tensor], embedding: Embedding) -> dict[str, Tensor]:
+    """Without tensors that have one row per token, or with their first row, since numbers of tokens may differ."""
+    by_token = {name: tensor[:1] for name, tensor in state.items() if has_token_rows(name)}
+    others = {name: tensor for name, tensor in state.items() if name not in by_token}
+    return dict(sorted((others | (by_token if embedding == "shared" else {})).items()))
 
 
 def _advice(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
-    unlike = [
-        name
-        for name in sorted(ours.keys() & theirs.keys())
-        if has_token_rows(name) and ours[name].shape != theirs[name].shape
-    ]
-    if not unlike:
+    common = [name for name in ours.keys() & theirs.keys() if has_token_rows(name)]
+    if all(ours[name].shape == theirs[name].shape for name in common):
         return []
-    return ["other numbers of tokens: --embedding skip leaves embedding and head out, shared takes the rows both have"]
+    return ["different numbers of tokens: --embedding skip leaves embedding and head out, shared adds the common rows"]

@@ -1,6 +1,6 @@
-"""Task vectors of safetensors models, from files to files, each read once and piece by piece.
+"""Creates task vectors and averages checkpoints, from files to files, each read once and piece by piece.
 
-Every result carries in its metadata the digests of its parents, the operation and the library versions, and no clock.
+The metadata of a result state the digests of its parents, the operation and the library versions, and no time.
 """
 
 import json
@@ -14,22 +14,20 @@ import torch
 from torch import Tensor
 
 from asr_tv.errors import DataError
-from asr_tv.models.tensors import Layout, Tensors, open_tensors, write_tensors
-from asr_tv.store.results import canonical_json, file_digest
+from asr_tv.models.directory import METADATA
+from asr_tv.models.output import Layout, Output, new_file
+from asr_tv.models.tensors import Tensors, open_tensors
+from asr_tv.store.results import canonical_json
 from asr_tv.vectors import task_vector
-from asr_tv.vectors.compatibility import Embedding, form_of, matched_names, require_form, require_same_form
+from asr_tv.vectors.compatibility import Embedding, form_of, matched_names, require_form
 from asr_tv.vectors.low_rank import FORM, LowRankVector, write_low_rank
 from asr_tv.vectors.model_folder import new_model_like, require_apart
-from asr_tv.vectors.streaming import Output, Reader, cuts, exhaust, new_file, on_all_cores, weights_digest
+from asr_tv.vectors.streaming import NO_DIGEST, Reader, cuts, exhaust, on_all_cores, weights_digest
 from asr_tv.vectors.task_vector import BASE, TUNED
 
 KIND = "task vector"
-METADATA = {"format": "pt"}
-NO_DIGEST = "0" * 64
-"""Stands for a digest until it is known."""
-
 SHORT = 16
-"""Digits of a digest that tell one tensor from another."""
+"""Digits of a digest that suffice to tell tensors apart."""
 
 
 def create_vector(
@@ -38,11 +36,11 @@ def create_vector(
     """Writes the task vector tuned − base of two models, in fp32.
 
     Args:
-        provenance: what else the file should say of its origin, JSON-able.
-        embedding: "skip" leaves out what has a row for each token, "shared" takes the rows that both have.
+        provenance: further entries of the file's recipe, JSON-able.
+        embedding: what happens to tensors with one row per token, see `Embedding`.
 
     Raises:
-        ConfigError: `out` is one of the models.
+        ConfigError: `out` touches one of the models.
         DataError: models of different names, shapes, architecture or vocabulary, or with NaN or infinity.
     """
     require_apart(out, (tuned, base))
@@ -54,44 +52,43 @@ def create_vector(
     layout = {name: (torch.float32, _shared_shape(ours.tensors[name], theirs.tensors[name])) for name in names}
 
     def metadata() -> dict[str, str]:
-        digests = {side: r.digest if r.hashes else NO_DIGEST for side, r in (("tuned", ours), ("base", theirs))}
+        digests = {"tuned": ours.digest_or_blank, "base": theirs.digest_or_blank}
         recipe = {"operation": "difference"} | digests | dict(provenance)
         short = {name: theirs.hashes.get(name, NO_DIGEST)[:SHORT] for name in theirs.tensors}
         origin = {"bases": canonical_json([digests["base"]]), "base_tensors": canonical_json(short)}
         return vector_metadata(form, recipe) | origin
 
-    with naming(f"{tuned} − {base}"), new_file(out) as file, Output({file: layout}, metadata()) as output:
+    with naming(f"{tuned} − {base}"), new_file(out) as file, Output({file: layout}, metadata) as output:
         names = sorted({*ours.tensors, *theirs.tensors})
         on_all_cores(lambda name: _subtract(name, ours, theirs, output, layout), names)
-        output.finish(metadata())
 
 
 def _subtract(name: str, tuned: Reader, base: Reader, output: Output, layout: Layout) -> None:
-    """Writes one tensor's difference; reads all of it in any case, since the digests are of whole models."""
+    """Writes the difference of one tensor, if it has one; reads both sides in any case, for the digests."""
     sides = [reader for reader in (tuned, base) if name in reader.tensors]
     length = torch.Size(layout[name][1]).numel() if name in layout else 0
     reading = [reader.pieces(name, cuts(reader.tensors[name].numel(), length)) for reader in sides]
     if name in layout:
         called = (tuned.called, base.called)
         pairs = ((next(reading[0]), next(reading[1])) for _ in cuts(length))
-        output.write(name, (task_vector.subtracted(name, *pair, called) for pair in pairs))
+        output.write(name, (task_vector.subtract(name, *pair, called) for pair in pairs))
     for rest in reading:
         exhaust(rest)
 
 
 def _shared_shape(a: Tensor, b: Tensor) -> tuple[int, ...]:
-    """The shape of the rows that both have."""
+    """The shape of the rows that both sides have."""
     return tuple(a.shape if not a.dim() or len(a) <= len(b) else b.shape)
 
 
 def write_lora_vector(
     factors: Mapping[str, tuple[Tensor, Tensor]], scale: float, tuned: Path, base: Path, out: Path
 ) -> None:
-    """Writes what LoRA changed between two directories, as a task vector of its factors alone.
+    """Writes the LoRA update between two model directories as a low-rank task vector.
 
     Args:
-        factors: (a, b) of each changed tensor: the change is `scale` · b @ a.
-        tuned: the base with the change merged in.
+        factors: (a, b) of each updated tensor, whose update is `scale` · b @ a.
+        tuned: the base with the update merged in.
     """
     before, after = open_model(base), open_model(tuned)
     digest = weights_digest(before)
@@ -101,25 +98,8 @@ def write_lora_vector(
     write_low_rank(out, factors, scale, shapes, metadata)
 
 
-def mean_vector(vectors: Sequence[Path], out: Path) -> None:
-    """Writes the plain mean of task vectors.
-
-    Raises:
-        ConfigError: no vectors.
-        DataError: a file that is not a task vector, or vectors of different architecture or vocabulary.
-    """
-    opened = [open_vector(path) for path in vectors]
-    for vector in opened[1:]:
-        require_same_form(opened[0].metadata, vector.metadata, f"{opened[0].path} and {vector.path}")
-    recipe = {"operation": "mean", "vectors": sorted(file_digest(path) for path in vectors)}
-    with naming("the mean of vectors"):
-        tensors = task_vector.mean(opened)
-        metadata = vector_metadata(opened[0].metadata, recipe) | common_origin(opened)
-        write_tensors(out, fp32_layout(opened[0]), tensors, metadata)
-
-
 def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None:
-    """Writes (1 − weight_of_b) · a + weight_of_b · b; all files but the weights are those of `a`.
+    """Writes (1 − weight_of_b) · a + weight_of_b · b; all files other than the weights are those of `a`.
 
     Raises:
         ConfigError: a weight outside 0..1.
@@ -129,27 +109,26 @@ def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None
     require_form(form_of(a), b, f"{a} and {b}")
     ours, theirs = Reader(open_model(a)), Reader(open_model(b))
     with naming(f"the average of {a} and {b}"):
-        # Names, shapes and the weight are judged before the first tensor comes.
+        # Checks names, shapes and the weight now; the result is lazy and not used.
         task_vector.interpolated(ours.tensors, theirs.tensors, weight_of_b)
 
         def metadata() -> dict[str, str]:
-            digests = {side: r.digest if r.hashes else NO_DIGEST for side, r in (("a", ours), ("b", theirs))}
+            digests = {"a": ours.digest_or_blank, "b": theirs.digest_or_blank}
             return model_metadata(ours.tensors, {"operation": "average", "weight_of_b": weight_of_b} | digests, ())
 
         def average(name: str) -> None:
             pairs = zip(ours.pieces(name), theirs.pieces(name), strict=True)
-            output.write(name, (task_vector.averaged(name, *pair, weight_of_b) for pair in pairs))
+            output.write(name, (task_vector.average(name, *pair, weight_of_b) for pair in pairs))
 
-        with new_model_like(ours.tensors, out, metadata()) as output:
+        with new_model_like(ours.tensors, out, metadata) as output:
             on_all_cores(average, ours.tensors)
-            output.finish(metadata())
 
 
 def open_model(path: Path) -> Tensors:
     """The tensors and metadata of a model.
 
     Raises:
-        DataError: not whole, or a task vector.
+        DataError: missing or damaged files, or a task vector.
     """
     tensors = open_tensors(path)
     if tensors.metadata.get("kind") == KIND:
@@ -161,7 +140,7 @@ def open_vector(path: Path) -> Tensors:
     """The tensors and metadata of a task vector's file.
 
     Raises:
-        DataError: not such a file.
+        DataError: not a task vector, or damaged metadata.
     """
     if path.is_dir():
         raise DataError(f"{path}: is a directory; a task vector is one .safetensors file")
@@ -171,56 +150,45 @@ def open_vector(path: Path) -> Tensors:
     for key in ("recipe", "architecture", "base_tensors"):
         object_in(tensors, key)
     if not tensors.metadata.get("tokens", "0").isdecimal():
-        raise DataError(f"{path}: its metadata are damaged: tokens is no number")
+        raise DataError(f"{path}: its metadata are damaged: tokens is not a number")
     bases_of(tensors)
     return LowRankVector(tensors) if FORM in tensors.metadata else tensors
 
 
 def object_in(vector: Tensors, key: str) -> dict[str, Any]:
-    """The JSON object in a vector's metadata; of what no metadata tell, an empty one.
-
-    Raises:
-        DataError: it is no JSON object.
-    """
-    try:
-        value = json.loads(vector.metadata.get(key, "{}"))
-    except ValueError:
-        value = None
+    """The JSON object under a key of the metadata, empty where the key is missing; a DataError if it is damaged."""
+    value = _json_in(vector, key, "{}")
     if not isinstance(value, dict):
-        raise DataError(f"{vector.path}: its metadata are damaged: {key} is no JSON object")
+        raise DataError(f"{vector.path}: its metadata are damaged: {key} is not a JSON object")
     return value
 
 
 def bases_of(vector: Tensors) -> list[str]:
-    """Digests of the models that were subtracted to make a vector; none where its file does not tell.
-
-    Raises:
-        DataError: damaged metadata.
-    """
+    """Digests of the models that were subtracted to make a vector; empty where its file does not state them."""
     return _digests_in(vector, "bases")
 
 
 def ancestors_of(model: Tensors) -> list[str]:
-    """Digests of the models that this one was made from by adding vectors, as far as its file tells.
-
-    Raises:
-        DataError: damaged metadata.
-    """
+    """Digests of the models that this one was made from by adding vectors, as far as its file states them."""
     return _digests_in(model, "ancestors")
 
 
 def _digests_in(tensors: Tensors, key: str) -> list[str]:
-    try:
-        digests = json.loads(tensors.metadata.get(key, "[]"))
-    except ValueError:
-        digests = None
+    digests = _json_in(tensors, key, "[]")
     if not isinstance(digests, list) or not all(isinstance(digest, str) for digest in digests):
-        raise DataError(f"{tensors.path}: its metadata are damaged: {key} is no JSON list of digests")
+        raise DataError(f"{tensors.path}: its metadata are damaged: {key} is not a JSON list of digests")
     return digests
 
 
+def _json_in(tensors: Tensors, key: str, default: str) -> Any:
+    try:
+        return json.loads(tensors.metadata.get(key, default))
+    except ValueError:
+        return None
+
+
 def common_origin(vectors: Sequence[Tensors]) -> dict[str, str]:
-    """What the metadata of a vector made of several say of their bases; nothing if one of them is not known."""
+    """The metadata on the bases of a vector combined from several; empty if one of them is unknown."""
     known = [bases_of(vector) for vector in vectors]
     if not all(known):
         return {}
@@ -231,19 +199,19 @@ def common_origin(vectors: Sequence[Tensors]) -> dict[str, str]:
 
 
 def fp32_layout(tensors: Mapping[str, Tensor]) -> Layout:
-    """The layout of a vector of these tensors."""
+    """The layout of a task vector with the parameters among these tensors."""
     names = task_vector.floating_names(tensors)
     return {name: (torch.float32, tuple(tensors[name].shape)) for name in names}
 
 
 def vector_metadata(form: Mapping[str, str], recipe: Mapping[str, Any]) -> dict[str, str]:
-    """What a vector's file says of itself: its form, as that of a parent, and how it was made."""
+    """The metadata of a task vector: the form it shares with its parent, and its recipe."""
     same = {key: form[key] for key in ("architecture", "vocabulary", "tokens", "embedding") if key in form}
     return METADATA | {"kind": KIND, "recipe": canonical_json(recipe)} | same | _versions()
 
 
 def model_metadata(like: Tensors, recipe: Mapping[str, Any], ancestors: Sequence[str]) -> dict[str, str]:
-    """What a model's file says of itself: what the model it was made like says, how it was made, and from what."""
+    """The metadata of a new model: those of the model it is written like, its recipe and its ancestors."""
     origin = {"ancestors": canonical_json(list(ancestors))} if ancestors else {}
     return {**like.metadata, **METADATA, "recipe": canonical_json(recipe), **origin, **_versions()}
 
@@ -254,7 +222,7 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def naming(what: str) -> Iterator[None]:
-    """Puts the files' names before the problems that the arithmetic, which knows none, finds."""
+    """Prefixes problems found by the arithmetic, which knows no files, with the files' names."""
     try:
         yield
     except DataError as error:

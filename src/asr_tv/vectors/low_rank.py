@@ -1,6 +1,6 @@
-"""A task vector of LoRA in a few megabytes: the two factors of each change, expanded when a tensor is asked for.
+"""The task vector of LoRA in a few megabytes: two factors per updated tensor, multiplied on access.
 
-The file names every tensor of the model with its shape; those without factors did not change.
+The file lists every tensor of the model with its shape; those without factors did not change.
 """
 
 import json
@@ -16,16 +16,12 @@ from asr_tv.models.tensors import Tensors, write_tensors
 from asr_tv.store.results import canonical_json
 
 FORM = "low_rank"
-"""Metadata key: the scale of the products, and the shapes of all tensors."""
+"""Metadata key of the scale of the products and the shapes of all tensors."""
 _A, _B = ".lora_a", ".lora_b"
 
 
 class LowRankVector(Tensors):
-    """The tensors of the whole vector, each made when asked for: scale · b @ a, or zeros.
-
-    Raises:
-        DataError: the file does not hold what it says.
-    """
+    """The tensors of the whole vector, computed on access: scale · b @ a, or zeros."""
 
     def __init__(self, stored: Tensors) -> None:
         self.path = stored.path
@@ -53,7 +49,7 @@ class LowRankVector(Tensors):
         return (b.float() @ a.float()) * self._scale
 
     def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
-        """Nothing is held: tensors are made when they are asked for."""
+        """Does nothing: no tensor is held."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._shapes))
@@ -69,10 +65,10 @@ def write_low_rank(
     shapes: Mapping[str, tuple[int, ...]],
     metadata: Mapping[str, str],
 ) -> None:
-    """Writes the factors (a, b) of each changed tensor.
+    """Writes the factors (a, b) of each updated tensor.
 
     Args:
-        shapes: of every tensor that a vector of the whole model has.
+        shapes: of all tensors of the vector.
     """
     tensors = {f"{name}{suffix}": f for name, pair in factors.items() for suffix, f in zip((_A, _B), pair, strict=True)}
     layout = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}

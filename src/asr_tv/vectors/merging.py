@@ -1,6 +1,6 @@
-"""Merging task vectors: mean and sum (2212.04089), TIES (2306.01708), DARE (2311.03099), DARE then TIES.
+"""Merges task vectors: mean and sum (2212.04089), TIES (2306.01708), DARE (2311.03099), DARE then TIES.
 
-All of it streams: vectors are read in flat pieces, as often as the method needs, summed in fp64 and rounded once.
+Vectors are read in flat pieces, as often as the method needs, summed in fp64 and rounded once.
 """
 
 import math
@@ -14,7 +14,17 @@ from torch import Tensor
 
 from asr_tv.errors import ConfigError, gathered
 from asr_tv.vectors.sparsify import Streamed, dropped, require_drop, require_keep, streamed, trimmed
-from asr_tv.vectors.task_vector import Named, State, chunks, combined, mean, name_of, require_alike, require_finite
+from asr_tv.vectors.task_vector import (
+    Named,
+    State,
+    chunks,
+    combined,
+    mean,
+    name_of,
+    require_alike,
+    require_coefficients,
+    require_finite,
+)
 
 _TAKES: Mapping[str, tuple[str, ...]] = {
     "mean": (),
@@ -29,12 +39,12 @@ METHODS = tuple(_TAKES)
 
 @dataclass(frozen=True)
 class Merge:
-    """How vectors become one; what is None takes the default of its method.
+    """A merging method and its parameters; None stands for the method's default.
 
     Attributes:
         method: one of `METHODS`.
-        coefficients: for sum and dare, one a vector, in their order; sum defaults to ones, dare to the mean.
-        keep: for TIES, the share of entries kept of each vector, 0 < keep <= 1; default 0.2.
+        coefficients: for sum and DARE, one per vector, in their order; sum defaults to ones, DARE to the mean.
+        keep: for TIES, the share of entries kept in each vector, 0 < keep <= 1; default 0.2.
         drop: for DARE, the probability of dropping an entry, 0 <= drop < 1; default 0.9.
         seed: for DARE; default 17.
 
@@ -59,16 +69,16 @@ class Merge:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the method takes, by name, with the defaults filled in."""
+        """The parameters of the method by name, with defaults filled in."""
         given = {name: getattr(self, name) for name in _TAKES[self.method]}
         return {name: _DEFAULTS[name] if value is None else value for name, value in given.items()}
 
 
 def merged(vectors: Sequence[State], merge: Merge) -> Named:
-    """The vectors merged by the method of `merge`; the order of the vectors matters only to coefficients.
+    """The vectors merged by the method of `merge`; their order matters only for coefficients.
 
     Raises:
-        ConfigError: no vectors, or not one coefficient for each.
+        ConfigError: no vectors, or not one coefficient per vector.
         DataError: vectors of different names or shapes; NaN or infinity.
     """
     if not vectors:
@@ -81,48 +91,48 @@ def _sum(vectors: Sequence[State], coefficients: Sequence[float] | None) -> Name
 
 
 def ties(vectors: Sequence[State], keep: float) -> Named:
-    """TIES (Yadav et al., 2306.01708): trim, elect a sign an entry, average what agrees with it.
+    """TIES (Yadav et al., 2306.01708): trim, elect a sign per entry, average the entries that agree with it.
 
-    1. trim: of each vector the `keep` share of largest magnitude over all tensors together stays, see `trimmed`;
-    2. elect: γ = sign(Σ_i τ̂_i), and where the sum is zero the sign of the sum of all elected signs;
+    1. trim: keep the `keep` share of largest magnitude over all tensors of each vector, see `trimmed`;
+    2. elect: γ = sign(Σ_i τ̂_i), or where the sum is zero, the sign of the sum of all elected signs;
     3. merge: the mean of the non-zero τ̂_i whose sign is γ; zero where there is none.
 
-    The paper's code keeps int(k·d) + 1 entries and takes a majority of zero for negative; here exactly the top k stay,
-    and without a majority such an entry is zero. A scaling coefficient belongs to applying the result.
+    The paper's code keeps int(k·d) + 1 entries and treats a majority of zero as negative; here exactly the top k are
+    kept, and without a majority such an entry is zero. The scaling coefficient is applied with the result.
 
     Raises:
         ConfigError: no vectors, or `keep` outside 0 < keep <= 1.
         DataError: vectors of different names or shapes; NaN or infinity.
     """
-    return _elected([trimmed(vector, keep) for vector in _numbered(vectors)])
+    return _elect_signs([trimmed(vector, keep) for vector in _as_streams(vectors)])
 
 
 def dare(vectors: Sequence[State], drop: float, seed: int, coefficients: Sequence[float] | None = None) -> Named:
     """DARE (Yu et al., 2311.03099) on each vector, see `dropped`, then Σ coefficient · δ̂, by default their mean.
 
     Raises:
-        ConfigError: no vectors, `drop` outside 0 <= drop < 1, or not one finite coefficient for each.
+        ConfigError: no vectors, `drop` outside 0 <= drop < 1, or not one finite coefficient per vector.
         DataError: vectors of different names or shapes; NaN or infinity.
     """
     weights, divisor = ([1.0] * len(vectors), len(vectors)) if coefficients is None else (coefficients, 1)
-    _require_numbers(weights)
+    require_coefficients(weights)
     if len(weights) != len(vectors):
         raise ConfigError(f"{len(vectors)} vectors need as many coefficients, got {len(weights)}")
     column = torch.tensor(weights, dtype=torch.float64).unsqueeze(1)
-    sparse = [dropped(vector, drop, seed) for vector in _numbered(vectors)]
-    return _folded(sparse, lambda stack: (column * stack).sum(0) / divisor)
+    sparse = [dropped(vector, drop, seed) for vector in _as_streams(vectors)]
+    return _fold(sparse, lambda stack: (column * stack).sum(0) / divisor)
 
 
 def dare_ties(vectors: Sequence[State], keep: float, drop: float, seed: int) -> Named:
-    """DARE on each vector, then TIES on the results, as 2311.03099 combines the two; see `dropped` and `ties`.
+    """DARE on each vector, then TIES on the results (2311.03099), see `dropped` and `ties`.
 
-    `keep` counts of all entries: where fewer than that survive the dropping, TIES trims nothing more.
+    `keep` is a share of all entries: where fewer than that survive dropping, TIES trims no more.
 
     Raises:
         ConfigError: no vectors, or a share outside its range.
         DataError: vectors of different names or shapes; NaN or infinity.
     """
-    return _elected([trimmed(dropped(vector, drop, seed), keep) for vector in _numbered(vectors)])
+    return _elect_signs([trimmed(dropped(vector, drop, seed), keep) for vector in _as_streams(vectors)])
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Named]] = {
@@ -134,25 +144,20 @@ _FUNCTIONS: Mapping[str, Callable[..., Named]] = {
 }
 
 
-def _numbered(vectors: Sequence[State]) -> list[Streamed]:
+def _as_streams(vectors: Sequence[State]) -> list[Streamed]:
     if not vectors:
         raise ConfigError("there are no vectors to merge")
     return [streamed(v, name_of(v, f"vector {number}")) for number, v in enumerate(require_alike(vectors), start=1)]
 
 
-def _require_numbers(coefficients: Sequence[float]) -> None:
-    if wrong := [value for value in coefficients if not math.isfinite(value)]:
-        raise ConfigError(f"a coefficient must be a finite number, not {value}" for value in wrong)
-
-
 _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "keep": require_keep,
     "drop": require_drop,
-    "coefficients": _require_numbers,
+    "coefficients": require_coefficients,
 }
 
 
-def _elected(vectors: Sequence[Streamed]) -> Named:
+def _elect_signs(vectors: Sequence[Streamed]) -> Named:
     signs = (float(torch.sign(stack.sum(0)).sum()) for name in vectors[0] for stack in _stacks(vectors, name))
     total = math.fsum(signs)
     majority = float(total > 0) - float(total < 0)
@@ -163,11 +168,11 @@ def _elected(vectors: Sequence[Streamed]) -> Named:
         agreeing = (torch.sign(stack) == sign) & (stack != 0)
         return torch.where(agreeing, stack, 0.0).sum(0) / agreeing.sum(0).clamp(min=1)
 
-    return _folded(vectors, fold)
+    return _fold(vectors, fold)
 
 
-def _folded(vectors: Sequence[Streamed], fold: Callable[[Tensor], Tensor]) -> Named:
-    """Each tensor from `fold`, which makes entries (n,) of stacked entries (vectors, n) in fp64; rounded to fp32."""
+def _fold(vectors: Sequence[Streamed], fold: Callable[[Tensor], Tensor]) -> Named:
+    """Each tensor from `fold`, which maps stacked entries (vectors, n) to entries (n,) in fp64, rounded to fp32."""
     for name in vectors[0]:
         total = torch.empty(vectors[0].shapes[name])
         for (into,), stack in zip(chunks(total), _stacks(vectors, name), strict=True):

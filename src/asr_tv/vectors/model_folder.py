@@ -1,42 +1,38 @@
-"""The place of a new model: a file or a folder like the one it is made from, with that folder's other files."""
+"""Writes a model in the layout of another: the same file or shards, and the other files of its folder."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from asr_tv.errors import ConfigError
+from asr_tv.models.output import Output, new_file, new_folder
 from asr_tv.models.tensors import INDEX, Tensors
-from asr_tv.vectors.streaming import Output, new_file, new_folder
 
 _WEIGHTS = (
     *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx", ".ot", ".npz"),
     ".index.json",
 )
-"""Other weights of a model, which a changed model has no more."""
+"""Other forms of a model's weights, which a changed model no longer matches."""
 
 
 @contextmanager
-def new_model_like(model: Tensors, out: Path, metadata: Mapping[str, str]) -> Iterator[Output]:
-    """A model to write with the files, tensors and types of another: one file, or a folder in one file or in shards.
-
-    Args:
-        metadata: as long as that which `Output.finish` will bring.
-    """
+def new_model_like(model: Tensors, out: Path, metadata: Callable[[], Mapping[str, str]]) -> Iterator[Output]:
+    """The output for a model with the files, tensors and types of another, see `Output` for `metadata`."""
     layouts = {file: {name: model.form_of(name) for name in names} for file, names in model.files.items()}
     if model.path.is_dir():
         with new_folder(out) as folder:
             with Output({folder / file: layout for file, layout in layouts.items()}, metadata, model.copies) as output:
                 yield output
-            copy_other_files(model, folder)
+            _copy_other_files(model, folder)
         return
     (layout,) = layouts.values()
     with new_file(out) as file, Output({file: layout}, metadata) as output:
         yield output
 
 
-def copy_other_files(model: Tensors, out: Path) -> None:
-    """Copies a model folder's files and folders, but for weights and for what is hidden."""
+def _copy_other_files(model: Tensors, out: Path) -> None:
+    """Copies the files and folders of a model's folder, except weights and hidden files."""
 
     def is_left_out(path: Path) -> bool:
         return path.name.startswith(".") or (path.name.endswith(_WEIGHTS) and path.is_file())
@@ -52,16 +48,8 @@ def copy_other_files(model: Tensors, out: Path) -> None:
 
 
 def require_apart(out: Path, inputs: Iterable[Path]) -> None:
-    """Refuses to write over an input, into it, or around it.
-
-    Raises:
-        ConfigError: all inputs that the output would touch.
-    """
+    """Raises a ConfigError for an output that is an input, lies in one or contains one."""
     place = out.resolve()
-    touched = [path for path in inputs if _overlap(place, path.resolve())]
-    if touched:
+    resolved = {path: path.resolve() for path in inputs}
+    if touched := [path for path, at in resolved.items() if place == at or place in at.parents or at in place.parents]:
         raise ConfigError(f"--out {out}: is, holds or lies in {path}; inputs are never touched" for path in touched)
-
-
-def _overlap(a: Path, b: Path) -> bool:
-    return a == b or a in b.parents or b in a.parents

@@ -1,7 +1,7 @@
-"""How alike task vectors are: norms and cosines of the whole, of each module group and of each layer."""
+"""Similarity of task vectors: norms and cosines over all tensors, per module group and per layer."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,11 +16,11 @@ WHOLE, GROUP, LAYER = "whole", "group", "layer"
 
 @dataclass(frozen=True)
 class PartSimilarity:
-    """One part of the vectors, numbers in the order of the vectors.
+    """Norms and cosines of one part of the vectors, in the order of the vectors.
 
     Attributes:
         kind: whole, group or layer.
-        cosines: a row a vector; None where one of the two is zero, and the cosine undefined.
+        cosines: one row per vector; None where a norm is zero, and the cosine undefined.
     """
 
     kind: str
@@ -31,8 +31,8 @@ class PartSimilarity:
     cosines: tuple[tuple[float | None, ...], ...]
 
 
-def compared(vectors: Sequence[State]) -> tuple[PartSimilarity, ...]:
-    """The whole, then module groups, then layers; inner products in fp64, each tensor read once.
+def compare(vectors: Sequence[State]) -> tuple[PartSimilarity, ...]:
+    """The whole, the module groups and the layers, in this order; inner products in fp64, each tensor read once.
 
     Raises:
         ConfigError: no vectors.
@@ -53,7 +53,7 @@ def compared(vectors: Sequence[State]) -> tuple[PartSimilarity, ...]:
 
 
 def _gram(vectors: Sequence[State], name: str) -> Tensor:
-    """All inner products of the vectors' tensors of this name, (vectors, vectors), fp64."""
+    """The Gram matrix of the vectors' tensors of this name, (vectors, vectors) in fp64."""
     total = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
     for parts in chunks(*(vector[name] for vector in vectors)):
         stack = torch.stack([part.double() for part in parts])
@@ -65,9 +65,8 @@ def _gram(vectors: Sequence[State], name: str) -> Tensor:
 
 
 def _part(
-    kind: str, name: str, names: Iterable[str], grams: Mapping[str, Tensor], sizes: Mapping[str, int]
+    kind: str, name: str, names: Sequence[str], grams: Mapping[str, Tensor], sizes: Mapping[str, int]
 ) -> PartSimilarity:
-    names = list(names)
     gram = sum((grams[name] for name in names), start=torch.zeros((), dtype=torch.float64))
     norms = [math.sqrt(square) for square in gram.diagonal().tolist()] if names else []
     cosines = tuple(tuple(_cosine(gram, norms, i, j) for j in range(len(norms))) for i in range(len(norms)))

@@ -1,6 +1,6 @@
-"""Sparser task vectors: the exact top share of a whole vector (TIES), and random dropping with rescaling (DARE).
+"""Sparsifies task vectors: the top share by magnitude (TIES), and random dropping with rescaling (DARE).
 
-Both are lazy mappings that compute a tensor piece by piece whenever it is asked for; no vector is held as a whole.
+Both are lazy mappings that compute a tensor piece by piece on each access; no vector is held in memory.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from asr_tv.errors import ConfigError
 from asr_tv.vectors.task_vector import State, chunks, floating_names, require_finite
 
 _HIGH_BINS, _LOW_BINS = 1 << 15, 1 << 16
-"""Of the 31 bits of a magnitude, 15 are counted first and 16 then."""
+"""Histograms of the upper 15 and of the lower 16 of the 31 bits of a magnitude."""
 
 
 class Streamed(Mapping[str, Tensor]):
@@ -23,11 +23,7 @@ class Streamed(Mapping[str, Tensor]):
         self.shapes = shapes
 
     def pieces(self, name: str) -> Iterator[Tensor]:
-        """The tensor of this name in flat fp32 pieces, always cut alike.
-
-        Raises:
-            DataError: NaN or infinity.
-        """
+        """A tensor in flat fp32 pieces, always at the same boundaries; a DataError for NaN or infinity."""
         raise NotImplementedError
 
     def __getitem__(self, name: str) -> Tensor:
@@ -44,7 +40,7 @@ class Streamed(Mapping[str, Tensor]):
 
 
 def streamed(vector: State, called: str = "the vector") -> Streamed:
-    """The vector itself in pieces; `called` is its name in errors."""
+    """The vector as a stream; `called` is its name in errors."""
     return vector if isinstance(vector, Streamed) else _Plain(vector, called)
 
 
@@ -61,8 +57,8 @@ class _Plain(Streamed):
 def trimmed(vector: State, keep: float) -> Streamed:
     """The `keep` share of entries of largest magnitude over all tensors together, zeros elsewhere (2306.01708).
 
-    Exactly round(keep · size) entries stay, at least one. Of equal magnitudes at the edge the first in order of name
-    and position stay. The edge is found by counting the bits of |τ|, which for fp32 are in the order of the numbers.
+    Exactly round(keep · size) entries are kept, at least one; of equal magnitudes at the threshold, the first in order
+    of name and position. The threshold is found by counting the bits of |τ|, which in fp32 sort as the numbers do.
 
     Raises:
         ConfigError: `keep` outside 0 < keep <= 1.
@@ -76,11 +72,7 @@ def trimmed(vector: State, keep: float) -> Streamed:
 
 
 def require_keep(keep: float) -> None:
-    """Refuses a share that keeps nothing, or more than all.
-
-    Raises:
-        ConfigError: `keep` outside 0 < keep <= 1.
-    """
+    """Raises a ConfigError unless 0 < keep <= 1."""
     if not 0 < keep <= 1:
         raise ConfigError(f"keep {keep}: the share that TIES keeps must be above 0 and at most 1")
 
@@ -89,28 +81,28 @@ class _Trimmed(Streamed):
     def __init__(self, source: Streamed, count: int) -> None:
         super().__init__(source.shapes)
         self._source = source
-        self._edge, left = _edge_of(source, count)
+        self._threshold, left = _threshold_of(source, count)
         self._ties: dict[str, int] = {}
-        # What lies on an edge of zero is zero, kept or not.
-        for name in source if self._edge else ():
-            on_edge = sum(int((_bits(piece) == self._edge).sum()) for piece in source.pieces(name))
-            self._ties[name] = min(on_edge, left)
+        # At a threshold of zero, tied entries are zero, kept or not.
+        for name in source if self._threshold else ():
+            tied_entries = sum(int((_bits(piece) == self._threshold).sum()) for piece in source.pieces(name))
+            self._ties[name] = min(tied_entries, left)
             left -= self._ties[name]
 
     def pieces(self, name: str) -> Iterator[Tensor]:
         left = self._ties.get(name, 0)
         for piece in self._source.pieces(name):
             bits = _bits(piece)
-            kept = bits > self._edge
-            tied = torch.nonzero(bits == self._edge).flatten()[:left] if left else ()
+            kept = bits > self._threshold
+            tied = torch.nonzero(bits == self._threshold).flatten()[:left] if left else ()
             if len(tied):
                 kept[tied] = True
                 left -= len(tied)
             yield torch.where(kept, piece, 0.0)
 
 
-def _edge_of(source: Streamed, count: int) -> tuple[int, int]:
-    """The bits of the count-th largest magnitude, and how many entries of just that magnitude are among the count."""
+def _threshold_of(source: Streamed, count: int) -> tuple[int, int]:
+    """The bits of the count-th largest magnitude, and how many of the count have exactly that magnitude."""
     high = torch.zeros(_HIGH_BINS, dtype=torch.int64)
     for bits in _all_bits(source):
         high += torch.bincount(bits >> 16, minlength=_HIGH_BINS)
@@ -123,7 +115,7 @@ def _edge_of(source: Streamed, count: int) -> tuple[int, int]:
 
 
 def _bin_of(histogram: Tensor, count: int) -> tuple[int, int]:
-    """The bin of the count-th entry from above, and how many of the count are in it."""
+    """The bin of the count-th entry from the top, and how many of the count are in it."""
     from_above = histogram.flip(0).cumsum(0)
     index = int(torch.searchsorted(from_above, count))
     above = int(from_above[index - 1]) if index else 0
@@ -135,15 +127,15 @@ def _all_bits(source: Streamed) -> Iterator[Tensor]:
 
 
 def _bits(piece: Tensor) -> Tensor:
-    """The magnitudes as integers of the same order."""
+    """The magnitudes as integers that sort in the same order."""
     return piece.abs().view(torch.int32)
 
 
 def dropped(vector: State, drop: float, seed: int) -> Streamed:
     """DARE, drop and rescale (Yu et al., 2311.03099): δ̂ = (1 − m) · δ / (1 − drop) with m ~ Bernoulli(drop).
 
-    The mask of a tensor follows from the seed, the tensor's name and its values: it is the same in whatever order
-    tensors and vectors come, equal vectors get equal masks, and different vectors independent ones.
+    The mask of a tensor is derived from the seed, the tensor's name and its values, so that it does not depend on the
+    order of tensors and vectors; equal vectors get equal masks, different vectors independent ones.
 
     Raises:
         ConfigError: `drop` outside 0 <= drop < 1.
@@ -153,11 +145,7 @@ def dropped(vector: State, drop: float, seed: int) -> Streamed:
 
 
 def require_drop(drop: float) -> None:
-    """Refuses what is no probability, and 1, at which the rescaling would divide by zero.
-
-    Raises:
-        ConfigError: `drop` outside 0 <= drop < 1.
-    """
+    """Raises a ConfigError unless 0 <= drop < 1; at 1 the rescaling would divide by zero."""
     if not 0 <= drop < 1:
         raise ConfigError(f"drop {drop}: the probability of DARE must be at least 0 and below 1")
 
@@ -171,7 +159,7 @@ class _Dropped(Streamed):
     def pieces(self, name: str) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(self._seed_of(name))
         for piece in self._source.pieces(name):
-            # fp64: as an fp32 number, a drop close to 1 would be 1.
+            # fp64, since in fp32 a drop close to 1 would round to 1.
             kept = torch.rand(piece.shape, dtype=torch.float64, generator=generator) >= self._drop
             rescaled = (piece.double() / (1 - self._drop)).float()
             yield require_finite(name, torch.where(kept, rescaled, 0.0), "the rescaled vector")

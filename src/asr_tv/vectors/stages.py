@@ -1,8 +1,8 @@
-"""The stages of weight arithmetic: build the SYN2REAL vector, average vectors, make the adapted checkpoint."""
+"""The stages of weight arithmetic: create, merge and compare task vectors, and make the adapted checkpoint."""
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from asr_tv.store.results import Identity, Produced, Record, write_atomically
 from asr_tv.store.runtime import Runtime
 from asr_tv.vectors.apply import apply_vector
 from asr_tv.vectors.combine import combine_vectors
-from asr_tv.vectors.files import average_checkpoints, create_vector, mean_vector, open_vector
+from asr_tv.vectors.files import average_checkpoints, create_vector, open_vector
 from asr_tv.vectors.merging import Merge
-from asr_tv.vectors.similarity import LAYER, compared
+from asr_tv.vectors.similarity import LAYER, compare
 from asr_tv.vectors.task_vector import floating_names
 
 VERSION = 1
@@ -27,43 +27,29 @@ VERSION = 1
 def vector_stage(runtime: Runtime, tuned: Record, base: Record) -> Record:
     """The vector tuned − base; with source_real and source_synthetic this is the SYN2REAL vector (arXiv 2406.02925)."""
 
-    def produce(scratch: Path) -> Produced:
-        with runtime.progress("task vector", 1, "vectors") as advance:
-            create_vector(tuned.path / MODEL, base.path / MODEL, scratch / VECTOR, provenance={})
-            advance()
-        return Produced()
+    def write(scratch: Path) -> None:
+        create_vector(tuned.path / MODEL, base.path / MODEL, scratch / VECTOR, provenance={})
 
     inputs = {"tuned": tuned.digest, "base": base.digest}
-    return runtime.store.build(Identity("vector", VERSION, {"operation": "difference"}, inputs), produce)
+    identity = Identity("vector", VERSION, {"operation": "difference"}, inputs)
+    return _build(runtime, identity, "task vector", "vectors", write)
 
 
 def mean_stage(runtime: Runtime, vectors: Sequence[Record]) -> Record:
-    """The plain mean of per-domain vectors; their order does not matter."""
-    ordered = sorted(vectors, key=lambda record: record.digest)
-
-    def produce(scratch: Path) -> Produced:
-        with runtime.progress("mean of vectors", 1, "vectors") as advance:
-            mean_vector([record.path / VECTOR for record in ordered], scratch / VECTOR)
-            advance()
-        return Produced()
-
-    inputs = {f"vector{number}": record.digest for number, record in enumerate(ordered)}
-    return runtime.store.build(Identity("vector", VERSION, {"operation": "mean"}, inputs), produce)
+    """The mean of per-domain vectors; their order does not matter."""
+    return merged_stage(runtime, vectors, Merge("mean"))
 
 
 def merged_stage(runtime: Runtime, vectors: Sequence[Record], method: Merge) -> Record:
-    """Vectors merged by a method that takes no coefficient a vector, so that their order does not matter."""
+    """Vectors merged by a method without coefficients per vector, so that their order does not matter."""
     ordered = sorted(vectors, key=lambda record: record.digest)
 
-    def produce(scratch: Path) -> Produced:
-        with runtime.progress(f"{method.method} of vectors", 1, "vectors") as advance:
-            combine_vectors([record.path / VECTOR for record in ordered], scratch / VECTOR, method)
-            advance()
-        return Produced()
+    def write(scratch: Path) -> None:
+        combine_vectors([record.path / VECTOR for record in ordered], scratch / VECTOR, method)
 
-    parameters = {"operation": method.method} | method.parameters
     inputs = {f"vector{number}": record.digest for number, record in enumerate(ordered)}
-    return runtime.store.build(Identity("vector", VERSION, parameters, inputs), produce)
+    identity = Identity("vector", VERSION, {"operation": method.method} | method.parameters, inputs)
+    return _build(runtime, identity, f"{method.method} of vectors", "vectors", write)
 
 
 def adapt_stage(
@@ -74,7 +60,7 @@ def adapt_stage(
     scaling_coef: float,
     pretrained_weight: float,
 ) -> Record:
-    """The checkpoint start + scaling_coef x vector, then averaged with the pretrained weights if a share is asked for.
+    """The checkpoint start + scaling_coef · vector, averaged with the pretrained one if that is given a weight.
 
     Raises:
         ConfigError: a coefficient without a vector.
@@ -84,13 +70,11 @@ def adapt_stage(
     parameters = {"scaling_coef": scaling_coef, "pretrained_weight": pretrained_weight}
     inputs = {"start": start.digest, "pretrained": pretrained.digest} | ({"vector": vector.digest} if vector else {})
 
-    def produce(scratch: Path) -> Produced:
-        with runtime.progress("adapted model", 1, "models") as advance:
-            _write_adapted(scratch, start, vector, pretrained, scaling_coef, pretrained_weight)
-            advance()
-        return Produced(details=parameters)
+    def write(scratch: Path) -> None:
+        _write_adapted(scratch, start, vector, pretrained, scaling_coef, pretrained_weight)
 
-    return runtime.store.build(Identity("adapt", VERSION, parameters, inputs), produce)
+    identity = Identity("adapt", VERSION, parameters, inputs)
+    return _build(runtime, identity, "adapted model", "models", write, details=parameters)
 
 
 def _write_adapted(
@@ -106,12 +90,31 @@ def _write_adapted(
         shutil.rmtree(summed)
 
 
+def _build(
+    runtime: Runtime,
+    identity: Identity,
+    label: str,
+    unit: str,
+    write: Callable[[Path], None],
+    details: Mapping[str, Any] | None = None,
+) -> Record:
+    """Builds a result that counts as one step of progress."""
+
+    def produce(scratch: Path) -> Produced:
+        with runtime.progress(label, 1, unit) as advance:
+            write(scratch)
+            advance()
+        return Produced(details=details or {})
+
+    return runtime.store.build(identity, produce)
+
+
 COMPARISON = "comparison.json"
 
 
 @dataclass(frozen=True)
 class Direction:
-    """A named direction: the stored vector `of`, or the checkpoint `of` minus another, which is never written."""
+    """A named direction in weight space: the stored vector `of`, or the checkpoint `of` minus another, not stored."""
 
     name: str
     of: Record
@@ -119,19 +122,19 @@ class Direction:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Digests of what it is made of."""
+        """Digests of its records by role."""
         less = {} if self.minus is None else {f"{self.name}: minus": self.minus.digest}
         return {f"{self.name}: of": self.of.digest, **less}
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Opened lazily, tensor by tensor."""
+        """Its tensors, read lazily."""
         if self.minus is None:
             return open_vector(self.of.path / VECTOR)
         return _Shift(open_tensors(self.of.path / MODEL), open_tensors(self.minus.path / MODEL))
 
 
 class _Shift(Mapping[str, Tensor]):
-    """tuned − base in fp32, made when a tensor is asked for."""
+    """tuned − base in fp32, computed per tensor on access."""
 
     def __init__(self, tuned: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
         self._tuned, self._base = tuned, base
@@ -148,22 +151,20 @@ class _Shift(Mapping[str, Tensor]):
 
 
 def compare_stage(runtime: Runtime, directions: tuple[Direction, ...]) -> Record:
-    """comparison.json: names, and for the whole and each module group norms and cosines in the order of the names."""
+    """Writes comparison.json: norms and cosines of the whole and of each module group, in the order of `names`."""
     inputs = {key: digest for direction in directions for key, digest in direction.inputs.items()}
     names = [direction.name for direction in directions]
 
-    def produce(scratch: Path) -> Produced:
-        with runtime.progress("compare vectors", 1, "comparisons") as advance:
-            parts = compared([direction.tensors() for direction in directions])
-            kept = [asdict(part) for part in parts if part.kind != LAYER]
-            write_atomically(scratch / COMPARISON, json.dumps({"names": names, "parts": kept}))
-            advance()
-        return Produced()
+    def write(scratch: Path) -> None:
+        parts = compare([direction.tensors() for direction in directions])
+        kept = [asdict(part) for part in parts if part.kind != LAYER]
+        write_atomically(scratch / COMPARISON, json.dumps({"names": names, "parts": kept}))
 
-    return runtime.store.build(Identity("compare", VERSION, {"names": names}, inputs), produce)
+    identity = Identity("compare", VERSION, {"names": names}, inputs)
+    return _build(runtime, identity, "compare vectors", "comparisons", write)
 
 
 def read_comparison(record: Record) -> dict[str, Any]:
-    """What `compare_stage` wrote."""
+    """The contents of comparison.json."""
     content: dict[str, Any] = json.loads((record.path / COMPARISON).read_text(encoding="utf-8"))
     return content

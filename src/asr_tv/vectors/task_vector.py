@@ -1,12 +1,10 @@
 """Arithmetic on weights: task vectors (Ilharco et al., 2212.04089) and weight averages, one tensor at a time.
 
-Tensors are matched by name; the sums are made in fp32 or wider and rounded once. Nothing here opens a file: a lazy
-mapping in, an iterator out, and a checkpoint streams through.
+Tensors are matched by name; sums are computed in fp32 or wider and rounded once; lazy mappings in, iterators out.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,21 +22,11 @@ _SHOWN = 5
 _CHUNK = 1 << 18
 
 
-def difference(tuned: State, base: State) -> Named:
-    """The task vector tuned − base, in fp32; integer tensors and buffers have none.
-
-    Raises:
-        DataError: before the first tensor, all names and shapes that differ; while streaming, NaN or infinity.
-    """
-    require_same_names(tuned, base, TUNED, BASE)
-    return ((name, subtracted(name, tuned[name], base[name])) for name in floating_names(base))
-
-
-def subtracted(name: str, tuned: Tensor, base: Tensor, called: tuple[str, str] = (TUNED, BASE)) -> Tensor:
+def subtract(name: str, tuned: Tensor, base: Tensor, called: tuple[str, str] = (TUNED, BASE)) -> Tensor:
     """The difference tuned − base in fp32, of one tensor or of a piece of it.
 
     Args:
-        called: what errors call the two.
+        called: the names of the two in errors.
 
     Raises:
         DataError: NaN or infinity, and in which of the two.
@@ -50,10 +38,10 @@ def subtracted(name: str, tuned: Tensor, base: Tensor, called: tuple[str, str] =
 def applied(state: State, vector: State, scaling_coef: float | Mapping[str, float]) -> Named:
     """`state` + scaling_coef · `vector` in fp32, each tensor rounded once to the state's dtype, on the state's device.
 
-    A coefficient of 0 gives the state's own tensors, byte for byte; integer tensors and buffers pass as they are.
+    A coefficient of 0 gives the state's own tensors, byte for byte; integer tensors and buffers pass unchanged.
 
     Args:
-        scaling_coef: one number, or one for each name of the vector.
+        scaling_coef: one number, or one per tensor by name.
 
     Raises:
         ConfigError: a coefficient is not a finite number, or a tensor has none.
@@ -66,21 +54,23 @@ def applied(state: State, vector: State, scaling_coef: float | Mapping[str, floa
         raise ConfigError(f"{name}: has no scaling coefficient" for name in lacking[:_SHOWN])
     require_coefficients(coefficients.values())
     moves = {name: ((coefficients[name], vector[name]),) for name in own}
-    return ((name, moved(name, state[name], moves[name]) if name in own else state[name]) for name in sorted(state))
+    return (
+        (name, add_changes(name, state[name], moves[name]) if name in own else state[name]) for name in sorted(state)
+    )
 
 
-def moved(
+def add_changes(
     name: str, tensor: Tensor, by: Sequence[tuple[float, Tensor]], called: Sequence[str] = (CHECKPOINT, VECTOR)
 ) -> Tensor:
-    """The sum tensor + Σ coefficient · change in fp32, rounded once to the tensor's dtype; of a whole or a piece.
+    """Tensor + Σ coefficient · change in fp32, rounded once to the tensor's dtype, of a tensor or of a piece of it.
 
     Where all coefficients are 0, the tensor itself.
 
     Args:
-        called: what errors call the tensor and each change.
+        called: the names of the tensor and of each change in errors.
 
     Raises:
-        DataError: NaN or infinity in an input, and in which; or a sum beyond the tensor's dtype.
+        DataError: NaN or infinity in an input, and in which; or a sum that overflows the tensor's dtype.
     """
     total = tensor
     for what, (coefficient, change) in zip(called[1:], by, strict=True):
@@ -93,20 +83,16 @@ def moved(
 
 
 def require_coefficients(values: Iterable[float]) -> None:
-    """Refuses what is no number.
-
-    Raises:
-        ConfigError: NaN or infinity.
-    """
+    """Raises a ConfigError for NaN or infinity."""
     if wrong := sorted({value for value in values if not math.isfinite(value)}, key=str):
         raise ConfigError(f"a scaling coefficient must be a finite number, not {value}" for value in wrong)
 
 
 def combined(vectors: Sequence[State], coefficients: Sequence[float]) -> Named:
-    """Σ coefficient · vector; accumulated in fp64 and rounded once to fp32, so that the order does not show.
+    """Σ coefficient · vector, accumulated in fp64 and rounded once to fp32, so that the order does not matter.
 
     Raises:
-        ConfigError: no vectors, or not one finite coefficient for each.
+        ConfigError: no vectors, or not one finite coefficient per vector.
         DataError: vectors of different names or shapes; NaN or infinity.
     """
     if not vectors or len(vectors) != len(coefficients) or not all(map(math.isfinite, coefficients)):
@@ -115,7 +101,7 @@ def combined(vectors: Sequence[State], coefficients: Sequence[float]) -> Named:
 
 
 def mean(vectors: Sequence[State]) -> Named:
-    """The plain mean of vectors. The mean of equal vectors is that vector, exactly.
+    """The mean of vectors; the mean of equal vectors is exactly that vector.
 
     Raises:
         ConfigError: no vectors.
@@ -137,34 +123,23 @@ def _combinations(vectors: Sequence[State], coefficients: Sequence[float], divis
         yield name, _checked(name, total, "the combination", dict(zip(names, tensors, strict=True)))
 
 
-def negated(vector: State) -> Named:
-    """−vector."""
-    return ((name, -vector[name].float()) for name in floating_names(vector))
-
-
 def interpolated(a: State, b: State, weight_of_b: float) -> Named:
     """The weight average (1 − weight_of_b) · a + weight_of_b · b in fp32, rounded once to the dtypes of `a`.
 
-    Buffers are those of `a`.
-
-    A weight of 0 gives the tensors of `a` byte for byte, 1 those of `b` in the dtypes of `a`.
+    Buffers are those of `a`. A weight of 0 gives the tensors of `a` byte for byte, 1 those of `b` in the dtypes of `a`.
 
     Raises:
         ConfigError: a weight outside 0..1.
         DataError: names or shapes differ; an integer tensor differs; NaN or infinity.
     """
     if not 0 <= weight_of_b <= 1:
-        raise ConfigError(f"the share of a weight average must lie between 0 and 1, not {weight_of_b}")
+        raise ConfigError(f"the weight of an average must lie between 0 and 1, not {weight_of_b}")
     require_same_names(a, b, "the first checkpoint", "the second checkpoint")
-    return ((name, averaged(name, a[name], b[name], weight_of_b)) for name in sorted(a))
+    return ((name, average(name, a[name], b[name], weight_of_b)) for name in sorted(a))
 
 
-def averaged(name: str, a: Tensor, b: Tensor, weight_of_b: float) -> Tensor:
-    """The weight average of one tensor or of a piece of it, see `interpolated`.
-
-    Raises:
-        DataError: integers that differ; NaN or infinity.
-    """
+def average(name: str, a: Tensor, b: Tensor, weight_of_b: float) -> Tensor:
+    """The weight average of one tensor, or of a piece of it, see `interpolated`."""
     if is_buffer(name):
         return a
     if not a.is_floating_point():
@@ -175,87 +150,25 @@ def averaged(name: str, a: Tensor, b: Tensor, weight_of_b: float) -> Tensor:
     return require_finite(name, average, "the average")
 
 
-def dot(a: State, b: State) -> float:
-    """The inner product over all tensors, in fp64.
-
-    Raises:
-        DataError: names or shapes differ.
-    """
-    require_same_names(a, b, "the first vector", "the second vector")
-    pairs = ((x, y) for name in floating_names(a) for x, y in chunks(a[name], b[name]))
-    return math.fsum(float(torch.dot(x.double(), y.double())) for x, y in pairs)
-
-
-def norm(vector: State) -> float:
-    """The Euclidean norm over all tensors, in fp64."""
-    return math.sqrt(dot(vector, vector))
-
-
-def cosine(a: State, b: State) -> float:
-    """The cosine of the angle between two vectors, in −1..1.
-
-    Raises:
-        DataError: names or shapes differ, or one of them is zero.
-    """
-    product, scale = dot(a, b), norm(a) * norm(b)
-    if scale == 0:
-        raise DataError("the cosine of a zero vector is undefined")
-    return max(-1.0, min(1.0, product / scale))
-
-
-@dataclass(frozen=True)
-class TaskVector:
-    """A task vector held in memory, with the operators of the algebra; every result is a new value."""
-
-    tensors: State
-
-    @classmethod
-    def between(cls, tuned: State, base: State) -> "TaskVector":
-        """The difference of two states."""
-        return cls(dict(difference(tuned, base)))
-
-    def __add__(self, other: "TaskVector") -> "TaskVector":
-        return TaskVector(dict(combined([self.tensors, other.tensors], [1.0, 1.0])))
-
-    def __sub__(self, other: "TaskVector") -> "TaskVector":
-        return TaskVector(dict(combined([self.tensors, other.tensors], [1.0, -1.0])))
-
-    def __neg__(self) -> "TaskVector":
-        return TaskVector(dict(negated(self.tensors)))
-
-    def __mul__(self, scaling_coef: float) -> "TaskVector":
-        return TaskVector(dict(combined([self.tensors], [scaling_coef])))
-
-    __rmul__ = __mul__
-
-    def apply_to(self, state: State, scaling_coef: float = 1.0) -> dict[str, Tensor]:
-        """A new state: state + scaling_coef · vector."""
-        return dict(applied(state, self.tensors, scaling_coef))
-
-
 def floating_names(state: State) -> list[str]:
-    """The names of the parameters: of tensors that are neither integers nor buffers; sorted."""
+    """The sorted names of the parameters: of tensors that are neither integers nor buffers."""
     return [name for name in sorted(state) if state[name].is_floating_point() and not is_buffer(name)]
 
 
 def chunks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """Flat pieces of tensors of one shape, so that fp64 copies stay small."""
+    """Corresponding flat pieces of tensors of one shape, so that fp64 copies stay small."""
     return zip(*(torch.split(tensor.reshape(-1), _CHUNK) for tensor in tensors), strict=True)
 
 
 def require_finite(name: str, tensor: Tensor, what: str) -> Tensor:
-    """The tensor itself.
-
-    Raises:
-        DataError: it holds NaN or infinity.
-    """
+    """The tensor itself; a DataError if it holds NaN or infinity."""
     if not _is_finite(tensor):
         raise DataError(f"{name}: {what} holds NaN or infinity")
     return tensor
 
 
 def _checked(name: str, result: Tensor, what: str, inputs: Mapping[str, Tensor]) -> Tensor:
-    """The result; NaN or infinity is laid to the input it came from."""
+    """The result, if finite; the error names the input that NaN or infinity came from."""
     if _is_finite(result):
         return result
     for called, tensor in inputs.items():
@@ -264,7 +177,7 @@ def _checked(name: str, result: Tensor, what: str, inputs: Mapping[str, Tensor])
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """A sum tells it in one pass; only where that overflows must each entry be looked at."""
+    """Checks the sum, which is fast, and each entry only where the sum overflows."""
     wide = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
     return math.isfinite(float(tensor.sum(dtype=wide))) or all(
         bool(torch.isfinite(part.to(wide)).all()) for (part,) in chunks(tensor)
@@ -272,27 +185,19 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 def name_of(state: State, otherwise: str) -> str:
-    """What errors call a state: a file's has a path."""
+    """The name of a state in errors: its path, if it was read from a file."""
     return str(getattr(state, "path", otherwise))
 
 
 def require_alike(vectors: Sequence[State]) -> Sequence[State]:
-    """The vectors themselves.
-
-    Raises:
-        DataError: their names or shapes differ.
-    """
+    """The vectors themselves; a DataError if names or shapes differ."""
     for number, vector in enumerate(vectors[1:], start=2):
         require_same_names(vectors[0], vector, "vector 1", f"vector {number}")
     return vectors
 
 
 def require_same_names(a: State, b: State, a_is: str, b_is: str) -> None:
-    """Refuses to match states that are not alike.
-
-    Raises:
-        DataError: the first names that either lacks, the first tensors of other shapes or of integers.
-    """
+    """Raises a DataError with the first names that either side lacks and the first tensors of other shapes or kinds."""
     problems = [*_lacking(a, b, b_is), *_lacking(b, a, a_is)]
     unlike = [
         f"{name}: {a_is} has {_form(a[name])}, {b_is} has {_form(b[name])}"

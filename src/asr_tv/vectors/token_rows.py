@@ -1,4 +1,4 @@
-"""Rows of embedding and head that are taken from a vector's tuned model: tokens of its chat template (2310.04799)."""
+"""Takes rows of embedding and head from a vector's tuned model, for tokens of its chat template (2310.04799)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from asr_tv.vectors.task_vector import floating_names, require_finite
 
 @dataclass(frozen=True)
 class RowMap:
-    """Tokens that a model never learnt, and those of another whose rows they take.
+    """Tokens that a model never learnt, and the rows of another model that replace theirs.
 
     Attributes:
-        model: the model the rows come from; it must be the tuned model of one of the vectors.
-        rows: id of the token in the model that vectors are added to -> id in `model`.
+        model: the source of the rows, the tuned model of one of the vectors.
+        rows: token id in the model that vectors are added to -> token id in `model`.
     """
 
     model: Path
     rows: Mapping[int, int]
 
     def overlay(self, target: Tensors, vectors: Sequence[Tensors], ratios: Sequence[float | None]) -> "Overlay":
-        """The rows themselves, times the coefficient of the vector they belong to.
+        """The rows, scaled by the coefficient of the vector they belong to.
 
         Raises:
-            ConfigError: ids that either model has not; no single coefficient.
-            DataError: a model that none of the vectors comes from, or whose rows do not fit.
+            ConfigError: token ids out of range; no single coefficient.
+            DataError: a model that is the tuned one of no vector, or whose rows do not fit.
         """
         source = open_tensors(self.model)
         digest = weights_digest(source)
@@ -61,12 +61,12 @@ class RowMap:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What a result's metadata say of the rows; the model they come from is in its vector's recipe."""
+        """The rows as metadata; their source is named in the recipe of its vector."""
         return {"rows": {str(new): old for new, old in sorted(self.rows.items())}}
 
 
 def _source(name: str, target: Tensors, source: Tensors) -> str:
-    """The tensor of the other model whose rows fit; of one whose head is tied, its embedding."""
+    """The tensor of the source whose rows fit; its embedding, where its head is tied."""
     found = [name] if name in source else [other for other in floating_names(source) if has_token_rows(other)]
     if len(found) != 1 or source[found[0]].shape[1:] != target[name].shape[1:]:
         raise DataError(f"{name}: {source.path} has no rows that fit")
@@ -75,20 +75,20 @@ def _source(name: str, target: Tensors, source: Tensors) -> str:
 
 @dataclass(frozen=True)
 class Overlay:
-    """Rows laid over a tensor's flat pieces; a ratio of 0 lays nothing."""
+    """Replaces rows in a tensor's flat pieces; a ratio of 0 replaces none."""
 
     sources: Mapping[str, Tensor]
     rows: Mapping[int, int]
     ratio: float
 
     def over(self, name: str, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The pieces, with the listed rows replaced by ratio · the other model's."""
+        """The pieces, with the listed rows replaced by ratio · the source's."""
         start = 0
         for piece in pieces:
-            yield self._laid(name, piece, start) if name in self.sources and self.ratio else piece
+            yield self._replace_rows(name, piece, start) if name in self.sources and self.ratio else piece
             start += len(piece)
 
-    def _laid(self, name: str, piece: Tensor, start: int) -> Tensor:
+    def _replace_rows(self, name: str, piece: Tensor, start: int) -> Tensor:
         source = self.sources[name]
         width, stop = source[0].numel(), start + len(piece)
         hit = {new: old for new, old in self.rows.items() if new * width < stop and (new + 1) * width > start}
