@@ -15,7 +15,7 @@ from asr_tv.pipeline.trainings import Scope, Trained
 from asr_tv.report.systems import target_row
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
-from asr_tv.scoring.stage import _folder, score, scored_in
+from asr_tv.scoring.stage import score, score_folder, scored_in
 from asr_tv.store.payload import MODEL
 from asr_tv.store.records import Purpose
 from asr_tv.store.results import Record
@@ -159,6 +159,6 @@ def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor
         ]
     )
     return [
-        {coef: read_evaluation(record.path / _folder(coef)) for coef in curve.scaling_coefs}
+        {coef: read_evaluation(record.path / score_folder(coef)) for coef in curve.scaling_coefs}
         for curve, record in zip(curves, records, strict=True)
     ]
