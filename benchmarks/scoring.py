@@ -19,7 +19,7 @@ from asr_tv.audio.recordings import read_audio
 from asr_tv.config.run import Engine
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.decoding.options import decoding_for
-from asr_tv.decoding.recogniser import Recogniser
+from asr_tv.decoding.recogniser import WhisperRecogniser
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.models.whisper import load_model, load_tokenizer
 from asr_tv.store.payload import MODEL
@@ -91,7 +91,7 @@ def _ours(context: Any, batch_size: int, engine: Engine = "torch") -> Any:
         if engine != "torch":
             import ctranslate2  # noqa: F401 - its lack leaves the row out
         decoding = decoding_for(context, bench.config.language, 200, device.type, engine=engine)
-        recogniser = Recogniser(checkpoint, decoding, device)
+        recogniser = WhisperRecogniser(checkpoint, decoding, device)
         return lambda utterances: recogniser.transcribe(utterances, batch_size, lambda n: None)
 
     return open_system

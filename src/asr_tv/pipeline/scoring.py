@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from asr_tv.config.run import AdaptConfig, AudioContext, Recipe, Start
 from asr_tv.data.manifest import Manifest, in_domain
-from asr_tv.decoding.options import Decoding, chosen_engine, decoding_for
+from asr_tv.decoding.options import Decoding, choose_engine, decoding_for
 from asr_tv.decoding.transcribe import Sweep, transcribe
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Kind, Step, call
@@ -71,7 +71,7 @@ def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) 
     """How this machine decodes a checkpoint in a context."""
     family = family_of(checkpoint.path / MODEL)
     scoring, device = config.scoring, config.run.device
-    engine = chosen_engine(scoring.engine, config.training.audio_context, device)
+    engine = choose_engine(scoring.engine, config.training.audio_context, device)
     return decoding_for(context, config.language, scoring.max_new_tokens, device, family, engine)
 
 
