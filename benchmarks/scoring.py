@@ -23,7 +23,7 @@ from asr_tv.decoding.recogniser import WhisperRecogniser
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.models.whisper import load_model, load_tokenizer
 from asr_tv.store.payload import MODEL
-from asr_tv.training.trainer import Job, run
+from asr_tv.training.trainer import Job, train
 
 REFERENCE = "transformers, batch 1, 30 s"
 Texts = dict[str, str]
@@ -60,7 +60,7 @@ def _test(bench: Bench, most: int) -> Manifest:
 
 def _tuned(bench: Bench, device: torch.device, scratch: Path) -> Path:
     job = Job(bench.mixed, bench.config.training, choose_precision("auto", device), 17, bench.config.language)
-    run(bench.material.base.path / MODEL, job, scratch, device)
+    train(bench.material.base.path / MODEL, job, scratch, device)
     return scratch / MODEL
 
 

@@ -69,11 +69,9 @@ def _require_same_ids(reference: Manifest, hypotheses: Mapping[str, str]) -> Non
     if not len(reference):
         raise DataError(f"{reference.name}: no utterances to score")
     expected = {utterance.id for utterance in reference}
-    sides = (
-        ("no hypothesis for", expected - hypotheses.keys()),
-        ("hypotheses for unknown", hypotheses.keys() - expected),
-    )
-    problems = [f"{reference.name}: {what} {_list_ids(ids)}" for what, ids in sides if ids]
+    missing, unknown = expected - hypotheses.keys(), hypotheses.keys() - expected
+    found = {"no hypothesis for": missing, "hypotheses for unknown": unknown}
+    problems = [f"{reference.name}: {what} {_list_ids(ids)}" for what, ids in found.items() if ids]
     if problems:
         raise DataError(problems)
 
