@@ -15,7 +15,7 @@ from asr_tv.pipeline.trainings import Scope, Trained
 from asr_tv.report.systems import target_row
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
-from asr_tv.scoring.stage import score, score_folder, scored_in
+from asr_tv.scoring.stage import read_score, score, score_folder
 from asr_tv.store.payload import MODEL
 from asr_tv.store.records import Purpose
 from asr_tv.store.results import Record
@@ -64,7 +64,7 @@ def score_pairs(config: AdaptConfig, pairs: Sequence[tuple[System, TestSet]], ex
             for (s, t), tr, d in zip(pairs, transcriptions, decodings, strict=True)
         ]
     )
-    return [scored_in(record) for record in records]
+    return [read_score(record) for record in records]
 
 
 def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:

@@ -53,6 +53,6 @@ def score_folder(scaling_coef: float | None = None) -> str:
     return hypotheses_file(scaling_coef).removesuffix(".jsonl")
 
 
-def scored_in(record: Record) -> Evaluation:
+def read_score(record: Record) -> Evaluation:
     """The evaluation that a score record of one checkpoint holds."""
     return read_evaluation(record.path / score_folder())
