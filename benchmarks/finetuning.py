@@ -28,7 +28,7 @@ from training_systems import PEER, SYSTEMS, WITHOUT_CUDNN, Task, lasting
 from asr_tv.config.run import TrainingConfig
 from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.options import Decoding
-from asr_tv.decoding.recogniser import Recogniser
+from asr_tv.decoding.recogniser import WhisperRecogniser
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.store.payload import MODEL
 from asr_tv.workers import cores
@@ -113,7 +113,7 @@ def measured(options: Any, bench: Bench, training: TrainingConfig, scratch: Path
     test = bench.material.target_test
     assert test is not None
     decoding = Decoding(context, bench.config.language, precision=choose_precision("auto", on))
-    texts = Recogniser(scratch / "whole" / MODEL, decoding, on).transcribe(test.utterances, 16, lambda n: None)
+    texts = WhisperRecogniser(scratch / "whole" / MODEL, decoding, on).transcribe(test.utterances, 16, lambda n: None)
     utterances = training.epochs * len(bench.mixed)
     return {
         "system": name,

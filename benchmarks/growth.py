@@ -24,7 +24,7 @@ from asr_tv.devices import choose_device, choose_precision
 from asr_tv.models.audio_context import context_seconds, log_mel
 from asr_tv.scoring.evaluation import compare
 from asr_tv.scoring.score import evaluate
-from asr_tv.training.trainer import Job, run
+from asr_tv.training.trainer import Job, train
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def _training(bench: Bench, manifest: Manifest) -> None:
     device = choose_device("auto")
     job = Job(manifest, training, choose_precision("auto", device), 17, bench.config.language)
     with tempfile.TemporaryDirectory() as scratch:
-        run(bench.material.base.path / "model", job, Path(scratch), device)
+        train(bench.material.base.path / "model", job, Path(scratch), device)
 
 
 def _scoring(bench: Bench, manifest: Manifest) -> None:

@@ -23,7 +23,7 @@ from asr_tv.devices import choose_device, choose_precision
 from asr_tv.models.directory import CONFIG, METADATA, copy_side_files, expected_layout
 from asr_tv.models.tensors import WEIGHTS, read_json, write_tensors
 from asr_tv.store.payload import MODEL
-from asr_tv.training.trainer import Job, run
+from asr_tv.training.trainer import Job, train
 
 SIZES = {"tiny": (384, 4), "base": (512, 6), "small": (768, 12), "medium": (1024, 24)}
 """Width, and number of blocks on either side."""
@@ -60,7 +60,7 @@ def _measured(size: str, options: Any) -> dict[str, Any]:
         for part in (Manifest("warm", speech.utterances[: training.batch_size]), speech):
             job = Job(part, training, choose_precision("auto", device), 17, bench.config.language)
             started = time.perf_counter()
-            run(model, job, _folder(Path(scratch) / part.name), device)
+            train(model, job, _folder(Path(scratch) / part.name), device)
             seconds.append(time.perf_counter() - started)
     # The first run loads, makes one update and writes: the fixed cost that is also part of the second run.
     rate = (len(speech) - training.batch_size) / (seconds[1] - seconds[0])

@@ -19,11 +19,11 @@ from asr_tv.audio.recordings import read_audio
 from asr_tv.config.run import Engine
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.decoding.options import decoding_for
-from asr_tv.decoding.recogniser import Recogniser
+from asr_tv.decoding.recogniser import WhisperRecogniser
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.models.whisper import load_model, load_tokenizer
 from asr_tv.store.payload import MODEL
-from asr_tv.training.trainer import Job, run
+from asr_tv.training.trainer import Job, train
 
 REFERENCE = "transformers, batch 1, 30 s"
 Texts = dict[str, str]
@@ -60,7 +60,7 @@ def _test(bench: Bench, most: int) -> Manifest:
 
 def _tuned(bench: Bench, device: torch.device, scratch: Path) -> Path:
     job = Job(bench.mixed, bench.config.training, choose_precision("auto", device), 17, bench.config.language)
-    run(bench.material.base.path / MODEL, job, scratch, device)
+    train(bench.material.base.path / MODEL, job, scratch, device)
     return scratch / MODEL
 
 
@@ -91,7 +91,7 @@ def _ours(context: Any, batch_size: int, engine: Engine = "torch") -> Any:
         if engine != "torch":
             import ctranslate2  # noqa: F401 - without it there is no row
         decoding = decoding_for(context, bench.config.language, 200, device.type, engine=engine)
-        recogniser = Recogniser(checkpoint, decoding, device)
+        recogniser = WhisperRecogniser(checkpoint, decoding, device)
         return lambda utterances: recogniser.transcribe(utterances, batch_size, lambda n: None)
 
     return open_system

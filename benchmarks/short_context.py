@@ -14,7 +14,7 @@ from demo_material import arguments, load, show, wer
 from asr_tv.config.run import ContextStartConfig
 from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.options import Decoding
-from asr_tv.decoding.recogniser import Recogniser
+from asr_tv.decoding.recogniser import WhisperRecogniser
 from asr_tv.devices import choose_device, choose_precision
 from asr_tv.store.payload import MODEL
 from asr_tv.store.runtime import Runtime
@@ -49,7 +49,7 @@ def main() -> None:
             fitting = _fitting(manifest, context)
             for when, checkpoint in (("before", bench.material.base), ("after", record)):
                 decoding = Decoding(context, bench.config.language, precision=choose_precision("auto", device))
-                recogniser = Recogniser(checkpoint.path / MODEL, decoding, device)
+                recogniser = WhisperRecogniser(checkpoint.path / MODEL, decoding, device)
                 begun = time.perf_counter()
                 texts = recogniser.transcribe(fitting.utterances, 16, lambda n: None)
                 row[f"{name}: {when} WER %"] = wer(fitting, texts)

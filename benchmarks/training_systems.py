@@ -18,7 +18,7 @@ from asr_tv.models.whisper import load_model, load_tokenizer, prompt_ids, save_c
 from asr_tv.progress import Advance
 from asr_tv.store.payload import MODEL
 from asr_tv.training.labels import collate, token_ids
-from asr_tv.training.trainer import Job, run
+from asr_tv.training.trainer import Job, train
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def ours(task: Task) -> tuple[Clock, AudioContext]:
         yield advance
 
     with clock.running():
-        run(task.base, job, task.out, task.device, watched)
+        train(task.base, job, task.out, task.device, watched)
     return clock, task.training.audio_context
 
 

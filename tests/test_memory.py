@@ -25,7 +25,7 @@ from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.training import trainer as finetuning
 from asr_tv.training.finetune import finetune
 from asr_tv.training.labels import IGNORED
-from asr_tv.training.objectives.ctc import CtcLessons, CtcLoss
+from asr_tv.training.objectives.ctc import CtcLoss, CtcObjective
 from asr_tv.training.objectives.short_context import ShortContextLoss
 from asr_tv.training.objectives.whisper import WhisperLoss
 
@@ -205,7 +205,7 @@ class TestPartsAddUp:
         parts_add_up(ShortContextLoss(model, teacher), tensors, (1, 2))
 
     def test_ctc(self, folder: Path, manifest: Manifest) -> None:
-        made = CtcLessons(folder / "ctc", manifest)
+        made = CtcObjective(folder / "ctc", manifest)
         rng = torch.Generator().manual_seed(1)
         waves = [torch.randn(n, generator=rng).numpy() for n in (32_000, 28_000, 24_000)]
         tensors = made.batch([u.id for u in manifest][:3], waves, full=False)

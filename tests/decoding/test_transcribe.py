@@ -212,8 +212,8 @@ def test_the_engine_is_chosen_by_model_and_machine(
     assert fastest_engine(context, precision, device, installed=installed) == expected
 
 
-def test_an_engine_that_cannot_be_had_is_refused_before_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="decodes Whispers, and this is a CTC model"):
+def test_an_unavailable_engine_is_refused_before_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="decodes Whisper models, and this is a CTC model"):
         check_engine("ctranslate2", "ctc", "cpu")
     with pytest.raises(ConfigError, match="computes on cpu and cuda, not on meta"):
         check_engine("ctranslate2", "whisper", "meta")

@@ -15,7 +15,7 @@ from jsonschema import validate
 from asr_tv.config.run import AdaptConfig
 from asr_tv.decoding import options as decoding
 from asr_tv.decoding.options import CTRANSLATE2
-from asr_tv.decoding.recogniser import Recogniser
+from asr_tv.decoding.recogniser import WhisperRecogniser
 from asr_tv.errors import ConfigError, DataError, UserError
 from asr_tv.models.tensors import open_tensors
 from asr_tv.pipeline.execution.executor import InProcess
@@ -314,7 +314,7 @@ def test_terms_of_the_user_or_of_the_target_s_texts(first: Run, tmp_path: Path) 
 
 def test_a_model_that_hears_nothing_has_a_report(first: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other bounds of decoding, so that everything is transcribed anew; the trainings are there."""
-    monkeypatch.setattr(Recogniser, "_text", lambda *_: "")
+    monkeypatch.setattr(WhisperRecogniser, "_text", lambda *_: "")
     deaf = again(first, scoring__max_new_tokens=11)
     assert not deaf.executed["finetune"]
     assert {row["wer"] for row in deaf.rows().values()} == {1.0}

@@ -11,7 +11,7 @@ import torch
 from commands import Command
 
 from asr_tv.config.benchmark import BenchmarkConfig
-from asr_tv.decoding.recogniser import Recogniser
+from asr_tv.decoding.recogniser import WhisperRecogniser
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.tensors import open_tensors
 from asr_tv.pipeline.benchmark import benchmark
@@ -305,7 +305,7 @@ def test_the_command_prints_the_plan_and_ends_as_failed_where_the_bound_is_broke
 
 def test_a_model_that_hears_nothing_has_a_table(first: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other bounds of decoding, so that everything is transcribed anew; the trainings are there."""
-    monkeypatch.setattr(Recogniser, "_text", lambda *_: "")
+    monkeypatch.setattr(WhisperRecogniser, "_text", lambda *_: "")
     deaf = again(first, scoring__max_new_tokens=11, benchmark__targets=["travel"])
     assert not deaf.executed["finetune"]
     assert {row["wer"] for row in deaf.rows().values()} == {1.0}

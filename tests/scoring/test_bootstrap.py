@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr_tv.scoring.bootstrap import (
+    Bootstrap,
     Difference,
     Group,
     Interval,
-    Resampled,
+    ResampledSums,
     interval,
     mean_difference,
     paired_difference,
@@ -140,10 +141,10 @@ def test_one_draw_serves_all_columns():
     rng = np.random.default_rng(5)
     a, words, clusters = population(rng, 25)
     b = rng.binomial(words, 0.3)
-    drawn = Resampled(clusters, {"a": a, "b": b, "words": words}, **HOW)
-    assert drawn.interval("a", "words") == interval(a, words, clusters, **HOW)
-    assert drawn.interval("b", "words") == interval(b, words, clusters, **HOW)
-    assert drawn.difference("b", "a", "words") == paired_difference(b, a, words, clusters, **HOW)
+    sums = ResampledSums(clusters, {"a": a, "b": b, "words": words}, Bootstrap(**HOW))
+    assert sums.interval("a", "words") == interval(a, words, clusters, **HOW)
+    assert sums.interval("b", "words") == interval(b, words, clusters, **HOW)
+    assert sums.difference("b", "a", "words") == paired_difference(b, a, words, clusters, **HOW)
 
 
 class TestMeanOverGroups:

@@ -8,7 +8,7 @@ from asr_tv.config.run import ScoringConfig
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.decoding.hypotheses import read_hypotheses
 from asr_tv.errors import DataError
-from asr_tv.scoring.score import evaluate, read_evaluation, score_stage, write_evaluation
+from asr_tv.scoring.score import evaluate, read_evaluation, score_file, write_evaluation
 from asr_tv.scoring.wer import ErrorCounts
 from asr_tv.text.normalize import NAMES
 
@@ -122,7 +122,7 @@ def test_a_damaged_payload_is_refused(tmp_path):
 def test_the_stage_scores_a_file_into_a_folder(tmp_path):
     hypotheses = tmp_path / "hyp.jsonl"
     hypotheses.write_text("".join(json.dumps({"id": k, "text": v}) + "\n" for k, v in HEARD.items()))
-    evaluation = score_stage(REFERENCE, hypotheses, ScoringConfig(), tmp_path / "out", checkpoint="abc")
+    evaluation = score_file(REFERENCE, hypotheses, ScoringConfig(), tmp_path / "out", checkpoint="abc")
     assert evaluation == read_evaluation(tmp_path / "out") == evaluate(REFERENCE, HEARD, "english", checkpoint="abc")
 
 

@@ -1,4 +1,4 @@
-"""Greedy CTC: the likeliest character of each frame, repeats and blanks left out."""
+"""Greedy CTC decoding: the most likely character of each frame, without repeats and blanks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,16 +16,12 @@ from asr_tv.models.ctc import frames, load_ctc, load_extractor, load_spelling, n
 
 
 class CtcRecogniser:
-    """A CTC model that turns recordings into text, clip by clip.
+    """A CTC model as a `Recogniser`, one clip at a time.
 
-    Padding would change what is heard: group norm takes it in, and a Conformer's convolutions carry it into the speech.
-
-    Attributes:
-        cut: always 0, since CTC cannot loop.
-        own_state: its weights and buffers as they were loaded.
+    Padding would change hypotheses: it enters group norm, and a Conformer's convolutions carry it into the speech.
     """
 
-    cut = 0
+    cut = 0  # CTC cannot loop
 
     def __init__(self, directory: Path, precision: Precision, device: torch.device) -> None:
         self._model = load_ctc(directory).to(device)
@@ -36,14 +32,12 @@ class CtcRecogniser:
         self.own_state: Mapping[str, Tensor] = {n: t.cpu().clone() for n, t in self._model.state_dict().items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Takes other weights."""
         self._model.load_state_dict(state)
 
     def keep_features(self) -> None:
-        """Raw samples are the features: there is nothing to compute twice."""
+        """Does nothing: the features are the samples themselves."""
 
     def transcribe(self, utterances: Sequence[Utterance], _: int, advance: Any) -> dict[str, str]:
-        """Text by id, in the order given."""
         texts = {}
         for utterance in utterances:
             with too_little_for(utterance.id):

@@ -1,4 +1,4 @@
-"""Transcribes recordings that a user has at hand: any length, many at once, the unusable ones named and left out."""
+"""Transcribes recordings of any length given as files or folders; unusable ones are reported and left out."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,15 +17,11 @@ from asr_tv.decoding.subtitles import Cue, Transcript
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
-from asr_tv.progress import Progress
 from asr_tv.store.results import Record
 from asr_tv.store.runtime import Runtime
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
-"""What is taken for a recording in a folder."""
-
-
-Cut = Callable[[Wave], list[Span]]
+"""Files in a folder that are taken for recordings."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +32,10 @@ class _Recording:
 
 
 def find_recordings(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, and in the place of a folder every recording below it, by name.
+    """The given files, with each folder replaced by all recordings below it, sorted by path.
 
     Raises:
-        DataError: a folder without a recording, or one recording twice.
+        DataError: a folder without recordings, a name that is not UTF-8, or the same recording twice.
     """
     found: list[Path] = []
     problems: list[str] = []
@@ -48,19 +44,15 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir() and not inside:
             problems.append(f"{path}: no recording in it ({', '.join(sorted(SUFFIXES))})")
         found += inside if path.is_dir() else [path]
-    problems += [problem for path in found for problem in _name_problems(path)]
+    for path in found:
+        try:
+            require_utf8_name(path)
+        except DataError as error:
+            problems += error.problems
     if problems:
         raise DataError(problems)
     checked(Manifest("recordings", tuple(Utterance(str(path), "") for path in found)))
     return found
-
-
-def _name_problems(path: Path) -> tuple[str, ...]:
-    try:
-        require_utf8_name(path)
-    except DataError as error:
-        return error.problems
-    return ()
 
 
 def transcribe_files(
@@ -72,63 +64,60 @@ def transcribe_files(
     longest: float,
     at_each_pause: bool = False,
 ) -> tuple[list[Transcript], list[str]]:
-    """Transcripts of the usable recordings, in their order, and what is wrong with the others.
+    """Transcripts of the usable recordings, in their order, and the problems of the others.
 
     Args:
-        longest: seconds; what lasts longer is cut into pieces of at most that at its quietest places.
-        at_each_pause: what lasts longer is cut in every pause, for a checkpoint that was tuned on sentences.
+        longest: in seconds; longer recordings are cut at their quietest places into pieces of at most this length.
+        at_each_pause: cut longer recordings in every pause, for a checkpoint that was tuned on sentences.
 
     Raises:
         DataError: no recording is usable.
     """
-    with tempfile.TemporaryDirectory(prefix="asr-tv-") as folder:
-        recordings, problems = _prepared(paths, partial(_spans, longest, at_each_pause), Path(folder), runtime.progress)
-        pieces = tuple(u for recording in recordings for _, u in recording.pieces)
-        if not recordings:
-            raise DataError(problems)
-        manifest = Manifest("recordings", pieces)
-        record = transcribe(runtime, checkpoint, manifest, decoding)
-        heard = read_hypotheses(record.path / hypotheses_file())
-    return [_transcript(recording, heard) for recording in recordings], problems
-
-
-def _prepared(paths: Sequence[Path], cut: Cut, folder: Path, progress: Progress) -> tuple[list[_Recording], list[str]]:
+    cut = partial(cut_at_silences, sampling_rate=SAMPLING_RATE, longest=longest, at_each_pause=at_each_pause)
     recordings: list[_Recording] = []
     problems: list[str] = []
-    with progress("read", len(paths), "files") as advance:
-        for number, path in enumerate(paths):
-            try:
-                recordings.append(_opened(path, cut, folder / str(number)))
-            except DataError as error:
-                problems += error.problems
-            advance()
-    return recordings, problems
+    with tempfile.TemporaryDirectory(prefix="asr-tv-") as folder:
+        with runtime.progress("read", len(paths), "files") as advance:
+            for number, path in enumerate(paths):
+                try:
+                    recordings.append(_read(path, cut, Path(folder) / str(number)))
+                except DataError as error:
+                    problems += error.problems
+                advance()
+        if not recordings:
+            raise DataError(problems)
+        pieces = tuple(u for recording in recordings for _, u in recording.pieces)
+        record = transcribe(runtime, checkpoint, Manifest("recordings", pieces), decoding)
+        texts = read_hypotheses(record.path / hypotheses_file())
+    return [_transcript(recording, texts) for recording in recordings], problems
 
 
-def _opened(path: Path, cut: Cut, folder: Path) -> _Recording:
-    # Decoded as a whole: a recording that breaks off must be found here and not among the others.
+def _read(path: Path, cut: Callable[[Wave], list[Span]], folder: Path) -> _Recording:
+    # Decoded to its end, so that a truncated recording is reported by itself and does not fail the others.
     wave = read_audio(path)
     duration = len(wave) / SAMPLING_RATE
-    (whole,) = opened(Manifest("recordings", (Utterance(str(path), "", audio=str(path.absolute())),)))
+    whole = _measure(Utterance(str(path), "", audio=str(path.absolute())))
     spans = cut(wave)
     if spans == [Span(0.0, duration)]:
         return _Recording(path, duration, ((spans[0], whole),))
-    return _Recording(path, duration, tuple((span, _written(whole, wave, span, folder)) for span in spans))
+    return _Recording(path, duration, tuple((span, _write_piece(whole, wave, span, folder)) for span in spans))
 
 
-def _spans(longest: float, at_each_pause: bool, wave: Wave) -> list[Span]:
-    return cut_at_silences(wave, SAMPLING_RATE, longest, at_each_pause=at_each_pause)
-
-
-def _written(whole: Utterance, wave: Wave, span: Span, folder: Path) -> Utterance:
+def _write_piece(whole: Utterance, wave: Wave, span: Span, folder: Path) -> Utterance:
     start, end = (round(second * SAMPLING_RATE) for second in span)
     file = folder / f"{start}.wav"
     write_audio(file, wave[start:end], SAMPLING_RATE)
-    piece = replace(whole, id=f"{whole.id}@{span.start:.3f}", audio=str(file), duration=None, audio_digest=None)
-    (utterance,) = opened(Manifest("recordings", (piece,)))
-    return utterance
+    return _measure(
+        replace(whole, id=f"{whole.id}@{span.start:.3f}", audio=str(file), duration=None, audio_digest=None)
+    )
 
 
-def _transcript(recording: _Recording, heard: dict[str, str]) -> Transcript:
-    segments = tuple(Cue(span, heard[u.id].strip()) for span, u in recording.pieces)
+def _measure(utterance: Utterance) -> Utterance:
+    """The utterance with duration and digest of its recording."""
+    (measured,) = opened(Manifest("recordings", (utterance,)))
+    return measured
+
+
+def _transcript(recording: _Recording, texts: dict[str, str]) -> Transcript:
+    segments = tuple(Cue(span, texts[u.id].strip()) for span, u in recording.pieces)
     return Transcript(str(recording.path), recording.duration, segments)

@@ -1,8 +1,7 @@
-"""Hypotheses as files: JSON lines of id and text, one file a coefficient of a sweep."""
+"""Hypotheses as files: JSON lines of id and text, one file per scaling coefficient of a sweep."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,11 @@ from asr_tv.errors import DataError
 from asr_tv.store.results import write_atomically
 
 
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """What a decoder heard in one utterance; empty text when it heard nothing."""
-
-    id: str
-    text: str
-
-
 def read_hypotheses(path: Path) -> dict[str, str]:
-    """Id -> text from JSON lines with `id` and `text`; other keys are left to the decoder that wrote them.
+    """Id -> text from JSON lines with `id` and `text`; other keys are ignored, empty lines too.
 
     Raises:
-        DataError: the file cannot be read, or every line that is no hypothesis or repeats an id.
+        DataError: the file cannot be read; or every line that is not a hypothesis or repeats an id.
     """
     found: dict[str, str] = {}
     problems: list[str] = []
@@ -32,33 +23,34 @@ def read_hypotheses(path: Path) -> dict[str, str]:
         if not line.strip():
             continue
         try:
-            hypothesis = _hypothesis(parse_json(line))
+            name, text = _parse_row(parse_json(line))
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
             continue
-        if hypothesis.id in found:
-            problems.append(f"{path}:{number}: duplicate id {hypothesis.id!r}")
-        found[hypothesis.id] = hypothesis.text
+        if name in found:
+            problems.append(f"{path}:{number}: duplicate id {name!r}")
+        found[name] = text
     if problems:
         raise DataError(problems)
     return found
 
 
-def _hypothesis(row: Any) -> Hypothesis:
+def _parse_row(row: Any) -> tuple[str, str]:
     if not isinstance(row, dict):
         raise ValueError(f"expected a JSON object, found {type(row).__name__}")
     for key in ("id", "text"):
         if not isinstance(row.get(key), str):
             raise ValueError(f"{key} is {'not text' if key in row else 'missing'}")
-        row[key].encode()  # a lone surrogate, which JSON can smuggle in, is a ValueError here and not at the writing
-    return Hypothesis(row["id"], row["text"])
+        row[key].encode()  # a lone surrogate, possible in JSON, raises a ValueError here and not when written
+    return row["id"], row["text"]
 
 
 def hypotheses_file(scaling_coef: float | None = None) -> str:
-    """Name of the payload file: of the checkpoint itself, or of the checkpoint plus so much of the vector."""
+    """Name of the payload file of one scaling coefficient, or of the checkpoint itself."""
     return "hyp.jsonl" if scaling_coef is None else f"hyp_{scaling_coef:g}.jsonl"
 
 
-def _write(path: Path, texts: Mapping[str, str]) -> None:
+def write_hypotheses(path: Path, texts: Mapping[str, str]) -> None:
+    """Writes texts by id as `read_hypotheses` reads them."""
     rows = (json.dumps({"id": name, "text": text}, ensure_ascii=False) for name, text in texts.items())
     write_atomically(path, "".join(row + "\n" for row in rows))

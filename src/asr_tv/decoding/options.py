@@ -1,4 +1,4 @@
-"""How a transcription is decoded: its conditions, and which program does it on this machine."""
+"""How a transcription is decoded: its conditions, and the engine that this machine uses."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,26 +18,25 @@ CTRANSLATE2: Final = "CTranslate2, greedy"
 CTC: Final = "transformers, greedy CTC, clip by clip"
 
 Program = Literal["transformers, greedy", "CTranslate2, greedy", "transformers, greedy CTC, clip by clip"]
-_NUMBERS: Mapping[str, tuple[str, ...]] = {
+_PRECISIONS: Mapping[str, tuple[str, ...]] = {
     TRANSFORMERS: ("fp32", "bf16"),
     CTRANSLATE2: ("fp32", "int8"),
     CTC: ("fp32", "bf16"),
 }
 
 _TOKENS_PER_SECOND = 12.0
-_LEAST_TOKENS = 20
-"""A hypothesis is cut after 20 + 12 tokens a second of its own clip, which ends loops; English speech has about 4."""
+_MIN_TOKENS = 20
+"""A hypothesis is cut after 20 tokens + 12 per second of its clip, to end loops; English has about 4 per second."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """The conditions of a transcription, all of which can move a WER.
+    """The conditions of a transcription, all of which can change a WER.
 
     Attributes:
-        audio_context: as in training; "full" for a checkpoint that was not tuned on a short one, and for every CTC
-            model, which hears the whole clip.
-        max_new_tokens: bound on a hypothesis, beside that of its clip's length.
-        precision: bf16 is of a Whisper's encoder alone, and of a CTC model; int8 is CTranslate2's.
+        audio_context: as in training; "full" for a checkpoint not tuned on a short one, and for CTC models.
+        max_new_tokens: upper limit on a hypothesis, in addition to that by the length of its clip.
+        precision: bf16 applies to a Whisper's encoder only or to a whole CTC model; int8 is for CTranslate2.
     """
 
     audio_context: AudioContext
@@ -48,19 +47,19 @@ class Decoding:
     timestamps: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in _NUMBERS[self.engine]:
+        if self.precision not in _PRECISIONS[self.engine]:
             raise ValueError(f"{self.engine}: does not compute in {self.precision}")
 
     @property
     def options(self) -> dict[str, Any]:
-        """As a key and a score's conditions have them; timestamps only where they are asked for."""
+        """As in a key and in a score's conditions; `timestamps` only where it is set."""
         options = asdict(self)
         return options if self.timestamps else {k: v for k, v in options.items() if k != "timestamps"}
 
 
 def most_tokens(seconds: float, max_new_tokens: int) -> int:
-    """How many tokens are kept of what is heard in a clip of this length."""
-    return min(max_new_tokens, _LEAST_TOKENS + round(_TOKENS_PER_SECOND * seconds))
+    """The most tokens kept of the hypothesis of a clip of this length."""
+    return min(max_new_tokens, _MIN_TOKENS + round(_TOKENS_PER_SECOND * seconds))
 
 
 def decoding_for(
@@ -71,10 +70,10 @@ def decoding_for(
     family: Family = "whisper",
     engine: Engine = "torch",
 ) -> Decoding:
-    """The decoding of this machine: torch with bf16 where the hardware has it, for a Whisper in the encoder alone.
+    """The decoding that this machine uses, with bf16 where the hardware supports it and torch decodes.
 
     Raises:
-        ConfigError: seconds of audio context for a CTC model, or an engine that cannot decode it here.
+        ConfigError: seconds of audio context for a CTC model, or an engine that cannot decode the model here.
     """
     check_engine(engine, family, device)
     precision = choose_precision("auto", choose_device(device))
@@ -84,16 +83,16 @@ def decoding_for(
                 f"audio_context: {audio_context:g} seconds are for Whisper; a CTC model hears the whole clip"
             )
         return Decoding("full", language, max_new_tokens, precision, CTC)
-    chosen = chosen_engine(engine, audio_context, device)
+    chosen = choose_engine(engine, audio_context, device)
     if chosen == "torch":
         return Decoding(audio_context, language, max_new_tokens, precision)
-    return Decoding(audio_context, language, max_new_tokens, _numbers_of(chosen), CTRANSLATE2)
+    return Decoding(audio_context, language, max_new_tokens, _compute_type(chosen), CTRANSLATE2)
 
 
-def chosen_engine(engine: Engine, audio_context: AudioContext, device: str) -> Engine:
-    """The engine itself; in place of `auto` the one that was faster, see docs/performance.md.
+def choose_engine(engine: Engine, audio_context: AudioContext, device: str) -> Engine:
+    """Resolves `auto` to the faster engine on this machine (see docs/performance.md); others are returned as they are.
 
-    Scores are compared within one engine only, so a run chooses once, by the context that its models are tuned in.
+    Only scores of one engine are comparable, so a run chooses once, by the context that its models are tuned in.
     """
     if engine != "auto":
         return engine
@@ -105,13 +104,13 @@ def chosen_engine(engine: Engine, audio_context: AudioContext, device: str) -> E
 def fastest_engine(
     audio_context: AudioContext, precision: Precision, device: torch.device, *, installed: bool
 ) -> Literal["torch", "ctranslate2"]:
-    """The engine that was faster where it was measured, at the same words.
+    """The engine that was measured to be faster, at the same words.
 
-    On a processor CTranslate2 is, but for 30 s of context where torch multiplies bf16: there the encoder is most of the
-    work. On a GPU only torch was measured.
+    On a CPU that is CTranslate2, except with 30 s of context where torch computes in bf16, since the encoder is then
+    most of the work. On a GPU only torch was measured.
 
     Args:
-        installed: whether CTranslate2 is there.
+        installed: whether CTranslate2 is.
     """
     if not installed or device.type != "cpu":
         return "torch"
@@ -123,19 +122,19 @@ def check_engine(engine: Engine, family: Family, device: str) -> None:
     """Refuses an engine that cannot decode a model of this family here.
 
     Raises:
-        ConfigError: it is for other models, not installed, or not for this device.
+        ConfigError: it is for other models, not installed, or does not support this device.
     """
     if engine in ("torch", "auto"):
         return
     if family == "ctc":
-        raise ConfigError(f"scoring.engine: {engine} decodes Whispers, and this is a CTC model")
+        raise ConfigError(f"scoring.engine: {engine} decodes Whisper models, and this is a CTC model")
     if find_spec("ctranslate2") is None:
         raise ConfigError(f'scoring.engine: {engine} needs CTranslate2, not installed: pip install "asr-tv[export]"')
-    from asr_tv.decoding.whisper_ctranslate2 import why_not
+    from asr_tv.decoding.whisper_ctranslate2 import unsupported_reason
 
-    if reason := why_not(choose_device(device), _numbers_of(engine)):
-        raise ConfigError(f"scoring.engine: {engine} cannot be had here: {reason}")
+    if reason := unsupported_reason(choose_device(device), _compute_type(engine)):
+        raise ConfigError(f"scoring.engine: {engine} is not available here: {reason}")
 
 
-def _numbers_of(engine: Engine) -> Literal["fp32", "int8"]:
+def _compute_type(engine: Engine) -> Literal["fp32", "int8"]:
     return "int8" if engine == "ctranslate2_int8" else "fp32"

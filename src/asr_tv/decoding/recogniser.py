@@ -1,4 +1,4 @@
-"""A loaded checkpoint that turns recordings into text, whatever its family and decoding engine."""
+"""A loaded checkpoint that transcribes recordings, of either model family and decoding engine."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,68 +16,76 @@ from asr_tv.config.section import Family
 from asr_tv.data.manifest import Utterance
 from asr_tv.decoding.ctc import CtcRecogniser
 from asr_tv.decoding.options import CTRANSLATE2, TRANSFORMERS, Decoding, most_tokens
-from asr_tv.decoding.whisper_ctranslate2 import CTranslate2Decoder, Numbers
+from asr_tv.decoding.whisper_ctranslate2 import ComputeType, CTranslate2Decoder
 from asr_tv.decoding.whisper_torch import TorchDecoder
 from asr_tv.errors import DataError
 from asr_tv.memory import Halving, too_little_for
 from asr_tv.models.audio_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, log_mel
 from asr_tv.models.whisper import load_tokenizer, prompt_ids, whisper_config
 
-_TICK, _TIMESTAMP = 0.02, "<|{:.2f}|>"
+_TIMESTAMP_SECONDS = 0.02
 
 
-class AnyRecogniser(Protocol):
-    """A loaded checkpoint that turns recordings into text.
+class Recogniser(Protocol):
+    """A loaded checkpoint that transcribes recordings.
 
     Attributes:
-        cut: how many hypotheses of the last transcription ran into their bound.
-        own_state: its weights as they were loaded.
+        cut: how many hypotheses of the last transcription reached their upper limit of tokens.
+        own_state: its weights as loaded from its directory.
     """
 
     cut: int
     own_state: Mapping[str, Tensor]
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Takes other weights."""
+        """Replaces its weights."""
 
     def keep_features(self) -> None:
-        """Computes the features of a batch once, for transcribing the same utterances again with other weights."""
+        """Keeps the features of each batch, to transcribe the same utterances again with other weights."""
 
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
-        """Text by id, in the order given; no hypothesis depends on its neighbours."""
+        """Text by id, in the order given; no hypothesis depends on its neighbours.
+
+        Raises:
+            DataError: an utterance without a recording, or memory too small for one clip.
+        """
 
 
-def _recogniser(
+def load_recogniser(
     directory: Path, family: Family, decoding: Decoding, device: torch.device, scratch: Path
-) -> AnyRecogniser:
+) -> Recogniser:
+    """Loads the checkpoint in `directory`; `scratch` is for CTranslate2's temporary files.
+
+    Raises:
+        DataError: the checkpoint is not usable, or memory is too small for it.
+    """
     with too_little_for("the model"):
         if family == "ctc":
             return CtcRecogniser(directory, "bf16" if decoding.precision == "bf16" else "fp32", device)
-        return Recogniser(directory, decoding, device, scratch)
+        return WhisperRecogniser(directory, decoding, device, scratch)
 
 
 class Decoder(Protocol):
-    """What turns features into tokens.
+    """A Whisper that generates tokens from features, in one of the engines.
 
     Attributes:
-        own_state: its weights as they were loaded.
+        own_state: its weights as loaded from its directory.
     """
 
     own_state: Mapping[str, Tensor]
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Takes other weights."""
+        """Replaces its weights; the tied output projection follows the embedding."""
 
     def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
-        """Token ids after the prompt for each row of features (batch, mels, frames), at most `limit`."""
+        """Token ids after the prompt for features of shape (batch, mels, frames): at most `limit` per row.
+
+        A row whose text ended before the limit holds the end-of-text token.
+        """
 
 
-class Recogniser:
-    """A Whisper that turns recordings into text.
-
-    Args:
-        scratch: where CTranslate2's form of it may lie while it is loaded.
-    """
+class WhisperRecogniser:
+    """A Whisper as a `Recogniser`; the order and size of batches do not change its hypotheses."""
 
     def __init__(self, directory: Path, decoding: Decoding, device: torch.device, scratch: Path | None = None) -> None:
         config = whisper_config(directory)
@@ -85,8 +93,8 @@ class Recogniser:
         self._tokenizer = load_tokenizer(directory)
         self._decoding = decoding
         prompt = prompt_ids(self._tokenizer, decoding.language)
-        self._first_timestamp = prompt[-1] + 1  # follows the token that says there are none
-        self._decoder = _decoder(directory, prompt, self._first_timestamp, decoding, device, scratch)
+        self._first_timestamp = prompt[-1] + 1  # <|0.00|> follows <|notimestamps|>
+        self._decoder = _load_decoder(directory, prompt, decoding, device, scratch)
         self._device = device if decoding.engine == TRANSFORMERS else torch.device("cpu")
         self.cut = 0
         self.own_state = self._decoder.own_state
@@ -94,31 +102,23 @@ class Recogniser:
         self._fits = Halving()
 
     def keep_features(self) -> None:
-        """Computes the features of a batch once, for transcribing the same utterances again with other weights."""
         self._kept = {}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Takes other weights; the tied output comes with the embedding."""
         self._decoder.load(state)
 
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
-        """Text by id, in the order given. Clips of one context are decoded together, so none depends on its neighbours.
-
-        `cut` afterwards says how many hypotheses ran into their bound. A batch that memory does not hold is halved.
-
-        Raises:
-            DataError: memory does not hold one clip alone.
-        """
+        """As the protocol says; only clips of the same context share a batch, which is halved where memory runs out."""
         self.cut = 0
         texts: dict[str, str] = {}
-        for seconds, group in self._by_context(utterances).items():
+        for seconds, group in self._group_by_context(utterances).items():
             for start in range(0, len(group), batch_size):
-                for found in self._fits.each(group[start : start + batch_size], partial(self._texts, seconds)):
-                    texts |= found
-                    advance(len(found))
+                for part in self._fits.each(group[start : start + batch_size], partial(self._texts, seconds)):
+                    texts |= part
+                    advance(len(part))
         return {u.id: texts[u.id] for u in utterances}
 
-    def _by_context(self, utterances: Sequence[Utterance]) -> dict[float, list[Utterance]]:
+    def _group_by_context(self, utterances: Sequence[Utterance]) -> dict[float, list[Utterance]]:
         groups: dict[float, list[Utterance]] = {}
         for u in sorted(utterances, key=lambda u: (u.duration or 0.0, u.id)):
             seconds = context_seconds(self._decoding.audio_context, u.duration or FULL_SECONDS)
@@ -126,18 +126,19 @@ class Recogniser:
         return groups
 
     def _texts(self, seconds: float, batch: Sequence[Utterance]) -> dict[str, str]:
-        with too_little_for(batch[0].id) if len(batch) == 1 else nullcontext():
+        ids = tuple(u.id for u in batch)
+        with too_little_for(ids[0]) if len(ids) == 1 else nullcontext():
             lengths, features = self._features(batch, seconds)
             limits = [most_tokens(length, self._decoding.max_new_tokens) for length in lengths]
             rows = [row[:limit] for row, limit in zip(self._decoder.tokens(features, max(limits)), limits, strict=True)]
         if self._kept is not None:
-            self._kept[_ids(batch)] = lengths, features
+            self._kept[ids] = lengths, features
         self.cut += sum(self._end not in row for row in rows)
-        return dict(zip(_ids(batch), map(self._text, rows), strict=True))
+        return dict(zip(ids, map(self._text, rows), strict=True))
 
     def _features(self, batch: Sequence[Utterance], seconds: float) -> tuple[list[float], Tensor]:
-        """Each clip's seconds, and the batch's features on the device."""
-        if self._kept is not None and (kept := self._kept.get(_ids(batch))) is not None:
+        """Each clip's duration in seconds, and the batch's features on the device."""
+        if self._kept and (kept := self._kept.get(tuple(u.id for u in batch))) is not None:
             return kept
         waves = [read_audio(_audio(u), utterance=u.id) for u in batch]
         problems = [
@@ -147,43 +148,32 @@ class Recogniser:
         ]
         if problems:
             raise DataError(problems)
-        return (
-            [len(wave) / SAMPLING_RATE for wave in waves],
-            log_mel(waves, seconds, self._mels, self._device),
-        )
+        return [len(wave) / SAMPLING_RATE for wave in waves], log_mel(waves, seconds, self._mels, self._device)
 
     def _text(self, row: Sequence[int]) -> str:
-        """The text; with timestamps, where they are asked for, as <|1.28|>."""
+        """The text of one row, with timestamps such as <|1.28|> where they are requested."""
         if not self._decoding.timestamps:
             text: str = self._tokenizer.decode(row, skip_special_tokens=True)
             return text
         parts: list[str] = []
-        for is_mark, group in groupby(row, key=lambda token: token >= self._first_timestamp):
-            tokens = list(group)
-            marks = [_TIMESTAMP.format(_TICK * (token - self._first_timestamp)) for token in tokens]
-            parts += marks if is_mark else [self._tokenizer.decode(tokens, skip_special_tokens=True)]
+        for is_timestamp, group in groupby(row, key=lambda token: token >= self._first_timestamp):
+            if is_timestamp:
+                parts += [f"<|{_TIMESTAMP_SECONDS * (token - self._first_timestamp):.2f}|>" for token in group]
+            else:
+                parts.append(self._tokenizer.decode(list(group), skip_special_tokens=True))
         return "".join(parts)
 
 
-def _decoder(
-    directory: Path,
-    prompt: tuple[int, ...],
-    first_timestamp: int,
-    decoding: Decoding,
-    device: torch.device,
-    scratch: Path | None,
+def _load_decoder(
+    directory: Path, prompt: tuple[int, ...], decoding: Decoding, device: torch.device, scratch: Path | None
 ) -> Decoder:
-    start = prompt[:-1] if decoding.timestamps else prompt
+    start = prompt[:-1] if decoding.timestamps else prompt  # without <|notimestamps|>
     if decoding.engine == CTRANSLATE2:
-        numbers: Numbers = "int8" if decoding.precision == "int8" else "fp32"
-        place = scratch / "ctranslate2" if scratch else Path(tempfile.mkdtemp(prefix="asr-tv-"))
-        return CTranslate2Decoder(directory, start, device, numbers, place)
-    first = first_timestamp if decoding.timestamps else None
+        compute_type: ComputeType = "int8" if decoding.precision == "int8" else "fp32"
+        folder = scratch / "ctranslate2" if scratch else Path(tempfile.mkdtemp(prefix="asr-tv-"))
+        return CTranslate2Decoder(directory, start, device, compute_type, folder)
+    first = prompt[-1] + 1 if decoding.timestamps else None
     return TorchDecoder(directory, start, first, device, bf16=decoding.precision == "bf16")
-
-
-def _ids(batch: Sequence[Utterance]) -> tuple[str, ...]:
-    return tuple(u.id for u in batch)
 
 
 def _audio(utterance: Utterance) -> Path:

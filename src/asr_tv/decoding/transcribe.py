@@ -1,4 +1,4 @@
-"""Transcribes a manifest with a checkpoint: greedy; a Whisper batched, in the audio context it was tuned in."""
+"""The stage that transcribes a manifest with a checkpoint, or with each checkpoint of a sweep."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from asr_tv.data.manifest import Manifest
-from asr_tv.decoding.hypotheses import _write, hypotheses_file
+from asr_tv.decoding.hypotheses import hypotheses_file, write_hypotheses
 from asr_tv.decoding.options import Decoding
-from asr_tv.decoding.recogniser import _recogniser
+from asr_tv.decoding.recogniser import load_recogniser
 from asr_tv.devices import choose_device
 from asr_tv.models.audio_context import FULL_SECONDS, context_seconds, refuse_longer
 from asr_tv.models.family import family_of
@@ -22,15 +22,15 @@ from asr_tv.vectors.task_vector import applied, interpolated
 
 STAGE, VERSION = "transcribe", 1
 _KEPT_SECONDS = 2 * 3600.0
-"""A sweep keeps the features of up to so much audio, each clip as long as its context: 230 MB with 80 mels."""
+"""A sweep keeps the features of at most this much audio, padded to its context: 230 MB with 80 mels."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Coefficients with which a vector is added to the checkpoint, each giving a transcription of its own.
+    """Scaling coefficients with which a task vector is added to the checkpoint; one transcription for each.
 
     Attributes:
-        pretrained: averaged into each sum with `pretrained_weight`, as the adapted model is made.
+        pretrained: averaged into each sum with `pretrained_weight`, as in the adapted model.
     """
 
     vector: Record
@@ -40,14 +40,14 @@ class Sweep:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Digests of what the sums are made of."""
-        weighted = {"pretrained": self.pretrained.digest} if self.pretrained_weight else {}
-        return {"vector": self.vector.digest, **weighted}
+        """Digests of what is added to the checkpoint."""
+        pretrained = {"pretrained": self.pretrained.digest} if self.pretrained_weight else {}
+        return {"vector": self.vector.digest, **pretrained}
 
     @property
     def parameters(self) -> dict[str, Any]:
-        weighted = {"pretrained_weight": self.pretrained_weight} if self.pretrained_weight else {}
-        return {"scaling_coefs": list(self.scaling_coefs), **weighted}
+        weight = {"pretrained_weight": self.pretrained_weight} if self.pretrained_weight else {}
+        return {"scaling_coefs": list(self.scaling_coefs), **weight}
 
 
 def transcribe(
@@ -57,27 +57,31 @@ def transcribe(
     decoding: Decoding,
     sweep: Sweep | None = None,
 ) -> Record:
-    """The stage: hypotheses of every utterance, `hyp.jsonl`, or one such file a coefficient when a sweep is given."""
+    """The stage: hypotheses of every utterance in `hyp.jsonl`, or in one file per coefficient of a sweep.
+
+    Raises:
+        DataError: an utterance without a recording, or one longer than the audio context; or too little memory.
+    """
     family = family_of(checkpoint.path / MODEL)
     if family == "whisper":
         limit = context_seconds(decoding.audio_context, FULL_SECONDS)
-        refuse_longer(manifest, limit, "cut it before it is transcribed")
+        refuse_longer(manifest, limit, "cut it before transcribing")
     inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest} | (sweep.inputs if sweep else {})
     parameters = decoding.options | (sweep.parameters if sweep else {})
 
     def produce(scratch: Path) -> Produced:
-        recogniser = _recogniser(checkpoint.path / MODEL, family, decoding, choose_device(runtime.device), scratch)
-        rounds: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
+        recogniser = load_recogniser(checkpoint.path / MODEL, family, decoding, choose_device(runtime.device), scratch)
+        coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
         cut = 0
-        if len(rounds) > 1 and _padded_seconds(manifest, decoding) < _KEPT_SECONDS:
+        if len(coefs) > 1 and _padded_seconds(manifest, decoding) < _KEPT_SECONDS:
             recogniser.keep_features()
-        with runtime.progress(runtime.label or STAGE, len(manifest) * len(rounds), "utterances") as advance:
-            for coef in rounds:
+        with runtime.progress(runtime.label or STAGE, len(manifest) * len(coefs), "utterances") as advance:
+            for coef in coefs:
                 if sweep is not None and coef is not None:
-                    recogniser.load(_sum(recogniser.own_state, sweep, coef))
+                    recogniser.load(_add_vector(recogniser.own_state, sweep, coef))
                 texts = recogniser.transcribe(manifest.utterances, runtime.batch_size, advance)
                 cut += recogniser.cut
-                _write(scratch / hypotheses_file(coef), texts)
+                write_hypotheses(scratch / hypotheses_file(coef), texts)
         return Produced((manifest.ref(),), {"utterances": len(manifest), "cut_hypotheses": cut})
 
     return runtime.store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
@@ -87,8 +91,8 @@ def _padded_seconds(manifest: Manifest, decoding: Decoding) -> float:
     return sum(context_seconds(decoding.audio_context, u.duration or FULL_SECONDS) for u in manifest)
 
 
-def _sum(own: Mapping[str, Tensor], sweep: Sweep, scaling_coef: float) -> dict[str, Tensor]:
-    """The checkpoint's own weights plus `scaling_coef` x vector, averaged as the adapted model will be."""
+def _add_vector(own: Mapping[str, Tensor], sweep: Sweep, scaling_coef: float) -> dict[str, Tensor]:
+    """The checkpoint's own weights plus `scaling_coef` x vector, averaged as in the adapted model."""
     state = dict(applied(own, open_tensors(sweep.vector.path / VECTOR), scaling_coef))
     if sweep.pretrained_weight:
         pretrained = open_tensors(sweep.pretrained.path / MODEL)

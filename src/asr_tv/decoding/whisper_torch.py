@@ -1,8 +1,7 @@
-"""Greedy decoding of a batch by transformers, on encoder states of any length."""
+"""Greedy decoding of a batch by transformers, from encoder states of any length."""
 
 import copy
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,17 @@ from asr_tv.models.audio_context import encode
 from asr_tv.models.tensors import TIED
 from asr_tv.models.whisper import load_model
 
+MAX_INITIAL_TIMESTAMP = 50
+"""In units of 0.02 s: the first timestamp is at most 1 s, as in openai-whisper."""
+
 
 class TorchDecoder:
-    """A Whisper on a device.
+    """A Whisper as a `Decoder`.
 
     Args:
         prompt: tokens that decoding starts from.
-        first_timestamp: the token of 0 s, where Whisper's rules of timestamps are to hold; None for a prompt that
-            asks for none.
+        first_timestamp: the token of 0 s, to apply Whisper's rules for timestamps; None for a prompt without them.
         bf16: whether the encoder computes in bf16.
-
-    Attributes:
-        own_state: its weights as they were loaded.
     """
 
     def __init__(
@@ -39,26 +37,24 @@ class TorchDecoder:
         self.own_state: Mapping[str, Tensor] = own
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Takes other weights; the tied output comes with the embedding."""
-        self._model.load_state_dict(state, strict=False)
+        self._model.load_state_dict(state, strict=False)  # the tied output follows the embedding
 
     @torch.inference_mode()
     def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
-        """Token ids after the prompt, at most `limit`."""
         with any_shape(self._device):
-            generated: Tensor = self._generated(features, limit)
+            generated: Tensor = self._generate(features, limit)
         return generated[:, len(self._prompt) :].tolist()
 
-    def _generated(self, features: Tensor, limit: int) -> Any:
-        """Prompt and tokens, shape (batch, tokens), through the generic generation of transformers.
+    def _generate(self, features: Tensor, limit: int) -> Any:
+        """Prompt and tokens, shape (batch, tokens), by the generic `generate` of transformers.
 
-        Whisper's own `generate` insists on 30 s of features; the generic one takes encoder states of any length.
+        Whisper's own requires 30 s of features; the generic one takes encoder states of any length.
         """
         from transformers import GenerationMixin
         from transformers.modeling_outputs import BaseModelOutput
 
-        settings = self._generation(limit)
-        with self._autocast():
+        settings = self._generation_config(limit)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             states = encode(self._model.model.encoder, features).float()
         prompt = torch.tensor([self._prompt] * len(states), device=self._device)
         return GenerationMixin.generate(
@@ -72,20 +68,18 @@ class TorchDecoder:
         )
 
     def _timestamp_rules(self, settings: Any) -> Any:
-        """Whisper's own rules of where a timestamp may stand, without which it seldom writes any."""
+        """Whisper's own rules for the positions of timestamps, without which it rarely writes any."""
         from transformers import LogitsProcessorList, WhisperTimeStampLogitsProcessor
 
         if self._first_timestamp is None:
             return LogitsProcessorList()
-
-        settings.update(no_timestamps_token_id=self._first_timestamp - 1, max_initial_timestamp_index=50)
+        settings.update(
+            no_timestamps_token_id=self._first_timestamp - 1, max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP
+        )
         return LogitsProcessorList([WhisperTimeStampLogitsProcessor(settings, begin_index=len(self._prompt))])
 
-    def _generation(self, limit: int) -> Any:
-        """The checkpoint's own settings (suppressed tokens and the like), greedy and bounded."""
+    def _generation_config(self, limit: int) -> Any:
+        """The checkpoint's own settings, such as suppressed tokens; greedy, at most `limit` new tokens."""
         settings = copy.deepcopy(self._model.generation_config)
         settings.update(max_length=len(self._prompt) + limit, max_new_tokens=None, do_sample=False, num_beams=1)
         return settings
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self._device.type, torch.bfloat16) if self._bf16 else nullcontext()

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from asr_tv.config.run import AdaptConfig, AudioContext
 from asr_tv.data.manifest import Manifest
-from asr_tv.decoding.options import Decoding, chosen_engine, decoding_for
+from asr_tv.decoding.options import Decoding, choose_engine, decoding_for
 from asr_tv.decoding.transcribe import Sweep, transcribe
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Kind, Step, call
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
-from asr_tv.scoring.stage import _folder, score, scored_in
+from asr_tv.scoring.stage import read_score, score, score_folder
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
 
@@ -65,14 +65,14 @@ def score_pairs(
             for (s, t), tr, d in zip(pairs, transcriptions, decodings, strict=True)
         ]
     )
-    return [scored_in(record) for record in records]
+    return [read_score(record) for record in records]
 
 
 def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:
     """How this machine decodes a checkpoint in a context."""
     family = family_of(checkpoint.path / MODEL)
     scoring, device = config.scoring, config.run.device
-    engine = chosen_engine(scoring.engine, config.training.audio_context, device)
+    engine = choose_engine(scoring.engine, config.training.audio_context, device)
     return decoding_for(context, config.language, scoring.max_new_tokens, device, family, engine)
 
 
@@ -118,6 +118,6 @@ def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor
         ]
     )
     return [
-        {coef: read_evaluation(record.path / _folder(coef)) for coef in curve.scaling_coefs}
+        {coef: read_evaluation(record.path / scorescore_folder(coef)) for coef in curve.scaling_coefs}
         for curve, record in zip(curves, records, strict=True)
     ]

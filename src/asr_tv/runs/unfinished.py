@@ -20,7 +20,7 @@ from asr_tv.report.systems import ADAPTED, TOPLINE
 from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, stage_entry
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.score import SUMMARY
-from asr_tv.scoring.stage import scored_in
+from asr_tv.scoring.stage import read_score
 from asr_tv.store.results import Store, write_atomically
 
 _ROLES: dict[str, Role] = {"target": "target", "source": "source", "general": "general"}
@@ -91,7 +91,7 @@ def _systems(done: Sequence[Done], target: str) -> tuple[SystemInput, ...]:
         name, test = entry.step.subject, entry.step.test
         if entry.step.kind == "score" and test in _ROLES and (entry.record.path / SUMMARY).is_file():
             text_only = name != TOPLINE
-            rows.append(SystemInput(name, _ROLES[test], domains[test], "test", scored_in(entry.record), text_only))
+            rows.append(SystemInput(name, _ROLES[test], domains[test], "test", read_score(entry.record), text_only))
     if not any(row.name == ADAPTED and row.role == "target" for row in rows):
         rows.append(SystemInput(ADAPTED, "target", target, "test", None, text_only=True, note="not scored yet"))
     return tuple(rows)

@@ -1,4 +1,4 @@
-"""Paired bootstrap over sentences: how far a pooled WER, or a difference of two, may be chance.
+"""Paired bootstrap over sentences: how far a pooled WER, or a difference of two, may be due to chance.
 
 Recordings of one sentence are not independent, so whole sentences (clusters) are drawn with replacement
 (Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation").
@@ -7,18 +7,26 @@ Recordings of one sentence are not independent, so whole sentences (clusters) ar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 4_000_000
-"""Weights held at once: bounds the memory, not the result."""
+"""Cluster weights held in memory at once; does not affect the result."""
+
+
+class BootstrapOptions(TypedDict):
+    """The fields of `Bootstrap` as keyword arguments."""
+
+    resamples: int
+    confidence: float
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """How intervals are made."""
+    """How intervals are computed; `confidence` is 0.95 for a 95 % interval."""
 
     resamples: int
     confidence: float
@@ -42,30 +50,23 @@ class Difference(NamedTuple):
 
 
 def interval(
-    errors: Sequence[int],
-    words: Sequence[int],
-    clusters: Sequence[str],
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    errors: Sequence[int], words: Sequence[int], clusters: Sequence[str], **options: Unpack[BootstrapOptions]
 ) -> Interval:
     """The interval of the pooled rate, sum(errors) / sum(words).
 
-    With fewer than two clusters nothing is known of their spread, and the interval is (0, inf). Without any
-    error it is (0, 0): the bootstrap cannot show errors that it has not seen. With few clusters (under about
-    30) percentile intervals are a little narrow.
+    With fewer than two clusters their spread is unknown, and the interval is (0, inf). Without any error it is (0, 0):
+    the bootstrap cannot show errors that it has not seen. With few clusters (under about 30) percentile intervals are
+    a little narrow.
 
     Args:
-        errors: one number an utterance, as are `words` (of the reference) and `clusters` (its sentence).
-        confidence: 0.95 for a 95 % interval.
+        errors: one number per utterance, as are `words` (of the reference) and `clusters` (its sentence).
+        options: as `Bootstrap`.
 
     Raises:
         ValueError: the lengths differ.
     """
-    columns = {"errors": errors, "words": words}
-    drawn = Resampled(clusters, columns, resamples=resamples, confidence=confidence, seed=seed)
-    return drawn.interval("errors", "words")
+    sums = ResampledSums(clusters, {"errors": errors, "words": words}, Bootstrap(**options))
+    return sums.interval("errors", "words")
 
 
 def paired_difference(
@@ -73,38 +74,26 @@ def paired_difference(
     errors_b: Sequence[int],
     words: Sequence[int],
     clusters: Sequence[str],
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    **options: Unpack[BootstrapOptions],
 ) -> Difference:
     """The difference of two systems' pooled rates; both are scored on the same drawn sentences each time.
 
-    p = 2 (k + 1) / (resamples + 1), at most 1, where k counts the resampled differences on the rarer side of
-    zero, zero included; it is never 0, and agrees with whether the interval excludes zero. With fewer than two
-    clusters, or no reference words, nothing is shown: the interval is unbounded and p is 1.
+    p = 2 (k + 1) / (resamples + 1), at most 1, where k counts the resampled differences on the rarer side of zero, zero
+    included; it is never 0, and agrees with whether the interval excludes zero. With fewer than two clusters, or no
+    reference words, nothing is shown: the interval is unbounded and p is 1.
 
     Raises:
         ValueError: the lengths differ.
     """
-    columns = {"a": errors_a, "b": errors_b, "words": words}
-    drawn = Resampled(clusters, columns, resamples=resamples, confidence=confidence, seed=seed)
-    return drawn.difference("a", "b", "words")
+    sums = ResampledSums(clusters, {"a": errors_a, "b": errors_b, "words": words}, Bootstrap(**options))
+    return sums.difference("a", "b", "words")
 
 
-class Resampled:
-    """Columns of counts summed over each drawn set of sentences: one draw serves every rate of a set of recordings."""
+class ResampledSums:
+    """Columns of counts summed over each resampled set of sentences: one draw serves every rate of a test set."""
 
-    def __init__(
-        self,
-        clusters: Sequence[str],
-        columns: Mapping[str, Sequence[int]],
-        *,
-        resamples: int,
-        confidence: float,
-        seed: int,
-    ) -> None:
-        """Draws whole clusters; each column has one number an utterance.
+    def __init__(self, clusters: Sequence[str], columns: Mapping[str, Sequence[int]], bootstrap: Bootstrap) -> None:
+        """Draws whole clusters; each column has one number per utterance.
 
         Raises:
             ValueError: the lengths differ.
@@ -112,31 +101,28 @@ class Resampled:
         sums = _cluster_sums(clusters, *columns.values())
         self._index = {name: row for row, name in enumerate(columns)}
         self._totals = sums.sum(axis=1)
-        self._confidence = confidence
-        self._drawn = _resampled(sums, resamples, seed) if sums.shape[1] > 1 else None
+        self._confidence = bootstrap.confidence
+        self._resampled = _resample(sums, bootstrap.resamples, bootstrap.seed) if sums.shape[1] > 1 else None
 
-    def interval(self, counted: str, of: str) -> Interval:
-        """The interval of the pooled rate of one column over another; as the function of that name."""
-        if self._drawn is None:
+    def interval(self, numerator: str, denominator: str) -> Interval:
+        """The interval of the pooled rate of one column over another; see the function of that name."""
+        if self._resampled is None:
             return Interval(0.0, inf)
-        rates = _ratios(self._drawn[self._index[counted]], self._drawn[self._index[of]])
+        rates = _ratios(self._resampled[self._index[numerator]], self._resampled[self._index[denominator]])
         return _percentiles(rates, self._confidence)
 
-    def difference(self, a: str, b: str, of: str) -> Difference:
-        """The difference of two columns' pooled rates; as `paired_difference`."""
-        left, right, whole = self._index[a], self._index[b], self._index[of]
-        total = self._totals[whole]
-        observed = float(_ratios(np.array([self._totals[left] - self._totals[right]]), np.array([total]))[0])
-        if self._drawn is None or total == 0:
+    def difference(self, a: str, b: str, denominator: str) -> Difference:
+        """The difference of two columns' pooled rates; see `paired_difference`."""
+        left, right, words = self._index[a], self._index[b], self._index[denominator]
+        observed = float(_ratios(self._totals[left] - self._totals[right], self._totals[words]))
+        if self._resampled is None or not self._totals[words]:
             return Difference(observed, -inf, inf, 1.0)
-        differences = _ratios(self._drawn[left] - self._drawn[right], self._drawn[whole])
-        low, high = _percentiles(differences, self._confidence)
-        rarer = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-        return Difference(observed, low, high, min(1.0, 2 * (rarer + 1) / (differences.size + 1)))
+        differences = _ratios(self._resampled[left] - self._resampled[right], self._resampled[words])
+        return _difference(observed, differences, self._confidence)
 
 
 class Group(NamedTuple):
-    """One group's errors of two systems, words and clusters, an entry an utterance; for an average over groups."""
+    """One group's errors of two systems, words and clusters, one entry per utterance; to be averaged over groups."""
 
     errors_a: Sequence[int]
     errors_b: Sequence[int]
@@ -144,11 +130,11 @@ class Group(NamedTuple):
     clusters: Sequence[str]
 
 
-def mean_difference(groups: Sequence[Group], *, resamples: int, confidence: float, seed: int) -> Difference:
+def mean_difference(groups: Sequence[Group], **options: Unpack[BootstrapOptions]) -> Difference:
     """The mean over the groups of (pooled rate of a − pooled rate of b); sentences are drawn within each group.
 
-    Every group counts alike, however many words it has: the average over domains that papers print. With zeros for
-    b it is the mean rate of a. A group of fewer than two clusters leaves nothing known, as in `paired_difference`.
+    Every group has the same weight, however many words it has: the average over domains that papers print. With zeros
+    for b it is the mean rate of a. With a group of fewer than two clusters nothing is shown, as in `paired_difference`.
 
     Raises:
         ValueError: no groups, or lengths that differ.
@@ -160,13 +146,17 @@ def mean_difference(groups: Sequence[Group], *, resamples: int, confidence: floa
     observed = float(_ratios(totals[:, 0] - totals[:, 1], totals[:, 2]).mean())
     if any(s.shape[1] < 2 for s in sums) or not totals[:, 2].all():
         return Difference(observed, -inf, inf, 1.0)
-    rates = np.zeros(resamples)
+    differences = np.zeros(options["resamples"])
     for number, group in enumerate(sums):
-        a, b, words = _resampled(group, resamples, seed + number)
-        rates += _ratios(a - b, words) / len(sums)
-    low, high = _percentiles(rates, confidence)
-    rarer = min(int((rates <= 0).sum()), int((rates >= 0).sum()))
-    return Difference(observed, low, high, min(1.0, 2 * (rarer + 1) / (resamples + 1)))
+        a, b, words = _resample(group, options["resamples"], options["seed"] + number)
+        differences += _ratios(a - b, words) / len(sums)
+    return _difference(observed, differences, options["confidence"])
+
+
+def _difference(observed: float, resampled: NDArray[np.float64], confidence: float) -> Difference:
+    low, high = _percentiles(resampled, confidence)
+    rarer = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
+    return Difference(observed, low, high, min(1.0, 2 * (rarer + 1) / (resampled.size + 1)))
 
 
 def _cluster_sums(clusters: Sequence[str], *columns: Sequence[int]) -> NDArray[np.int64]:
@@ -181,7 +171,7 @@ def _cluster_sums(clusters: Sequence[str], *columns: Sequence[int]) -> NDArray[n
     return sums
 
 
-def _resampled(sums: NDArray[np.int64], resamples: int, seed: int) -> NDArray[np.int64]:
+def _resample(sums: NDArray[np.int64], resamples: int, seed: int) -> NDArray[np.int64]:
     """Column sums of sets of as many clusters drawn with replacement, shape (columns, resamples)."""
     clusters = sums.shape[1]
     rng = np.random.default_rng(seed)
@@ -195,13 +185,13 @@ def _resampled(sums: NDArray[np.int64], resamples: int, seed: int) -> NDArray[np
 
 
 def _ratios(numerators: NDArray[np.int64], denominators: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Quotients; over zero words, 0 for no errors and infinite otherwise, as `ErrorCounts.rate` has it."""
+    """Quotients; over zero words, 0 without errors and infinite otherwise, as in `ErrorCounts.rate`."""
     empty = np.where(numerators > 0, inf, np.where(numerators < 0, -inf, 0.0))
     return np.where(denominators > 0, numerators / np.maximum(denominators, 1), empty)
 
 
 def _percentiles(values: NDArray[np.float64], confidence: float) -> Interval:
     tail = (1 - confidence) / 2
-    # Order statistics, not interpolated ones: an infinite rate among the values then harms no other.
+    # Order statistics rather than interpolation: an infinite rate among the values then affects no other.
     low, high = np.quantile(values, [tail, 1 - tail], method="inverted_cdf")
     return Interval(float(low), float(high))

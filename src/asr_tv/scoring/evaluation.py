@@ -1,11 +1,12 @@
-"""The score of one checkpoint on one manifest, with the conditions under which it was taken, and comparisons of two."""
+"""The score of one checkpoint on one manifest, the conditions it was obtained under, and comparisons of two."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Unpack
 
 from asr_tv.errors import DataError
-from asr_tv.scoring.bootstrap import Difference, Interval, interval, paired_difference
+from asr_tv.scoring.bootstrap import BootstrapOptions, Difference, Interval, interval, paired_difference
 from asr_tv.scoring.wer import ErrorCounts
 
 Scalar = str | int | float | bool | None
@@ -16,10 +17,10 @@ AUDIO_CONTEXT = "audio_context"
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a score depends on beside the recordings.
+    """What a score depends on besides the recordings.
 
     Attributes:
-        checkpoint: digest of the weights; None when hypotheses came without one.
+        checkpoint: digest of the weights; None where it is not known.
         manifest: digest of the references.
         decoding: options of the decoder, sorted by name: audio_context, max_new_tokens, beams, precision, engine...
     """
@@ -37,17 +38,12 @@ class Conditions:
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
     def _flat(self) -> dict[str, Scalar]:
-        return {
-            **dict(self.decoding),
-            "checkpoint": self.checkpoint,
-            "manifest": self.manifest,
-            "normalizer": self.normalizer,
-            "normalizer_version": self.normalizer_version,
-        }
+        fields = asdict(self)
+        return dict(fields.pop("decoding")) | fields
 
 
 def decoding_pairs(options: Mapping[str, Scalar]) -> tuple[tuple[str, Scalar], ...]:
-    """Decoding options as `Conditions` keeps them."""
+    """Decoding options as `Conditions` holds them."""
     return tuple(sorted(options.items()))
 
 
@@ -57,9 +53,10 @@ class UtteranceScore:
 
     Attributes:
         sentence: the normalised reference; utterances that share it are one cluster of the bootstrap.
-        reference: as in the manifest, as is `hypothesis` as the decoder wrote it.
+        reference: as in the manifest.
+        hypothesis: as the decoder wrote it.
         heard: the normalised hypothesis.
-        raw_word_counts: of the texts as they are, not normalised.
+        raw_word_counts: word errors without normalisation.
     """
 
     id: str
@@ -76,24 +73,21 @@ class UtteranceScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All utterances of one manifest, sorted by id, scored under one set of conditions."""
+    """All utterances of one manifest, sorted by id, scored under the same conditions; counts are sums over them."""
 
     utterances: tuple[UtteranceScore, ...]
     conditions: Conditions
 
     @cached_property
     def word_counts(self) -> ErrorCounts:
-        """Pooled over the utterances."""
         return sum((u.word_counts for u in self.utterances), ErrorCounts())
 
     @cached_property
     def character_counts(self) -> ErrorCounts:
-        """Pooled over the utterances."""
         return sum((u.character_counts for u in self.utterances), ErrorCounts())
 
     @cached_property
     def raw_word_counts(self) -> ErrorCounts:
-        """Pooled over the utterances; of the texts as they are, not normalised."""
         return sum((u.raw_word_counts for u in self.utterances), ErrorCounts())
 
     @property
@@ -109,45 +103,44 @@ class Evaluation:
         """Distinct normalised references."""
         return len({u.sentence for u in self.utterances})
 
-    def interval(self, *, resamples: int, confidence: float, seed: int) -> Interval:
+    def interval(self, **options: Unpack[BootstrapOptions]) -> Interval:
         """The bootstrap interval of the pooled WER."""
-        errors, words, clusters = _columns(self)
-        return interval(errors, words, clusters, resamples=resamples, confidence=confidence, seed=seed)
+        return interval(*_columns(self), **options)
 
 
 def compare(
     a: Evaluation,
     b: Evaluation,
     *,
-    resamples: int,
-    confidence: float,
-    seed: int,
     may_differ: Collection[str] = (AUDIO_CONTEXT,),
+    **options: Unpack[BootstrapOptions],
 ) -> Difference:
     """WER of a minus WER of b on the same utterances.
 
     Args:
-        may_differ: decoding options, beside the checkpoint, in which the two may differ.
+        may_differ: decoding options in which the two may differ, as they may in their checkpoints.
+        options: as `Bootstrap`.
 
     Raises:
-        DataError: each condition that differs and must not, with both values, or utterances that do.
+        DataError: conditions that differ and must not, with both values, or different utterances or references.
     """
     require_comparable(a, b, may_differ)
     errors_a, words, clusters = _columns(a)
     errors_b, _, _ = _columns(b)
-    return paired_difference(errors_a, errors_b, words, clusters, resamples=resamples, confidence=confidence, seed=seed)
+    return paired_difference(errors_a, errors_b, words, clusters, **options)
 
 
 def require_comparable(a: Evaluation, b: Evaluation, may_differ: Collection[str] = (AUDIO_CONTEXT,)) -> None:
-    """Whether a difference of the two says something of the checkpoints alone.
+    """Refuses two evaluations whose difference is not due to the checkpoints alone.
 
     Raises:
         DataError: as `compare`.
     """
-    differing = {
-        k: v for k, v in a.conditions.differences(b.conditions).items() if k not in {*may_differ, "checkpoint"}
-    }
-    problems = [f"evaluations differ in {name}: {left!r} and {right!r}" for name, (left, right) in differing.items()]
+    problems = [
+        f"evaluations differ in {name}: {left!r} and {right!r}"
+        for name, (left, right) in a.conditions.differences(b.conditions).items()
+        if name not in {*may_differ, "checkpoint"}
+    ]
     problems += _different_references(a, b)
     if problems:
         raise DataError(problems)

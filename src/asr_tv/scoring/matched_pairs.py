@@ -1,6 +1,6 @@
 """Matched pairs sentence-segment word error test (Gillick and Cox 1989), the MAPSSWE of NIST's sctk.
 
-Texts are cut where both systems get two words running right; errors in one segment hardly depend on those in another.
+Texts are cut where both systems get two consecutive words right, so that segments are nearly independent.
 """
 
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from itertools import count, groupby
 from math import erfc, sqrt
 from typing import NamedTuple
 
-from asr_tv.scoring.wer import word_alignment
+from asr_tv.scoring.wer import alignment_places
 
 _BUFFER = 2
-"""So many words that both have right part two segments."""
+"""Consecutive words that both systems get right between two segments."""
 
 
 class MatchedPairs(NamedTuple):
@@ -24,10 +24,10 @@ class MatchedPairs(NamedTuple):
 
 
 def matched_pairs(differences: Sequence[int]) -> MatchedPairs:
-    """The test on errors of a minus errors of b, one number a segment.
+    """The test on errors of a minus errors of b, one number per segment.
 
     z and p are None for fewer than two segments, where nothing can be tested. Without any variation z is None too, and
-    p is 1 for equal systems and 0 otherwise. The normal approximation wants about 30 segments.
+    p is 1 for equal systems and 0 otherwise. The normal approximation needs about 30 segments.
     """
     segments = len(differences)
     mean = sum(differences) / segments if segments else 0.0
@@ -41,23 +41,17 @@ def matched_pairs(differences: Sequence[int]) -> MatchedPairs:
 
 
 def error_slots(reference: str, hypothesis: str) -> list[int]:
-    """Errors at each place of the reference: before its first word, the word, between it and the next, and so on."""
+    """Errors at each place of the reference; places as in `alignment_places`."""
     if reference == hypothesis:
         return [0] * (2 * len(reference.split()) + 1)
-    slots = [0]
-    for step in word_alignment(reference, hypothesis):
-        if step.op == "insertion":
-            slots[-1] += 1
-        else:
-            slots += [int(step.op != "hit"), 0]
-    return slots
+    return [sum(step.op != "hit" for step in place) for place in alignment_places(reference, hypothesis)]
 
 
 def segment_differences(a: Sequence[int], b: Sequence[int]) -> list[int]:
     """Errors of a minus those of b in each segment of one utterance with an error in either.
 
     Args:
-        a, b: the slots of two hypotheses of the same reference.
+        a, b: `error_slots` of two hypotheses of the same reference.
     """
     places = zip(count(), a, b, strict=False)
     segments: list[int] = []

@@ -1,4 +1,4 @@
-"""What of Whisper's writing survives a fine-tuning: capital letters, punctuation, and no loops."""
+"""Whether a tuned Whisper still writes as before: capital letters, punctuation, valid timestamps, no loops."""
 
 import re
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ _MARK = re.compile(r"<\|(\d+\.\d\d)\|>")
 
 @dataclass(frozen=True)
 class Retention:
-    """Shares of utterances; None where no reference can tell.
+    """Shares of utterances; None where no reference qualifies.
 
     Attributes:
-        casing: of those whose reference has a capital letter, how many hypotheses have one.
-        punctuation: of those whose reference has a mark, how many hypotheses have one.
-        repetition: of all, how many hypotheses loop.
+        casing: hypotheses with a capital letter, among the utterances whose reference has one.
+        punctuation: the same of punctuation marks.
+        repetition: hypotheses that loop, among all.
     """
 
     casing: float | None
@@ -27,7 +27,7 @@ class Retention:
 
 
 def retention(evaluation: Evaluation) -> Retention:
-    """Counted on the texts as they were written and decoded, before any normaliser."""
+    """Measures retention on texts as written and decoded, without normalisation."""
     rows = evaluation.utterances
     cased = [_has_capital(u.hypothesis) for u in rows if _has_capital(u.reference)]
     marked = [_has_mark(u.hypothesis) for u in rows if _has_mark(u.reference)]
@@ -35,12 +35,12 @@ def retention(evaluation: Evaluation) -> Retention:
 
 
 def words_per_minute(hypotheses: Sequence[str], seconds: float) -> float:
-    """Words heard where nobody spoke."""
+    """Words per minute hallucinated in `seconds` of recordings without speech."""
     return 60 * sum(len(text.split()) for text in hypotheses) / seconds
 
 
 def timestamps_valid(text: str, seconds: float) -> bool:
-    """Whether text with <|1.28|> marks is bracketed by them, in order, and ends within the recording and a second."""
+    """Whether <|1.28|> marks open and close the text, ascend, and end at most a second after the recording."""
     marks = _MARK.findall(text)
     times = [float(mark) for mark in marks]
     bracketed = len(times) >= 2 and text.startswith(f"<|{marks[0]}|>") and text.endswith(f"<|{marks[-1]}|>")

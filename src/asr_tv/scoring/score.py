@@ -1,4 +1,4 @@
-"""Scores hypotheses against the references of a manifest, by id, and keeps the result as a folder's payload."""
+"""Scores hypotheses against the references of a manifest; evaluations are written to a folder and read back."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,9 @@ from asr_tv.scoring.wer import ErrorCounts, count_characters, count_words
 from asr_tv.store.results import write_atomically
 from asr_tv.text.normalize import Normalizer, get_normalizer
 
-VERSION = 2
-"""Raised whenever the same hypotheses would be scored otherwise."""
-
 ROWS = "evaluation.jsonl"
 SUMMARY = "evaluation.json"
-_SHOWN = 5
+_SHOWN_IDS = 5
 
 
 def evaluate(
@@ -31,28 +28,28 @@ def evaluate(
     checkpoint: str | None = None,
     decoding: Mapping[str, Scalar] | None = None,
 ) -> Evaluation:
-    """Word and character errors of every utterance, both sides through the same normaliser.
+    """Word and character errors of every utterance; both texts pass the same normaliser.
 
-    An utterance whose normalised reference is empty is kept: what was heard in it counts as insertions.
+    An utterance whose normalised reference is empty is kept: words recognised in it count as insertions.
 
     Args:
-        checkpoint: digest of the weights that were decoded.
+        checkpoint: digest of the decoded weights, for the conditions.
         decoding: the decoder's options, for the conditions.
 
     Raises:
-        DataError: the manifest is empty, or the ids of the two sides are not the same.
-        ConfigError: no such normaliser.
+        DataError: the manifest is empty, or references and hypotheses have different ids.
+        ConfigError: unknown normaliser.
     """
     normalize = get_normalizer(normalizer)
     _require_same_ids(reference, hypotheses)
-    rows = (_scored(utterance, hypotheses[utterance.id], normalize) for utterance in reference)
+    rows = (_score_utterance(utterance, hypotheses[utterance.id], normalize) for utterance in reference)
     conditions = Conditions(
         checkpoint, reference.digest, decoding_pairs(decoding or {}), normalize.name, normalize.version
     )
     return Evaluation(tuple(sorted(rows, key=lambda row: row.id)), conditions)
 
 
-def _scored(utterance: Utterance, hypothesis: str, normalize: Normalizer) -> UtteranceScore:
+def _score_utterance(utterance: Utterance, hypothesis: str, normalize: Normalizer) -> UtteranceScore:
     expected, found = normalize(utterance.text), normalize(hypothesis)
     return UtteranceScore(
         id=utterance.id,
@@ -72,21 +69,19 @@ def _require_same_ids(reference: Manifest, hypotheses: Mapping[str, str]) -> Non
     if not len(reference):
         raise DataError(f"{reference.name}: no utterances to score")
     expected = {utterance.id for utterance in reference}
-    sides = (
-        ("no hypothesis for", expected - hypotheses.keys()),
-        ("hypotheses for unknown", hypotheses.keys() - expected),
-    )
-    problems = [f"{reference.name}: {what} {_listed(ids)}" for what, ids in sides if ids]
+    missing, unknown = expected - hypotheses.keys(), hypotheses.keys() - expected
+    found = {"no hypothesis for": missing, "hypotheses for unknown": unknown}
+    problems = [f"{reference.name}: {what} {_list_ids(ids)}" for what, ids in found.items() if ids]
     if problems:
         raise DataError(problems)
 
 
-def _listed(ids: set[str]) -> str:
-    first = ", ".join(map(repr, sorted(ids)[:_SHOWN]))
-    return f"{len(ids)} id{'s' if len(ids) > 1 else ''}: {first}{', ...' if len(ids) > _SHOWN else ''}"
+def _list_ids(ids: set[str]) -> str:
+    first = ", ".join(map(repr, sorted(ids)[:_SHOWN_IDS]))
+    return f"{len(ids)} id{'s' if len(ids) > 1 else ''}: {first}{', ...' if len(ids) > _SHOWN_IDS else ''}"
 
 
-def score_stage(
+def score_file(
     reference: Manifest,
     hypotheses: Path,
     config: ScoringConfig,
@@ -95,7 +90,7 @@ def score_stage(
     checkpoint: str | None = None,
     decoding: Mapping[str, Scalar] | None = None,
 ) -> Evaluation:
-    """Scores the hypotheses of a file and writes the evaluation into `folder`.
+    """Scores a file of hypotheses and writes the evaluation into `folder`.
 
     Raises:
         DataError: as `read_hypotheses` and `evaluate`.
@@ -108,7 +103,7 @@ def score_stage(
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Writes `evaluation.jsonl`, one utterance a line, then `evaluation.json`, conditions and totals.
+    """Writes `evaluation.jsonl`, one utterance per line, then `evaluation.json`, conditions and totals.
 
     Equal evaluations give equal bytes.
     """
@@ -125,7 +120,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
 
 
 def read_evaluation(folder: Path) -> Evaluation:
-    """What `write_evaluation` wrote, in this version or an earlier one.
+    """Reads what `write_evaluation` wrote, in this version or an earlier one.
 
     Raises:
         DataError: a file is missing, is not an evaluation, or its rows do not add up to its totals.
@@ -135,7 +130,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         lines = (folder / ROWS).read_text(encoding="utf-8").split("\n")
         decoding = decoding_pairs(summary["conditions"]["decoding"])
         conditions = Conditions(**{**summary["conditions"], "decoding": decoding})
-        rows = tuple(_row_from(json.loads(line), conditions) for line in lines if line)
+        rows = tuple(_parse_row(json.loads(line), conditions) for line in lines if line)
         evaluation = Evaluation(rows, conditions)
         totals = ErrorCounts(**summary["word_counts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -145,10 +140,9 @@ def read_evaluation(folder: Path) -> Evaluation:
     return evaluation
 
 
-def _row_from(row: Any, conditions: Conditions) -> UtteranceScore:
+def _parse_row(row: Any, conditions: Conditions) -> UtteranceScore:
     if "heard" not in row:  # as version 1 wrote it
-        clean = get_normalizer(conditions.normalizer)
-        row = {**row, "heard": clean(row["hypothesis"])}
-        row["raw_word_counts"] = asdict(count_words(row["reference"], row["hypothesis"]))
+        heard = get_normalizer(conditions.normalizer)(row["hypothesis"])
+        row = row | {"heard": heard, "raw_word_counts": asdict(count_words(row["reference"], row["hypothesis"]))}
     counts = {key: ErrorCounts(**row[key]) for key in ("word_counts", "character_counts", "raw_word_counts")}
     return UtteranceScore(**{**row, **counts})

@@ -1,11 +1,10 @@
-"""Several systems on one set of recordings: their rates, intervals and differences, from one draw of sentences."""
+"""Several systems on one set of recordings: rates, intervals and differences from one set of bootstrap samples."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 
-from asr_tv.scoring.bootstrap import Bootstrap, Difference, Interval, Resampled
+from asr_tv.scoring.bootstrap import Bootstrap, Difference, Interval, ResampledSums
 from asr_tv.scoring.evaluation import Evaluation, UtteranceScore, require_comparable
 from asr_tv.scoring.loops import looped
 from asr_tv.scoring.matched_pairs import MatchedPairs, error_slots, matched_pairs, segment_differences
@@ -16,13 +15,13 @@ _WORDS, _SPOKEN = "words", "spoken"
 
 
 class ScoredSet:
-    """Systems by name, scored on the same utterances under the same conditions but for checkpoint and audio context.
+    """Systems by name, scored on the same utterances under the same conditions except checkpoint and audio context.
 
-    Intervals of two systems come of the same drawn sentences, and so do those of their difference.
+    All intervals and differences use the same resampled sentences.
     """
 
     def __init__(self, evaluations: Mapping[str, Evaluation], bootstrap: Bootstrap, terms: TermCounter) -> None:
-        """Puts evaluations side by side.
+        """Takes evaluations by name of the system.
 
         Raises:
             DataError: two of them cannot be compared.
@@ -39,24 +38,24 @@ class ScoredSet:
 
     @property
     def utterances(self) -> tuple[UtteranceScore, ...]:
-        """Of any one system: what is true of the references is true for all."""
+        """Those of the first system; ids, references and domains are the same for all."""
         return next(iter(self.evaluations.values())).utterances
 
     def interval(self, name: str) -> Interval:
-        """Of the pooled WER."""
-        return self._drawn.interval(f"errors {name}", _WORDS)
+        """Confidence interval of the pooled WER."""
+        return self._sums.interval(f"errors {name}", _WORDS)
 
     def difference(self, a: str, b: str) -> Difference:
         """WER of a minus WER of b."""
-        return self._drawn.difference(f"errors {a}", f"errors {b}", _WORDS)
+        return self._sums.difference(f"errors {a}", f"errors {b}", _WORDS)
 
     def matched_pairs(self, a: str, b: str) -> MatchedPairs:
-        """The matched pairs test on errors of a minus errors of b."""
+        """The matched pairs test of errors of a minus errors of b."""
         pairs = zip(self._slots_of(a), self._slots_of(b), strict=True)
         return matched_pairs([d for left, right in pairs for d in segment_differences(left, right)])
 
     def term_counts(self, name: str) -> Mapping[str, TermCounts]:
-        """Term -> counts pooled over the utterances, of the terms that stand in any reference or hypothesis."""
+        """Term -> counts over all utterances, for terms that occur in any reference or hypothesis."""
         totals: dict[str, TermCounts] = {}
         for row in self._term_rows[name]:
             for term, counts in row.items():
@@ -64,25 +63,26 @@ class ScoredSet:
         return totals
 
     def recall_interval(self, name: str) -> Interval:
-        """Of the terms' recall: the share of spoken terms that were heard."""
-        missed = self._drawn.interval(f"missed {name}", _SPOKEN)
+        """Confidence interval of the recall of terms."""
+        missed = self._sums.interval(f"missed {name}", _SPOKEN)
         return Interval(max(0.0, 1 - missed.high), 1 - missed.low)
 
     def recall_difference(self, a: str, b: str) -> Difference:
-        """Recall of a minus recall of b: above zero a hears more terms."""
-        return self._drawn.difference(f"missed {b}", f"missed {a}", _SPOKEN)
+        """Recall of terms of a minus that of b."""
+        return self._sums.difference(f"missed {b}", f"missed {a}", _SPOKEN)
 
     def loops(self, name: str) -> list[str]:
-        """Ids of the utterances in which the decoder went round in circles."""
+        """Ids of the utterances whose hypothesis loops."""
         return [u.id for u in self.evaluations[name].utterances if looped(u.hypothesis)]
 
     def grouped(self, group_of: GroupOf) -> dict[str, "ScoredSet"]:
-        """The set cut into groups of utterances, by name; without terms."""
-        groups = {u.id: group_of(u) for u in self.utterances}
-        sizes = Counter(groups.values())
-        return {group: self._only({i for i, g in groups.items() if g == group}) for group in sorted(sizes)}
+        """Group name -> the set of its utterances; without terms."""
+        groups: dict[str, set[str]] = defaultdict(set)
+        for u in self.utterances:
+            groups[group_of(u)].add(u.id)
+        return {group: self._restrict_to(groups[group]) for group in sorted(groups)}
 
-    def _only(self, ids: set[str]) -> "ScoredSet":
+    def _restrict_to(self, ids: set[str]) -> "ScoredSet":
         part = {
             name: Evaluation(tuple(u for u in e.utterances if u.id in ids), e.conditions)
             for name, e in self.evaluations.items()
@@ -100,11 +100,11 @@ class ScoredSet:
         return {name: [count(u.sentence, u.heard) for u in e.utterances] for name, e in self.evaluations.items()}
 
     @cached_property
-    def _drawn(self) -> Resampled:
+    def _sums(self) -> ResampledSums:
         columns: dict[str, Sequence[int]] = {_WORDS: [u.word_counts.words for u in self.utterances]}
         for name, evaluation in self.evaluations.items():
             pooled = [sum(row.values(), TermCounts()) for row in self._term_rows[name]]
             columns[f"errors {name}"] = [u.word_counts.errors for u in evaluation.utterances]
             columns[f"missed {name}"] = [counts.expected - counts.right for counts in pooled]
             columns[_SPOKEN] = [counts.expected for counts in pooled]
-        return Resampled([u.sentence for u in self.utterances], columns, **asdict(self._bootstrap))
+        return ResampledSums([u.sentence for u in self.utterances], columns, self._bootstrap)

@@ -1,4 +1,4 @@
-"""The stage that scores a transcription, every coefficient of a sweep in a folder of its own."""
+"""The stage that scores a transcription; each scaling coefficient of a sweep has its own folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +9,13 @@ from asr_tv.decoding.hypotheses import hypotheses_file
 from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.transcribe import Sweep
 from asr_tv.scoring.evaluation import Evaluation
-from asr_tv.scoring.score import VERSION, read_evaluation, score_stage
+from asr_tv.scoring.score import read_evaluation, score_file
 from asr_tv.store.results import Identity, Produced, Record
 from asr_tv.store.runtime import Runtime
 from asr_tv.text.normalize import get_normalizer
+
+STAGE, VERSION = "score", 2
+"""The version is raised whenever the same hypotheses would be scored differently."""
 
 
 def score(
@@ -24,32 +27,32 @@ def score(
     scoring: ScoringConfig,
     sweep: Sweep | None = None,
 ) -> Record:
-    """The stage: every file of hypotheses of a transcription scored, each in a folder of its own."""
+    """The stage: scores every file of hypotheses of a transcription, each into its own folder."""
     coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
     normalizer = get_normalizer(scoring.normalizer)
     parameters = decoding.options | {"normalizer": [normalizer.name, normalizer.version], "scaling_coefs": list(coefs)}
     added = sweep.inputs if sweep else {}
-    inputs = {"manifest": manifest.digest, "transcription": transcription.digest, "checkpoint": checkpoint.digest}
-    inputs |= added
+    digests = {"manifest": manifest.digest, "transcription": transcription.digest, "checkpoint": checkpoint.digest}
 
     def produce(scratch: Path) -> Produced:
         with runtime.progress("score", len(coefs), "files") as advance:
             for coef in coefs:
-                folder = scratch / _folder(coef)
+                folder = scratch / score_folder(coef)
                 folder.mkdir(exist_ok=True)
                 file = transcription.path / hypotheses_file(coef)
                 conditions = decoding.options | added | ({} if coef is None else {"scaling_coef": coef})
-                score_stage(manifest, file, scoring, folder, checkpoint=checkpoint.digest, decoding=conditions)
+                score_file(manifest, file, scoring, folder, checkpoint=checkpoint.digest, decoding=conditions)
                 advance()
         return Produced((manifest.ref(),), {"utterances": len(manifest)})
 
-    return runtime.store.build(Identity("score", VERSION, parameters, inputs), produce)
+    return runtime.store.build(Identity(STAGE, VERSION, parameters, digests | added), produce)
 
 
-def _folder(scaling_coef: float | None) -> str:
+def score_folder(scaling_coef: float | None = None) -> str:
+    """Name of the payload folder of one scaling coefficient, or of the checkpoint itself."""
     return hypotheses_file(scaling_coef).removesuffix(".jsonl")
 
 
-def scored_in(record: Record) -> Evaluation:
-    """What a score record of one checkpoint holds."""
-    return read_evaluation(record.path / _folder(None))
+def read_score(record: Record) -> Evaluation:
+    """The evaluation that a score record of one checkpoint holds."""
+    return read_evaluation(record.path / score_folder())

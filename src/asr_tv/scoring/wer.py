@@ -1,4 +1,4 @@
-"""Word and character errors of a pair of texts, counted once. Rates are derived: counts add and rates do not."""
+"""Word and character errors of a pair of texts, kept as counts and not as rates, since counts can be added."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Op = Literal["hit", "substitution", "deletion", "insertion"]
 
 @dataclass(frozen=True, slots=True)
 class ErrorCounts:
-    """Counts of one utterance, or pooled over a set by addition. `ErrorCounts()` is the neutral element."""
+    """Counts of one utterance, or summed over a set; `ErrorCounts()` is zero."""
 
     hits: int = 0
     substitutions: int = 0
@@ -39,18 +39,14 @@ class ErrorCounts:
 
     @property
     def rate(self) -> float:
-        """Pooled error rate: errors over reference words.
-
-        Without reference words it is 0 when nothing was inserted and infinite otherwise; over a set the
-        insertions of empty references count like any others.
-        """
+        """Errors per reference word; without reference words 0 if nothing was inserted, infinite otherwise."""
         if self.words:
             return self.errors / self.words
         return inf if self.insertions else 0.0
 
 
 class AlignedWord(NamedTuple):
-    """One step of an alignment; the side that has no word there is empty."""
+    """One step of an alignment; a side without a word there is empty."""
 
     op: Op
     reference: str
@@ -58,12 +54,12 @@ class AlignedWord(NamedTuple):
 
 
 def count_words(reference: str, hypothesis: str) -> ErrorCounts:
-    """Word errors of a fewest-errors alignment; words are what whitespace separates."""
+    """Word errors of an alignment with the fewest errors; words are separated by whitespace."""
     return _count(reference.split(), hypothesis.split(), jiwer.process_words, " ")
 
 
 def count_characters(reference: str, hypothesis: str) -> ErrorCounts:
-    """Character errors. A run of whitespace between words is one character; at the ends it is none."""
+    """Character errors; a run of whitespace counts as one character, at either end as none."""
     return _count(list(" ".join(reference.split())), list(" ".join(hypothesis.split())), jiwer.process_characters, "")
 
 
@@ -76,6 +72,21 @@ def word_alignment(reference: str, hypothesis: str) -> tuple[AlignedWord, ...]:
         return tuple(_one_sided(expected, found))
     chunks = jiwer.process_words(" ".join(expected), " ".join(found)).alignments[0]
     return tuple(chain.from_iterable(_steps(chunk, expected, found) for chunk in chunks))
+
+
+def alignment_places(reference: str, hypothesis: str) -> list[list[AlignedWord]]:
+    """The alignment by place of the reference: before its first word, that word, between it and the next, and so on.
+
+    Returns:
+        2 n + 1 lists for n reference words: one step at odd indices, any number of insertions at even ones.
+    """
+    places: list[list[AlignedWord]] = [[]]
+    for step in word_alignment(reference, hypothesis):
+        if step.op == "insertion":
+            places[-1].append(step)
+        else:
+            places += [[step], []]
+    return places
 
 
 def _count(expected: list[str], found: list[str], process: Callable[..., Any], joint: str) -> ErrorCounts:

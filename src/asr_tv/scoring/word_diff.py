@@ -1,12 +1,13 @@
-"""Two systems on the same recordings, word by word, and several runs in one order, if they may be compared at all."""
+"""Two systems on the same recordings, compared word by word; and whether several runs may be compared at all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from asr_tv.errors import DataError
 from asr_tv.scoring.evaluation import AUDIO_CONTEXT, Evaluation, UtteranceScore
-from asr_tv.scoring.wer import word_alignment
+from asr_tv.scoring.wer import AlignedWord, alignment_places
 
 Row = Mapping[str, Any]
 
@@ -14,7 +15,7 @@ _MAY_DIFFER = frozenset({AUDIO_CONTEXT, "checkpoint"})
 
 
 class PairedWord(NamedTuple):
-    """One word of the reference with what each side heard for it; empty where a side has no word."""
+    """One word of the reference and what each system recognised for it; empty where there is no word."""
 
     reference: str
     a: str
@@ -23,7 +24,7 @@ class PairedWord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UtteranceDiff:
-    """What two systems made of one utterance, over normalised words."""
+    """Normalised words of one utterance as two systems recognised them, and the errors of each."""
 
     id: str
     domain: str
@@ -38,7 +39,7 @@ class UtteranceDiff:
 
 @dataclass(frozen=True, slots=True)
 class WordTally:
-    """Counts over the words of a reference set, and over the utterances."""
+    """How two systems differ on a set: counts of words, and of utterances (`better_a`, `better_b`, `same_words`)."""
 
     only_a_right: int
     only_b_right: int
@@ -50,18 +51,18 @@ class WordTally:
 
 
 def word_diffs(a: Evaluation, b: Evaluation) -> tuple[UtteranceDiff, ...]:
-    """Every utterance of both, which are of one set, sorted by id.
+    """Every utterance of two evaluations of the same set, sorted by id.
 
     Raises:
-        DataError: the words do not have the errors that were counted, in a score of an earlier version whose
-            normaliser is not the installed one.
+        DataError: the words do not give the errors that were counted: a score of an earlier version, read with another
+            version of its normaliser.
     """
     others = {u.id: u for u in b.utterances}
     return tuple(_diff(u, others[u.id]) for u in sorted(a.utterances, key=lambda u: u.id))
 
 
 def tally(diffs: Sequence[UtteranceDiff]) -> WordTally:
-    """What differs, counted."""
+    """The differences, counted."""
     words = [column for diff in diffs for column in diff.columns]
     spoken = [column for column in words if column.reference]
     return WordTally(
@@ -76,45 +77,23 @@ def tally(diffs: Sequence[UtteranceDiff]) -> WordTally:
 
 
 def _diff(a: UtteranceScore, b: UtteranceScore) -> UtteranceDiff:
-    sides = [_slots(a.sentence, u.heard) for u in (a, b)]
-    columns: list[PairedWord] = []
-    words = [*a.sentence.split(), None]
-    for number, word in enumerate(words):
-        extra = [side.inserted[number] for side in sides]
-        for position in range(max(map(len, extra))):
-            columns.append(PairedWord("", *(e[position] if position < len(e) else "" for e in extra)))
-        if word is not None:
-            columns.append(PairedWord(word, *(side.words[number] for side in sides)))
-    errors = [sum(c.reference != c.a for c in columns), sum(c.reference != c.b for c in columns)]
-    if errors != [a.word_counts.errors, b.word_counts.errors]:
-        raise DataError(f"{a.id}: was scored with another normaliser than is installed: score it again")
-    return UtteranceDiff(a.id, a.domain, errors[0], errors[1], tuple(columns))
-
-
-class _Slots(NamedTuple):
-    """What was heard for each word of a reference, and before each word and at the end."""
-
-    words: list[str]
-    inserted: list[list[str]]
-
-
-def _slots(reference: str, hypothesis: str) -> _Slots:
-    words: list[str] = []
-    inserted: list[list[str]] = [[]]
-    for step in word_alignment(reference, hypothesis):
-        if step.op == "insertion":
-            inserted[-1].append(step.hypothesis)
-        else:
-            words.append(step.hypothesis)
-            inserted.append([])
-    return _Slots(words, inserted)
+    nothing = AlignedWord("insertion", "", "")
+    columns = tuple(
+        PairedWord(left.reference, left.hypothesis, right.hypothesis)
+        for places in zip(*(alignment_places(a.sentence, u.heard) for u in (a, b)), strict=True)
+        for left, right in zip_longest(*places, fillvalue=nothing)
+    )
+    errors_a, errors_b = sum(c.reference != c.a for c in columns), sum(c.reference != c.b for c in columns)
+    if (errors_a, errors_b) != (a.word_counts.errors, b.word_counts.errors):
+        raise DataError(f"{a.id}: was scored with another normaliser than the installed one: score it again")
+    return UtteranceDiff(a.id, a.domain, errors_a, errors_b, columns)
 
 
 def different_conditions(rows: Mapping[str, Row]) -> list[str]:
-    """Every condition in which rows of reports differ though they must not, a line each; none, and they compare.
+    """Every condition in which runs differ though they must not, one line each; empty if they may be compared.
 
     Args:
-        rows: name of a run -> the row of its report's systems.
+        rows: by name of the run, its row among the systems of its report.
     """
     sets = {name: {"set": (row["role"], row["split"]), **row["conditions"]} for name, row in rows.items()}
     keys = sorted({key for conditions in sets.values() for key in conditions} - _MAY_DIFFER)

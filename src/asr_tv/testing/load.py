@@ -19,7 +19,7 @@ from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.manifest import Manifest
 from asr_tv.progress import Advance
 from asr_tv.scoring.bootstrap import interval
-from asr_tv.scoring.score import read_evaluation, score_stage
+from asr_tv.scoring.score import read_evaluation, score_file
 from asr_tv.store.results import Store
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.synthesize import synthesize
@@ -110,7 +110,7 @@ def _scored(manifest: Manifest, folder: Path) -> float:
         for number, utterance in enumerate(manifest):
             text = utterance.text.replace("Please", "Police") if number % 10 == 0 else utterance.text
             file.write(json.dumps({"id": utterance.id, "text": text}) + "\n")
-    score_stage(manifest, heard, ScoringConfig(), folder / "score")
+    score_file(manifest, heard, ScoringConfig(), folder / "score")
     evaluation = read_evaluation(folder / "score")
     rows = evaluation.utterances
     errors, words = [u.word_counts.errors for u in rows], [u.word_counts.words for u in rows]

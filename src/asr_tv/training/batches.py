@@ -1,17 +1,17 @@
-"""Which utterances are trained together: batches of like length, in an order drawn from seed and epoch alone."""
+"""Which utterances are trained together: batches of similar duration, in an order drawn from seed and epoch."""
 
 from collections.abc import Sequence
 
 from asr_tv.seeds import generator
 
 _POOL_BATCHES = 16
-"""Lengths are sorted within pools of so many batches: like lengths meet, and neighbours still change by epoch."""
+"""Durations are sorted within pools of this many batches, so that batches still change from epoch to epoch."""
 
 
-def length_grouped(durations: Sequence[float], batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:
-    """Indices of `durations` in batches; every index once, only the last batch of a pool may be short.
+def group_by_length(durations: Sequence[float], batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:
+    """Batches of indices of `durations`; every index once, only the last batch of a pool may be smaller.
 
-    Depends on nothing but the arguments, so an epoch can be taken up again after a stop.
+    A pure function of its arguments, so an epoch can be repeated after an interruption.
     """
     rng = generator("batches", seed, epoch)
     order = rng.permutation(len(durations))

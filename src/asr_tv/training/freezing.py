@@ -1,4 +1,4 @@
-"""A model made ready to be tuned in part: what is frozen, LoRA and (IA)3 through peft, and how they become weights."""
+"""Prepares a model for tuning in part: freezing, LoRA and (IA)3 through peft, and merging of adapters."""
 
 import re
 from collections.abc import Iterable
@@ -13,19 +13,24 @@ from asr_tv.models.parameter_names import CONV_STEM, EMBEDDING, group_of, withou
 
 _QUERY_VALUE = ("q_proj", "v_proj", "linear_q", "linear_v")
 _KEY_VALUE = ("k_proj", "v_proj", "linear_k", "linear_v")
-_LAST_OF_MLP = ("fc2", "output_dense")
+_MLP_OUTPUT = ("fc2", "output_dense")
 _TIED = "proj_out"
-"""Whisper's output is its embedding, and must stay so."""
+"""Whisper's output projection, which must stay tied to the embedding."""
+_ATTENTION = frozenset({"self_attn", "encoder_attn", "attention"})
+_MLP = frozenset({"fc1", "fc2", "feed_forward", "ffn1", "ffn2"})
+_BEFORE_BLOCKS = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_embed.")
+"""What a CTC model has in place of Whisper's convolutions."""
+_BLOCK = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.")
 
 
 def make_trainable(model: Any, trainable: Trainable, seed: int = 0) -> None:
-    """Freezes, in place, all that is not to be tuned, and puts adapters in; until a step, the model computes the same.
+    """Freezes, in place, all that is not to be tuned, and injects adapters; the model's outputs do not change.
 
     Args:
-        seed: of the adapters' random half.
+        seed: of the random initialisation of adapters.
 
     Raises:
-        ConfigError: the model has no such part or modules.
+        ConfigError: the model has no such part or modules, or nothing is left to tune.
     """
     if isinstance(trainable, Lora | Ia3):
         _inject(model, trainable, seed)
@@ -44,24 +49,26 @@ def _inject(model: Any, adapter: Lora | Ia3, seed: int) -> None:
     if isinstance(adapter, Lora):
         config: Any = LoraConfig(
             r=adapter.r,
-            lora_alpha=cast("Any", adapter.alpha),  # in peft's annotation a whole number
-            target_modules=_found(model, adapter.targets or _QUERY_VALUE, adapter),
+            lora_alpha=cast("Any", adapter.alpha),  # annotated as int, but a float is valid
+            target_modules=_find_modules(model, adapter.targets or _QUERY_VALUE, adapter),
         )
     else:
-        # The default maps of peft know no Whisper.
-        inputs = adapter.feedforward if adapter.targets or adapter.feedforward else _LAST_OF_MLP
-        outputs = adapter.targets if adapter.targets or adapter.feedforward else _KEY_VALUE
-        rescaled_inputs = _found(model, inputs, adapter)
+        # peft has no default modules for Whisper.
+        outputs, inputs = adapter.targets, adapter.feedforward
+        if not outputs and not inputs:
+            outputs, inputs = _KEY_VALUE, _MLP_OUTPUT
+        rescaled_inputs = _find_modules(model, inputs, adapter)
         config = IA3Config(
-            target_modules=[*_found(model, outputs, adapter), *rescaled_inputs], feedforward_modules=rescaled_inputs
+            target_modules=[*_find_modules(model, outputs, adapter), *rescaled_inputs],
+            feedforward_modules=rescaled_inputs,
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model)
 
 
-def _found(model: Any, names: Iterable[str], adapter: Lora | Ia3) -> list[str]:
-    """Names of linear modules that the model has; a default may name those of other models, the user may not."""
+def _find_modules(model: Any, names: Iterable[str], adapter: Lora | Ia3) -> list[str]:
+    """Those of `names` that are linear modules of the model; only names by default may be missing."""
     linear = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split(".")[-1] != _TIED]
     found = [name for name in names if any(n == name or n.endswith(f".{name}") for n in linear)]
     given = {*adapter.targets, *(adapter.feedforward if isinstance(adapter, Ia3) else ())}
@@ -72,7 +79,7 @@ def _found(model: Any, names: Iterable[str], adapter: Lora | Ia3) -> list[str]:
 
 
 def set_training_mode(model: Any) -> None:
-    """Training mode, but for modules of which nothing is tuned: no dropout there, and batch statistics stand still."""
+    """Training mode except in wholly frozen modules: no dropout there, and batch statistics stay as they are."""
     model.train()
     for module in model.modules():
         own = list(module.parameters())
@@ -81,12 +88,12 @@ def set_training_mode(model: Any) -> None:
 
 
 def trainable_parameters(model: Any) -> int:
-    """How many numbers a training may change; tied tensors count once."""
+    """Number of trainable parameters; tied tensors count once."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def low_rank_parts(model: Any) -> dict[str, tuple[Tensor, Tensor]]:
-    """What LoRA learnt, by the name of the weight it changes: a of shape (r, in) and b of shape (out, r)."""
+    """LoRA's factors by name of the weight they change: a of shape (r, in) and b of shape (out, r)."""
     return {
         f"{name}.weight": (_factor(module.lora_A), _factor(module.lora_B))
         for name, module in model.named_modules()
@@ -99,31 +106,18 @@ def _factor(adapters: Any) -> Tensor:
 
 
 def merge_adapters(model: Any) -> None:
-    """Makes adapters part of the weights, in place; what remains is an ordinary model with the names it had before."""
+    """Merges adapters into the weights, in place; the model has the modules and names that it had before."""
     for name, module in list(model.named_modules()):
         if hasattr(module, "get_base_layer"):
             module.merge(safe_merge=True)
             model.set_submodule(name, module.get_base_layer())
 
 
-_ATTENTION = frozenset({"self_attn", "encoder_attn", "attention"})
-
-
-_MLP = frozenset({"fc1", "fc2", "feed_forward", "ffn1", "ffn2"})
-
-
-_BEFORE_BLOCKS = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_embed.")
-"""What a CTC model has in place of Whisper's convolutions."""
-
-
-_BLOCK = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.")
-
-
 def frozen_names(names: Iterable[str], trainable: Everything | Blocks | Part) -> frozenset[str]:
-    """Which of a model's parameters stay as they are.
+    """Names of the parameters to freeze.
 
     Args:
-        names: transformers' names, those of a Whisper or of a CTC model.
+        names: all parameters of a Whisper or of a CTC model, as transformers names them.
 
     Raises:
         ConfigError: the model has no such part, or fewer blocks.
@@ -153,11 +147,11 @@ def _frozen_blocks(names: list[str], blocks: Blocks) -> frozenset[str]:
             frozen |= {name for name, number in numbers.items() if number >= count - blocks.count}
             continue
         frozen |= {name for name, number in numbers.items() if number < blocks.count}
-        frozen |= {name for name in names if side == "encoder" and _before_blocks(name)}
+        frozen |= {name for name in names if side == "encoder" and _is_before_blocks(name)}
     return frozenset(frozen)
 
 
-def _before_blocks(name: str) -> bool:
+def _is_before_blocks(name: str) -> bool:
     return group_of(name) == CONV_STEM or without_root(name).startswith(_BEFORE_BLOCKS)
 
 
@@ -175,5 +169,5 @@ def _in_part(name: str, part: str) -> bool:
             return group_of(name) == EMBEDDING
         case "decoder":
             return bare.startswith("decoder.")
-        case _:  # a CTC model is an encoder with a linear head
+        case _:  # the encoder; a CTC model is an encoder with a linear head
             return not bare.startswith(("decoder.", "proj_out.", "lm_head."))

@@ -1,4 +1,4 @@
-"""Finished epochs of a fine-tuning that is under way: whole or not there, and never gone on from where damaged."""
+"""Checkpoints of the finished epochs of an unfinished fine-tuning: complete or absent, and never resumed if damaged."""
 
 import json
 import logging
@@ -12,17 +12,17 @@ from asr_tv.store.results import file_digest, write_atomically
 _log = logging.getLogger(__name__)
 
 LOSSES = "losses.json"
-"""Mean loss of each epoch so far."""
-_DIGESTS, _UNDER_WAY = "digests.json", "epoch.tmp"
+"""Mean loss of each finished epoch."""
+_DIGESTS, _TEMPORARY = "digests.json", "epoch.tmp"
 
 
 def keep_epoch(scratch: Path, losses: Sequence[float], write: Callable[[Path], None]) -> None:
-    """Keeps the epoch that `losses` ends with: state first, its name last, older epochs go after that.
+    """Keeps the epoch whose loss is the last of `losses`, then removes earlier ones; atomic by a rename.
 
     Args:
-        write: puts model, optimiser and whatever else is gone on from into a folder.
+        write: writes the state of model, optimiser and schedule into a folder.
     """
-    folder, temporary = scratch / f"epoch-{len(losses)}", scratch / _UNDER_WAY
+    folder, temporary = scratch / f"epoch-{len(losses)}", scratch / _TEMPORARY
     shutil.rmtree(temporary, ignore_errors=True)
     write(temporary)
     write_atomically(temporary / LOSSES, json.dumps(list(losses)))
@@ -34,45 +34,41 @@ def keep_epoch(scratch: Path, losses: Sequence[float], write: Callable[[Path], N
 
 
 def last_epoch(scratch: Path) -> tuple[Path, list[float]] | None:
-    """The folder of the last kept epoch that is as it was written, and the losses up to it; others are removed."""
+    """Folder of the last undamaged epoch and the losses up to it; damaged epochs are removed."""
     for folder in reversed(_epochs(scratch)):
         if not (problems := _problems(folder)):
             return folder, read_losses(folder)
-        _log.warning("%s is damaged (%s): training goes on before it", folder, ", ".join(problems[:3]))
+        _log.warning("%s is damaged (%s): training resumes before it", folder, ", ".join(problems[:3]))
         shutil.rmtree(folder)
     return None
 
 
 def forget_epochs(scratch: Path) -> None:
-    """Removes all of them: the tuned model has taken their place."""
-    for folder in [*_epochs(scratch), scratch / _UNDER_WAY]:
+    """Removes all kept epochs."""
+    for folder in [*_epochs(scratch), scratch / _TEMPORARY]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_losses(folder: Path) -> list[float]:
-    """The losses that lie in a folder."""
+    """The mean loss of each epoch, as written in a folder."""
     losses: list[float] = json.loads((folder / LOSSES).read_text(encoding="utf-8"))
     return losses
 
 
 def _problems(folder: Path) -> list[str]:
-    """What is wrong with a kept epoch, all of it read.
+    """How the files of a kept epoch differ from what was written.
 
     Raises:
-        OSError: it cannot be read, which says nothing of what it holds.
+        OSError: a file cannot be read, which does not mean that it is damaged.
     """
     try:
         digests = json.loads((folder / _DIGESTS).read_text(encoding="utf-8"))
-        return damage(folder, digests) if LOSSES in digests else [f"{_DIGESTS}: does not know {LOSSES}"]
+        return damage(folder, digests) if LOSSES in digests else [f"{_DIGESTS}: has no {LOSSES}"]
     except FileNotFoundError:
-        return [f"{_DIGESTS}: lost"]
+        return [f"{_DIGESTS}: missing"]
     except (ValueError, TypeError, AttributeError) as error:
         return [f"{_DIGESTS}: {error}"]
 
 
 def _epochs(scratch: Path) -> list[Path]:
-    return sorted(scratch.glob("epoch-*"), key=_number)
-
-
-def _number(folder: Path) -> int:
-    return int(folder.name.partition("-")[2])
+    return sorted(scratch.glob("epoch-*"), key=lambda folder: int(folder.name.partition("-")[2]))

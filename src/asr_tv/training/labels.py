@@ -1,4 +1,4 @@
-"""What a recogniser is trained to write: Whisper prompt, text and end, a CTC model the characters it knows."""
+"""Training labels: prompt, text and end-of-text for Whisper, the characters of its vocabulary for a CTC model."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 IGNORED = -100
-"""The label that the cross-entropy passes over."""
+"""The label of positions that the loss skips."""
 
 
 def token_ids(tokenizer: Any, prompt: Sequence[int], text: str, end: int) -> tuple[int, ...]:
-    """The whole sequence of one utterance: the prompt as at inference, the text as written, one end-of-text.
+    """The sequence of one utterance: the prompt as at inference, the text as written, one end-of-text.
 
-    The leading space is Whisper's own: its transcripts begin with one.
+    Whisper's transcripts begin with a space, so the text does.
     """
     return (*prompt, *tokenizer.encode(" " + text.strip(), add_special_tokens=False), end)
 
@@ -24,7 +24,7 @@ def collate(sequences: Sequence[Sequence[int]], prompt_length: int, pad: int) ->
     """Decoder inputs and labels of a batch, both of shape (batch, longest - 1).
 
     Inputs are the sequences without their last token, labels without their first. The prompt is not scored.
-    Padding is masked by position and not by id: Whisper pads with end-of-text, and the one real end must stay.
+    Padding is masked by position and not by id: Whisper pads with end-of-text, and the real one must be scored.
     """
     width = max(map(len, sequences)) - 1
     inputs = torch.full((len(sequences), width), pad)
@@ -37,10 +37,10 @@ def collate(sequences: Sequence[Sequence[int]], prompt_length: int, pad: int) ->
 
 
 def character_ids(text: str, characters: Mapping[str, int], delimiter: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Ids of a text for CTC, in the vocabulary's case, with one delimiter between words; and what it cannot write.
+    """Ids of a text for CTC, in the vocabulary's case, with one delimiter between words; and unknown characters.
 
-    An accent that the vocabulary lacks is left away. Punctuation it lacks parts words, an apostrophe joins them.
-    Letters and digits it lacks are the caller's to report: a label without them would teach to leave words out.
+    Accents that the vocabulary lacks are dropped. Punctuation it lacks separates words, an apostrophe joins them.
+    The caller must report unknown letters and digits: a label without them would teach the model to omit words.
     """
     letters = [c for c in characters if c.isalpha()]
     if not any(c.islower() for c in letters):
@@ -50,17 +50,17 @@ def character_ids(text: str, characters: Mapping[str, int], delimiter: str) -> t
     spelled: list[str] = []
     unknown = []
     for character in text.replace("’", "'"):
-        known = _known(character, characters, delimiter)
-        if known is None:
+        spelling = _spell(character, characters, delimiter)
+        if spelling is None:
             unknown.append(character)
-        elif known != [delimiter] or (spelled and spelled[-1] != delimiter):
-            spelled += known
+        elif spelling != [delimiter] or (spelled and spelled[-1] != delimiter):
+            spelled += spelling
     if spelled and spelled[-1] == delimiter:
         spelled.pop()
     return tuple(characters[c] for c in spelled), tuple(dict.fromkeys(unknown))
 
 
-def _known(character: str, characters: Mapping[str, int], delimiter: str) -> list[str] | None:
+def _spell(character: str, characters: Mapping[str, int], delimiter: str) -> list[str] | None:
     if character in characters and character != delimiter:
         return [character]
     if plain := [c for c in unicodedata.normalize("NFKD", character) if c in characters and c != delimiter]:
@@ -71,5 +71,5 @@ def _known(character: str, characters: Mapping[str, int], delimiter: str) -> lis
 
 
 def frames_needed(ids: Sequence[int]) -> int:
-    """The least frames in which CTC can write these ids: one each, and a blank between equal neighbours."""
+    """The fewest frames in which CTC can emit these ids: one each, and a blank between equal neighbours."""
     return len(ids) + sum(a == b for a, b in pairwise(ids))

@@ -1,4 +1,4 @@
-"""The two kinds of recogniser, and which settings of a training each of them knows."""
+"""Which settings of a training apply to which family of models."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ _CTC_ONLY = ("freeze_feature_encoder",)
 
 
 def settings_for(training: TrainingConfig, family: Family) -> TrainingConfig:
-    """The training as this family takes it: a CTC model always hears the whole clip, whatever its length.
+    """The training as it applies to this family; a CTC model is always given the whole clip.
 
     Raises:
-        ConfigError: every setting that would have no effect.
+        ConfigError: all settings that would have no effect.
     """
     if family == "whisper":
         if not training.freeze_feature_encoder:
@@ -35,9 +35,9 @@ def settings_for(training: TrainingConfig, family: Family) -> TrainingConfig:
 
 
 def deciding(training: TrainingConfig, family: Family) -> dict[str, Any]:
-    """What of the settings decides a result, JSON-able: a key's part, without what the family does not know."""
+    """The settings that determine a result, for a key: as JSON, without those that do not apply."""
     settings = training.model_dump(mode="json")
     unknown = _WHISPER_ONLY if family == "ctc" else _CTC_ONLY
-    usual = {"trainable": training.trainable == ALL, "gradient_checkpointing": not training.gradient_checkpointing}
-    left_out = {*unknown, *(name for name, is_usual in usual.items() if is_usual)}
+    default = {"trainable": training.trainable == ALL, "gradient_checkpointing": not training.gradient_checkpointing}
+    left_out = {*unknown, *(name for name, is_default in default.items() if is_default)}
     return {name: value for name, value in settings.items() if name not in left_out}

@@ -1,4 +1,4 @@
-"""The training loop: batches, optimiser, precision, epochs kept to resume from."""
+"""The training loop: batches, optimiser, precision, and finished epochs from which an interrupted run resumes."""
 
 import json
 import logging
@@ -28,35 +28,28 @@ from asr_tv.progress import Progress, silent
 from asr_tv.seeds import generator
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import write_atomically
-from asr_tv.training.batches import length_grouped
+from asr_tv.training.batches import group_by_length
 from asr_tv.training.freezing import low_rank_parts, make_trainable, merge_adapters, set_training_mode
 from asr_tv.training.kept_epochs import LOSSES, forget_epochs, keep_epoch, last_epoch, read_losses
-from asr_tv.training.objectives.ctc import CtcLessons
-from asr_tv.training.objectives.short_context import ShortContextLessons
-from asr_tv.training.objectives.whisper import WhisperLessons
+from asr_tv.training.objectives.ctc import CtcObjective
+from asr_tv.training.objectives.short_context import ShortContextObjective
+from asr_tv.training.objectives.whisper import WhisperObjective
 from asr_tv.vectors.files import write_lora_vector
 from asr_tv.workers import cores, in_advance
 
-STAGE, VERSION = "finetune", 1
-
-
 LORA_VECTOR = "lora_vector.safetensors"
-"""What LoRA changed, as a task vector of a few megabytes; beside the model, which has it merged in."""
-
-
+"""The change by LoRA as a task vector of a few megabytes, beside the model, into which it is merged."""
 _MEMORY_ADVICE = "free some, set run.device to cpu, a shorter training.audio_context, or training.trainable to lora"
-
-
 _KEPT_SECONDS = 2 * 3600.0
-"""Up to so much audio stays decoded in memory between epochs (460 MB); more is read anew each time."""
+"""Up to this much audio stays in memory between epochs (460 MB); a larger manifest is read again in each."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides a fine-tuning's result, but for the base checkpoint.
+    """Everything that determines the result of a training, except the base checkpoint.
 
     Attributes:
-        augmentation: applied to synthetic clips only; None leaves them as they are.
+        augmentation: of synthetic clips only; None leaves them as they are.
         subject: what is learnt; "short context" is a Whisper's distillation from itself.
     """
 
@@ -69,71 +62,85 @@ class Job:
     family: Family = "whisper"
     subject: Literal["transcription", "short context"] = "transcription"
 
+    @property
+    def updates(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.training.epochs * len(self.batches(0))
 
-def _restrict(model: Any, job: Job) -> None:
-    """Leaves only what the job is to tune, and puts its adapters in."""
+    def batches(self, epoch: int) -> list[list[Utterance]]:
+        """The batches of one epoch, in order."""
+        durations = [u.duration or 0.0 for u in self.manifest]
+        batches = group_by_length(durations, self.training.batch_size, seed=self.seed, epoch=epoch)
+        return [[self.manifest.utterances[i] for i in indices] for indices in batches]
+
+
+def sort_by_id(manifest: Manifest, label: str) -> Manifest:
+    """The manifest in the order that its training uses: batches depend on the order, a digest does not.
+
+    Raises:
+        DataError: it is empty.
+    """
+    if not len(manifest):
+        raise DataError(f"{label}: the manifest {manifest.name} is empty, there is nothing to train on")
+    return Manifest(manifest.name, tuple(sorted(manifest, key=lambda u: u.id)))
+
+
+def select_trainable(model: Any, job: Job) -> None:
+    """Freezes, in place, what the job does not tune, and injects its adapters."""
     if job.family == "ctc" and job.training.freeze_feature_encoder:
         model.freeze_feature_encoder()
     make_trainable(model, job.training.trainable, seed=int(generator("adapters", job.seed).integers(2**31)))
 
 
-def total_updates(job: Job) -> int:
-    """Optimiser steps of the whole fine-tuning."""
-    durations = [u.duration or 0.0 for u in job.manifest]
-    return job.training.epochs * len(length_grouped(durations, job.training.batch_size, seed=job.seed, epoch=0))
-
-
-def run(
+def train(
     base: Path, job: Job, scratch: Path, device: torch.device, progress: Progress = silent, label: str = "finetune"
 ) -> list[float]:
-    """Trains in `scratch`, resuming there, and leaves the tuned checkpoint in `scratch/model`.
+    """Trains in `scratch`, resuming from what is there, and writes the tuned checkpoint to `scratch/model`.
 
     Returns:
         The mean loss of each epoch.
+
+    Raises:
+        DataError: a text or recording that cannot be trained on, a loss that is not finite, or too little memory.
     """
     finished = scratch / LOSSES
     if finished.exists():
         return read_losses(scratch)
     with too_little_for(f"{label}, one clip at a time", _MEMORY_ADVICE), any_shape(device):
-        trainer = _Trainer(base, job, device, total_updates(job), label)
-        losses = _trained(trainer, job, scratch, progress, label)
+        trainer = _Trainer(base, job, device, label)
+        losses = trainer.resume(scratch)
+        with progress(label, job.training.epochs * len(job.manifest), "utterances") as advance:
+            advance(len(losses) * len(job.manifest))
+            for epoch in range(len(losses), job.training.epochs):
+                losses.append(trainer.train_epoch(epoch, advance))
+                if epoch + 1 < job.training.epochs:
+                    trainer.save(scratch, losses)
     trainer.save_result(base, scratch)
     forget_epochs(scratch)
     write_atomically(finished, json.dumps(losses))
     return losses
 
 
-def _trained(trainer: "_Trainer", job: Job, scratch: Path, progress: Progress, label: str) -> list[float]:
-    losses = trainer.resume(scratch)
-    with progress(label, job.training.epochs * len(job.manifest), "utterances") as advance:
-        advance(len(losses) * len(job.manifest))
-        for epoch in range(len(losses), job.training.epochs):
-            losses.append(trainer.train_epoch(epoch, advance))
-            if epoch + 1 < job.training.epochs:
-                trainer.save(scratch, losses)
-    return losses
-
-
 class _Trainer:
-    """One model with its optimiser and schedule on one device; a batch is a pure function of job and epoch."""
+    """One model with its optimiser and schedule on one device; its batches depend on job and epoch only."""
 
-    def __init__(self, base: Path, job: Job, device: torch.device, updates: int, label: str) -> None:
+    def __init__(self, base: Path, job: Job, device: torch.device, label: str) -> None:
         from accelerate import Accelerator
         from transformers import get_linear_schedule_with_warmup
 
-        self.job, self._label, self._fits = job, label, Halving()
-        # Precision stays out of accelerate, whose choice is the process's and cannot differ between two trainings.
+        self._job, self._label, self._fits = job, label, Halving()
+        # Accelerate sets its precision once per process, but two trainings in one process may differ.
         self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-        training = job.training
-        self._lessons = _lessons(base, job)
-        self._model = self._lessons.model
-        _restrict(self._model, job)
+        training, updates = job.training, job.updates
+        self._objective = _make_objective(base, job)
+        self._model = self._objective.model
+        select_trainable(self._model, job)
         set_training_mode(self._model)
         if training.gradient_checkpointing:
-            # Not kept from the key: sums of gradients come in another order, and so with other last bits.
+            # Part of the key: gradients are summed in another order, which changes their last bits.
             self._model.activation_checkpointing_enable()
         optimizer = torch.optim.AdamW(
-            # What is frozen must stay out: weight decay would move it without any gradient.
+            # Frozen parameters must be left out: weight decay would change them even without a gradient.
             [p for p in self._model.parameters() if p.requires_grad],
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
@@ -142,91 +149,89 @@ class _Trainer:
         schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
             optimizer, math.ceil(training.warmup * updates), updates
         )
-        self._loss: Any = self._lessons.loss()
+        self._loss: Any = self._objective.loss()
         self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(self._loss, optimizer, schedule)
         self._waves: dict[str, NDArray[np.float32]] = {}
-        # A CPU that trains has no core left for threads, and knows each loss at once.
+        # When the CPU trains, no core is left for loader threads, and reading each loss costs nothing.
         self._threads, self._check_every = (0, 1) if device.type == "cpu" else (min(8, cores()), 16)
 
     def train_epoch(self, epoch: int, advance: Any) -> float:
-        """One pass over the manifest; returns the mean loss over its batches."""
-        job = self.job
-        torch.manual_seed(int(generator("torch", job.seed, epoch).integers(2**31)))
-        np.random.seed(int(generator("numpy", job.seed, epoch).integers(2**31)))  # transformers' SpecAugment
-        durations = [u.duration or 0.0 for u in job.manifest]
-        batches = length_grouped(durations, job.training.batch_size, seed=job.seed, epoch=epoch)
-        grouped = [[job.manifest.utterances[i] for i in indices] for indices in batches]
-        made = in_advance(lambda n: self._batch(grouped[n], epoch, n), range(len(grouped)), self._threads)
+        """One pass over the manifest; returns the mean loss of its batches."""
+        seed = self._job.seed
+        torch.manual_seed(int(generator("torch", seed, epoch).integers(2**31)))
+        np.random.seed(int(generator("numpy", seed, epoch).integers(2**31)))  # transformers' SpecAugment
+        batches = self._job.batches(epoch)
+        loaded = in_advance(lambda n: self._load_batch(batches[n], epoch, n), range(len(batches)), self._threads)
         losses: list[float] = []
         pending: list[Tensor] = []
-        for number, tensors in enumerate(made):
+        for number, tensors in enumerate(loaded):
             pending.append(self._update(tensors))
-            if len(pending) == self._check_every or number + 1 == len(grouped):
-                losses += self._checked(pending, epoch, len(losses), grouped)
+            if len(pending) == self._check_every or number + 1 == len(batches):
+                losses += self._read_losses(pending, epoch, len(losses), batches)
                 pending = []
-            advance(len(grouped[number]), f"loss {losses[-1]:.2f}" if losses else "")
+            advance(len(batches[number]), f"loss {losses[-1]:.2f}" if losses else "")
         return float(np.mean(losses))
 
-    def _checked(
+    def _read_losses(
         self, pending: Sequence[Tensor], epoch: int, first: int, batches: Sequence[Sequence[Utterance]]
     ) -> list[float]:
-        """The losses as numbers: all at once, since asking a GPU for one makes it wait for everything before.
+        """Losses of several updates as numbers, together, since reading one makes the CPU wait for the GPU.
 
         Raises:
-            DataError: a loss or a gradient is none; a gradient that is none has spoilt the weights.
+            DataError: a loss or a gradient norm is not finite, and so the weights are spoilt.
         """
         values: list[list[float]] = torch.stack(list(pending)).tolist()
         for number, (loss, norm) in enumerate(values, first):
             for what, value in (("loss", loss), ("gradient's norm", norm)):
                 if not math.isfinite(value):
                     ids = ", ".join(u.id for u in batches[number][:3])
-                    raise DataError(self._diverged(what, value, epoch, number, len(batches), ids))
+                    raise DataError(self._describe_divergence(what, value, epoch, number, len(batches), ids))
         return [loss for loss, _ in values]
 
-    def _diverged(self, what: str, value: float, epoch: int, number: int, batches: int, ids: str) -> str:
-        training = self.job.training
+    def _describe_divergence(self, what: str, value: float, epoch: int, number: int, batches: int, ids: str) -> str:
+        training = self._job.training
         update = epoch * batches + number + 1
         kept = f"epoch {epoch} of {training.epochs} is kept" if epoch else "no epoch was finished"
         advice = [f"lower training.learning_rate ({training.learning_rate:g})"]
-        advice += ["set training.precision to fp32"] if self.job.precision != "fp32" else []
-        advice += ["look for values that are no numbers in the checkpoint it starts from"] if update == 1 else []
+        advice += ["set training.precision to fp32"] if self._job.precision != "fp32" else []
+        advice += ["look for NaN or infinite values in the checkpoint that it starts from"] if update == 1 else []
         return (
             f"{self._label}: the {what} became {value} in epoch {epoch + 1}, batch {number + 1} "
-            f"(update {update} of {batches * training.epochs}; {ids}, ...) and was stopped there; {kept}, "
-            f"and every stage finished before. To go on: {', or '.join(advice)}"
+            f"(update {update} of {batches * training.epochs}; {ids}, ...), so training stopped; {kept}; "
+            f"finished stages are kept. To go on: {', or '.join(advice)}"
         )
 
     def _update(self, tensors: Sequence[Tensor]) -> Tensor:
-        """One step; loss and gradient norm, shape (2,)."""
-        loss = self._gradients(tensors)
-        norm = self._accelerator.clip_grad_norm_(self._prepared.parameters(), self.job.training.gradient_clip)
+        """One optimiser step; returns loss and gradient norm, shape (2,)."""
+        loss = self._compute_gradients(tensors)
+        norm = self._accelerator.clip_grad_norm_(self._prepared.parameters(), self._job.training.gradient_clip)
         self._optimizer.step()
         self._schedule.step()
         self._optimizer.zero_grad()
         return torch.stack([loss, norm.detach().to(loss)])
 
-    def _gradients(self, tensors: Sequence[Tensor]) -> Tensor:
-        """The batch's loss, its gradients accumulated: at once, or in ever smaller parts where memory runs out.
+    def _compute_gradients(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The batch's loss, with gradients accumulated over ever smaller parts where memory runs out.
 
         Raises:
-            MemoryError: it does not suffice for one clip.
+            MemoryError: one clip alone does not fit.
         """
         while True:
             rows = self._fits.parts(range(len(tensors[0])))
             try:
                 with memory_errors():
-                    return self._accumulated([[t[r[0] : r[-1] + 1] for t in tensors] for r in rows], tensors)
+                    return self._accumulate([[t[r[0] : r[-1] + 1] for t in tensors] for r in rows], tensors)
             except MemoryError:
                 if len(rows[0]) == 1:
                     raise
             self._optimizer.zero_grad()
             self._fits.halve(len(rows[0]))
 
-    def _accumulated(self, parts: Sequence[Sequence[Tensor]], batch: Sequence[Tensor]) -> Tensor:
+    def _accumulate(self, parts: Sequence[Sequence[Tensor]], batch: Sequence[Tensor]) -> Tensor:
         losses: list[Tensor] = []
         shared: dict[str, Any] = {}
         for part in parts:
-            with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=self.job.precision == "bf16"):
+            with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=self._job.precision == "bf16"):
                 if len(parts) > 1 and not shared:
                     shared["whole"] = self._loss.whole(*batch)
                 loss = self._prepared(*part, **shared)
@@ -234,58 +239,57 @@ class _Trainer:
             losses.append(loss.detach())
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
-    def _batch(self, utterances: Sequence[Utterance], epoch: int, number: int) -> list[Tensor]:
-        waves = [self._wave(u, epoch) for u in utterances]
-        full = generator("context", self.job.seed, epoch, number).random() < self.job.training.full_context_share
-        tensors = self._lessons.batch([u.id for u in utterances], waves, full=full)
+    def _load_batch(self, utterances: Sequence[Utterance], epoch: int, number: int) -> list[Tensor]:
+        waves = [self._load_wave(u, epoch) for u in utterances]
+        full = generator("context", self._job.seed, epoch, number).random() < self._job.training.full_context_share
+        tensors = self._objective.batch([u.id for u in utterances], waves, full=full)
         return [tensor.to(self._accelerator.device) for tensor in tensors]
 
-    def _wave(self, utterance: Utterance, epoch: int) -> NDArray[np.float32]:
+    def _load_wave(self, utterance: Utterance, epoch: int) -> NDArray[np.float32]:
         if (wave := self._waves.get(utterance.id)) is None:
             if utterance.audio is None:
                 raise DataError(f"{utterance.id}: has no recording to train on")
             wave = read_audio(Path(utterance.audio), utterance=utterance.id)
-            if self.job.manifest.seconds < _KEPT_SECONDS:
+            if self._job.manifest.seconds < _KEPT_SECONDS:
                 self._waves[utterance.id] = wave
-        if utterance.origin != "synthetic" or self.job.augmentation is None:
+        if utterance.origin != "synthetic" or self._job.augmentation is None:
             return wave
-        rng = generator("augment", self.job.seed, epoch, utterance.id)
-        augmented = augment(wave, SAMPLING_RATE, self.job.augmentation, rng)
-        return augmented if self._lessons.fits(utterance.id, augmented) else wave
+        rng = generator("augment", self._job.seed, epoch, utterance.id)
+        augmented = augment(wave, SAMPLING_RATE, self._job.augmentation, rng)
+        return augmented if self._objective.fits(utterance.id, augmented) else wave
 
     def save(self, scratch: Path, losses: Sequence[float]) -> None:
         """Keeps the finished epoch."""
-        self._require_numbers()
-        # It warns of each tied tensor that safetensors holds once, which is as it should be.
+        self._require_finite_weights()
+        # It warns about tied tensors, which safetensors rightly stores once.
         logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
         keep_epoch(scratch, losses, lambda folder: self._accelerator.save_state(str(folder)))
 
-    def _require_numbers(self) -> None:
-        """What is kept must be good to go on from; the last update of an epoch has no loss after it."""
+    def _require_finite_weights(self) -> None:
+        """Checks what no loss shows: the weights after the last update of an epoch."""
         if not all(bool(torch.isfinite(p).all()) for p in self._model.parameters()):
             raise DataError(f"{self._label}: weights became infinite or NaN: lower training.learning_rate")
 
     def resume(self, scratch: Path) -> list[float]:
-        """Takes up the last kept epoch; returns the losses of the epochs done so far."""
-        if (kept := last_epoch(scratch)) is None:
-            return []
-        folder, losses = kept
-        self._accelerator.load_state(str(folder))
+        """Loads the last kept epoch, if any; returns the losses of the epochs up to it."""
+        folder, losses = last_epoch(scratch) or (None, [])
+        if folder is not None:
+            self._accelerator.load_state(str(folder))
         return losses
 
     def save_result(self, base: Path, scratch: Path) -> None:
-        """Writes the tuned model, and what LoRA learnt beside it; the adapters are weights afterwards."""
-        self._require_numbers()
+        """Merges the adapters, then writes the tuned model, and beside it the vector of LoRA."""
+        self._require_finite_weights()
         factors = low_rank_parts(self._model)
         merge_adapters(self._model)
         save_checkpoint(self._model, base, scratch / MODEL)
-        if isinstance(lora := self.job.training.trainable, Lora):
+        if isinstance(lora := self._job.training.trainable, Lora):
             write_lora_vector(factors, lora.scale, scratch / MODEL, base, scratch / LORA_VECTOR)
 
 
-def _lessons(base: Path, job: Job) -> WhisperLessons | CtcLessons:
+def _make_objective(base: Path, job: Job) -> WhisperObjective | CtcObjective:
     if job.family == "ctc":
-        return CtcLessons(base, job.manifest)
+        return CtcObjective(base, job.manifest)
     if job.subject == "short context":
-        return ShortContextLessons(base, job.manifest, job.language)
-    return WhisperLessons(base, job.manifest, job.training.audio_context, job.language)
+        return ShortContextObjective(base, job.manifest, job.language)
+    return WhisperObjective(base, job.manifest, job.training.audio_context, job.language)

@@ -14,12 +14,12 @@ from asr_tv.errors import DataError
 from asr_tv.models.ctc import frames, normalised
 from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.runs import fake_recordings
-from asr_tv.training.objectives.ctc import CtcLessons
+from asr_tv.training.objectives.ctc import CtcObjective
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("lessons")
+    path = tmp_path_factory.mktemp("objective")
     for kind in ("wav2vec2", "conformer"):
         tiny_ctc(path / kind, kind)
     fake_recordings(path / "recordings", sentences=4, domains=("banking",))
@@ -31,8 +31,8 @@ def manifest(folder: Path) -> Manifest:
     return read_manifest(folder / "recordings" / "manifest.jsonl")
 
 
-def lessons(folder: Path, manifest: Manifest, kind: str = "conformer") -> CtcLessons:
-    return CtcLessons(folder / kind, manifest)
+def objective(folder: Path, manifest: Manifest, kind: str = "conformer") -> CtcObjective:
+    return CtcObjective(folder / kind, manifest)
 
 
 def noise(*seconds: float) -> list[Any]:
@@ -41,7 +41,7 @@ def noise(*seconds: float) -> list[Any]:
 
 
 def test_waves_are_normalised_by_themselves_and_padded_with_zeros(folder: Path, manifest: Manifest) -> None:
-    made = lessons(folder, manifest)
+    made = objective(folder, manifest)
     waves = noise(1.0, 1.5)
     values, lengths, characters, letters = made.batch([u.id for u in manifest][:2], waves, full=False)
     assert lengths.tolist() == [16_000, 24_000]
@@ -57,7 +57,7 @@ def test_waves_are_normalised_by_themselves_and_padded_with_zeros(folder: Path, 
 @pytest.mark.parametrize("kind", ["wav2vec2", "conformer"])
 def test_the_loss_is_that_of_transformers(folder: Path, manifest: Manifest, kind: str) -> None:
     """Of one clip, so that transformers' batch normalisation of waves and lengths plays no part."""
-    made = lessons(folder, manifest, kind)
+    made = objective(folder, manifest, kind)
     (tensors,) = [made.batch([manifest.utterances[0].id], noise(1.5), full=False)]
     ours = made.loss().eval()(*tensors)
     made.model.config.ctc_loss_reduction = "mean"
@@ -68,9 +68,9 @@ def test_the_loss_is_that_of_transformers(folder: Path, manifest: Manifest, kind
 def test_padding_of_a_masked_model_changes_its_frames_little_and_the_count_not(
     folder: Path, manifest: Manifest
 ) -> None:
-    made = lessons(folder, manifest)
+    made = objective(folder, manifest)
     assert made.loss()._masked
-    assert not lessons(folder, manifest, "wav2vec2").loss()._masked
+    assert not objective(folder, manifest, "wav2vec2").loss()._masked
     ids = [u.id for u in manifest][:2]
     loss = made.loss().eval()
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_padding_of_a_masked_model_changes_its_frames_little_and_the_count_not(
 
 def test_clips_shorter_than_a_mask_of_specaugment_are_padded(folder: Path) -> None:
     manifest = Manifest("m", (replace(read_manifest(folder / "recordings/manifest.jsonl").utterances[0], text="go"),))
-    made = lessons(folder, manifest)
+    made = objective(folder, manifest)
     values, lengths, *_ = made.batch([manifest.utterances[0].id], noise(0.1), full=False)
     assert (values.shape[1], lengths.tolist()) == (8000, [1600])
     made.model.config.mask_time_prob = 0.5
@@ -94,14 +94,14 @@ def test_bad_texts_are_all_named_before_any_training(folder: Path, manifest: Man
     a, b, c, d = manifest.utterances
     bad = Manifest("bad", (replace(a, text="Größe жук"), replace(b, text="?!"), replace(c, text="la " * 200), d))
     with pytest.raises(DataError) as error:
-        lessons(folder, bad)
+        objective(folder, bad)
     assert [p.split(":")[0] for p in error.value.problems] == [a.id, b.id, c.id]
     assert "vocabulary has no Ж У К" in error.value.problems[0]
     assert "too short for its text of 599 letters" in error.value.problems[2]
 
 
 def test_a_recording_shorter_than_the_manifest_says_is_named(folder: Path, manifest: Manifest) -> None:
-    made = lessons(folder, manifest)
+    made = objective(folder, manifest)
     name = manifest.utterances[0].id
     assert not made.fits(name, noise(0.1)[0])
     assert made.fits(name, noise(1.0)[0])
@@ -110,7 +110,7 @@ def test_a_recording_shorter_than_the_manifest_says_is_named(folder: Path, manif
 
 
 def test_frames_are_those_of_the_convolutions(folder: Path, manifest: Manifest) -> None:
-    made = lessons(folder, manifest)
+    made = objective(folder, manifest)
     with torch.no_grad():
         logits = made.model.eval()(torch.zeros(1, 16_000)).logits
     assert frames(made.model, 16_000) == logits.shape[1]

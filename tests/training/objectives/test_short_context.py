@@ -14,7 +14,7 @@ from asr_tv.store.results import Record, Store
 from asr_tv.store.runtime import Runtime
 from asr_tv.training.context_start import context_start
 from asr_tv.training.labels import IGNORED
-from asr_tv.training.objectives.short_context import ShortContextLessons, ShortContextLoss
+from asr_tv.training.objectives.short_context import ShortContextLoss, ShortContextObjective
 
 
 def test_in_one_context_pupil_and_teacher_are_one(folder: Path) -> None:
@@ -40,14 +40,14 @@ def test_only_the_pupil_is_trained_and_kept(folder: Path) -> None:
 def test_contexts_reach_from_the_shortest_to_long_ones_and_are_drawn_by_the_ids(
     base: Record, manifest: Manifest
 ) -> None:
-    lessons = ShortContextLessons(base.path / "model", manifest, "en")
+    objective = ShortContextObjective(base.path / "model", manifest, "en")
     wave = torch.zeros(16_000).numpy()
     ids = [u.id for u in manifest]
-    frames = [lessons.batch([name], [wave], full=False)[0].shape[-1] for name in ids * 2]
+    frames = [objective.batch([name], [wave], full=False)[0].shape[-1] for name in ids * 2]
     assert frames[: len(ids)] == frames[len(ids) :]
     assert min(frames) == 150
     assert max(frames) > 300
-    short, full, _, _ = lessons.batch(ids[:1], [wave], full=True)
+    short, full, _, _ = objective.batch(ids[:1], [wave], full=True)
     assert short.shape == full.shape == (1, 80, 3000)
 
 

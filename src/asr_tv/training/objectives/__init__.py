@@ -1,1 +1,1 @@
-"""Batches and loss, one file a kind of model."""
+"""Batches and losses, one file per objective."""

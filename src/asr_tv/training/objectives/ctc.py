@@ -1,4 +1,4 @@
-"""What a CTC model learns from: normalised waveforms of a batch, the characters of its texts, and its loss."""
+"""Fine-tuning a CTC model: normalised waveforms, characters of the texts, and the CTC loss."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,15 +15,15 @@ from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.models.ctc import frames, load_ctc, load_extractor, load_spelling, normalised
 from asr_tv.training.labels import character_ids, frames_needed
 
-_LEAST_SAMPLES = SAMPLING_RATE // 2
-"""Shorter batches are padded: masks of SpecAugment span ten frames, 0.2 s."""
+_MIN_SAMPLES = SAMPLING_RATE // 2
+"""Shorter batches are padded, since masks of SpecAugment span ten frames, 0.2 s."""
 
 
-class CtcLessons:
-    """A CTC model to be tuned and every sentence's characters.
+class CtcObjective:
+    """A CTC model to be tuned, and the characters of every utterance.
 
     Raises:
-        DataError: all texts that it cannot write, or not within their clip, before any training.
+        DataError: all texts with characters that it lacks, or too long for their clip.
     """
 
     def __init__(self, base: Path, manifest: Manifest) -> None:
@@ -35,10 +35,10 @@ class CtcLessons:
         for u in manifest:
             self._ids[u.id], unknown = character_ids(u.text, spelling.characters, spelling.delimiter)
             if unknown:
-                problems.append(f"{u.id}: the model's vocabulary has no {' '.join(unknown)}: spell it out, as spoken")
+                problems.append(f"{u.id}: the model's vocabulary has no {' '.join(unknown)}: spell it out as spoken")
             elif not self._ids[u.id]:
-                problems.append(f"{u.id}: nothing of its text can be written with the model's vocabulary")
-            elif u.duration is not None and not self._enough(u.id, round(u.duration * SAMPLING_RATE)):
+                problems.append(f"{u.id}: no character of its text is in the model's vocabulary")
+            elif u.duration is not None and not self._is_long_enough(u.id, round(u.duration * SAMPLING_RATE)):
                 problems.append(
                     f"{u.id}: {u.duration:.1f} s are too short for its text of {len(self._ids[u.id])} letters"
                 )
@@ -46,14 +46,14 @@ class CtcLessons:
             raise DataError(problems)
 
     def loss(self) -> "CtcLoss":
-        """The model wrapped in its loss, which takes what `batch` gives."""
+        """The model wrapped in its loss, whose arguments are what `batch` returns."""
         return CtcLoss(self.model, masked=bool(self._extractor.return_attention_mask))
 
     def fits(self, name: str, wave: NDArray[np.float32]) -> bool:
-        """Whether a changed clip is still long enough for its text."""
-        return self._enough(name, len(wave))
+        """Whether an augmented clip is still long enough for its text."""
+        return self._is_long_enough(name, len(wave))
 
-    def _enough(self, name: str, samples: int) -> bool:
+    def _is_long_enough(self, name: str, samples: int) -> bool:
         return frames(self.model, samples) >= frames_needed(self._ids[name])
 
     def batch(
@@ -66,24 +66,24 @@ class CtcLessons:
         """Waveforms of shape (batch, samples), their lengths, characters of shape (batch, letters), their lengths.
 
         Args:
-            full: of no effect; the model always hears whole clips.
+            full: has no effect, since the model always gets whole clips.
         """
-        if short := [i for i, wave in zip(ids, waves, strict=True) if not self._enough(i, len(wave))]:
+        if short := [i for i, wave in zip(ids, waves, strict=True) if not self._is_long_enough(i, len(wave))]:
             raise DataError(f"{name}: its recording is too short for its text" for name in short)
-        longest = max(_LEAST_SAMPLES, *(len(wave) for wave in waves))
+        longest = max(_MIN_SAMPLES, *(len(wave) for wave in waves))
         values = torch.zeros(len(waves), longest)
         for row, wave in zip(values, waves, strict=True):
             row[: len(wave)] = normalised(self._extractor, wave)
-        rows = [torch.tensor(self._ids[i]) for i in ids]
-        characters = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        return values, torch.tensor([len(w) for w in waves]), characters, torch.tensor([len(row) for row in rows])
+        texts = [torch.tensor(self._ids[i]) for i in ids]
+        characters = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
+        return values, torch.tensor([len(w) for w in waves]), characters, torch.tensor([len(text) for text in texts])
 
 
 class CtcLoss(torch.nn.Module):
-    """CTC of a batch: the negative log-likelihood of each text by its letters, averaged.
+    """CTC loss: the negative log-likelihood of each text divided by its length, averaged over the batch.
 
     Args:
-        masked: tell the model what is padding; models with group norm never saw a mask, and must not.
+        masked: pass the model a mask of padding; models with group norm were trained without one.
     """
 
     def __init__(self, ctc: Any, *, masked: bool) -> None:
@@ -92,16 +92,16 @@ class CtcLoss(torch.nn.Module):
         self._masked = masked
 
     def whole(self, values: Tensor, *_: Tensor) -> int:
-        """What the losses of a batch's parts are divided by to add up to the batch's: its clips."""
+        """The batch's count of clips, with which the losses of its parts add up to its own."""
         return len(values)
 
     def forward(
         self, values: Tensor, lengths: Tensor, characters: Tensor, letters: Tensor, whole: int | None = None
     ) -> Tensor:
-        """Arguments as `CtcLessons.batch` gives them.
+        """The loss of what `CtcObjective.batch` returns.
 
         Args:
-            whole: of the batch that this is a part of; the part's share of its loss is returned.
+            whole: of the batch, if this is a part of it; then its share of the batch's loss is returned.
         """
         mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None] if self._masked else None
         logits = self.ctc(values, attention_mask=None if mask is None else mask.long()).logits

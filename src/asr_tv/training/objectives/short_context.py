@@ -1,4 +1,4 @@
-"""Teaches a Whisper to hear on a short audio context what it hears on 30 s: distillation from itself."""
+"""Distils a Whisper into itself: on a short audio context it learns to give the outputs that it gives on 30 s."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,50 +16,49 @@ from asr_tv.models.audio_context import FULL_SECONDS, SAMPLING_RATE, context_sec
 from asr_tv.models.whisper import load_model
 from asr_tv.seeds import generator
 from asr_tv.training.labels import IGNORED
-from asr_tv.training.objectives.whisper import WhisperLessons
+from asr_tv.training.objectives.whisper import WhisperObjective, forward_scored
 
 _DYNAMIC_SHARE = 0.5
-"""Half of the batches as short as they can be, the others anything up to 30 s, so that every context is safe."""
+"""Share of batches with the shortest possible context; others have a random one of up to 30 s."""
 
 
-class ShortContextLessons(WhisperLessons):
-    """The pupil, and its frozen former self as teacher; the teacher always hears 30 s."""
+class ShortContextObjective(WhisperObjective):
+    """A Whisper as student, and a frozen copy as teacher, which always gets 30 s."""
 
     def __init__(self, base: Path, manifest: Manifest, language: str) -> None:
         super().__init__(base, manifest, "dynamic", language)
         self._teacher = load_model(base).requires_grad_(False)
 
     def loss(self) -> "ShortContextLoss":  # type: ignore[override]
-        """The pupil wrapped in its distance from the teacher."""
+        """The student wrapped in its distance from the teacher."""
         return ShortContextLoss(self.model, self._teacher)
 
     def batch(self, ids: Sequence[str], waves: Sequence[NDArray[np.float32]], *, full: bool) -> tuple[Tensor, ...]:
-        """Features of the pupil's context and of 30 s, decoder inputs and labels. The context is drawn by the ids."""
+        """The student's features, those of 30 s, decoder inputs and labels; the context depends on the ids."""
         features, inputs, labels = super().batch(ids, waves, full=True)
-        longest = context_seconds("dynamic", max(len(wave) for wave in waves) / SAMPLING_RATE)
+        seconds = context_seconds("dynamic", max(len(wave) for wave in waves) / SAMPLING_RATE)
         rng = generator("short context", *ids)
         if rng.random() >= _DYNAMIC_SHARE:
-            longest = context_seconds("dynamic", rng.uniform(longest, FULL_SECONDS))
-        mels = self.model.config.num_mel_bins
-        short = features if full else log_mel(waves, longest, mels, self.model.device)
+            seconds = context_seconds("dynamic", rng.uniform(seconds, FULL_SECONDS))
+        short = features if full else log_mel(waves, seconds, self.model.config.num_mel_bins, self.model.device)
         return short, features, inputs, labels
 
 
 class ShortContextLoss(torch.nn.Module):
-    """Distance between what pupil and teacher hear: encoder states, and next-token distributions over the text.
+    """Distance between student and teacher in encoder states and in next-token distributions over the text.
 
     Mean squared error of the states, relative to the variance of the teacher's, plus the Kullback-Leibler divergence
-    of the pupil's distribution from the teacher's, in nats a token (Hinton et al., arXiv 1503.02531, temperature 1).
+    of the student's distribution from the teacher's, in nats per token (Hinton et al., arXiv 1503.02531).
     """
 
     def __init__(self, whisper: Any, teacher: Any) -> None:
         super().__init__()
         self.whisper = whisper
-        self._teacher = (teacher,)  # no part of what is trained or kept
+        self._teacher = (teacher,)  # in a tuple, so that it is no submodule and neither trained nor saved
 
     @torch.no_grad()
-    def whole(self, short: Tensor, features: Tensor, _: Tensor, labels: Tensor) -> "Whole":
-        """What makes the losses of a batch's parts add up to the batch's; the teacher hears clip after clip."""
+    def whole(self, short: Tensor, features: Tensor, _: Tensor, labels: Tensor) -> "BatchTotals":
+        """Totals of the batch, with which the losses of its parts add up to its own; computed one clip at a time."""
         encoder = self._teacher[0].to(features.device).model.encoder
         frames = short.shape[-1] // 2
         total = squares = torch.zeros((), dtype=torch.float64, device=features.device)
@@ -68,25 +67,25 @@ class ShortContextLoss(torch.nn.Module):
             total, squares = total + states.sum(), squares + states.square().sum()
         count = len(features) * frames * encoder.config.d_model
         variance = (squares - total.square() / count) / (count - 1)
-        return Whole(len(features), (labels != IGNORED).sum(), variance.float())
+        return BatchTotals(len(features), (labels != IGNORED).sum(), variance.float())
 
     def forward(
-        self, short: Tensor, features: Tensor, inputs: Tensor, labels: Tensor, whole: "Whole | None" = None
+        self, short: Tensor, features: Tensor, inputs: Tensor, labels: Tensor, whole: "BatchTotals | None" = None
     ) -> Tensor:
-        """One number.
+        """The distance, a scalar.
 
         Args:
-            short: the pupil's features, shape (batch, mels, frames).
+            short: the student's features, shape (batch, mels, frames).
             features: the teacher's, 30 s of the same clips.
             inputs: decoder tokens, shape (batch, length).
-            labels: the token after each, or `IGNORED`; only their places are used.
-            whole: of the batch that this is a part of; the part's share of its loss is returned.
+            labels: the token after each, or `IGNORED`; only their positions are used.
+            whole: of the batch, if this is a part of it; then its share of the batch's loss is returned.
         """
         scored = labels != IGNORED
         with torch.no_grad():
             teacher = self._teacher[0].to(features.device)
-            expected, wanted = _heard(teacher, features, inputs, scored)
-        states, logits = _heard(self.whisper, short, inputs, scored)
+            expected, wanted = forward_scored(teacher, features, inputs, scored)
+        states, logits = forward_scored(self.whisper, short, inputs, scored)
         expected = expected[:, : states.shape[1]].float()
         both = log_softmax(logits.float(), -1), log_softmax(wanted.float(), -1)
         if whole is not None:
@@ -97,16 +96,9 @@ class ShortContextLoss(torch.nn.Module):
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Of a batch: its clips, its scored tokens, and the variance of the teacher's states."""
+class BatchTotals:
+    """Clips and scored tokens of a batch, and the variance of the teacher's states."""
 
     clips: int
     tokens: Tensor
     variance: Tensor
-
-
-def _heard(whisper: Any, features: Tensor, inputs: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
-    """Encoder states, and the logits at the scored positions."""
-    states = encode(whisper.model.encoder, features)
-    hidden = whisper.model.decoder(input_ids=inputs, encoder_hidden_states=states).last_hidden_state
-    return states, whisper.proj_out(hidden[scored])

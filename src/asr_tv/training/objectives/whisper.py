@@ -1,4 +1,4 @@
-"""What a Whisper learns from: log-mel features of a batch in its audio context, decoder tokens, and its loss."""
+"""Fine-tuning a Whisper: log-mel features in its audio context, decoder tokens, and cross-entropy."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +19,14 @@ from asr_tv.training.labels import IGNORED, collate, token_ids
 
 
 class WhisperLoss(torch.nn.Module):
-    """Cross-entropy of a Whisper over the scored positions of a batch, audio of any length up to 30 s."""
+    """Cross-entropy of a Whisper over the scored positions of a batch, for audio of any length up to 30 s."""
 
     def __init__(self, whisper: Any) -> None:
         super().__init__()
         self.whisper = whisper
 
     def whole(self, _: Tensor, __: Tensor, labels: Tensor) -> Tensor:
-        """What the losses of a batch's parts are divided by to add up to the batch's: its scored tokens."""
+        """The batch's count of scored tokens, with which the losses of its parts add up to its own."""
         return (labels != IGNORED).sum()
 
     def forward(self, features: Tensor, inputs: Tensor, labels: Tensor, whole: Tensor | None = None) -> Tensor:
@@ -36,23 +36,27 @@ class WhisperLoss(torch.nn.Module):
             features: shape (batch, mels, frames).
             inputs: decoder tokens, shape (batch, length).
             labels: the token after each, or `IGNORED`; same shape.
-            whole: of the batch that this is a part of; the part's share of its loss is returned.
+            whole: of the batch, if this is a part of it; then its share of the batch's loss is returned.
         """
-        states = encode(self.whisper.model.encoder, features)
-        hidden = self.whisper.model.decoder(input_ids=inputs, encoder_hidden_states=states).last_hidden_state
-        # Only scored positions meet the vocabulary: its 50,000 rows are most of the decoder's work.
         scored = labels != IGNORED
-        logits = self.whisper.proj_out(hidden[scored])
+        _, logits = forward_scored(self.whisper, features, inputs, scored)
         if whole is None:
             return torch.nn.functional.cross_entropy(logits.float(), labels[scored])
         return torch.nn.functional.cross_entropy(logits.float(), labels[scored], reduction="sum") / whole
 
 
-class WhisperLessons:
-    """A Whisper to be tuned and every sentence's tokens.
+def forward_scored(whisper: Any, features: Tensor, inputs: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
+    """Encoder states, and logits at the scored positions only: projecting to 50,000 tokens is most of the work."""
+    states = encode(whisper.model.encoder, features)
+    hidden = whisper.model.decoder(input_ids=inputs, encoder_hidden_states=states).last_hidden_state
+    return states, whisper.proj_out(hidden[scored])
+
+
+class WhisperObjective:
+    """A Whisper to be tuned, and the tokens of every utterance.
 
     Raises:
-        DataError: all texts that are longer than the decoder, before any training.
+        DataError: all texts that are too long for the decoder.
     """
 
     def __init__(self, base: Path, manifest: Manifest, audio_context: AudioContext, language: str) -> None:
@@ -71,18 +75,18 @@ class WhisperLessons:
             raise DataError(problems)
 
     def loss(self) -> WhisperLoss:
-        """The model wrapped in its loss, which takes what `batch` gives."""
+        """The model wrapped in its loss, whose arguments are what `batch` returns."""
         return WhisperLoss(self.model)
 
     def fits(self, _: str, wave: NDArray[np.float32]) -> bool:
-        """Whether a changed clip is still short enough; cut, it would lose words that its label keeps."""
+        """Whether an augmented clip still fits the context; cut off, it would lack words of its label."""
         return len(wave) <= context_seconds(self._context, FULL_SECONDS) * SAMPLING_RATE
 
     def batch(self, ids: Sequence[str], waves: Sequence[NDArray[np.float32]], *, full: bool) -> tuple[Tensor, ...]:
         """Features, decoder inputs and labels.
 
         Args:
-            full: pad to 30 s in spite of the audio context.
+            full: pad to 30 s regardless of the audio context.
         """
         longest = max(len(wave) for wave in waves) / SAMPLING_RATE
         seconds = FULL_SECONDS if full else context_seconds(self._context, longest)
