@@ -12,7 +12,7 @@ from asr_tv.text.normalize import get_normalizer
 from asr_tv.text.writing.choose import Candidate, _parts, _worth, choose
 from asr_tv.text.writing.corpus import Request, write_corpus
 from asr_tv.text.writing.filters import Sieve, cleaned
-from asr_tv.text.writing.prompt import TERMS_A_REQUEST, lines_of, prompts
+from asr_tv.text.writing.prompt import TERMS_PER_REQUEST, lines_of, prompts
 from asr_tv.text.writing.templates import carriers, filled, templates_of
 from asr_tv.text.writing.terms import Term, parse_sentences, parse_terms
 
@@ -222,7 +222,7 @@ class TestCorpus:
         assert "khao soi" in writer.prompt
 
     def test_every_term_is_asked_for_once(self):
-        terms = [Term(f"term {n}") for n in range(2 * TERMS_A_REQUEST + 1)]
+        terms = [Term(f"term {n}") for n in range(2 * TERMS_PER_REQUEST + 1)]
         asked = list(prompts("d", "en", ["A sentence."], terms))
         assert len(asked) == 3
         assert all(sum(f"{t.text};" in p or f"{t.text}.\n" in p for p in asked) == 1 for t in terms)

@@ -1,4 +1,4 @@
-"""What a quality gate let through: per voice, per reason, and for rare words against common ones."""
+"""The yield of a quality gate: per voice, per reason, and for texts with and without rare words."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,14 +9,14 @@ from asr_tv.synthesis.gate.consensus import Verdict
 from asr_tv.text.rare_words import Known, rare_words
 
 Judged = tuple[Utterance, Verdict, bool]
-"""A clip, its verdict, and whether it was planned (and not a retake)."""
+"""A clip, its verdict, and whether it was planned rather than a retake."""
 
 
 def clip_yield(clips: Sequence[Judged], engine: str, known: Known) -> dict[str, Any]:
-    """JSON-able counts and rates over all clips that were judged, retakes included.
+    """Counts and rates over all judged clips, including retakes, as JSON values.
 
     Args:
-        known: whether the recogniser has a word in its vocabulary; a text with one that it has not is rare.
+        known: whether a word is one token of the recogniser's vocabulary; a text with any other word is rare.
     """
     rare = {u.text: bool(rare_words(u.text, known)) for u, _, _ in clips}
     return {

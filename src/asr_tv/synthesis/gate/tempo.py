@@ -1,4 +1,4 @@
-"""How long a text should last in a voice: from its letters, fitted to all clips of that voice without outliers' say."""
+"""Expected duration of a text in a voice, from its letters: a fit to all clips of the voice, robust to outliers."""
 
 from collections.abc import Iterable, Sequence
 from math import exp, log
@@ -6,17 +6,17 @@ from statistics import median
 from typing import Protocol
 
 _OFFSETS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
-"""Letters that every text has beside its own: starting and ending takes time."""
+"""Candidate numbers of letters to add to every text: starting and ending takes time."""
 _FEWEST = 8
-"""Clips that a voice needs for a fit of its own."""
-_SECONDS_A_LETTER, _OFFSET = 0.06, 3.0
-"""Of English speech; used where there are too few clips to fit anything."""
+"""Clips needed to fit a voice by itself."""
+_SECONDS_PER_LETTER, _OFFSET = 0.06, 3.0
+"""Of English speech; used if there are too few clips for a fit."""
 _DIGIT, _SPELLED = 4.0, 3.0
-"""Letters that a digit or a spelled letter sounds like."""
+"""Equivalents in letters of a digit and of a letter spoken by its name."""
 
 
 class TimedClip(Protocol):
-    """A clip as far as its length is concerned."""
+    """What the expected duration of a clip depends on."""
 
     @property
     def id(self) -> str: ...
@@ -29,7 +29,7 @@ class TimedClip(Protocol):
 
 
 def letters(text: str) -> float:
-    """Letters of a normalised text as they sound: digits and single letters count for several."""
+    """Effective number of letters of a normalised text: a digit or a single letter counts as several."""
     count = 0.0
     for word in text.split():
         alphabetic = [character for character in word if character.isalpha()]
@@ -39,7 +39,7 @@ def letters(text: str) -> float:
 
 
 def expected_seconds(clips: Sequence[TimedClip]) -> dict[str, float]:
-    """Clip -> seconds of speech that its text should take in its voice."""
+    """Clip id -> expected seconds of speech for its text in its voice."""
     spoken = [clip for clip in clips if clip.speech_seconds > 0]
     everywhere = _fit(spoken)
     expected: dict[str, float] = {}
@@ -51,9 +51,9 @@ def expected_seconds(clips: Sequence[TimedClip]) -> dict[str, float]:
 
 
 def _fit(clips: Sequence[TimedClip]) -> tuple[float, float]:
-    """Seconds a letter, and the offset: the pair whose median absolute error (of logarithms) is least."""
+    """Seconds per letter, and the offset: the pair with the least median absolute error of the logarithm."""
     if len(clips) < _FEWEST:
-        return _SECONDS_A_LETTER, _OFFSET
+        return _SECONDS_PER_LETTER, _OFFSET
     fits = [(offset, *_centre(clips, offset)) for offset in _OFFSETS]
     offset, centre, _ = min(fits, key=lambda fit: (fit[2], fit[0]))
     return exp(centre), offset
