@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import soxr
 
-from asr_tv.audio.effects import TELEPHONE_RATE, coded, in_room, pink, through_line
+from asr_tv.audio.effects import TELEPHONE_RATE, add_room, apply_codec, apply_line, pink_noise
 from asr_tv.audio.recordings import Wave, limit_peak, resample
 from asr_tv.config.run import AugmentationConfig, LineConfig
 
@@ -22,8 +22,8 @@ def simulate_line(wave: Wave, sampling_rate: int, config: LineConfig, key: str) 
         float32 at `LINE_SAMPLING_RATE`, in [-1, 1], as long as the speech.
     """
     speech = resample(limit_peak(wave), sampling_rate, LINE_SAMPLING_RATE)
-    speech = coded(speech, LINE_SAMPLING_RATE, config.codec)
-    return limit_peak(with_noise(speech, config.snr_db, _rng(config.seed, key)))
+    speech = apply_codec(speech, LINE_SAMPLING_RATE, config.codec)
+    return limit_peak(add_noise(speech, config.snr_db, _rng(config.seed, key)))
 
 
 def augment(wave: Wave, sampling_rate: int, config: AugmentationConfig, rng: np.random.Generator) -> Wave:
@@ -39,20 +39,20 @@ def augment(wave: Wave, sampling_rate: int, config: AugmentationConfig, rng: np.
         return limit_peak(wave)
     speech = _change_speed(wave, rng.uniform(*config.speed))
     if config.channel is not None:
-        speech = in_room(speech, sampling_rate, config.channel, rng)
+        speech = add_room(speech, sampling_rate, config.channel, rng)
     power = _power(speech)
     before, after = (round(rng.uniform(*config.silence_seconds) * sampling_rate) for _ in range(2))
     gain = np.float32(10 ** (rng.uniform(*config.gain_db) / 20))
     padded = np.pad(speech, (before, after))
     snr_db = rng.uniform(*config.snr_db)
     is_pink = config.channel is not None and rng.random() < config.channel.pink_noise_probability
-    noisy = limit_peak(gain * with_noise(padded, snr_db, rng, power, is_pink=is_pink))
+    noisy = limit_peak(gain * add_noise(padded, snr_db, rng, power, is_pink=is_pink))
     if config.channel is None:
         return noisy
-    return limit_peak(through_line(noisy, sampling_rate, config.channel, rng))
+    return limit_peak(apply_line(noisy, sampling_rate, config.channel, rng))
 
 
-def with_noise(
+def add_noise(
     wave: Wave, snr_db: float, rng: np.random.Generator, power: float | None = None, *, is_pink: bool = False
 ) -> Wave:
     """The wave plus white or pink noise; 10 log10(power / noise power) = `snr_db`.
@@ -62,7 +62,7 @@ def with_noise(
     """
     speech_power = _power(wave) if power is None else power
     scale = np.float32(np.sqrt(speech_power * 10 ** (-snr_db / 10)))
-    noise = pink(wave.size, rng) if is_pink else rng.standard_normal(wave.size, dtype=np.float32)
+    noise = pink_noise(wave.size, rng) if is_pink else rng.standard_normal(wave.size, dtype=np.float32)
     noisy: Wave = wave + scale * noise
     return noisy
 

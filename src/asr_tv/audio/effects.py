@@ -24,7 +24,7 @@ _OPUS_LEVELS = (0.9, 1.0)
 _ORDER = 4
 
 
-def in_room(speech: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
+def add_room(speech: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
     """With probability `config.room_probability`, the speech in a random room, with its length and energy unchanged.
 
     The impulse response is Polack's model: direct sound, then exponentially decaying noise (J. D. Polack, 1988).
@@ -34,7 +34,7 @@ def in_room(speech: Wave, sampling_rate: int, config: ChannelConfig, rng: np.ran
     response = room_response(
         rng.uniform(*config.reverberation_seconds), rng.uniform(*config.direct_db), sampling_rate, rng
     )
-    return reverberated(speech, response)
+    return reverberate(speech, response)
 
 
 def room_response(seconds: float, direct_db: float, sampling_rate: int, rng: np.random.Generator) -> Wave:
@@ -50,7 +50,7 @@ def room_response(seconds: float, direct_db: float, sampling_rate: int, rng: np.
     return np.concatenate(([1.0], tail)).astype(np.float32)
 
 
-def reverberated(speech: Wave, response: Wave) -> Wave:
+def reverberate(speech: Wave, response: Wave) -> Wave:
     """The speech convolved with an impulse response, cut to its original length and scaled to its energy."""
     from scipy.signal import fftconvolve
 
@@ -60,7 +60,7 @@ def reverberated(speech: Wave, response: Wave) -> Wave:
     return np.asarray(wet * scale, np.float32)
 
 
-def pink(count: int, rng: np.random.Generator) -> Wave:
+def pink_noise(count: int, rng: np.random.Generator) -> Wave:
     """Noise [count] of power 1 whose spectrum falls by 3 dB per octave, like the noise of most rooms."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     spectrum /= np.sqrt(np.maximum(np.arange(spectrum.size), 1))
@@ -68,16 +68,16 @@ def pink(count: int, rng: np.random.Generator) -> Wave:
     return np.asarray(noise / max(float(np.sqrt(np.mean(noise**2))), 1e-12), np.float32)
 
 
-def through_line(wave: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
+def apply_line(wave: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
     """The wave through a random band-pass and a random codec of the configuration, its length unchanged."""
     if rng.random() < config.band_probability:
-        wave = band_limited(wave, sampling_rate, rng.uniform(*config.low_hz), rng.uniform(*config.high_hz))
+        wave = band_pass(wave, sampling_rate, rng.uniform(*config.low_hz), rng.uniform(*config.high_hz))
     codec = config.codecs[int(rng.integers(len(config.codecs)))]
     level = float(rng.uniform(*_OPUS_LEVELS))
-    return coded(wave, sampling_rate, codec, level)
+    return apply_codec(wave, sampling_rate, codec, level)
 
 
-def band_limited(wave: Wave, sampling_rate: int, low: float, high: float) -> Wave:
+def band_pass(wave: Wave, sampling_rate: int, low: float, high: float) -> Wave:
     """The wave through a Butterworth band-pass of order 4 between two frequencies in Hz."""
     from scipy.signal import butter, sosfilt
 
@@ -87,7 +87,7 @@ def band_limited(wave: Wave, sampling_rate: int, low: float, high: float) -> Wav
     )
 
 
-def coded(wave: Wave, sampling_rate: int, codec: Codec, level: float = 1.0) -> Wave:
+def apply_codec(wave: Wave, sampling_rate: int, codec: Codec, level: float = 1.0) -> Wave:
     """The wave encoded and decoded, at the same sampling rate and length.
 
     Args:

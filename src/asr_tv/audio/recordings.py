@@ -57,8 +57,8 @@ def read_recording(path: Path, *, utterance: str | None = None) -> tuple[Wave, i
     Raises:
         DataError: as `read_audio`.
     """
-    with _opened(path, utterance) as file:
-        wave = _decoded(file, _named(path, utterance))
+    with _open(path, utterance) as file:
+        wave = _decode(file, _named(path, utterance))
         missing = _missing(file, path, wave.size)
         sampling_rate = int(file.samplerate)
     if missing:
@@ -78,7 +78,7 @@ def audio_duration(path: Path, *, utterance: str | None = None) -> float:
     Raises:
         DataError: as `read_audio`, except for samples that are not finite.
     """
-    with _opened(path, utterance) as file:
+    with _open(path, utterance) as file:
         if file.format != "MP3":
             return _duration_from_header(file, path, utterance)
     wave, sampling_rate = read_recording(path, utterance=utterance)
@@ -123,7 +123,7 @@ def to_pcm16(wave: Wave) -> NDArray[np.int16]:
 
 
 @contextmanager
-def _opened(path: Path, utterance: str | None) -> Iterator[Any]:
+def _open(path: Path, utterance: str | None) -> Iterator[Any]:
     """Opens a `soundfile.SoundFile`; errors of libsndfile in the body are raised as DataError."""
     where = _named(path, utterance)
     try:
@@ -175,7 +175,7 @@ def _libsndfile_says(error: Exception) -> str:
     return str(getattr(error, "error_string", error)).strip()
 
 
-def _decoded(file: Any, where: str) -> Wave:
+def _decode(file: Any, where: str) -> Wave:
     """All samples, channels averaged; in blocks, so that memory depends on the content and not on the header."""
     blocks: list[Wave] = []
     samples, most = 0, min(MAX_SECONDS * file.samplerate, MAX_SAMPLES)

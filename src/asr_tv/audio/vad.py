@@ -54,7 +54,7 @@ class SpeechDetector:
         """Stretches of speech in a wave [samples] at `SAMPLING_RATE`, in order; none in silence or noise."""
         if not wave.size:
             return ()
-        frames = _joined(_speaking(self._probabilities(wave)))
+        frames = _join(_find_speech(self._probabilities(wave)))
         seconds = wave.size / SAMPLING_RATE
         step = _FRAME / SAMPLING_RATE
         return tuple(Span(start * step, min(end * step, seconds)) for start, end in frames)
@@ -88,7 +88,7 @@ def _frames(wave: Wave) -> NDArray[np.float32]:
     return np.ascontiguousarray(windows[::_FRAME])
 
 
-def _speaking(probabilities: NDArray[np.float32]) -> list[_Frames]:
+def _find_speech(probabilities: NDArray[np.float32]) -> list[_Frames]:
     """Each stretch of speech, by hysteresis."""
     spans: list[_Frames] = []
     start: int | None = None
@@ -101,7 +101,7 @@ def _speaking(probabilities: NDArray[np.float32]) -> list[_Frames]:
     return [*spans, (start, len(probabilities))] if start is not None else spans
 
 
-def _joined(spans: list[_Frames]) -> list[_Frames]:
+def _join(spans: list[_Frames]) -> list[_Frames]:
     """The spans, with those closer than `_SHORTEST_GAP` merged."""
     joined: list[_Frames] = []
     for start, end in spans:

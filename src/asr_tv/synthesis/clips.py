@@ -74,12 +74,11 @@ class ClipCache:
 
     def find(self, key: str) -> Clip | None:
         """The finished clip, or None if it is missing, incomplete or changed since it was written."""
-        path = clip_file(self._root, key)
-        return self._read(path) or (self._read(path) if self._fetch(path) else None)
-
-    def _fetch(self, path: Path) -> bool:
-        mirror = self._mirror
-        return mirror is not None and mirror.fetch(path) and mirror.fetch(path.with_suffix(".json"))
+        path, mirror = clip_file(self._root, key), self._mirror
+        if clip := self._read(path):
+            return clip
+        fetched = mirror is not None and mirror.fetch(path) and mirror.fetch(path.with_suffix(".json"))
+        return self._read(path) if fetched else None
 
     def _read(self, path: Path) -> Clip | None:
         sidecar = path.with_suffix(".json")

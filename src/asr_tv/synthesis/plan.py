@@ -74,11 +74,11 @@ def plan_speech(
     for text in texts:
         speakers = _draw(available, text.text, config.voices_per_text, seed)
         if reason := _refusal(text.text, config.max_words):
-            drops.append(_dropped(text, reason, speakers, takes))
+            drops.append(_drop(text, reason, speakers, takes))
             continue
         for speaker in speakers:
             if reason := _script_refusal(text.text, speaker, config):
-                drops.append(_dropped(text, reason, [speaker], takes))
+                drops.append(_drop(text, reason, [speaker], takes))
                 refused += 1
                 continue
             clips += [_plan(text, speaker, take, engines[speaker.engine], config, seed) for take in takes]
@@ -101,7 +101,7 @@ def _draw(speakers: Sequence[Speaker], text: str, count: int | None, seed: int) 
     return sorted(ranked[:count], key=lambda speaker: speaker.label)
 
 
-def _dropped(text: Utterance, reason: str, speakers: Iterable[Speaker], takes: range) -> Drop:
+def _drop(text: Utterance, reason: str, speakers: Iterable[Speaker], takes: range) -> Drop:
     return Drop(text.id, reason, tuple(clip_id(text.id, s.label, take) for s in speakers for take in takes))
 
 

@@ -1,5 +1,6 @@
 """Speaks the clips that are not in the cache, in this process or in several; each is saved as soon as it is spoken."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,7 +154,7 @@ def _in_pool(
                 yield part
         except BrokenProcessPool:
             saved: dict[str, Outcome] = {key: clip for key in waiting if (clip := cache.find(key)) is not None}
-            crashed = {} if count > 1 else _crashed(waiting, saved)
+            crashed = {} if count > 1 else _find_crashed(waiting, saved)
             for key in (*saved, *crashed):
                 del waiting[key]
             if saved or crashed:
@@ -166,7 +167,7 @@ def _in_pool(
                 ) from None
 
 
-def _crashed(waiting: Mapping[str, ClipJob], saved: Mapping[str, Outcome]) -> dict[str, Outcome]:
+def _find_crashed(waiting: Mapping[str, ClipJob], saved: Mapping[str, Outcome]) -> dict[str, Outcome]:
     """A single process speaks its clips in order, so the first one missing is the one that crashed it."""
     job = next((job for key, job in waiting.items() if key not in saved), None)
     return {} if job is None else {job.key: f"{job.engine} ended the process that spoke it"}
@@ -189,7 +190,11 @@ def _round(
 class _Worker:
     reopen: Callable[[], Engines]
     cache: ClipCache
-    engines: Engines | None = None
+
+    @functools.cached_property
+    def engines(self) -> Engines:
+        """Opened at first use and not at the start, where an error would reach the parent only as a broken pool."""
+        return self.reopen()
 
 
 _worker: _Worker
@@ -202,9 +207,6 @@ def _start_worker(reopen: Callable[[], Engines], cache: ClipCache) -> None:
 
 
 def _work(jobs: Sequence[ClipJob]) -> dict[str, Outcome]:
-    # Opened here and not in the initialiser, whose errors would reach the parent only as a broken pool.
-    if _worker.engines is None:
-        _worker.engines = _worker.reopen()
     done = _in_process(jobs, _worker.engines, _worker.cache)
     return {key: outcome for part in done for key, outcome in part.items()}
 

@@ -159,7 +159,13 @@ def _write_payload(folder: Path, name: str, plan: SpeechPlan, result: PoolResult
     write_manifest(manifest, folder / MANIFEST)
     rows = [vars(drop) for drop in drops]
     write_atomically(folder / DROPPED, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
-    return {**_counts(manifest, drops), **_costs(result)}
+    return {
+        "clips": len(manifest),
+        "audio_seconds": round(manifest.seconds, 3),
+        "dropped_texts": len({drop.id for drop in drops}),
+        "dropped_clips": sum(len(drop.clips) for drop in drops),
+        **_costs(result),
+    }
 
 
 def _drop_reason(clip: PlannedClip, result: PoolResult) -> str | None:
@@ -189,15 +195,6 @@ def _utterance(clip: PlannedClip, spoken: Clip) -> Utterance:
         duration=spoken.duration,
         audio_digest=spoken.digest,
     )
-
-
-def _counts(manifest: Manifest, drops: Sequence[Drop]) -> dict[str, Any]:
-    return {
-        "clips": len(manifest),
-        "audio_seconds": round(manifest.seconds, 3),
-        "dropped_texts": len({drop.id for drop in drops}),
-        "dropped_clips": sum(len(drop.clips) for drop in drops),
-    }
 
 
 def _costs(result: PoolResult) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from asr_tv.config.run import SynthesisConfig
-from asr_tv.errors import ConfigError, gathered
+from asr_tv.errors import gathered
 from asr_tv.synthesis.engines import Synthesizer, VoiceInfo, open_synthesizer, voices_by_engine
 
 Engines = Mapping[str, Synthesizer]
@@ -32,12 +32,8 @@ def open_engines(config: SynthesisConfig) -> Engines:
     Raises:
         ConfigError: an unknown engine, a missing package, or voices that are not found: all problems at once.
     """
-    if not config.voices:
-        raise ConfigError("synthesis.voices: names no voice")
-    parts = [
-        config.model_copy(update={"engine": engine, "voices": voices})
-        for engine, voices in voices_by_engine(config).items()
-    ]
+    voices = voices_by_engine(config) or {config.engine: ()}
+    parts = [config.model_copy(update={"engine": engine, "voices": names}) for engine, names in voices.items()]
     return {engine.name: engine for engine in gathered(*(partial(open_synthesizer, part) for part in parts))}
 
 

@@ -6,6 +6,7 @@ A byte-pair vocabulary merges the frequent words of its training text first, so 
 from collections.abc import Callable
 from typing import Any
 
+_AROUND = ".,;:!?\"'()[]{}<>«»„“”‘’…-–—*/"
 Known = Callable[[str], bool]
 """Whether a word is one token of the vocabulary."""
 
@@ -27,9 +28,6 @@ def words(text: str) -> tuple[str, ...]:
     """The words of a text that contain a letter, without surrounding punctuation."""
     stripped = (word.strip(_AROUND) for word in text.split())
     return tuple(word for word in stripped if any(character.isalpha() for character in word))
-
-
-_AROUND = ".,;:!?\"'()[]{}<>«»„“”‘’…-–—*/"
 
 
 def rare_words(text: str, known: Known) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,14 +18,14 @@ PEAK = 0.9
 """Largest absolute sample of every clip: leaves headroom for the overshoot of resampling."""
 
 
-class OpenVoice(Protocol):
-    """A voice that an adapter has found."""
+@dataclass(frozen=True)
+class FoundVoice:
+    """A voice that an adapter has found; each adapter adds what it needs to speak in it."""
 
-    @property
-    def info(self) -> VoiceInfo: ...
+    info: VoiceInfo
 
 
-Voice = TypeVar("Voice", bound=OpenVoice)
+Voice = TypeVar("Voice", bound=FoundVoice)
 
 
 def open_voices(names: Sequence[str], find: Callable[[str], Voice]) -> dict[str, Voice]:

@@ -19,7 +19,7 @@ from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import file_digest
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import package_folders
+from asr_tv.synthesis.engines.adapter import FoundVoice, package_folders
 from asr_tv.synthesis.engines.arrays import Array, read_npy, read_npz
 from asr_tv.synthesis.engines.neural import (
     ClipStreams,
@@ -44,8 +44,7 @@ Prompt = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class _Voice:
-    info: VoiceInfo
+class _Voice(FoundVoice):
     model: ModelFolder
     preset: Mapping[str, Array] | None
 
@@ -75,9 +74,6 @@ class BarkSynthesizer(NeuralSynthesizer[_Voice]):
             raise ConfigError("synthesis.bark.precision: fp16 needs a GPU; on a processor use fp32 or bf16")
         super().__init__(config.voices, self._config.batch_size)
         self._loaded: dict[Path, _Bark] = {}
-
-    def _group(self, label: str) -> str:
-        return label
 
     def _speak_group(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
         """First pieces in one batch, then later ones; without a preset, each in the voice of its clip's first piece."""
@@ -178,7 +174,7 @@ class _Bark:
                 semantic.clone(), history_prompt=history, return_output_lengths=True, **self._configs()
             )
         return [
-            self._finished(semantic[n], coarse[n : n + 1, : int(lengths[n])], stream_seed(seed, _FINE), history)
+            self._finish(semantic[n], coarse[n : n + 1, : int(lengths[n])], stream_seed(seed, _FINE), history)
             for n, seed in enumerate(seeds)
         ]
 
@@ -189,7 +185,7 @@ class _Bark:
             "codebook_size": self._codebook_size,
         }
 
-    def _finished(self, semantic: torch.Tensor, coarse: torch.Tensor, seed: int, history: Prompt | None) -> Prompt:
+    def _finish(self, semantic: torch.Tensor, coarse: torch.Tensor, seed: int, history: Prompt | None) -> Prompt:
         """One clip's tokens; spoken alone, since the fine model is not causal and would attend to a batch's padding."""
         kept = semantic[semantic != self._semantic.semantic_pad_token]
         if not coarse.numel():
@@ -207,17 +203,17 @@ class _Bark:
             self._model.fine_acoustics_hook.offload()
             self._model.codec_model.to(self._device)
         waves = [
-            self._joined([self._decoded(p["fine_prompt"]) for p in clip if p["fine_prompt"].numel()]) for clip in said
+            self._join([self._decode(p["fine_prompt"]) for p in clip if p["fine_prompt"].numel()]) for clip in said
         ]
         if self._offloaded:
             self._model.codec_model_hook.offload()
         return waves
 
-    def _decoded(self, fine: torch.Tensor) -> torch.Tensor:
+    def _decode(self, fine: torch.Tensor) -> torch.Tensor:
         decoded: torch.Tensor = self._model.codec_decode(fine[None])
         return decoded.float().cpu().reshape(-1)
 
-    def _joined(self, parts: Sequence[torch.Tensor]) -> Wave:
+    def _join(self, parts: Sequence[torch.Tensor]) -> Wave:
         pause = torch.zeros(round(_PAUSE_SECONDS * self._rate))
         joined = [sound for part in parts for sound in (pause, part)][1:]
         return to_wave(torch.cat(joined)) if joined else np.zeros(0, np.float32)

@@ -21,7 +21,7 @@ from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import file_digest
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import PEAK, open_voices, package_folders
+from asr_tv.synthesis.engines.adapter import PEAK, FoundVoice, open_voices, package_folders
 
 _ADAPTER_VERSION = 1
 # Constants from espeak-ng's speak_lib.h.
@@ -61,8 +61,7 @@ class _Catalogue:
 
 
 @dataclass(frozen=True)
-class _Voice:
-    info: VoiceInfo
+class _Voice(FoundVoice):
     identifier: str
 
 

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from asr_tv.errors import ConfigError, DataError
 from asr_tv.memory import memory_errors
 from asr_tv.models.hub import repository
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import OpenVoice, cached_digest, open_voices, scale_to_peak
+from asr_tv.synthesis.engines.adapter import Voice, cached_digest, open_voices, scale_to_peak
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -63,9 +63,6 @@ def folder_digest(path: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-Voice = TypeVar("Voice", bound=OpenVoice)
-
-
 class NeuralSynthesizer(ABC, Generic[Voice]):
     """A synthesizer that fills the device: requests are spoken in groups that share a model or a speaker prompt."""
 
@@ -101,9 +98,9 @@ class NeuralSynthesizer(ABC, Generic[Voice]):
     def _find_voice(self, name: str) -> Voice:
         """The voice of this name; raises ConfigError if it is not found."""
 
-    @abstractmethod
     def _group(self, label: str) -> Hashable:
-        """Voices with equal values can be spoken in one batch."""
+        """Voices with equal values can be spoken in one batch; by default each voice for itself."""
+        return label
 
     @abstractmethod
     def _speak_group(self, requests: Sequence[SpeechRequest]) -> list[Wave]:

@@ -38,14 +38,14 @@ def with_noise_inputs(model: bytes, source: str) -> bytes:
         if not any(number == _MODEL_GRAPH for number, _, _ in fields):
             raise IndexError("no graph")
         return b"".join(
-            _delimited(_MODEL_GRAPH, _rewritten_graph(content, source)) if number == _MODEL_GRAPH else raw
+            _delimited(_MODEL_GRAPH, _rewrite_graph(content, source)) if number == _MODEL_GRAPH else raw
             for number, content, raw in fields
         )
     except (IndexError, UnicodeDecodeError, StopIteration) as error:
         raise DataError(f"{source}: not an ONNX model") from error
 
 
-def _rewritten_graph(graph: memoryview, source: str) -> bytes:
+def _rewrite_graph(graph: memoryview, source: str) -> bytes:
     parts: list[bytes | memoryview] = []
     inputs: list[str] = []
     for number, content, raw in _fields(graph):
@@ -154,7 +154,7 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         shift += 7
 
 
-def _encoded(value: int) -> bytes:
+def _encode(value: int) -> bytes:
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -164,8 +164,8 @@ def _encoded(value: int) -> bytes:
 
 
 def _number(field: int, value: int) -> bytes:
-    return _encoded(field << 3 | _VARINT) + _encoded(value)
+    return _encode(field << 3 | _VARINT) + _encode(value)
 
 
 def _delimited(field: int, content: bytes) -> bytes:
-    return _encoded(field << 3 | _BYTES) + _encoded(len(content)) + content
+    return _encode(field << 3 | _BYTES) + _encode(len(content)) + content

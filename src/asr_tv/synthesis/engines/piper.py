@@ -19,7 +19,7 @@ from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
 from asr_tv.synthesis.engines import NOT_STATED, SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import cached_digest, open_voices, package_folders, scale_to_peak
+from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest, open_voices, package_folders, scale_to_peak
 from asr_tv.synthesis.engines.onnx_noise import NOISE_PREFIX, with_noise_inputs
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ PACKAGED_VOICES: Mapping[str, PackagedVoice] = {
 
 
 @dataclass(frozen=True)
-class _Voice:
-    info: VoiceInfo
+class _Voice(FoundVoice):
     model: Path
     speaker: int | None
 

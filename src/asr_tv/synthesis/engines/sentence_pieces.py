@@ -9,7 +9,7 @@ _ENDS = (re.compile(r"(?<=[.!?…。！？])[\"'”’)]*\s+"), re.compile(r"(?<
 def pieces(text: str, most_words: int) -> list[str]:
     """The whole text in pieces of at most `most_words` words, as few as its sentence ends allow."""
     words = text.split()
-    return _packed(_parts(" ".join(words), most_words, 0), most_words) if words else []
+    return _pack(_parts(" ".join(words), most_words, 0), most_words) if words else []
 
 
 def _parts(text: str, most_words: int, level: int) -> list[str]:
@@ -27,7 +27,7 @@ def _cut(text: str, end: "re.Pattern[str]") -> list[str]:
     return [piece for a, b in pairwise(cuts) if (piece := text[a:b].strip())]
 
 
-def _packed(parts: list[str], most_words: int) -> list[str]:
+def _pack(parts: list[str], most_words: int) -> list[str]:
     packed: list[str] = []
     for part in parts:
         if packed and len(packed[-1].split()) + len(part.split()) <= most_words:

@@ -18,7 +18,7 @@ from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.hub import repository
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import cached_digest
+from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest
 from asr_tv.synthesis.engines.arrays import Array, read_npz
 from asr_tv.synthesis.engines.neural import (
     ModelFolder,
@@ -44,8 +44,7 @@ Vectors = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
-class _Voice:
-    info: VoiceInfo
+class _Voice(FoundVoice):
     model: ModelFolder
     speaker: str
 

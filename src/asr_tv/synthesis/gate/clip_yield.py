@@ -18,22 +18,19 @@ def clip_yield(clips: Sequence[Judged], engine: str, known: Known) -> dict[str, 
     Args:
         known: whether a word is one token of the recogniser's vocabulary; a text with any other word is rare.
     """
+    voices = sorted({u.speaker or "" for u, _, _ in clips})
     rare = {u.text: bool(rare_words(u.text, known)) for u, _, _ in clips}
     return {
         "engine": engine,
         "judged": len(clips),
         "retakes": sum(not planned for _, _, planned in clips),
         "all": _rate(clips),
-        "voices": {voice: _rate(c for c in clips if (c[0].speaker or "") == voice) for voice in _voices(clips)},
+        "voices": {voice: _rate(c for c in clips if (c[0].speaker or "") == voice) for voice in voices},
         "rare": _rate(c for c in clips if rare[c[0].text]),
         "common": _rate(c for c in clips if not rare[c[0].text]),
         "doubtful": sum(v.doubtful for _, v, _ in clips),
         "reasons": dict(sorted(Counter(reason for _, v, _ in clips for reason in v.reasons).items())),
     }
-
-
-def _voices(clips: Iterable[Judged]) -> list[str]:
-    return sorted({u.speaker or "" for u, _, _ in clips})
 
 
 def _rate(clips: Iterable[Judged]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from math import exp, log
 
 from asr_tv.config.run import GateConfig
 from asr_tv.scoring.wer import count_characters
-from asr_tv.synthesis.gate.tempo import expected_seconds
+from asr_tv.synthesis.gate.tempo import MAX_CER, ClipMeasure, expected_seconds
 
 NO_SPEECH = "no speech in it"
 CLIPPED = "clipped"
@@ -25,35 +25,6 @@ _HEARD_AS = 0.35
 _SHORTEST_HEARD = 4
 """Letters; in shorter texts a judge may hear "four" for "fourth"."""
 _CANDIDATES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class ClipMeasure:
-    """Measurements of one clip.
-
-    Attributes:
-        sentence: equal for all takes of a text.
-        reference: the text, and `hypothesis` the judge's transcription, both normalised.
-        seconds: duration without the silence trimmed off the ends; `speech_seconds` without any silence.
-        clipped: share of clipped samples.
-    """
-
-    id: str
-    sentence: str
-    voice: str
-    reference: str
-    hypothesis: str
-    seconds: float
-    speech_seconds: float
-    clipped: float
-
-    @property
-    def cer(self) -> float:
-        """Character error rate of the judge, at most `_WORST`."""
-        return min(count_characters(self.reference, self.hypothesis).rate, _WORST)
-
-
-_WORST = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +146,7 @@ class _Texts:
         heard = case.clip.hypothesis
         if case.cer < 2 * _HEARD_AS or len(heard) < _SHORTEST_HEARD:
             return False
-        nearest = min((count_characters(text, heard).rate for text in self._like(heard)), default=_WORST)
+        nearest = min((count_characters(text, heard).rate for text in self._like(heard)), default=MAX_CER)
         return nearest <= _HEARD_AS and case.cer - nearest >= _HEARD_AS
 
     def _like(self, heard: str) -> list[str]:
@@ -187,7 +158,7 @@ class _Texts:
         return [text for text in likely[:_CANDIDATES] if len(text) >= _SHORTEST_HEARD]
 
 
-def chosen_clips(
+def choose_clips(
     verdicts: Mapping[str, Verdict], sentences: Mapping[str, str], planned: frozenset[str], order: Sequence[str]
 ) -> tuple[str, ...]:
     """The clips to train on: the planned clips that are kept, and kept retakes in place of the others.

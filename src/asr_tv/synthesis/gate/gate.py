@@ -21,7 +21,8 @@ from asr_tv.store.payload import DROPPED, MANIFEST
 from asr_tv.store.results import Identity, Produced, Record, file_digest, write_atomically
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate.clip_yield import clip_yield
-from asr_tv.synthesis.gate.consensus import ClipMeasure, Verdict, chosen_clips, judge_clips
+from asr_tv.synthesis.gate.consensus import Verdict, choose_clips, judge_clips
+from asr_tv.synthesis.gate.tempo import ClipMeasure
 from asr_tv.text.normalize import get_normalizer
 from asr_tv.text.rare_words import is_known
 
@@ -162,17 +163,17 @@ def _write(
 ) -> dict[str, Any]:
     """Writes the payload, and returns the counts for the record."""
     sentences = {name: m.measure.sentence for name, m in measured.items()}
-    chosen = set(chosen_clips(verdicts, sentences, planned, [u.id for u in clips]))
+    chosen = set(choose_clips(verdicts, sentences, planned, [u.id for u in clips]))
     if not chosen:
         reasons = sorted({reason for v in verdicts.values() for reason in v.reasons})
         raise DataError(f"{clips.name}: the quality gate leaves no clip: {', '.join(reasons)}")
-    kept = [_trimmed(u, measured[u.id].trim, folder) for u in clips if u.id in chosen]
+    kept = [_trim_clip(u, measured[u.id].trim, folder) for u in clips if u.id in chosen]
     write_manifest(Manifest(clips.name, tuple(kept)), folder / MANIFEST)
     write_atomically(folder / VERDICTS, "".join(_row(u, measured[u.id], verdicts[u.id], chosen) for u in clips))
     dropped = [{"id": v.id, "reason": f"gate: {', '.join(v.reasons)}"} for v in verdicts.values() if not v.kept]
-    write_atomically(folder / DROPPED, json.dumps(dropped, ensure_ascii=False, indent=1) + "\n")
     again = sorted({sentences[v.id] for v in verdicts.values() if not v.kept or v.doubtful})
-    write_atomically(folder / AGAIN, json.dumps(again, ensure_ascii=False, indent=1) + "\n")
+    for name, content in ((DROPPED, dropped), (AGAIN, again)):
+        write_atomically(folder / name, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
     lost = {sentences[name] for name in planned} - {sentences[name] for name in chosen}
     return {
         "clips": len(kept),
@@ -198,7 +199,7 @@ def _row(clip: Utterance, measured: _Measured, verdict: Verdict, chosen: set[str
     return json.dumps(rounded, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def _trimmed(clip: Utterance, trim: Span | None, folder: Path) -> Utterance:
+def _trim_clip(clip: Utterance, trim: Span | None, folder: Path) -> Utterance:
     """The clip, or a copy in `folder` without the silence at its ends."""
     if trim is None:
         return clip

@@ -1,10 +1,14 @@
-"""Expected duration of a text in a voice, from its letters: a fit to all clips of the voice, robust to outliers."""
+"""Measurements of clips, and the expected duration of a text in a voice: a fit to all its clips, robust to outliers."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import exp, log
 from statistics import median
-from typing import Protocol
 
+from asr_tv.scoring.wer import count_characters
+
+MAX_CER = 10.0
+"""Greater character error rates are cut to this."""
 _OFFSETS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 """Candidate numbers of letters to add to every text: starting and ending takes time."""
 _FEWEST = 8
@@ -15,17 +19,30 @@ _DIGIT, _SPELLED = 4.0, 3.0
 """Equivalents in letters of a digit and of a letter spoken by its name."""
 
 
-class TimedClip(Protocol):
-    """What the expected duration of a clip depends on."""
+@dataclass(frozen=True, slots=True)
+class ClipMeasure:
+    """Measurements of one clip.
+
+    Attributes:
+        sentence: equal for all takes of a text.
+        reference: the text, and `hypothesis` the judge's transcription, both normalised.
+        seconds: duration without the silence trimmed off the ends; `speech_seconds` without any silence.
+        clipped: share of clipped samples.
+    """
+
+    id: str
+    sentence: str
+    voice: str
+    reference: str
+    hypothesis: str
+    seconds: float
+    speech_seconds: float
+    clipped: float
 
     @property
-    def id(self) -> str: ...
-    @property
-    def voice(self) -> str: ...
-    @property
-    def reference(self) -> str: ...
-    @property
-    def speech_seconds(self) -> float: ...
+    def cer(self) -> float:
+        """Character error rate of the judge, at most `MAX_CER`."""
+        return min(count_characters(self.reference, self.hypothesis).rate, MAX_CER)
 
 
 def letters(text: str) -> float:
@@ -38,7 +55,7 @@ def letters(text: str) -> float:
     return max(count, 1.0)
 
 
-def expected_seconds(clips: Sequence[TimedClip]) -> dict[str, float]:
+def expected_seconds(clips: Sequence[ClipMeasure]) -> dict[str, float]:
     """Clip id -> expected seconds of speech for its text in its voice."""
     spoken = [clip for clip in clips if clip.speech_seconds > 0]
     everywhere = _fit(spoken)
@@ -50,7 +67,7 @@ def expected_seconds(clips: Sequence[TimedClip]) -> dict[str, float]:
     return expected
 
 
-def _fit(clips: Sequence[TimedClip]) -> tuple[float, float]:
+def _fit(clips: Sequence[ClipMeasure]) -> tuple[float, float]:
     """Seconds per letter, and the offset: the pair with the least median absolute error of the logarithm."""
     if len(clips) < _FEWEST:
         return _SECONDS_PER_LETTER, _OFFSET
@@ -59,7 +76,7 @@ def _fit(clips: Sequence[TimedClip]) -> tuple[float, float]:
     return exp(centre), offset
 
 
-def _centre(clips: Iterable[TimedClip], offset: float) -> tuple[float, float]:
+def _centre(clips: Iterable[ClipMeasure], offset: float) -> tuple[float, float]:
     errors = [log(clip.speech_seconds / (letters(clip.reference) + offset)) for clip in clips]
     centre = median(errors)
     return centre, median(abs(error - centre) for error in errors)

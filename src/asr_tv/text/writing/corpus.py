@@ -12,8 +12,8 @@ from asr_tv.text.rare_words import Known
 from asr_tv.text.writing.choose import Candidate, choose
 from asr_tv.text.writing.coverage import coverage
 from asr_tv.text.writing.filters import Sieve
-from asr_tv.text.writing.prompt import Writer, lines_of, prompts
-from asr_tv.text.writing.templates import carriers, filled, templates_of
+from asr_tv.text.writing.prompt import Writer, prompts, sentences_in
+from asr_tv.text.writing.templates import carriers, fill_templates, make_templates
 from asr_tv.text.writing.terms import Term, finder, slots_of
 
 STAGE, VERSION = "written", 1
@@ -76,13 +76,13 @@ def write_corpus(
     sieve = Sieve(identity, terms_in)
     sieve.exclude(request.exclude)
     plain = [sentence for sentence in request.sentences if not slots_of(sentence)]
-    templates = templates_of(request.sentences, request.terms)
+    templates = make_templates(request.sentences, request.terms)
     templates += carriers(request.terms, templates, request.language)
     sources: list[tuple[str, Sequence[str]]] = [("given", plain)]
     if writer is not None:
         sources.append(("model", _ask(request, writer, store, progress)))
     limit = _TEMPLATE_CANDIDATES * max(request.count, len(request.terms))
-    sources.append(("template", list(filled(templates, request.terms, limit, request.seed))))
+    sources.append(("template", list(fill_templates(templates, request.terms, limit, request.seed))))
     candidates = [
         Candidate(sentence, terms_in(sentence), source)
         for source, sentences in sources
@@ -98,7 +98,7 @@ def _ask(request: Request, writer: Writer, store: Store | None, progress: Progre
     sentences: list[str] = []
     with progress(f"write {request.domain}", len(wanted), "requests") as advance:
         for prompt in wanted:
-            sentences += lines_of(_answer(writer, prompt, request.seed, store))
+            sentences += sentences_in(_answer(writer, prompt, request.seed, store))
             advance()
     return sentences
 

@@ -40,7 +40,7 @@ class Sieve:
         """The cleaned sentences that pass, in order."""
         passed = []
         for raw in sentences:
-            sentence = cleaned(raw)
+            sentence = clean_sentence(raw)
             if reason := self._refusal(sentence):
                 self.dropped[reason] += 1
             else:
@@ -88,7 +88,7 @@ def _jaccard(a: set[str], b: set[str]) -> float:
     return len(a & b) / len(a | b)
 
 
-def cleaned(text: str) -> str:
+def clean_sentence(text: str) -> str:
     """The text in NFC with single spaces, without numbering, bullets, surrounding quotes and control characters."""
     composed = unicodedata.normalize("NFC", text)
     visible = "".join(c if unicodedata.category(c) not in ("Cc", "Cf") else " " for c in composed)

@@ -32,7 +32,7 @@ def prompts(domain: str, language: str, sentences: Sequence[str], terms: Sequenc
         )
 
 
-def lines_of(answer: str) -> list[str]:
+def sentences_in(answer: str) -> list[str]:
     """The sentences of an answer: its lines except blank ones, code fences and introductions."""
     lines = (line.strip() for line in answer.split("\n"))
     return [line for line in lines if line and not line.startswith("```") and not line.endswith(":")]

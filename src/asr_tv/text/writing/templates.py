@@ -23,7 +23,7 @@ CARRIERS: Mapping[str, tuple[str, ...]] = {
 """Templates by language, for terms that fit no sentence of the user."""
 
 
-def templates_of(sentences: Iterable[str], terms: Sequence[Term]) -> tuple[str, ...]:
+def make_templates(sentences: Iterable[str], terms: Sequence[Term]) -> tuple[str, ...]:
     """The sentences with slots, and the other ones with the terms in them replaced by their slots.
 
     A sentence without slot or term gives no template; longer terms are replaced first.
@@ -56,7 +56,7 @@ def carriers(terms: Sequence[Term], templates: Iterable[str], language: str) -> 
     return tuple(frame.replace(f"{{{TERM}}}", f"{{{slot}}}") for slot in lacking for frame in frames)
 
 
-def filled(templates: Sequence[str], terms: Sequence[Term], limit: int, seed: int) -> Iterator[str]:
+def fill_templates(templates: Sequence[str], terms: Sequence[Term], limit: int, seed: int) -> Iterator[str]:
     """At most `limit` sentences, from the templates and their terms in turn, so that each gets an equal share.
 
     In a template with several slots, the first takes every term in turn, and terms for the others are drawn.
@@ -81,29 +81,20 @@ def _in_turn(streams: list[Iterator[str]]) -> Iterator[str]:
 def _sentences(template: str, by_slot: Mapping[str, Sequence[str]], seed: int) -> Iterator[str]:
     slots = slots_of(template)
     rng = generator("fill", seed, template)
-    distinct = dict.fromkeys(slots)
-    first = next(iter(distinct))
-    rounds = 1 if len(slots) == 1 else 2 * max(len(by_slot[slot]) for slot in distinct)
+    first = by_slot[slots[0]]
+    rounds = 1 if len(slots) == 1 else 2 * max(len(by_slot[slot]) for slot in slots)
     for _ in range(rounds):
-        order = rng.permutation(len(by_slot[first])).tolist()
-        for index in order:
-            yield _filled(template, slots, first, by_slot[first][index], by_slot, rng)
+        for index in rng.permutation(len(first)).tolist():
+            yield _fill(template, first[index], by_slot, rng)
 
 
-def _filled(
-    template: str,
-    slots: Sequence[str],
-    first: str,
-    term: str,
-    by_slot: Mapping[str, Sequence[str]],
-    rng: np.random.Generator,
-) -> str:
-    sentence, used = template, {term}
-    for number, slot in enumerate(slots):
-        value = term
-        if number or slot != first:
-            others = [text for text in by_slot[slot] if text not in used] or list(by_slot[slot])
-            value = others[int(rng.integers(len(others)))]
-            used.add(value)
+def _fill(template: str, term: str, by_slot: Mapping[str, Sequence[str]], rng: np.random.Generator) -> str:
+    """The template with `term` in its first slot, and drawn terms in the others, distinct if there are enough."""
+    first, *others = slots_of(template)
+    sentence, used = template.replace(f"{{{first}}}", term, 1), {term}
+    for slot in others:
+        unused = [text for text in by_slot[slot] if text not in used] or list(by_slot[slot])
+        value = unused[int(rng.integers(len(unused)))]
+        used.add(value)
         sentence = sentence.replace(f"{{{slot}}}", value, 1)
     return sentence[:1].upper() + sentence[1:]
