@@ -366,7 +366,7 @@ class TestSeveralEngines:
     @pytest.fixture(autouse=True)
     def _fake(self, monkeypatch: pytest.MonkeyPatch):
         pytest.importorskip("espeakng_loader")
-        monkeypatch.setitem(tts.ENGINES, "fake", tts.Engine(speech.__name__, speech.open_fake.__name__))
+        monkeypatch.setitem(tts.ENGINES, "fake", tts.SpeechEngine(speech.__name__, speech.open_fake.__name__))
 
     BOTH = SynthesisConfig(engine="fake", voices=("tone", "espeak:en-us+f3"), takes=1)
 

@@ -90,7 +90,7 @@ NOT_STATED = "licence not stated"
 
 
 @dataclass(frozen=True)
-class Engine:
+class SpeechEngine:
     """One row of the table of engines.
 
     An engine's own settings are the section of `synthesis` with its name, if there is one: see `engine_section`.
@@ -107,10 +107,10 @@ class Engine:
 
 
 ENGINES = {
-    "bark": Engine("asr_tv.synthesis.engines.bark", "BarkSynthesizer", "MIT"),
-    "espeak": Engine("asr_tv.synthesis.engines.espeak", "EspeakSynthesizer", "GPL-3.0, the program's"),
-    "piper": Engine("asr_tv.synthesis.engines.piper", "PiperSynthesizer", None),
-    "speecht5": Engine("asr_tv.synthesis.engines.speecht5", "SpeechT5Synthesizer", "MIT"),
+    "bark": SpeechEngine("asr_tv.synthesis.engines.bark", "BarkSynthesizer", "MIT"),
+    "espeak": SpeechEngine("asr_tv.synthesis.engines.espeak", "EspeakSynthesizer", "GPL-3.0, the program's"),
+    "piper": SpeechEngine("asr_tv.synthesis.engines.piper", "PiperSynthesizer", None),
+    "speecht5": SpeechEngine("asr_tv.synthesis.engines.speecht5", "SpeechT5Synthesizer", "MIT"),
 }
 
 _PREFIXED = re.compile(r"([a-z][a-z0-9_]*):(?=.)")
