@@ -25,7 +25,7 @@ def asr_tv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     from asr_tv.testing import speech
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(tts._ENGINES, "fake", (speech.__name__, speech.open_fake.__name__))
+    monkeypatch.setitem(tts.ENGINES, "fake", tts.SpeechEngine(speech.__name__, speech.open_fake.__name__))
     monkeypatch.setattr(hub, "_status", lambda url: None)
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
         monkeypatch.setenv(name, os.environ.get(name, ""))

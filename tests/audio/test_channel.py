@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr_tv.audio.channel import LINE_SAMPLING_RATE, augment, simulate_line, with_noise
+from asr_tv.audio.channel import LINE_SAMPLING_RATE, add_noise, augment, simulate_line
 from asr_tv.config.run import AugmentationConfig, LineConfig
 
 RATE = 16_000
@@ -109,4 +109,4 @@ def test_speed_raises_the_pitch() -> None:
 
 def test_snr_of_added_noise() -> None:
     wave = speech(10.0)
-    assert snr(wave, with_noise(wave, 7.0, np.random.default_rng(0))) == pytest.approx(7.0, abs=0.1)
+    assert snr(wave, add_noise(wave, 7.0, np.random.default_rng(0))) == pytest.approx(7.0, abs=0.1)

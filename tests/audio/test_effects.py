@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from asr_tv.audio.channel import augment
-from asr_tv.audio.effects import band_limited, coded, pink, reverberated, room_response
+from asr_tv.audio.effects import apply_codec, band_pass, pink_noise, reverberate, room_response
 from asr_tv.config.run import AugmentationConfig, ChannelConfig
 
 RATE = 16_000
@@ -32,15 +32,15 @@ def test_a_room_has_its_direct_sound_and_its_decay(direct_db: float):
 
 def test_reverberation_keeps_length_and_energy_and_starts_no_later():
     speech = np.concatenate((tone(300.0, seconds=0.2), np.zeros(RATE // 2, np.float32)))
-    wet = reverberated(speech, room_response(0.3, 0.0, RATE, np.random.default_rng(0)))
+    wet = reverberate(speech, room_response(0.3, 0.0, RATE, np.random.default_rng(0)))
     assert wet.size == speech.size
     assert np.sum(wet**2) == pytest.approx(np.sum(speech**2), rel=1e-3)
     assert np.abs(wet[4000:6000]).max() > 0.01
-    assert not reverberated(np.zeros(RATE, np.float32), room_response(0.3, 0.0, RATE, np.random.default_rng(0))).any()
+    assert not reverberate(np.zeros(RATE, np.float32), room_response(0.3, 0.0, RATE, np.random.default_rng(0))).any()
 
 
 def test_pink_noise_falls_by_three_db_an_octave():
-    noise = pink(1 << 17, np.random.default_rng(0))
+    noise = pink_noise(1 << 17, np.random.default_rng(0))
     assert np.mean(noise**2) == pytest.approx(1, rel=1e-3)
     power = np.abs(np.fft.rfft(noise)) ** 2
     octaves = [10 * np.log10(power[1 << k : 2 << k].mean()) for k in range(10, 16)]
@@ -49,7 +49,7 @@ def test_pink_noise_falls_by_three_db_an_octave():
 
 def test_a_band_keeps_what_is_inside():
     wave = tone(100.0, 1000.0, 6000.0)
-    limited = band_limited(wave, RATE, 300.0, 3400.0)
+    limited = band_pass(wave, RATE, 300.0, 3400.0)
     assert limited.size == wave.size
     gains = [10 * np.log10(level(limited, f) / level(wave, f)) for f in (100.0, 1000.0, 6000.0)]
     assert gains[1] == pytest.approx(0, abs=0.5)
@@ -61,11 +61,11 @@ def test_a_band_keeps_what_is_inside():
 @pytest.mark.parametrize("samples", [15_999, 5001, 37])
 def test_a_codec_keeps_the_length_and_the_speech(codec: str, samples: int):
     wave = tone(400.0, 900.0)[:samples]
-    through = coded(wave, RATE, codec, 0.9)  # type: ignore[arg-type]
+    through = apply_codec(wave, RATE, codec, 0.9)  # type: ignore[arg-type]
     assert through.size == wave.size
     assert through.dtype == np.float32
     assert np.isfinite(through).all()
-    assert np.array_equal(through, coded(wave, RATE, codec, 0.9))  # type: ignore[arg-type]
+    assert np.array_equal(through, apply_codec(wave, RATE, codec, 0.9))  # type: ignore[arg-type]
     if samples > 5000:
         assert np.corrcoef(wave, through)[0, 1] > 0.9
     assert np.array_equal(through, wave) == (codec == "none")
@@ -74,7 +74,7 @@ def test_a_codec_keeps_the_length_and_the_speech(codec: str, samples: int):
 @pytest.mark.parametrize("codec", ["gsm", "mulaw", "alaw", "g726"])
 def test_a_telephone_codec_ends_at_four_khz(codec: str):
     wave = tone(1000.0, 6000.0)
-    assert level(coded(wave, RATE, codec), 6000.0) < 1e-3 * level(wave, 6000.0)  # type: ignore[arg-type]
+    assert level(apply_codec(wave, RATE, codec), 6000.0) < 1e-3 * level(wave, 6000.0)  # type: ignore[arg-type]
 
 
 def test_the_channel_is_decided_by_the_generator_and_never_clips():

@@ -215,7 +215,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell has started in the background
 from asr_tv.synthesis import engines as tts
 from asr_tv.testing import speech
-tts._ENGINES["fake"] = ("__main__", "open_slow")
+tts.ENGINES["fake"] = tts.SpeechEngine("__main__", "open_slow")
 def open_slow(config):
     return speech.FakeSynthesizer(labels=config.voices, delay=0.2)
 from asr_tv.cli import main

@@ -34,7 +34,7 @@ ONLY_IN = {
     "sentencepiece": {"testing"},
     "pyarrow": {"synthesis.engines.speecht5"},
     "onnxruntime": {"synthesis.engines.piper", "audio.vad"},
-    "soundfile": {"audio.recordings", "audio.channel", "audio.effects"},
+    "soundfile": {"audio.recordings", "audio.effects"},
     "soxr": {"audio.recordings", "audio.channel", "testing"},
     "scipy": {"audio.effects"},
     "datasketch": {"text.writing"},

@@ -425,7 +425,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "SpeechDetector", EnergyDetector)
     monkeypatch.setattr(gate, "whisper_tokenizer", TOKENIZER)
     for name in ("fake", "espeak", "bark", "speecht5"):
-        monkeypatch.setitem(tts._ENGINES, name, (StandIn.__module__, StandIn.__name__))
+        monkeypatch.setitem(tts.ENGINES, name, tts.SpeechEngine(StandIn.__module__, StandIn.__name__))
 
 
 Keys = Callable[..., dict[str, str]]
@@ -619,7 +619,7 @@ def copied(folder: Path, tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def material(folder: Path) -> Material:
     made = config(values(folder), {})
-    tts._ENGINES["fake"] = (StandIn.__module__, StandIn.__name__)
+    tts.ENGINES["fake"] = tts.SpeechEngine(StandIn.__module__, StandIn.__name__)
     return prepare(made, InProcess(Store(folder / "plan" / "store")))
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.synthesis.plan import SpeechPlan, plan_speech
-from asr_tv.synthesis.voices import Cast
 from asr_tv.testing.speech import FakeSynthesizer
 
 VOICES = tuple("abcdef")
@@ -15,7 +14,7 @@ VOICES = tuple("abcdef")
 def plan(*texts: str, voices: tuple[str, ...] = VOICES, language: str | None = None, **settings) -> SpeechPlan:
     manifest = Manifest("t", tuple(Utterance(f"u{n}", text, origin="text") for n, text in enumerate(texts)))
     engine = FakeSynthesizer(labels=voices, language=language)
-    return plan_speech(manifest, Cast([engine]), SynthesisConfig(**settings), 7)
+    return plan_speech(manifest, {engine.name: engine}, SynthesisConfig(**settings), 7)
 
 
 def spoken_by(found: SpeechPlan) -> dict[str, list[str]]:
@@ -45,7 +44,7 @@ def test_one_more_voice_moves_only_its_share():
 
 def test_a_sentence_of_two_domains_is_one_job():
     both = Manifest("t", (Utterance("a", "Hello.", domain="x"), Utterance("b", "Hello.", domain="y")))
-    found = plan_speech(both, Cast([FakeSynthesizer()]), SynthesisConfig(takes=1), 7)
+    found = plan_speech(both, {"fake": FakeSynthesizer()}, SynthesisConfig(takes=1), 7)
     assert (len(found.clips), len(found.jobs)) == (2, 1)
 
 
@@ -71,7 +70,7 @@ def test_a_voice_that_cannot_read_a_script_does_not_speak_it():
             return (replace(english, language="en"), replace(russian, language="ru"))
 
     texts = Manifest("t", (Utterance("e", "Hello there."), Utterance("r", "Привет, мир."), Utterance("n", "5")))
-    found = plan_speech(texts, Cast([Mixed(labels=("en", "ru"))]), SynthesisConfig(takes=2), 7)
+    found = plan_speech(texts, {"fake": Mixed(labels=("en", "ru"))}, SynthesisConfig(takes=2), 7)
     assert spoken_by(found) == {"e": ["en"] * 2, "r": ["ru"] * 2, "n": ["en", "en", "ru", "ru"]}
     assert [(drop.id, drop.reason, drop.clips) for drop in found.drops] == [
         ("e", "holds Latin words, and the voice ru speaks ru", ("e_ru_t0", "e_ru_t1")),
@@ -81,6 +80,6 @@ def test_a_voice_that_cannot_read_a_script_does_not_speak_it():
 
 def test_the_configured_language_is_of_voices_that_do_not_say_theirs():
     texts = Manifest("t", (Utterance("a", "It costs $5."), Utterance("b", "Привет, мир.")))
-    found = plan_speech(texts, Cast([FakeSynthesizer()]), SynthesisConfig(takes=1, language="en"), 7)
+    found = plan_speech(texts, {"fake": FakeSynthesizer()}, SynthesisConfig(takes=1, language="en"), 7)
     assert [clip.job.request.text for clip in found.clips] == ["It costs five dollars."]
     assert [drop.id for drop in found.drops] == ["b"]

@@ -71,7 +71,7 @@ def test_a_sentence_that_ends_its_process_is_listed_and_the_rest_is_spoken(tmp_p
 
 
 def test_processes_that_end_again_and_again_are_told(tmp_path: Path):
-    with pytest.raises(DataError, match=r"end again and again.*Try fewer with run\.workers"):
+    with pytest.raises(DataError, match=r"crash again and again.*Try fewer processes with run\.workers"):
         speak(tmp_path, FakeSynthesizer(crashing="Please"), dummy_texts(50), workers=2)
 
 

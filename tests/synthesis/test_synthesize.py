@@ -15,13 +15,14 @@ import pytest
 import soundfile
 
 from asr_tv.config.run import SynthesisConfig
+from asr_tv.config.synthesis import BarkConfig, SpeechT5Config
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.store.results import Record, Store, file_digest, verify
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis import engines as tts
-from asr_tv.synthesis.synthesize import _of_numbers, synthesize, texts_alone
+from asr_tv.synthesis.synthesize import _key_parameters, synthesize, texts_alone
 from asr_tv.testing import speech
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
@@ -251,6 +252,7 @@ KILLED = """
     from pathlib import Path
     from asr_tv.config.run import SynthesisConfig
     from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
     from asr_tv.synthesis.synthesize import synthesize
     from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
@@ -258,8 +260,8 @@ KILLED = """
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell has put in the background
         root, workers, delay = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
         fake = FakeSynthesizer(delay=delay)
-        synthesize(dummy_texts(40), SynthesisConfig(takes=2), seed=7, store=Store(root), workers=workers,
-                   synthesizer=fake)
+        runtime = Runtime(Store(root), workers=workers)
+        synthesize(runtime, dummy_texts(40), SynthesisConfig(takes=2), seed=7, synthesizer=fake)
 """
 
 
@@ -325,13 +327,14 @@ REAL = """
     from asr_tv.config.run import SynthesisConfig
     from asr_tv.data.manifest import Manifest, Utterance
     from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
     from asr_tv.synthesis.synthesize import synthesize
 
     if __name__ == "__main__":
         texts = ["Please leave a message after the tone.", "You have three new messages. Press one to listen.",
                  "...", "Yes."]
         manifest = Manifest("t", tuple(Utterance(f"u{n}", t, origin="text") for n, t in enumerate(texts)))
-        record = synthesize(manifest, SynthesisConfig(takes=2), seed=17, store=Store(Path(sys.argv[1])))
+        record = synthesize(Runtime(Store(Path(sys.argv[1]))), manifest, SynthesisConfig(takes=2), seed=17)
         print(record.digest)
 """
 
@@ -363,7 +366,7 @@ class TestSeveralEngines:
     @pytest.fixture(autouse=True)
     def _fake(self, monkeypatch: pytest.MonkeyPatch):
         pytest.importorskip("espeakng_loader")
-        monkeypatch.setitem(tts._ENGINES, "fake", (speech.__name__, speech.open_fake.__name__))
+        monkeypatch.setitem(tts.ENGINES, "fake", tts.SpeechEngine(speech.__name__, speech.open_fake.__name__))
 
     BOTH = SynthesisConfig(engine="fake", voices=("tone", "espeak:en-us+f3"), takes=1)
 
@@ -429,8 +432,8 @@ def test_what_is_not_asked_for_does_not_enter_the_key(tmp_path: Path):
 
 
 def test_how_an_engine_runs_does_not_enter_the_key():
-    assert _of_numbers(SynthesisConfig(), "bark") == {"precision": "auto", "temperature": None, "words_at_once": 30}
-    assert set(_of_numbers(SynthesisConfig(), "speecht5")) == {"vocoder", "embeddings"}
+    assert _key_parameters(BarkConfig()) == {"precision": "auto", "temperature": None, "words_at_once": 30}
+    assert set(_key_parameters(SpeechT5Config())) == {"vocoder", "embeddings"}
 
 
 FAN_OUT = """
@@ -438,6 +441,7 @@ FAN_OUT = """
     from pathlib import Path
     from asr_tv.config.run import SynthesisConfig
     from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
     from asr_tv.synthesis.synthesize import synthesize
     from asr_tv.testing.speech import dummy_texts
     from asr_tv.synthesis.engines.espeak import EspeakSynthesizer
@@ -447,8 +451,8 @@ FAN_OUT = """
         espeak = (f"espeak:en-us+{variant}" for variant in ("f1", "f2", "f3", "f4", "m1", "m2", "whisper"))
         config = SynthesisConfig(voices=("en_US-joe-medium", *espeak), takes=1)
         for workers in (1, 2):
-            store = Store(Path(sys.argv[1]) / str(workers))
-            record = synthesize(dummy_texts(5), config, seed=17, store=store, workers=workers)
+            runtime = Runtime(Store(Path(sys.argv[1]) / str(workers)), workers=workers)
+            record = synthesize(runtime, dummy_texts(5), config, seed=17)
             print(record.digest, record.details["executed_clips"], record.details["dropped_clips"])
 """
 

@@ -1,1 +1,1 @@
-"""Recordings as samples: reading, writing, simulated lines, rooms, silences."""
+"""Recordings: reading and writing, channel simulation, voice activity, splitting at silences."""

@@ -1,7 +1,7 @@
-"""Rooms, bands and codecs: what a channel does to speech beyond noise, each drawn for one clip.
+"""Rooms, frequency bands and codecs: the effects of a channel other than noise.
 
-audiomentations wants soxr below 1, torch-audiomentations a torchaudio made for the very torch; scipy and libsndfile
-are there anyway.
+Written with scipy and libsndfile, which are installed anyway: audiomentations requires soxr below 1, and
+torch-audiomentations a torchaudio built for the exact version of torch.
 """
 
 import io
@@ -15,32 +15,33 @@ from asr_tv.config.clips import Codec
 from asr_tv.config.run import ChannelConfig
 from asr_tv.errors import ConfigError
 
-_TELEPHONE = 8_000
+TELEPHONE_RATE = 8_000
+"""Hz, of a telephone line and its codecs."""
 _NARROW = {"gsm": ("WAV", "GSM610"), "mulaw": ("WAV", "ULAW"), "alaw": ("WAV", "ALAW"), "g726": ("WAV", "G721_32")}
-"""Telephone codecs at 8 kHz: GSM 06.10 full rate, G.711 in both laws, G.726 at 32 kbit/s (G.721)."""
+"""Telephone codecs at 8 kHz: GSM 06.10 full rate, G.711 (mu-law and A-law), G.726 at 32 kbit/s (G.721)."""
 _OPUS_LEVELS = (0.9, 1.0)
-"""libsndfile's compression levels of about 32 and 10 kbit/s."""
+"""Compression levels of libsndfile, about 32 and 10 kbit/s."""
 _ORDER = 4
 
 
-def in_room(speech: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
-    """With `config.room_probability`, the speech in a room of random reverberation; as long and as loud as it was.
+def add_room(speech: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
+    """With probability `config.room_probability`, the speech in a random room, with its length and energy unchanged.
 
-    The room is Polack's: behind the direct sound, noise that decays exponentially (J. D. Polack, 1988).
+    The impulse response is Polack's model: direct sound, then exponentially decaying noise (J. D. Polack, 1988).
     """
     if rng.random() >= config.room_probability:
         return speech
     response = room_response(
         rng.uniform(*config.reverberation_seconds), rng.uniform(*config.direct_db), sampling_rate, rng
     )
-    return reverberated(speech, response)
+    return reverberate(speech, response)
 
 
 def room_response(seconds: float, direct_db: float, sampling_rate: int, rng: np.random.Generator) -> Wave:
-    """An impulse response [seconds x rate]: 1, then noise that has fallen by 60 dB at its end.
+    """An impulse response [seconds x sampling_rate]: 1, then noise that decays by 60 dB over its length.
 
     Args:
-        direct_db: energy of the direct sound over that of all the rest.
+        direct_db: ratio of the energy of the direct sound to that of the reverberation, in dB.
     """
     count = max(round(seconds * sampling_rate), 2)
     decay = np.exp(-3 * log(10) * np.arange(1, count) / count)
@@ -49,8 +50,8 @@ def room_response(seconds: float, direct_db: float, sampling_rate: int, rng: np.
     return np.concatenate(([1.0], tail)).astype(np.float32)
 
 
-def reverberated(speech: Wave, response: Wave) -> Wave:
-    """The speech through an impulse response, cut to its length and scaled to its energy."""
+def reverberate(speech: Wave, response: Wave) -> Wave:
+    """The speech convolved with an impulse response, cut to its original length and scaled to its energy."""
     from scipy.signal import fftconvolve
 
     wet = fftconvolve(speech, response)[: speech.size]
@@ -59,25 +60,25 @@ def reverberated(speech: Wave, response: Wave) -> Wave:
     return np.asarray(wet * scale, np.float32)
 
 
-def pink(count: int, rng: np.random.Generator) -> Wave:
-    """Noise of power 1 that falls by 3 dB an octave, as most rooms' does."""
+def pink_noise(count: int, rng: np.random.Generator) -> Wave:
+    """Noise [count] of power 1 whose spectrum falls by 3 dB per octave, like the noise of most rooms."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     spectrum /= np.sqrt(np.maximum(np.arange(spectrum.size), 1))
     noise = np.fft.irfft(spectrum, count)
     return np.asarray(noise / max(float(np.sqrt(np.mean(noise**2))), 1e-12), np.float32)
 
 
-def through_line(wave: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
-    """A random band and a random codec, as the configuration has them; as long as it was."""
+def apply_line(wave: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
+    """The wave through a random band-pass and a random codec of the configuration, its length unchanged."""
     if rng.random() < config.band_probability:
-        wave = band_limited(wave, sampling_rate, rng.uniform(*config.low_hz), rng.uniform(*config.high_hz))
+        wave = band_pass(wave, sampling_rate, rng.uniform(*config.low_hz), rng.uniform(*config.high_hz))
     codec = config.codecs[int(rng.integers(len(config.codecs)))]
     level = float(rng.uniform(*_OPUS_LEVELS))
-    return coded(wave, sampling_rate, codec, level)
+    return apply_codec(wave, sampling_rate, codec, level)
 
 
-def band_limited(wave: Wave, sampling_rate: int, low: float, high: float) -> Wave:
-    """What a Butterworth filter of order 4 lets through between two frequencies in Hz."""
+def band_pass(wave: Wave, sampling_rate: int, low: float, high: float) -> Wave:
+    """The wave through a Butterworth band-pass of order 4 between two frequencies in Hz."""
     from scipy.signal import butter, sosfilt
 
     edges = [low, min(high, 0.49 * sampling_rate)]
@@ -86,18 +87,18 @@ def band_limited(wave: Wave, sampling_rate: int, low: float, high: float) -> Wav
     )
 
 
-def coded(wave: Wave, sampling_rate: int, codec: Codec, level: float = 1.0) -> Wave:
-    """The wave through a codec and back, at the same rate and length.
+def apply_codec(wave: Wave, sampling_rate: int, codec: Codec, level: float = 1.0) -> Wave:
+    """The wave encoded and decoded, at the same sampling rate and length.
 
     Args:
-        level: libsndfile's compression level, for Opus.
+        level: compression level of libsndfile, for Opus.
 
     Raises:
-        ConfigError: this machine's libsndfile lacks the codec.
+        ConfigError: libsndfile on this machine does not support the codec.
     """
     if codec == "none":
         return wave
-    rate = sampling_rate if codec == "opus" else _TELEPHONE
+    rate = sampling_rate if codec == "opus" else TELEPHONE_RATE
     kind, subtype = ("OGG", "OPUS") if codec == "opus" else _NARROW[codec]
     buffer = io.BytesIO()
     speech = resample(limit_peak(wave), sampling_rate, rate)
@@ -105,7 +106,7 @@ def coded(wave: Wave, sampling_rate: int, codec: Codec, level: float = 1.0) -> W
     try:
         soundfile.write(buffer, to_pcm16(speech), rate, format=kind, subtype=subtype, **more)
     except soundfile.LibsndfileError as error:
-        raise ConfigError(f"augmentation.channel.codecs: libsndfile here has no {codec}: {error}") from error
+        raise ConfigError(f"codec {codec}: libsndfile on this machine does not support it: {error}") from error
     buffer.seek(0)
     decoded: Wave = soundfile.read(buffer, dtype="float32")[0]
     back = resample(decoded, rate, sampling_rate)[: wave.size]

@@ -1,4 +1,4 @@
-"""Recordings: mono float32 in [-1, 1] in memory, whatever libsndfile reads on disk, 16-bit FLAC or WAV written."""
+"""Recordings: read in any format of libsndfile, mono float32 in [-1, 1] in memory, written as 16-bit FLAC or WAV."""
 
 import io
 import re
@@ -21,28 +21,28 @@ Wave = NDArray[np.float32]
 
 MAX_SECONDS = 6 * 3600.0
 MAX_SAMPLES = round(MAX_SECONDS * 48_000)
-"""Of one channel: what packs well, as silence does, may be a thousand times smaller than what it unpacks to."""
+"""Limit per channel: a compressed recording, of silence say, may unpack to a thousand times its size."""
 RATES = (1_000, 1_000_000)
-"""Sampling rates that there are, in Hz; at 1 Hz a few kilobytes would be hours, resampled to gigabytes."""
+"""Range of plausible sampling rates, in Hz; at 1 Hz a few kilobytes would be hours, resampled to gigabytes."""
 _BLOCK = 1 << 18
 _TAIL = 1024
 _MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"FORM", b".snd")
 _SHORT_DATA = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
 _NO_LENGTH = 2**62
-"""libsndfile says 2**63 - 1 frames of a FLAC file that was encoded into a pipe, and cannot read it in blocks."""
+"""libsndfile reports 2**63 - 1 frames for a FLAC file that was encoded into a pipe, and cannot read it in blocks."""
 _STREAMED = 0x7FFF0000
-"""Programs that write a WAV into a pipe put a length at least so large into its header."""
+"""Programs that write a WAV file into a pipe put a length of at least this into its header."""
 
 
 def read_audio(path: Path, *, sampling_rate: int = 16_000, utterance: str | None = None) -> Wave:
     """The recording, channels averaged, at `sampling_rate`.
 
     Args:
-        utterance: the id to name in messages.
+        utterance: id for messages.
 
     Raises:
-        DataError: missing, empty, truncated, not audio, not finite, of an impossible sampling rate, or longer than
-            `MAX_SECONDS` or `MAX_SAMPLES`.
+        DataError: the file is missing, empty, truncated, not audio, longer than `MAX_SECONDS` or `MAX_SAMPLES`, or has
+            an implausible sampling rate or samples that are not finite.
     """
     wave, original = read_recording(path, utterance=utterance)
     resampled = resample(wave, original, sampling_rate)
@@ -52,13 +52,13 @@ def read_audio(path: Path, *, sampling_rate: int = 16_000, utterance: str | None
 
 
 def read_recording(path: Path, *, utterance: str | None = None) -> tuple[Wave, int]:
-    """The recording, channels averaged, and its own sampling rate in Hz; scaled down if its peak passes 1.
+    """The recording, channels averaged, and its own sampling rate in Hz; scaled down if its peak exceeds 1.
 
     Raises:
         DataError: as `read_audio`.
     """
-    with _opened(path, utterance) as file:
-        wave = _decoded(file, _named(path, utterance))
+    with _open(path, utterance) as file:
+        wave = _decode(file, _named(path, utterance))
         missing = _missing(file, path, wave.size)
         sampling_rate = int(file.samplerate)
     if missing:
@@ -71,14 +71,14 @@ def read_recording(path: Path, *, utterance: str | None = None) -> tuple[Wave, i
 
 
 def audio_duration(path: Path, *, utterance: str | None = None) -> float:
-    """Seconds, from the header; the last samples are read, so that a truncated file is found without decoding it all.
+    """Duration in seconds, from the header; the last samples are read to detect truncation without decoding everything.
 
-    MP3 has no sure length in its header and is decoded.
+    MP3 files are decoded, because their headers do not give a reliable length.
 
     Raises:
-        DataError: as `read_audio`, but for samples that are not finite.
+        DataError: as `read_audio`, except for samples that are not finite.
     """
-    with _opened(path, utterance) as file:
+    with _open(path, utterance) as file:
         if file.format != "MP3":
             return _duration_from_header(file, path, utterance)
     wave, sampling_rate = read_recording(path, utterance=utterance)
@@ -86,9 +86,9 @@ def audio_duration(path: Path, *, utterance: str | None = None) -> float:
 
 
 def write_audio(path: Path, wave: Wave, sampling_rate: int) -> None:
-    """Writes 16-bit mono FLAC or WAV, as the suffix says, atomically; equal waves give equal bytes.
+    """Writes 16-bit mono FLAC or WAV, by the suffix, atomically; equal waves give equal bytes.
 
-    A 16-bit recording that was read and is written again keeps every sample.
+    Reading and writing a 16-bit recording preserves every sample.
 
     Raises:
         DataError: another suffix, no samples, or samples that are not finite.
@@ -104,27 +104,27 @@ def write_audio(path: Path, wave: Wave, sampling_rate: int) -> None:
 
 
 def resample(wave: Wave, original: float, target: float) -> Wave:
-    """The wave at another sampling rate (soxr, high quality); scaled down if its peak would pass 1."""
+    """The wave at another sampling rate (soxr, high quality); scaled down if its peak would exceed 1."""
     if original == target:
         return wave
     return limit_peak(soxr.resample(wave, original, target, quality="HQ"))
 
 
 def limit_peak(wave: Wave) -> Wave:
-    """The wave itself, or, where its peak passes 1, the wave scaled to a peak of 1: no clipping, no distortion."""
+    """The wave, scaled to a peak of 1 if its peak exceeds 1: no clipping, no distortion."""
     peak = np.abs(wave).max(initial=0.0)
     return wave if peak <= 1 else (wave / peak).astype(np.float32)
 
 
 def to_pcm16(wave: Wave) -> NDArray[np.int16]:
-    """16-bit samples, rounded to nearest, out-of-range values clipped; the inverse of libsndfile's reading."""
+    """16-bit samples, rounded to nearest and clipped to range; the inverse of libsndfile's conversion on reading."""
     scaled: Wave = np.rint(wave * np.float32(32768))
     return scaled.clip(-32768, 32767).astype(np.int16)
 
 
 @contextmanager
-def _opened(path: Path, utterance: str | None) -> Iterator[Any]:
-    """An open `soundfile.SoundFile`; whatever libsndfile cannot do in the body becomes a DataError."""
+def _open(path: Path, utterance: str | None) -> Iterator[Any]:
+    """Opens a `soundfile.SoundFile`; errors of libsndfile in the body are raised as DataError."""
     where = _named(path, utterance)
     try:
         status = path.stat()
@@ -147,7 +147,7 @@ def _opened(path: Path, utterance: str | None) -> Iterator[Any]:
 
 def _check_header(file: Any, where: str) -> None:
     if not RATES[0] <= file.samplerate <= RATES[1]:
-        raise DataError(f"{where}: a sampling rate of {file.samplerate} Hz; {RATES[0]} to {RATES[1]} are read")
+        raise DataError(f"{where}: a sampling rate of {file.samplerate} Hz; supported: {RATES[0]} to {RATES[1]}")
     if file.frames >= _NO_LENGTH:
         raise DataError(f"{where}: streamed, without a length in its header; encode it once more into a file")
     if file.format != "MP3" and file.frames / file.samplerate > MAX_SECONDS:
@@ -175,8 +175,8 @@ def _libsndfile_says(error: Exception) -> str:
     return str(getattr(error, "error_string", error)).strip()
 
 
-def _decoded(file: Any, where: str) -> Wave:
-    """All samples, channels averaged block by block: memory follows what is there, not what the header claims."""
+def _decode(file: Any, where: str) -> Wave:
+    """All samples, channels averaged; in blocks, so that memory depends on the content and not on the header."""
     blocks: list[Wave] = []
     samples, most = 0, min(MAX_SECONDS * file.samplerate, MAX_SAMPLES)
     while (block := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)).size:
@@ -193,25 +193,24 @@ def _duration_from_header(file: Any, path: Path, utterance: str | None) -> float
         raise DataError(f"{_named(path, utterance)}: empty: no samples")
     tail = min(frames, _TAIL)
     file.seek(frames - tail)
-    missing = _missing(file, path, frames - tail + len(file.read(tail, always_2d=True)))
-    if missing:
+    if missing := _missing(file, path, frames - tail + len(file.read(tail, always_2d=True))):
         raise DataError(f"{_named(path, utterance)}: truncated: {missing}")
     return frames / float(file.samplerate)
 
 
 def _missing(file: Any, path: Path, samples: int) -> str:
-    """What is missing from a truncated file, or "". libsndfile itself shortens some formats in silence."""
+    """What is missing from a truncated file, or ""; libsndfile silently shortens files of some formats."""
     if (short := _SHORT_DATA.search(file.extra_info)) and int(short[2]) + 1 < int(short[1]) < _STREAMED:
         return f"{int(short[1]) - int(short[2])} of {short[1]} bytes of samples are missing"
     if file.format == "OGG" and not _ogg_ends(path):
-        return "the last page of the Ogg stream is not there"
+        return "the last page of the Ogg stream is missing"
     if (file.format != "MP3" or _mp3_counts_frames(path)) and samples < file.frames:
         return f"{file.frames - samples} of {file.frames} samples are missing"
     return ""
 
 
 def _ogg_ends(path: Path) -> bool:
-    """Whether the last Ogg page is there as a whole and carries the end-of-stream flag (RFC 3533, section 6)."""
+    """Whether the last Ogg page is complete and has the end-of-stream flag (RFC 3533, section 6)."""
     largest_page = 65_307
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 2 * largest_page))
@@ -224,7 +223,7 @@ def _ogg_ends(path: Path) -> bool:
 
 
 def _mp3_counts_frames(path: Path) -> bool:
-    """Whether the first frame is a Xing or Info tag; without one, libsndfile's length is an estimate."""
+    """Whether the first frame is a Xing or Info tag; without one, libsndfile only estimates the length."""
     with path.open("rb") as file:
         head = file.read(10)
         size = 0

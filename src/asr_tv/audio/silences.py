@@ -1,4 +1,4 @@
-"""Cuts a long recording into pieces that a recogniser can take, in the quietest places."""
+"""Splits a long recording at its quietest places into pieces that fit a recogniser."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 _FRAME_SECONDS = 0.02
 _QUIET_SECONDS = 0.3
-"""A cut goes into the middle of the quietest stretch of this length."""
+"""A cut is placed in the middle of the quietest stretch of this length."""
 _PAUSE_SECONDS = 0.3
 _SMOOTH_SECONDS = 0.1
 _LEAST_DECIBELS = 6.0
-"""A pause is that much quieter than speech, or the recording has none to cut at."""
+"""A recording whose quietest parts are not this much quieter than its speech has no pauses."""
 _DEEPEST = 40.0
+"""Decibels below speech at which the estimate of the quietest parts is clamped."""
 _LEAST_SECONDS = 1.0
 _SILENCE = 1e-3
-"""-60 dB of full scale: a piece that never gets louder has nothing to hear, and Whisper makes words up there."""
+"""-60 dBFS: a piece that is never louder is silent, and Whisper hallucinates words in silence."""
 
 
 class Span(NamedTuple):
@@ -30,16 +31,16 @@ class Span(NamedTuple):
 def cut_at_silences(
     wave: NDArray[np.float32], sampling_rate: int, longest: float, *, at_each_pause: bool = False
 ) -> list[Span]:
-    """Spans in seconds, in order, none longer than `longest`; together the recording but for silent pieces.
+    """Consecutive spans of at most `longest` seconds that cover the recording except for silent pieces.
 
-    A recording that fits is one span. A longer one is cut where it is quietest in the second half of what fits, so that
-    words are cut only where nobody pauses for half of `longest`.
+    A recording that fits is one span. A longer one is cut where the second half of the allowed length is quietest, so
+    words are cut only if there is no pause for half of `longest`.
 
     Args:
-        at_each_pause: cut in every pause, so that pieces are sentences, as a recogniser tuned on sentences knows them.
+        at_each_pause: cut at every pause, so that pieces are sentences, for recognisers fine-tuned on sentences.
 
     Raises:
-        ValueError: `longest` is too short for a cut to be looked for.
+        ValueError: `longest` is too short.
     """
     if longest < 4 * _QUIET_SECONDS:
         raise ValueError(f"pieces of {longest:g} s are too short")
@@ -59,7 +60,7 @@ def cut_at_silences(
 def _next_cut(
     levels: NDArray[np.float64], step: int, start: int, limit: int, end: int, pauses: Sequence[int]
 ) -> int | None:
-    """The sample to cut at after `start`, or None where the rest is one piece."""
+    """The sample to cut at after `start`, or None if the rest is one piece."""
     least = step * round(_LEAST_SECONDS / _FRAME_SECONDS)
     if (pause := next((p for p in pauses if start + least <= p <= min(start + limit, end - least)), None)) is not None:
         return pause
@@ -69,24 +70,25 @@ def _next_cut(
 
 
 def _pauses(levels: NDArray[np.float64]) -> list[int]:
-    """The middle frame of each stretch that is nearer, in dB, to a recording's quietest parts than to its speech.
-
-    A recording without such a difference has no pause.
-    """
+    """The middle frame of each stretch that is closer, in dB, to the recording's quietest parts than to its speech."""
     decibels = 10 * np.log10(levels + 1e-10)
     quiet, loud = np.quantile(decibels, [0.02, 0.9])
-    quiet = max(quiet, loud - _DEEPEST)  # digital silence somewhere must not hide the pauses on a line
+    quiet = max(quiet, loud - _DEEPEST)  # digital silence somewhere must not hide the pauses with line noise
     if loud - quiet < _LEAST_DECIBELS:
         return []
-    below = np.concatenate([[False], decibels < quiet + (loud - quiet) / 2, [False]])
-    edges = np.flatnonzero(np.diff(below.astype(np.int8)))
-    runs = edges.reshape(-1, 2)
     least = round(_PAUSE_SECONDS / _FRAME_SECONDS)
+    runs = true_runs(decibels < quiet + (loud - quiet) / 2)
     return [int((first + last) // 2) for first, last in runs if last - first >= least]
 
 
+def true_runs(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Start and end, exclusive, of each maximal run of True [runs, 2] in a mask [n]."""
+    edges = np.diff(np.concatenate(([0], mask.astype(np.int8), [0])))
+    return np.flatnonzero(edges).reshape(-1, 2)
+
+
 def _levels(wave: NDArray[np.float32], step: int, seconds: float) -> NDArray[np.float64]:
-    """Mean power of each frame, averaged over so many seconds around it."""
+    """Mean power of each frame of `step` samples, averaged over `seconds` around it."""
     whole = len(wave) // step * step
     power = np.square(wave[:whole].astype(np.float64)).reshape(-1, step).mean(axis=1)
     width = round(seconds / _FRAME_SECONDS) | 1
@@ -95,7 +97,7 @@ def _levels(wave: NDArray[np.float32], step: int, seconds: float) -> NDArray[np.
 
 
 def _quietest(levels: NDArray[np.float64], first: int, last: int) -> int:
-    """The quietest frame of first <= frame < last, the latest of equals: longer pieces give more context."""
+    """The quietest frame of first <= frame < last; the last of equals, since longer pieces give more context."""
     window = levels[first:last]
     return first + len(window) - 1 - int(np.argmin(window[::-1]))
 

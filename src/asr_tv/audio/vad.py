@@ -1,6 +1,6 @@
-"""Where speech is in a recording: Silero VAD, whose weights come with the package silero-vad (MIT).
+"""Voice activity detection by Silero VAD, with the weights of the package silero-vad (MIT).
 
-Run through onnxruntime: importing the package itself would set torch's threads for the whole process.
+It runs in onnxruntime, because importing the package would set torch's thread count for the whole process.
 """
 
 from importlib.util import find_spec
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr_tv.audio.recordings import Wave
+from asr_tv.audio.silences import Span
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import file_digest
 
@@ -18,16 +19,16 @@ SAMPLING_RATE = 16_000
 _FRAME, _CONTEXT, _BLOCK = 512, 64, 512
 _STATE = (1, 1, 128)
 _ON, _OFF = 0.5, 0.35
-"""Silero's own hysteresis: speech begins above the one and ends below the other."""
+"""Silero's own hysteresis: speech starts above the first threshold and ends below the second."""
 _SHORTEST_GAP = 4
-"""Frames (128 ms): a stop consonant is no pause."""
+"""Frames (128 ms); a shorter gap may be a stop consonant and is bridged."""
 
-Span = tuple[float, float]
-"""Start and end of speech in seconds."""
+_Frames = tuple[int, int]
+"""First frame, and the frame after the last."""
 
 
 class SpeechDetector:
-    """The detector on one thread. Its answer depends on the recording alone.
+    """A single-threaded detector whose result depends on the recording alone.
 
     Attributes:
         version: sha256 of the weights, for keys.
@@ -37,7 +38,7 @@ class SpeechDetector:
         """Loads the weights.
 
         Raises:
-            ConfigError: silero-vad or onnxruntime is missing.
+            ConfigError: silero-vad or onnxruntime is not installed.
         """
         model = _weights()
         if find_spec("onnxruntime") is None:
@@ -50,13 +51,13 @@ class SpeechDetector:
         self.version = f"silero-vad sha256:{file_digest(model)[:16]}"
 
     def spans(self, wave: Wave) -> tuple[Span, ...]:
-        """Stretches of speech in a wave [n] at `SAMPLING_RATE`, in order; none in silence or noise."""
+        """Stretches of speech in a wave [samples] at `SAMPLING_RATE`, in order; none in silence or noise."""
         if not wave.size:
             return ()
-        frames = _joined(_speaking(self._probabilities(wave)))
+        frames = _join(_find_speech(self._probabilities(wave)))
         seconds = wave.size / SAMPLING_RATE
         step = _FRAME / SAMPLING_RATE
-        return tuple((start * step, min(end * step, seconds)) for start, end in frames)
+        return tuple(Span(start * step, min(end * step, seconds)) for start, end in frames)
 
     def _probabilities(self, wave: Wave) -> NDArray[np.float32]:
         frames = _frames(wave)
@@ -79,7 +80,7 @@ def _weights() -> Path:
 
 
 def _frames(wave: Wave) -> NDArray[np.float32]:
-    """Frames [m, 64 + 512], each with the end of the one before it; the last is filled up with silence."""
+    """Frames [m, 64 + 512], each preceded by the end of the previous one; the last is padded with silence."""
     count = -(-wave.size // _FRAME)
     padded = np.zeros(_CONTEXT + count * _FRAME, np.float32)
     padded[_CONTEXT : _CONTEXT + wave.size] = wave
@@ -87,9 +88,9 @@ def _frames(wave: Wave) -> NDArray[np.float32]:
     return np.ascontiguousarray(windows[::_FRAME])
 
 
-def _speaking(probabilities: NDArray[np.float32]) -> list[Span]:
-    """[first frame, frame after the last) of each stretch above the hysteresis."""
-    spans: list[Span] = []
+def _find_speech(probabilities: NDArray[np.float32]) -> list[_Frames]:
+    """Each stretch of speech, by hysteresis."""
+    spans: list[_Frames] = []
     start: int | None = None
     for index, probability in enumerate(probabilities.tolist()):
         if start is None and probability >= _ON:
@@ -100,8 +101,9 @@ def _speaking(probabilities: NDArray[np.float32]) -> list[Span]:
     return [*spans, (start, len(probabilities))] if start is not None else spans
 
 
-def _joined(spans: list[Span]) -> list[Span]:
-    joined: list[Span] = []
+def _join(spans: list[_Frames]) -> list[_Frames]:
+    """The spans, with those closer than `_SHORTEST_GAP` merged."""
+    joined: list[_Frames] = []
     for start, end in spans:
         if joined and start - joined[-1][1] < _SHORTEST_GAP:
             joined[-1] = (joined[-1][0], end)

@@ -34,10 +34,10 @@ def gate(
     from asr_tv.errors import gathered
     from asr_tv.models.family import family_of
     from asr_tv.models.locate import resolve_model
-    from asr_tv.store.payload import MODEL
+    from asr_tv.store.payload import MANIFEST, MODEL
     from asr_tv.store.results import Store
     from asr_tv.store.runtime import Runtime
-    from asr_tv.synthesis.gate.gate import MANIFEST, VERDICTS, Round
+    from asr_tv.synthesis.gate.gate import VERDICTS, Round
     from asr_tv.synthesis.gate.gate import gate as stage
 
     shelf, progress = Store(store), progress_for(quiet=quiet)

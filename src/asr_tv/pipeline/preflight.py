@@ -14,7 +14,7 @@ from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.models.directory import CONFIG
 from asr_tv.models.family import family_of
-from asr_tv.synthesis.voices import open_cast
+from asr_tv.synthesis.voices import open_engines
 from asr_tv.training.settings import settings_for
 
 
@@ -37,7 +37,7 @@ def check_material(config: AdaptConfig) -> None:
     gathered(
         partial(_check_model, config),
         partial(_check_terms, config.scoring),
-        partial(open_cast, config.synthesis),
+        partial(open_engines, config.synthesis),
         partial(choose_device, config.run.device),
         *([SpeechDetector] if config.gate else []),
         *(partial(_check_corpus, corpus) for corpus in corpora.values()),

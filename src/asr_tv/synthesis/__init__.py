@@ -1,1 +1,1 @@
-"""From text to speech: plan, voices, clips."""
+"""Speech synthesis: plan, voices, clips, quality gate."""

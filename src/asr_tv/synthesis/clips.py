@@ -1,24 +1,24 @@
-"""The clip cache: one FLAC file a clip under `clips/`, finished when its sidecar of the same name is there."""
+"""The clip cache: one FLAC file per clip, complete once its sidecar of the same name exists."""
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asr_tv.audio.recordings import Wave, resample, write_audio
+from asr_tv.store.inventory import clip_file
 from asr_tv.store.results import Store, canonical_json, file_digest, write_atomically
 from asr_tv.synthesis.engines import SpeechRequest
 
 CLIP_SAMPLING_RATE = 16_000
-FOLDER = "clips"
-"""In the store."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A finished clip; `digest` is the sha256 of its file, `duration` its seconds."""
+    """A finished clip; `digest` is the sha256 of its file, `duration` is in seconds."""
 
     path: Path
     digest: str
@@ -27,7 +27,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class ClipJob:
-    """A clip to speak: `parts` are of its key, with the engine's name; `sampling_rate` is the voice's."""
+    """A clip to speak; `parts` make up its key, `sampling_rate` is that of the voice."""
 
     key: str
     parts: Mapping[str, Any]
@@ -36,16 +36,16 @@ class ClipJob:
 
     @property
     def engine(self) -> str:
-        """The name of the engine that speaks it."""
+        """The name of its engine."""
         return str(self.parts["engine"])
 
 
 def key_parts(request: SpeechRequest, engine: str, version: str, seed: int) -> dict[str, Any]:
-    """Everything that a clip depends on, and so its key: nothing of the manifest that asks for it.
+    """Everything that a clip depends on; independent of the manifest that asks for it.
 
     Args:
-        version: of the voice, with the engine's in it.
-        seed: of the stage; `request.seed` follows from it.
+        version: of the voice, including that of the engine.
+        seed: of the stage; `request.seed` is derived from it.
     """
     return {
         "text": request.text,
@@ -65,23 +65,22 @@ def clip_key(parts: Mapping[str, Any]) -> str:
 
 
 class ClipCache:
-    """Clips under one folder, shared by any number of processes: equal keys are equal bytes, whoever writes last."""
+    """The clips of a store, shared by any number of processes: equal keys give equal bytes, so any may write last."""
 
     def __init__(self, store: Store) -> None:
-        self.root = store.root / FOLDER
+        self._root = store.root
         self._newer_than = store.newer_than
         self._mirror = store.mirror
 
     def find(self, key: str) -> Clip | None:
-        """The finished clip, or None when it is missing, half-written or changed since."""
-        path = self._path(key)
-        return self._found(path) or (self._found(path) if self._fetched(path) else None)
+        """The finished clip, or None if it is missing, incomplete or changed since it was written."""
+        path, mirror = clip_file(self._root, key), self._mirror
+        if clip := self._read(path):
+            return clip
+        fetched = mirror is not None and mirror.fetch(path) and mirror.fetch(path.with_suffix(".json"))
+        return self._read(path) if fetched else None
 
-    def _fetched(self, path: Path) -> bool:
-        mirror = self._mirror
-        return mirror is not None and mirror.fetch(path) and mirror.fetch(path.with_suffix(".json"))
-
-    def _found(self, path: Path) -> Clip | None:
+    def _read(self, path: Path) -> Clip | None:
         sidecar = path.with_suffix(".json")
         try:
             if sidecar.stat().st_mtime < self._newer_than:
@@ -93,28 +92,35 @@ class ClipCache:
             return None
 
     def save(self, parts: Mapping[str, Any], wave: Wave, sampling_rate: int) -> Clip:
-        """Writes the wave [n] at CLIP_SAMPLING_RATE, then the sidecar."""
-        path = self._path(clip_key(parts))
+        """Writes the wave [samples] at CLIP_SAMPLING_RATE, then the sidecar."""
+        path = clip_file(self._root, clip_key(parts))
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.stem}.*.tmp"):  # by a process that was killed while it wrote this clip
-            left.unlink(missing_ok=True)
+        for partial in path.parent.glob(f".{path.stem}.*.tmp"):  # left by a process that was killed while writing it
+            partial.unlink(missing_ok=True)
         samples = resample(wave, sampling_rate, CLIP_SAMPLING_RATE)
-        _written(lambda: write_audio(path, samples, CLIP_SAMPLING_RATE))
+        _write(lambda: write_audio(path, samples, CLIP_SAMPLING_RATE))
         clip = Clip(path, file_digest(path), round(len(samples) / CLIP_SAMPLING_RATE, 6))
         row = {"key": parts, "sha256": clip.digest, "duration": clip.duration}
         text = json.dumps(row, ensure_ascii=False, indent=1, sort_keys=True)
-        _written(lambda: write_atomically(path.with_suffix(".json"), text))
+        _write(lambda: write_atomically(path.with_suffix(".json"), text))
         if self._mirror is not None:
             self._mirror.send(path)
             self._mirror.send(path.with_suffix(".json"))
         return clip
 
-    def _path(self, key: str) -> Path:
-        return self.root / key[:2] / f"{key}.flac"
+
+def clips_intact(manifest: Path, store: Store) -> bool:
+    """Whether the clips of a record's manifest still exist unchanged: they lie outside the record's folder."""
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    clips = {Path(os.path.normpath(manifest.parent / row["audio"])): str(row["audio_digest"]) for row in rows}
+    if store.mirror is not None:
+        for clip in clips:
+            _ = clip.is_file() or store.mirror.fetch(clip)
+    return store.intact(manifest.parent, clips)
 
 
-def _written(write: Callable[[], None]) -> None:
-    """Writes again where a process that speaks the same clip took the half-written file for a dead one's."""
+def _write(write: Callable[[], None]) -> None:
+    """Retries once: another process speaking the same clip may have removed the temporary file as an abandoned one."""
     try:
         write()
     except FileNotFoundError:

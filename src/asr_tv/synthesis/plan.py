@@ -1,4 +1,4 @@
-"""Which clips are to be spoken: every text in its voices and takes, drawn by seed before anything is spoken."""
+"""Plans which clips to speak: every text in its voices and takes, drawn by seed before anything is spoken."""
 
 import hashlib
 import json
@@ -12,14 +12,14 @@ from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.manifest import Manifest, Utterance, checked
 from asr_tv.store.results import canonical_json
 from asr_tv.synthesis.clips import ClipJob, clip_key, key_parts
-from asr_tv.synthesis.engines import SpeechRequest
-from asr_tv.synthesis.voices import Cast, Speaker
+from asr_tv.synthesis.engines import SpeechRequest, Synthesizer
+from asr_tv.synthesis.voices import Engines, Speaker, speakers_of
 from asr_tv.text.spoken_form import other_script, spoken_form
 
 
 @dataclass(frozen=True)
 class PlannedClip:
-    """One clip: its id in the manifest, the text utterance it speaks, who speaks it, and the job that makes it."""
+    """One clip: its id in the manifest, the utterance whose text it speaks, the speaker's label, and the job."""
 
     id: str
     text: Utterance
@@ -29,7 +29,7 @@ class PlannedClip:
 
 @dataclass(frozen=True)
 class Drop:
-    """Clips of one text that will not exist, and why; `id` is the text's."""
+    """Clips of one text that are not made, and why; `id` is that of the text."""
 
     id: str
     reason: str
@@ -38,10 +38,10 @@ class Drop:
 
 @dataclass(frozen=True)
 class SpeechPlan:
-    """What is to be spoken, in the order of the texts' ids, and what will not be.
+    """The clips to speak, in the order of the texts, and those dropped.
 
     Attributes:
-        rewritten: whether the front end changed or refused a text, so that its version matters.
+        rewritten: whether the text front end changed or refused a text, so that its version enters the key.
     """
 
     clips: tuple[PlannedClip, ...]
@@ -50,58 +50,58 @@ class SpeechPlan:
 
     @property
     def jobs(self) -> tuple[ClipJob, ...]:
-        """The distinct clips: two domains may share a sentence."""
+        """One job per distinct clip: two domains may share a sentence."""
         return tuple({clip.job.key: clip.job for clip in self.clips}.values())
 
     @property
     def rows(self) -> str:
-        """JSON lines, one a clip; `written` is the label where other words than its own are spoken."""
+        """JSON lines, one per clip; `written` is the label, if the spoken words differ from it."""
         return "".join(json.dumps(_row(clip), ensure_ascii=False, sort_keys=True) + "\n" for clip in self.clips)
 
 
-def plan_speech(texts: Manifest, cast: Cast, config: SynthesisConfig, seed: int, first_take: int = 0) -> SpeechPlan:
-    """Every text in the takes of its voices; the same for the same arguments, whoever asks.
-
-    Args:
-        first_take: number of the first of `config.takes` takes.
+def plan_speech(
+    texts: Manifest, engines: Engines, config: SynthesisConfig, seed: int, first_take: int = 0
+) -> SpeechPlan:
+    """Every text in each of its voices and takes; a function of the arguments alone.
 
     Raises:
-        DataError: two clips of one id.
+        DataError: two clips have the same id.
     """
     clips: list[PlannedClip] = []
     drops: list[Drop] = []
     takes, refused = range(first_take, first_take + config.takes), 0
+    available = speakers_of(engines)
     for text in texts:
-        speakers = _drawn(cast.speakers, text.text, config.voices_per_text, seed)
+        speakers = _draw(available, text.text, config.voices_per_text, seed)
         if reason := _refusal(text.text, config.max_words):
-            drops.append(_dropped(text, reason, speakers, takes))
+            drops.append(_drop(text, reason, speakers, takes))
             continue
         for speaker in speakers:
             if reason := _script_refusal(text.text, speaker, config):
-                drops.append(_dropped(text, reason, [speaker], takes))
+                drops.append(_drop(text, reason, [speaker], takes))
                 refused += 1
                 continue
-            clips += [_planned(text, speaker, take, cast, config, seed) for take in takes]
-    # Two ids can only meet where one contains a voice's label; the check says so rather than lose a clip.
+            clips += [_plan(text, speaker, take, engines[speaker.engine], config, seed) for take in takes]
+    # Ids can only collide if one contains a voice's label; better to report that than to lose a clip.
     checked(Manifest("clips to speak", tuple(replace(clip.text, id=clip.id) for clip in clips)))
     rewritten = refused > 0 or any(clip.job.request.text != clip.text.text for clip in clips)
     return SpeechPlan(tuple(clips), tuple(drops), rewritten)
 
 
 def clip_id(text: str, voice: str, take: int) -> str:
-    """Percent-encoded, so that it can name a file and differs where the parts differ."""
+    """The clip's id, percent-encoded so that it is a valid file name and unambiguous."""
     return f"{quote(text, safe='')}_{quote(voice, safe='')}_t{take}"
 
 
-def _drawn(speakers: Sequence[Speaker], text: str, count: int | None, seed: int) -> list[Speaker]:
-    """Each voice has its place by text and seed, so that another voice in the list changes as little as it can."""
+def _draw(speakers: Sequence[Speaker], text: str, count: int | None, seed: int) -> list[Speaker]:
+    """Ranks the voices by a hash of text and seed, so that adding a voice to the list changes as little as possible."""
     if count is None or count >= len(speakers):
         return list(speakers)
     ranked = sorted(speakers, key=lambda speaker: _digest([seed, text, speaker.engine, speaker.voice.label]))
     return sorted(ranked[:count], key=lambda speaker: speaker.label)
 
 
-def _dropped(text: Utterance, reason: str, speakers: Iterable[Speaker], takes: range) -> Drop:
+def _drop(text: Utterance, reason: str, speakers: Iterable[Speaker], takes: range) -> Drop:
     return Drop(text.id, reason, tuple(clip_id(text.id, s.label, take) for s in speakers for take in takes))
 
 
@@ -118,15 +118,14 @@ def _script_refusal(text: str, speaker: Speaker, config: SynthesisConfig) -> str
     return f"holds {script} words, and the voice {speaker.label} speaks {language}" if script else None
 
 
-def _planned(
-    text: Utterance, speaker: Speaker, take: int, cast: Cast, config: SynthesisConfig, seed: int
+def _plan(
+    text: Utterance, speaker: Speaker, take: int, engine: Synthesizer, config: SynthesisConfig, seed: int
 ) -> PlannedClip:
-    voice = speaker.voice
-    words = text.text
+    voice, words = speaker.voice, text.text
     if config.spoken_form:
         words = spoken_form(words, voice.language or config.language, reads_numbers=voice.reads_numbers)
     drawn = int.from_bytes(_digest([seed, words, voice.label, take])[:8], "big")
-    request = SpeechRequest(words, voice.label, take, drawn, cast.engines[speaker.engine].settings(drawn))
+    request = SpeechRequest(words, voice.label, take, drawn, engine.settings(drawn))
     parts = key_parts(request, speaker.engine, voice.version, seed)
     job = ClipJob(clip_key(parts), parts, request, voice.sampling_rate)
     return PlannedClip(clip_id(text.id, speaker.label, take), text, speaker.label, job)

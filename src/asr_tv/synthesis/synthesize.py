@@ -2,35 +2,31 @@
 
 import functools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import SynthesisConfig
+from asr_tv.config.section import Section
 from asr_tv.data.corpora.local import write_manifest
 from asr_tv.data.manifest import Manifest, Utterance, checked
 from asr_tv.errors import DataError
-from asr_tv.store.payload import MANIFEST
-from asr_tv.store.results import Identity, Produced, Record, Store, throw_away, write_atomically
+from asr_tv.store.payload import DROPPED, MANIFEST
+from asr_tv.store.results import Identity, Produced, Record, throw_away, write_atomically
 from asr_tv.store.runtime import Runtime
-from asr_tv.synthesis.clips import CLIP_SAMPLING_RATE, Clip, ClipCache
-from asr_tv.synthesis.engines import Synthesizer
+from asr_tv.synthesis.clips import CLIP_SAMPLING_RATE, Clip, ClipCache, clips_intact
+from asr_tv.synthesis.engines import Synthesizer, engine_section
 from asr_tv.synthesis.plan import Drop, PlannedClip, SpeechPlan, plan_speech
 from asr_tv.synthesis.pool import PoolResult, speak_missing
-from asr_tv.synthesis.voices import Cast, open_cast
+from asr_tv.synthesis.voices import Engines, open_engines, speakers_of
 from asr_tv.text import spoken_form as spoken
 
 STAGE = "synthesize"
 PLAN = "plan.jsonl"
 VERSION = 1
 MAX_SECONDS = 30.0
-"""What Whisper hears at once: of a longer clip the end would be trained on without being heard."""
-
-
-_ENGINE_SECTIONS = ("espeak", "bark", "speecht5")
-"""Of the configuration; each enters the key where its engine speaks. Piper's ranges stand in `synthesis` itself."""
+"""Whisper's input window: the end of a longer clip would be trained on without being heard."""
 _NAMED_LOSSES = 5
 
 
@@ -44,24 +40,24 @@ def synthesize(
 ) -> Record:
     """Speaks every text; the record's folder holds `manifest.jsonl`, `dropped.json` and `plan.jsonl`.
 
-    Only the words of `texts` are used: recordings it may have are neither read nor part of the record. Clips lie in
-    the store's `clips/` and are spoken once, whichever manifest asks for them.
+    Only the texts are used: recordings in `texts` are neither read nor part of the record. Clips are kept in the
+    store's clip cache and spoken once, whichever manifest asks for them.
 
     Args:
         texts: a sentence that a domain repeats is spoken once, under its first id.
-        synthesizer: an engine already open, in place of `config.engine` and `config.voices`; must be picklable
-            where several processes speak.
-        first_take: number of the first take; beyond the planned ones, texts are spoken anew.
+        synthesizer: an open engine to use instead of `config.engine` and `config.voices`; must be picklable if
+            several processes speak.
+        first_take: index of the first of `config.takes` takes; higher ones are new readings of the same texts.
 
     Raises:
-        ConfigError: the engine or a voice cannot be had.
-        DataError: no text, two clips of one id, nothing left once the unspeakable texts are dropped, or clips that
-            the machine's memory does not suffice for; whatever was spoken is kept.
+        ConfigError: an engine or voice is not found.
+        DataError: no text, two clips with the same id, no clip left after dropping unspeakable texts, or too little
+            memory for some clips; finished clips are kept.
     """
     alone = texts_alone(texts)
-    cast = Cast([synthesizer]) if synthesizer else open_cast(config)
-    reopen = functools.partial(_itself, cast) if synthesizer else functools.partial(open_cast, config)
-    plan = plan_speech(alone, cast, config, seed, first_take)
+    engines = {synthesizer.name: synthesizer} if synthesizer else open_engines(config)
+    reopen = functools.partial(dict, engines) if synthesizer else functools.partial(open_engines, config)
+    plan = plan_speech(alone, engines, config, seed, first_take)
 
     def produce(folder: Path) -> Produced:
         _empty(folder)
@@ -69,33 +65,23 @@ def synthesize(
         label = runtime.label or f"{STAGE} {texts.name}"
         cache = ClipCache(runtime.store)
         result = speak_missing(
-            plan.jobs, cast, reopen, cache, workers=runtime.workers, progress=runtime.progress, label=label
+            plan.jobs, engines, reopen, cache, workers=runtime.workers, progress=runtime.progress, label=label
         )
         _require_finished(plan, result, alone.name)
         details = _write_payload(folder, alone.name, plan, result)
         return Produced((alone.ref(),), {**details, "repeated_texts": len(texts) - len(alone)})
 
-    identity = _identity(alone, config, cast, plan, seed, first_take)
+    identity = _identity(alone, config, engines, plan, seed, first_take)
     store = runtime.store
-    if (found := store.find(identity)) is not None and not _clips_are_there(found.path / MANIFEST, store):
+    if (found := store.find(identity)) is not None and not clips_intact(found.path / MANIFEST, store):
         throw_away(store.root, found.path)
     return store.build(identity, produce)
 
 
-def _clips_are_there(manifest: Path, store: Store) -> bool:
-    """Clips lie outside the record's folder, where they can get lost or damaged without it."""
-    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    clips = {Path(os.path.normpath(manifest.parent / row["audio"])): str(row["audio_digest"]) for row in rows}
-    if store.mirror is not None:
-        for clip in clips:
-            _ = clip.is_file() or store.mirror.fetch(clip)
-    return store.intact(manifest.parent, clips)
-
-
 def shards(texts: Manifest, count: int) -> list[Manifest]:
-    """The texts dealt out to at most `count` manifests, for machines that speak into one clip cache.
+    """The texts distributed over at most `count` manifests, for machines that share one clip cache.
 
-    A clip does not depend on the manifest that asks for it, so the whole finds every clip of its shards.
+    A clip does not depend on the manifest that asks for it, so synthesis of the whole finds the clips of all shards.
     """
     alone = texts_alone(texts).utterances
     dealt = [alone[number::count] for number in range(count)]
@@ -103,12 +89,12 @@ def shards(texts: Manifest, count: int) -> list[Manifest]:
 
 
 def texts_alone(texts: Manifest) -> Manifest:
-    """The texts without their recordings, origin "text", each sentence once a domain, in the order of their ids.
+    """The texts without their recordings, origin "text", each sentence once per domain, sorted by id.
 
-    Sentences that differ in white space only are one; the first in the manifest keeps its id and its writing.
+    Sentences that differ only in white space count as one; the first in the manifest keeps its id and spelling.
 
     Raises:
-        DataError: no text at all, or an id that stands twice.
+        DataError: no text, or two with the same id.
     """
     if not texts.utterances:
         raise DataError(f"{texts.name}: no text to speak")
@@ -120,47 +106,42 @@ def texts_alone(texts: Manifest) -> Manifest:
 
 
 def _empty(folder: Path) -> None:
-    """A killed call may leave a half-written file, which would count as payload; its clips are elsewhere."""
+    """Removes what a killed call left in the folder, which would count as payload; finished clips are elsewhere."""
     for path in folder.iterdir():
         path.unlink()
 
 
-def _itself(cast: Cast) -> Cast:
-    return cast
-
-
 def _identity(
-    alone: Manifest, config: SynthesisConfig, cast: Cast, plan: SpeechPlan, seed: int, first_take: int
+    alone: Manifest, config: SynthesisConfig, engines: Engines, plan: SpeechPlan, seed: int, first_take: int
 ) -> Identity:
     optional = {"language", "voices_per_text"}
+    sections = {name for name, value in config if isinstance(value, Section)}
     parameters = {
-        **config.model_dump(mode="json", exclude={"voices", "spoken_form", *optional, *_ENGINE_SECTIONS}),
+        **config.model_dump(mode="json", exclude={"voices", "spoken_form"} | optional | sections),
         **config.model_dump(mode="json", include=optional, exclude_defaults=True),
-        **{name: _of_numbers(config, name) for name in _ENGINE_SECTIONS if name in cast.engines},
+        **{name: _key_parameters(section) for name in engines if (section := engine_section(config, name))},
         **({"spoken_version": spoken.VERSION} if plan.rewritten else {}),
         **({"first_take": first_take} if first_take else {}),
-        "engine": cast.name,
-        "voices": {speaker.label: speaker.voice.version for speaker in cast.speakers},
+        "engine": "+".join(sorted(engines)),
+        "voices": {speaker.label: speaker.voice.version for speaker in speakers_of(engines)},
         "sampling_rate": CLIP_SAMPLING_RATE,
         "max_seconds": MAX_SECONDS,
-        **({"first_take": first_take} if first_take else {}),
     }
     return Identity(STAGE, VERSION, parameters, {"texts": alone.digest}, seed)
 
 
-def _of_numbers(config: SynthesisConfig, name: str) -> dict[str, Any]:
-    """An engine's section without what only says how to run."""
-    section = getattr(config, name)
-    how_to_run = set(getattr(section, "HOW_TO_RUN", ()))
-    return dict(section.model_dump(mode="json", exclude=how_to_run))
+def _key_parameters(section: Section) -> dict[str, Any]:
+    """An engine's section without the settings that do not change what is spoken."""
+    return section.model_dump(mode="json", exclude=set(getattr(section, "HOW_TO_RUN", ())))
 
 
 def _require_finished(plan: SpeechPlan, result: PoolResult, name: str) -> None:
-    """A clip that only memory stood in the way of must not be missing from a finished record."""
-    lost = [(clip, result.unfinished[clip.job.key]) for clip in plan.clips if clip.job.key in result.unfinished]
+    """Raises DataError if memory ran out on some clips: a finished record must not lack them."""
+    lost = [clip for clip in plan.clips if clip.job.key in result.unfinished]
     if lost:
         named = [
-            f"{name}: id {clip.text.id!r}, voice {clip.speaker}: {reason}" for clip, reason in lost[:_NAMED_LOSSES]
+            f"{name}: id {clip.text.id!r}, voice {clip.speaker}: {result.unfinished[clip.job.key]}"
+            for clip in lost[:_NAMED_LOSSES]
         ]
         rest = [f"{name}: {len(lost) - _NAMED_LOSSES} more clips"] if len(lost) > _NAMED_LOSSES else []
         advice = f"{name}: {len(result.clips)} clips are finished and kept; run again with more memory free, or with "
@@ -168,21 +149,27 @@ def _require_finished(plan: SpeechPlan, result: PoolResult, name: str) -> None:
 
 
 def _write_payload(folder: Path, name: str, plan: SpeechPlan, result: PoolResult) -> dict[str, Any]:
-    """Writes the manifest and the drops; returns the counts for the record."""
-    reasons = {clip.id: reason for clip in plan.clips if (reason := _loss(clip, result)) is not None}
-    drops = sorted([*plan.drops, *_grouped(plan.clips, reasons)], key=lambda drop: (drop.id, drop.reason))
+    """Writes the manifest and the drops, and returns the counts for the record."""
+    reasons = {clip.id: reason for clip in plan.clips if (reason := _drop_reason(clip, result)) is not None}
+    drops = sorted([*plan.drops, *_drops(plan.clips, reasons)], key=lambda drop: (drop.id, drop.reason))
     kept = [_utterance(clip, result.clips[clip.job.key]) for clip in plan.clips if clip.id not in reasons]
     if not kept:
         raise DataError([f"{name}: id {drop.id!r} is not spoken: {drop.reason}" for drop in drops])
     manifest = Manifest(name, tuple(kept))
     write_manifest(manifest, folder / MANIFEST)
     rows = [vars(drop) for drop in drops]
-    write_atomically(folder / "dropped.json", json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
-    return {**_counts(manifest, drops), **_costs(result)}
+    write_atomically(folder / DROPPED, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+    return {
+        "clips": len(manifest),
+        "audio_seconds": round(manifest.seconds, 3),
+        "dropped_texts": len({drop.id for drop in drops}),
+        "dropped_clips": sum(len(drop.clips) for drop in drops),
+        **_costs(result),
+    }
 
 
-def _loss(clip: PlannedClip, result: PoolResult) -> str | None:
-    """Why the clip is not in the manifest, or None when it is."""
+def _drop_reason(clip: PlannedClip, result: PoolResult) -> str | None:
+    """Why the clip is left out of the manifest, or None if it is not."""
     key = clip.job.key
     if key not in result.clips:
         return result.failures[key]
@@ -190,7 +177,7 @@ def _loss(clip: PlannedClip, result: PoolResult) -> str | None:
     return f"more than {MAX_SECONDS:.0f} s of speech, which is what Whisper hears at once" if long else None
 
 
-def _grouped(plan: Sequence[PlannedClip], reasons: Mapping[str, str]) -> list[Drop]:
+def _drops(plan: Sequence[PlannedClip], reasons: Mapping[str, str]) -> list[Drop]:
     groups: dict[tuple[str, str], list[str]] = {}
     for clip in plan:
         if clip.id in reasons:
@@ -210,17 +197,8 @@ def _utterance(clip: PlannedClip, spoken: Clip) -> Utterance:
     )
 
 
-def _counts(manifest: Manifest, drops: Sequence[Drop]) -> dict[str, Any]:
-    return {
-        "clips": len(manifest),
-        "audio_seconds": round(manifest.seconds, 3),
-        "dropped_texts": len({drop.id for drop in drops}),
-        "dropped_clips": sum(len(drop.clips) for drop in drops),
-    }
-
-
 def _costs(result: PoolResult) -> dict[str, Any]:
-    """Distinct clips spoken and reused; `real_time_factor` is wall seconds a second of audio spoken now."""
+    """Distinct clips spoken and reused; `real_time_factor` is wall seconds per second of audio spoken by this call."""
     audio = sum(result.clips[key].duration for key in result.executed)
     return {
         "executed_clips": len(result.executed),

@@ -1,12 +1,15 @@
-"""Who speaks in a run: the configured voices, of one engine or of several."""
+"""The engines and speakers of a run: its configured voices, of one engine or of several."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from asr_tv.config.run import SynthesisConfig
-from asr_tv.errors import ConfigError, gathered
+from asr_tv.errors import gathered
 from asr_tv.synthesis.engines import Synthesizer, VoiceInfo, open_synthesizer, voices_by_engine
+
+Engines = Mapping[str, Synthesizer]
+"""The open engines of a run, by name."""
 
 
 @dataclass(frozen=True)
@@ -14,8 +17,8 @@ class Speaker:
     """One voice in a run.
 
     Attributes:
-        label: names it in clip ids and manifests; with its engine before it where several engines speak.
-        engine: its engine's name.
+        label: identifies the voice in clip ids and manifests; prefixed with its engine if the run has several engines.
+        engine: the engine's name.
     """
 
     label: str
@@ -23,39 +26,22 @@ class Speaker:
     voice: VoiceInfo
 
 
-class Cast:
-    """The engines of a run, opened, by name."""
-
-    def __init__(self, synthesizers: Sequence[Synthesizer]) -> None:
-        self.engines: Mapping[str, Synthesizer] = {engine.name: engine for engine in synthesizers}
-
-    @property
-    def name(self) -> str:
-        """The engines' names: what a run's records call the cast."""
-        return "+".join(sorted(self.engines))
-
-    @property
-    def speakers(self) -> tuple[Speaker, ...]:
-        """In the order of their labels, which no two share."""
-        alone = len(self.engines) == 1
-        found = [
-            Speaker(voice.label if alone else f"{name}:{voice.label}", name, voice)
-            for name, engine in self.engines.items()
-            for voice in engine.voices
-        ]
-        return tuple(sorted(found, key=lambda speaker: speaker.label))
-
-
-def open_cast(config: SynthesisConfig) -> Cast:
-    """Every engine that `config.voices` names, with its voices; no weights are loaded.
+def open_engines(config: SynthesisConfig) -> Engines:
+    """Opens every engine that `config.voices` names, with its voices; loads no weights.
 
     Raises:
-        ConfigError: an unknown engine, a missing package, or voices that cannot be had: all of them at once.
+        ConfigError: an unknown engine, a missing package, or voices that are not found: all problems at once.
     """
-    if not config.voices:
-        raise ConfigError("synthesis.voices: names no voice")
-    parts = [
-        config.model_copy(update={"engine": engine, "voices": voices})
-        for engine, voices in voices_by_engine(config).items()
+    voices = voices_by_engine(config) or {config.engine: ()}
+    parts = [config.model_copy(update={"engine": engine, "voices": names}) for engine, names in voices.items()]
+    return {engine.name: engine for engine in gathered(*(partial(open_synthesizer, part) for part in parts))}
+
+
+def speakers_of(engines: Engines) -> tuple[Speaker, ...]:
+    """Every voice of the engines, sorted by label; labels are unique."""
+    found = [
+        Speaker(voice.label if len(engines) == 1 else f"{name}:{voice.label}", name, voice)
+        for name, engine in engines.items()
+        for voice in engine.voices
     ]
-    return Cast(gathered(*(partial(open_synthesizer, part) for part in parts)))
+    return tuple(sorted(found, key=lambda speaker: speaker.label))

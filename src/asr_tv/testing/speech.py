@@ -114,4 +114,4 @@ def open_fake(config: SynthesisConfig) -> FakeSynthesizer:
 
 def use_fake_engine() -> None:
     """Makes `synthesis.engine: fake` a choice in this process."""
-    tts._ENGINES["fake"] = (__name__, open_fake.__name__)
+    tts.ENGINES["fake"] = tts.SpeechEngine(__name__, open_fake.__name__)

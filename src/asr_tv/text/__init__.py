@@ -1,1 +1,1 @@
-"""Text as it is scored, spoken and written."""
+"""Text: normalisation for scoring, spoken forms for synthesis, and writing a corpus."""

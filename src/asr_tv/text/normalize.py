@@ -1,4 +1,4 @@
-"""Named text normalisers, one for both sides of a score: Whisper's English and basic ones, and none."""
+"""Named text normalisers, applied to references and hypotheses alike: Whisper's English and basic ones, and none."""
 
 import hashlib
 import importlib.util
@@ -34,11 +34,11 @@ _PROBES = (
 
 @dataclass(frozen=True)
 class Normalizer:
-    """A normaliser with what a score must say of it.
+    """A normaliser, with the name and version that scores state.
 
     Attributes:
-        version: the package's version and 12 hexadecimal digits of the sha256 of what it makes of fixed probes.
-        apply: text in, normalised text out: words separated by single spaces, none at the ends.
+        version: of the package, with 12 hexadecimal digits of the sha256 of its outputs for fixed probes.
+        apply: text to normalised text: words separated by single spaces.
     """
 
     name: str
@@ -51,10 +51,10 @@ class Normalizer:
 
 @cache
 def get_normalizer(name: str) -> Normalizer:
-    """The normaliser of that name. `none` only collapses whitespace.
+    """The normaliser of that name; `none` only collapses white space.
 
-    The others are openai-whisper's with all their quirks, so that scores compare with those of others: English
-    makes "five o'clock" into "50 clock" and leaves a full stop of an ellipsis.
+    The others are those of openai-whisper, with all their quirks, so that scores are comparable with published ones:
+    `english` turns "five o'clock" into "50 clock", and "..." into ".".
 
     Raises:
         ConfigError: the name is not one of `NAMES`.
@@ -70,7 +70,7 @@ def get_normalizer(name: str) -> Normalizer:
 
 
 def collapse_whitespace(text: str) -> str:
-    """Every run of whitespace as one space, none at the ends."""
+    """The text with single spaces between words and none at the ends."""
     return " ".join(text.split())
 
 
@@ -83,13 +83,13 @@ def _versioned(name: str, package: str, clean: Callable[[str], str]) -> Normaliz
 
 
 def _whisper_normalizers() -> ModuleType:
-    """`whisper.normalizers` without its parent package, whose import takes seconds because it imports torch."""
+    """`whisper.normalizers` without its parent package, which takes seconds to import because it imports torch."""
     if _ALIAS in sys.modules:
         return sys.modules[_ALIAS]
     parent = importlib.util.find_spec("whisper")
     spec = PathFinder.find_spec("normalizers", parent.submodule_search_locations) if parent else None
     if spec is None or spec.origin is None:
-        raise ConfigError("the package openai-whisper, which has the normalizers english and basic, is not installed")
+        raise ConfigError("the normalizers english and basic need the package openai-whisper, which is not installed")
     return _load_as(_ALIAS, Path(spec.origin))
 
 
@@ -98,7 +98,7 @@ def _load_as(name: str, init: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{init}: not a Python package")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before execution: its own relative imports look here
+    sys.modules[name] = module  # before execution, for its own relative imports
     try:
         spec.loader.exec_module(module)
     except BaseException:

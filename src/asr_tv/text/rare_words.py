@@ -1,17 +1,18 @@
-"""Which words a recogniser hardly knows: those that its own vocabulary has not as one token.
+"""Rare words for a recogniser: those that are not a single token of its vocabulary.
 
-A byte-pair vocabulary was learnt from text, the frequent words first; what it must spell in pieces was rare there.
+A byte-pair vocabulary merges the frequent words of its training text first, so words in several tokens were rare there.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+_AROUND = ".,;:!?\"'()[]{}<>«»„“”‘’…-–—*/"
 Known = Callable[[str], bool]
-"""Whether a word is known."""
+"""Whether a word is one token of the vocabulary."""
 
 
 def is_known(tokenizer: Any) -> Known:
-    """By a byte-level tokenizer: a word within a sentence, as it stands or with a capital, is one token."""
+    """By a byte-level tokenizer: a word inside a sentence is one token as it is, in lower case or capitalised."""
     cache: dict[str, bool] = {}
 
     def known(word: str) -> bool:
@@ -24,14 +25,11 @@ def is_known(tokenizer: Any) -> Known:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text without the punctuation around them; what holds no letter is none."""
+    """The words of a text that contain a letter, without surrounding punctuation."""
     stripped = (word.strip(_AROUND) for word in text.split())
     return tuple(word for word in stripped if any(character.isalpha() for character in word))
 
 
-_AROUND = ".,;:!?\"'()[]{}<>«»„“”‘’…-–—*/"
-
-
 def rare_words(text: str, known: Known) -> tuple[str, ...]:
-    """The words of a text that are not known, in its order."""
+    """The words of a text that are not known, in order."""
     return tuple(word for word in words(text) if not known(word))

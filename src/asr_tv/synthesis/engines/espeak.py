@@ -1,6 +1,6 @@
-"""espeak-ng through its C library: any of its languages in any of its voice variants, no weights. GPL.
+"""espeak-ng (GPL) through its C library: any of its languages in any of its voice variants, without weights.
 
-The library carries its state from one clip to the next, so it is loaded anew for each: the same clip, the same bytes.
+The library carries state from one clip to the next, so it is loaded anew for each clip: equal requests, equal bytes.
 """
 
 import ctypes
@@ -11,7 +11,6 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import file_digest
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
+from asr_tv.synthesis.engines.adapter import PEAK, FoundVoice, open_voices, package_folders
 
 _ADAPTER_VERSION = 1
-_PEAK = 0.9
-# Numbers of espeak-ng's speak_lib.h.
+# Constants from espeak-ng's speak_lib.h.
 _SYNCHRONOUS, _DONT_EXIT, _UTF8 = 2, 0x8000, 1
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _PARAMETERS = {"words_per_minute": _RATE, "pitch": _PITCH, "pitch_range": _RANGE}
@@ -45,7 +44,7 @@ class _VoiceRow(ctypes.Structure):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the library and its data are; no data path where the library knows it itself."""
+    """Where the library and its data are; `data` is None if the library finds it by itself."""
 
     library: str
     data: str | None
@@ -53,7 +52,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Catalogue:
-    """What the library can speak: language -> identifier of its voice, and variant -> identifier."""
+    """What the library offers: language -> identifier of its voice, and variant -> identifier."""
 
     version: str
     sampling_rate: int
@@ -61,53 +60,54 @@ class _Catalogue:
     variants: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class _Voice(FoundVoice):
+    identifier: str
+
+
 class EspeakSynthesizer:
-    """The voices of `synthesis.voices`: a language, with `+` and a variant where one is wanted, as `en-us+f3`."""
+    """The voices of `synthesis.voices`: a language, optionally with `+` and a variant, such as `en-us+f3`."""
 
     name = "espeak"
     batch_size = 1
     clips_worth_a_process = 200
 
     def __init__(self, config: SynthesisConfig) -> None:
-        """Finds the library and checks the voices against what it offers.
+        """Finds the library and checks the voices against its catalogue.
 
         Raises:
-            ConfigError: there is no library, or it knows no such language or variant.
+            ConfigError: the library is not installed, or does not have a language or variant.
         """
         self._config = config.espeak
         self._place = _find_library()
-        self._catalogue = _catalogue(self._place)
-        self._names = _checked(config.voices, self._catalogue)
+        self._voices = open_voices(config.voices, functools.partial(_find, _catalogue(self._place)))
 
     @property
     def voices(self) -> tuple[VoiceInfo, ...]:
-        catalogue = self._catalogue
-        version = f"espeak-ng {catalogue.version}, adapter {_ADAPTER_VERSION}"
-        return tuple(
-            VoiceInfo(label, version, catalogue.sampling_rate, label.partition("+")[0], reads_numbers=True)
-            for label in self._names
-        )
+        return tuple(voice.info for voice in self._voices.values())
 
     def settings(self, seed: int) -> Mapping[str, float]:
-        """Rate, pitch and pitch range of one clip, whole numbers drawn uniformly from the configuration's ranges."""
+        """Rate, pitch and pitch range of one clip: whole numbers drawn uniformly from the configured ranges."""
         rng = np.random.default_rng(seed)
         return {name: float(round(rng.uniform(*getattr(self._config, name)))) for name in _PARAMETERS}
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        """One wave a request, empty where the text has no sound."""
+        """One wave per request; empty if the text has no sound."""
         return [self._clip(request) for request in requests]
 
     def _clip(self, request: SpeechRequest) -> Wave:
         with _Library(self._place) as library:
-            samples = library.speak(request.text, self._names[request.voice], request.settings, request.seed)
+            samples = library.speak(
+                request.text, self._voices[request.voice].identifier, request.settings, request.seed
+            )
         wave = np.frombuffer(samples, np.int16).astype(np.float32)
         if not wave.size or not np.abs(wave).max():
             return np.zeros(0, np.float32)
-        return wave * np.float32(_PEAK / np.abs(wave).max())
+        return wave * np.float32(PEAK / np.abs(wave).max())
 
 
 class _Library:
-    """The C library from its loading to its unloading, which is all that makes it forget what it spoke."""
+    """The C library while it is loaded; only unloading resets its state."""
 
     def __init__(self, place: _Place) -> None:
         self._place = place
@@ -155,7 +155,7 @@ class _Library:
         return b"".join(parts)
 
     def _seed(self, seed: int) -> None:
-        """Of breath and noise; releases before 1.52 draw from the C library's own generator."""
+        """Seeds breath and noise; releases before 1.52 draw from the generator of the C standard library."""
         if hasattr(self._c, "espeak_ng_SetRandSeed"):
             self._c.espeak_ng_SetRandSeed(ctypes.c_long(seed % 2**31))
         else:
@@ -167,7 +167,7 @@ class _Library:
             raise RuntimeError(f"espeak-ng returned {status} for {what}")
 
     def catalogue(self) -> _Catalogue:
-        """Languages with the identifier of the voice that speaks each best, variants, version with data digest."""
+        """The best voice of each language, the variants, and the version with a digest of the data."""
         self._c.espeak_Info.restype = ctypes.c_char_p
         data = ctypes.c_char_p()
         version = self._c.espeak_Info(ctypes.byref(data)).decode()
@@ -197,7 +197,7 @@ def _text(content: bytes) -> int | None:
 
 
 def _languages(address: int) -> Iterator[tuple[int, str]]:
-    """Priority and name of each language, from espeak's list: a byte, a string, until a zero byte."""
+    """Priority and name of each language in espeak's list: pairs of a byte and a string, up to a zero byte."""
     while priority := ctypes.c_ubyte.from_address(address).value:
         name = ctypes.string_at(address + 1)
         yield priority, name.decode().lower()
@@ -205,11 +205,13 @@ def _languages(address: int) -> Iterator[tuple[int, str]]:
 
 
 def _find_library() -> _Place:
-    """The library of the package espeakng-loader, which pins the data with it, else the system's."""
-    spec = util.find_spec("espeakng_loader")
-    if spec is not None and spec.submodule_search_locations:
-        folder = Path(spec.submodule_search_locations[0])
-        names = ("libespeak-ng.so", "libespeak-ng.dylib", "espeak-ng.dll")
+    """The library of the package espeakng-loader, which also pins the data, else the system's.
+
+    Raises:
+        ConfigError: neither is installed.
+    """
+    names = ("libespeak-ng.so", "libespeak-ng.dylib", "espeak-ng.dll")
+    for folder in package_folders("espeakng_loader"):
         if found := next((folder / name for name in names if (folder / name).is_file()), None):
             return _Place(str(found), str(folder / "espeak-ng-data"))
     if (system := ctypes.util.find_library("espeak-ng")) is not None:
@@ -221,7 +223,7 @@ def _find_library() -> _Place:
 
 
 def _is_loaded(library: str) -> bool:
-    """Whether the library stays in this process, as where another part of it has loaded it too."""
+    """Whether the library is still loaded, because another part of this process uses it too."""
     if not hasattr(os, "RTLD_NOLOAD"):
         return False
     try:
@@ -242,33 +244,22 @@ def _catalogue(place: _Place) -> _Catalogue:
 
 @functools.cache
 def _tree_digest(folder: Path) -> str:
-    """sha256 over the names and the bytes of all files below."""
+    """sha256 of the names and contents of all files below a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{path.relative_to(folder).as_posix()} {file_digest(path)}" for path in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _checked(voices: Sequence[str], catalogue: _Catalogue) -> dict[str, str]:
-    """Label -> the name that the library takes.
-
-    Raises:
-        ConfigError: every voice that it does not know, or that is named twice.
-    """
-    names: dict[str, str] = {}
-    problems: list[str] = []
-    for voice in voices:
-        language, plus, variant = voice.partition("+")
-        if language.lower() not in catalogue.languages:
-            problems.append(_unknown("language", language, voice, catalogue.languages))
-        elif plus and variant not in catalogue.variants:
-            problems.append(_unknown("variant", variant, voice, catalogue.variants))
-        elif (label := language.lower() + plus + variant) in names:
-            problems.append(f"synthesis.voices: {label} is named twice")
-        else:
-            names[label] = catalogue.languages[language.lower()] + plus + variant
-    if problems:
-        raise ConfigError(problems)
-    return names
+def _find(catalogue: _Catalogue, name: str) -> _Voice:
+    language, plus, variant = name.partition("+")
+    language = language.lower()
+    if language not in catalogue.languages:
+        raise ConfigError(_unknown("language", name.partition("+")[0], name, catalogue.languages))
+    if plus and variant not in catalogue.variants:
+        raise ConfigError(_unknown("variant", variant, name, catalogue.variants))
+    version = f"espeak-ng {catalogue.version}, adapter {_ADAPTER_VERSION}"
+    info = VoiceInfo(f"{language}{plus}{variant}", version, catalogue.sampling_rate, language, reads_numbers=True)
+    return _Voice(info, f"{catalogue.languages[language]}{plus}{variant}")
 
 
 def _unknown(what: str, name: str, voice: str, known: Mapping[str, str]) -> str:

@@ -1,11 +1,11 @@
-"""What the engines of transformers share: finding weights, a random stream for each clip, memory that runs out."""
+"""What the engines of transformers share: finding weights, requests in groups, and a random stream per clip."""
 
-import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import torch
@@ -13,16 +13,17 @@ from torch.overrides import TorchFunctionMode
 
 from asr_tv.audio.recordings import Wave
 from asr_tv.errors import ConfigError, DataError
+from asr_tv.memory import memory_errors
 from asr_tv.models.hub import repository
-from asr_tv.store.results import file_digest
+from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
+from asr_tv.synthesis.engines.adapter import Voice, cached_digest, open_voices, scale_to_peak
 
-_PEAK = 0.9
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """Weights on this machine; `version` is the hub's revision, or a digest of a user's own folder."""
+    """Weights on this machine; `version` is the revision on the hub, or a digest of a local folder."""
 
     name: str
     path: Path
@@ -30,15 +31,15 @@ class ModelFolder:
 
 
 def find_model(name: str, files: Sequence[str], what: str, also: Sequence[str] = ()) -> ModelFolder:
-    """A directory, or a model of the hub, from its cache or downloaded.
+    """A local directory, or a model of the hub from its cache or downloaded.
 
     Args:
-        files: patterns of what it needs beside its weights.
+        files: patterns of required files other than the weights.
         what: the place in the configuration, for messages.
-        also: patterns of what is taken along where it is there.
+        also: patterns of optional files.
 
     Raises:
-        ConfigError: it is nowhere, or lacks a file.
+        ConfigError: the model is not found, or lacks a file.
     """
     path = Path(name).expanduser()
     if path.is_dir():
@@ -56,22 +57,61 @@ def find_model(name: str, files: Sequence[str], what: str, also: Sequence[str] =
 
 
 def folder_digest(path: Path) -> str:
-    """sha256 over names and bytes of the files in a folder, cut to 16 digits."""
+    """sha256 of the names and contents of the files in a folder, cut to 16 digits."""
     files = sorted(file for file in path.iterdir() if file.is_file())
-    lines = [f"{file.name} {_digest_of(file, file.stat().st_size, file.stat().st_mtime_ns)}" for file in files]
+    lines = [f"{file.name} {cached_digest(file)}" for file in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-@functools.cache
-def _digest_of(path: Path, size: int, modified: int) -> str:  # noqa: ARG001  (the arguments are the cache's key)
-    return file_digest(path)
+class NeuralSynthesizer(ABC, Generic[Voice]):
+    """A synthesizer that fills the device: requests are spoken in groups that share a model or a speaker prompt."""
+
+    alone = True
+
+    def __init__(self, voices: Sequence[str], batch_size: int) -> None:
+        self.batch_size = batch_size
+        self._voices: dict[str, Voice] = open_voices(voices, self._find_voice)
+
+    @property
+    def voices(self) -> tuple[VoiceInfo, ...]:
+        return tuple(voice.info for voice in self._voices.values())
+
+    def settings(self, seed: int) -> Mapping[str, float]:  # noqa: ARG002  (a clip's random draws are the model's)
+        return {}
+
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
+        """One wave per request at the voice's sampling rate.
+
+        Raises:
+            MemoryError: too many requests for the device's memory.
+        """
+        groups: dict[Hashable, list[int]] = {}
+        for n, request in enumerate(requests):
+            groups.setdefault(self._group(request.voice), []).append(n)
+        waves: dict[int, Wave] = {}
+        with memory_errors(), torch.no_grad():
+            for places in groups.values():
+                waves |= dict(zip(places, self._speak_group([requests[n] for n in places]), strict=True))
+        return [waves[n] for n in range(len(requests))]
+
+    @abstractmethod
+    def _find_voice(self, name: str) -> Voice:
+        """The voice of this name; raises ConfigError if it is not found."""
+
+    def _group(self, label: str) -> Hashable:
+        """Voices with equal values can be spoken in one batch; by default each voice for itself."""
+        return label
+
+    @abstractmethod
+    def _speak_group(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
+        """One wave per request; all requests are of one group."""
 
 
 class ClipStreams(TorchFunctionMode):
-    """Within it, torch.multinomial draws each clip's tokens from that clip's own stream, on every device alike.
+    """A context in which torch.multinomial draws each clip's tokens from that clip's own stream, on every device alike.
 
-    So that a clip does not depend on the clips beside it in a batch, as torch's one generator would make it. The
-    rows of the probabilities are the clips', each with the same number of rows, in their order.
+    With torch's single generator, a clip would depend on the others in its batch. The rows of the probabilities belong
+    to the clips in their order, the same number of rows to each.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
@@ -84,7 +124,7 @@ class ClipStreams(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def _draw(self, probabilities: torch.Tensor, num_samples: int = 1) -> torch.Tensor:
-        """One token a row [rows, 1], by inversion of the cumulated probabilities [rows, tokens]."""
+        """One token per row [rows, 1], by inverse transform sampling from the probabilities [rows, tokens]."""
         if num_samples != 1 or probabilities.shape[0] % len(self._generators):
             raise ValueError(f"{num_samples} samples of {tuple(probabilities.shape)} for {len(self._generators)} clips")
         each = probabilities.shape[0] // len(self._generators)
@@ -96,38 +136,15 @@ class ClipStreams(TorchFunctionMode):
 
 
 def generator(seed: int) -> torch.Generator:
-    """A stream on the CPU, so that its numbers are the same for every device."""
+    """A generator on the CPU, so that its numbers do not depend on the device."""
     return torch.Generator().manual_seed(seed)
 
 
 def stream_seed(*parts: int) -> int:
-    """One seed from several numbers, such as a clip's seed, the piece of its text and the stage."""
+    """One seed from several numbers, such as a clip's seed and the index of a piece of its text."""
     return int(np.random.SeedSequence([part % 2**64 for part in parts]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def levelled(wave: torch.Tensor) -> Wave:
-    """The samples on the CPU with the peak that every engine's clips have."""
-    samples: Wave = wave.detach().float().cpu().numpy().reshape(-1)
-    return samples * np.float32(_PEAK / max(float(np.abs(samples).max(initial=0)), 1e-8))
-
-
-def each_voice(voices: Sequence[str], split: Callable[[str], tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """What `split` makes of each voice.
-
-    Raises:
-        ConfigError: the problems of all of them.
-    """
-    problems: list[str] = []
-    found = []
-    for voice in voices:
-        try:
-            found.append(split(voice))
-        except ConfigError as error:
-            problems += error.problems
-    labels = [label for label, _ in found]
-    problems += [
-        f"synthesis.voices: {label} is named twice" for label in sorted({x for x in labels if labels.count(x) > 1})
-    ]
-    if problems:
-        raise ConfigError(problems)
-    yield from found
+def to_wave(samples: torch.Tensor) -> Wave:
+    """The samples on the CPU, scaled to the peak of every clip."""
+    return scale_to_peak(samples.detach().float().cpu().numpy().reshape(-1))

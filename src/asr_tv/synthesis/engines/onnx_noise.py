@@ -1,6 +1,6 @@
-"""Rewrites an ONNX voice so that its random noise is an input instead of drawn inside.
+"""Rewrites an ONNX voice so that its random noise becomes an input.
 
-onnxruntime seeds RandomNormalLike once a session and then walks on, so a clip would depend on the clips before it.
+onnxruntime seeds RandomNormalLike once per session, so otherwise a clip would depend on the clips before it.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from asr_tv.errors import DataError
 
 NOISE_PREFIX = "asr_tv_noise_"
-"""With n behind it, the float32 input [any length > 0] read, cyclically, in place of the n-th RandomNormalLike."""
+"""Followed by n: name of the float32 input [length > 0], read cyclically in place of the n-th RandomNormalLike."""
 
 _RANDOM = ("RandomNormal", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 # Field numbers of onnx.proto.
@@ -20,32 +20,32 @@ _VARINT, _I64, _BYTES, _I32 = 0, 1, 2, 5
 _ZERO, _ONE = "asr_tv_zero", "asr_tv_one"
 
 _Field = tuple[int, memoryview, memoryview]
-"""Number, content (empty unless length-delimited) and the whole field as it stands in the message."""
+"""Number, content (empty unless length-delimited) and all bytes of the field in the message."""
 
 
 def with_noise_inputs(model: bytes, source: str) -> bytes:
-    """The model with each RandomNormalLike replaced by a read from an input of its own.
+    """The model with each RandomNormalLike replaced by a read from its own input.
 
     Args:
         model: a serialised onnx ModelProto of opset 11 or later.
         source: the file's name, for messages.
 
     Raises:
-        DataError: not an ONNX model, or one that draws random numbers in another way.
+        DataError: not an ONNX model, or one that draws random numbers by another operator.
     """
     try:
         fields = list(_fields(memoryview(model)))
         if not any(number == _MODEL_GRAPH for number, _, _ in fields):
             raise IndexError("no graph")
         return b"".join(
-            _delimited(_MODEL_GRAPH, _rewritten_graph(content, source)) if number == _MODEL_GRAPH else raw
+            _delimited(_MODEL_GRAPH, _rewrite_graph(content, source)) if number == _MODEL_GRAPH else raw
             for number, content, raw in fields
         )
     except (IndexError, UnicodeDecodeError, StopIteration) as error:
         raise DataError(f"{source}: not an ONNX model") from error
 
 
-def _rewritten_graph(graph: memoryview, source: str) -> bytes:
+def _rewrite_graph(graph: memoryview, source: str) -> bytes:
     parts: list[bytes | memoryview] = []
     inputs: list[str] = []
     for number, content, raw in _fields(graph):
@@ -69,7 +69,7 @@ def _is_random(node: memoryview, source: str) -> bool:
         return False
     names = {_attribute_name(content) for number, content, _ in fields if number == _NODE_ATTRIBUTE}
     if extra := sorted(names - {"dtype", "seed"}):
-        raise DataError(f"{source}: RandomNormalLike with {', '.join(extra)} is not understood")
+        raise DataError(f"{source}: RandomNormalLike with {', '.join(extra)} is not supported")
     return True
 
 
@@ -78,7 +78,7 @@ def _attribute_name(attribute: memoryview) -> str:
 
 
 def _reading_nodes(random_node: memoryview, noise: str) -> list[bytes]:
-    """noise[arange(size(x)) mod size(noise)] in the shape of x, under the name of the replaced output."""
+    """noise[arange(size(x)) mod size(noise)] reshaped like x, under the name of the replaced output."""
     fields = list(_fields(random_node))
     like = next(_text(content) for number, content, _ in fields if number == _NODE_INPUT)
     output = next(_text(content) for number, content, _ in fields if number == _NODE_OUTPUT)
@@ -109,7 +109,7 @@ def _float_input(name: str) -> bytes:
 
 
 def _int64(name: str, value: int) -> bytes:
-    """TensorProto of one int64 without dimensions."""
+    """TensorProto of one scalar int64."""
     return _number(2, _INT64) + _number(7, value) + _delimited(8, name.encode())
 
 
@@ -121,7 +121,7 @@ def _fields(message: memoryview) -> Iterator[_Field]:
     """The fields of a protobuf message.
 
     Raises:
-        IndexError: the message ends within a field, or is none.
+        IndexError: the message ends within a field, or is not a protobuf message.
     """
     position = 0
     while position < len(message):
@@ -154,7 +154,7 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         shift += 7
 
 
-def _encoded(value: int) -> bytes:
+def _encode(value: int) -> bytes:
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -164,8 +164,8 @@ def _encoded(value: int) -> bytes:
 
 
 def _number(field: int, value: int) -> bytes:
-    return _encoded(field << 3 | _VARINT) + _encoded(value)
+    return _encode(field << 3 | _VARINT) + _encode(value)
 
 
 def _delimited(field: int, content: bytes) -> bytes:
-    return _encoded(field << 3 | _BYTES) + _encoded(len(content)) + content
+    return _encode(field << 3 | _BYTES) + _encode(len(content)) + content

@@ -1,15 +1,15 @@
-"""Piper voices (VITS, ONNX), phonemised by the espeak-ng that piper-tts carries. piper-tts is GPL.
+"""Piper voices (VITS, ONNX), phonemised by the espeak-ng bundled with piper-tts (GPL).
 
-The noise that a voice draws inside is given to it from outside, so that each clip is reproducible on its own.
+A voice's internal noise is passed in as an input instead, so that each clip is reproducible on its own.
 """
 
-import functools
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,24 +18,24 @@ import numpy as np
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
-from asr_tv.store.results import file_digest
-from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
+from asr_tv.synthesis.engines import NOT_STATED, SpeechRequest, VoiceInfo
+from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest, open_voices, package_folders, scale_to_peak
 from asr_tv.synthesis.engines.onnx_noise import NOISE_PREFIX, with_noise_inputs
 
 if TYPE_CHECKING:
     from piper import PiperVoice
 
 _ADAPTER_VERSION = 1
-_PEAK = 0.9
-"""Every clip's largest sample, which leaves room for the overshoot of resampling."""
 _NOISE_PER_PHONEME = 8 * 192
-"""VITS draws 192 values a frame and a phoneme lasts two or three frames; noise that runs out is read again."""
+"""VITS draws 192 values per frame, and a phoneme lasts two or three frames; noise that runs out is read again."""
 _SCALES = ("length_scale", "noise_scale", "noise_w_scale")
+_CARD = "MODEL_CARD"
+_LICENCE = re.compile(r"^\W*licen[cs]e\W+(\S.*?)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class PackagedVoice:
-    """A voice that a package of the Python registry carries, with the digests of its files."""
+    """A voice distributed as a Python package, with the digests of its files."""
 
     package: str
     requirement: str
@@ -56,8 +56,7 @@ PACKAGED_VOICES: Mapping[str, PackagedVoice] = {
 
 
 @dataclass(frozen=True)
-class _Voice:
-    info: VoiceInfo
+class _Voice(FoundVoice):
     model: Path
     speaker: int | None
 
@@ -66,24 +65,24 @@ class PiperSynthesizer:
     """The Piper voices named in `synthesis.voices`.
 
     A voice is a name in `PACKAGED_VOICES`, the path of an .onnx file with its .onnx.json beside it, or `package/NAME`
-    for NAME.onnx in any installed package; `#` and a speaker's number or name choose one speaker of many.
+    for NAME.onnx in an installed package; `#` and a number or name select one speaker of a multi-speaker voice.
     """
 
     name = "piper"
     batch_size = 1
 
     def __init__(self, config: SynthesisConfig) -> None:
-        """Finds and checks the voices; loads none.
+        """Finds and checks the voices, and loads none.
 
         Raises:
-            ConfigError: piper-tts is missing, or a voice or speaker is unknown.
+            ConfigError: piper-tts is not installed, or a voice or speaker is unknown.
         """
         try:
             import piper  # noqa: F401
         except ImportError:
             raise ConfigError("synthesis.engine: piper needs the package piper-tts (extra demo of asr-tv)") from None
         self._config = config
-        self._voices = {voice.info.label: voice for voice in _checked_voices(config)}
+        self._voices = open_voices(config.voices, _find)
         self._loaded: dict[Path, PiperVoice] = {}
 
     @property
@@ -91,12 +90,12 @@ class PiperSynthesizer:
         return tuple(voice.info for voice in self._voices.values())
 
     def settings(self, seed: int) -> Mapping[str, float]:
-        """Length, noise and noise-w scale of one clip, uniform in the configuration's ranges."""
+        """Length, noise and noise-w scale of one clip, drawn uniformly from the configured ranges."""
         rng = np.random.default_rng(seed)
         return {name: round(float(rng.uniform(*getattr(self._config, name))), 4) for name in _SCALES}
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        """One wave a request at the voice's sampling rate, empty where the text has no phonemes."""
+        """One wave per request at the voice's sampling rate; empty if the text has no phonemes."""
         return [self._clip(request) for request in requests]
 
     def _clip(self, request: SpeechRequest) -> Wave:
@@ -104,9 +103,8 @@ class PiperSynthesizer:
         vits = self._vits(voice.model)
         rng = np.random.default_rng([request.seed, 1])  # not the stream that `settings` drew from
         sentences = [phonemes for phonemes in vits.phonemize(request.text) if _has_sound(phonemes)]
-        waves = [_spoken(vits, vits.phonemes_to_ids(p), request.settings, voice.speaker, rng) for p in sentences]
-        wave = np.concatenate(waves) if waves else np.zeros(0, np.float32)
-        return wave * np.float32(_PEAK / max(float(np.abs(wave).max(initial=0)), 1e-8))
+        waves = [_synthesize(vits, vits.phonemes_to_ids(p), request.settings, voice.speaker, rng) for p in sentences]
+        return scale_to_peak(np.concatenate(waves) if waves else np.zeros(0, np.float32))
 
     def _vits(self, model: Path) -> "PiperVoice":
         if model not in self._loaded:
@@ -119,7 +117,7 @@ def _has_sound(phonemes: Sequence[str]) -> bool:
 
 
 def _load(model: Path) -> "PiperVoice":
-    """The voice in a session of one thread: workers are processes, and one thread adds in one order."""
+    """The voice in a single-threaded session: one thread sums in one order, and the parallel workers are processes."""
     import onnxruntime
     from piper import PiperConfig, PiperVoice
 
@@ -130,14 +128,14 @@ def _load(model: Path) -> "PiperVoice":
     return PiperVoice(session=session, config=PiperConfig.from_dict(_read_json(_config_path(model))))
 
 
-def _spoken(
+def _synthesize(
     voice: "PiperVoice",
     ids: Sequence[int],
     settings: Mapping[str, float],
     speaker: int | None,
     rng: np.random.Generator,
 ) -> Wave:
-    """One sentence [samples] of phoneme ids."""
+    """The wave [samples] of one sentence of phoneme ids."""
     feeds: dict[str, Any] = {
         "input": np.array([ids], np.int64),
         "input_lengths": np.array([len(ids)], np.int64),
@@ -153,25 +151,8 @@ def _spoken(
     return wave
 
 
-def _checked_voices(config: SynthesisConfig) -> list[_Voice]:
-    voices: list[_Voice] = []
-    problems: list[str] = []
-    for name in config.voices:
-        try:
-            voices.append(_find(name))
-        except ConfigError as error:
-            problems += error.problems
-    labels = [voice.info.label for voice in voices]
-    problems += [
-        f"synthesis.voices: {label} is named twice" for label in sorted(set(labels)) if labels.count(label) > 1
-    ]
-    if problems:
-        raise ConfigError(problems)
-    return voices
-
-
 def _find(name: str) -> _Voice:
-    path, speaker = (name, "") if Path(name).is_file() else _split_speaker(name)
+    path, speaker = _split_speaker(name)
     model = Path(path).absolute() if path.endswith(".onnx") else _packaged_model(path)
     if missing := [p for p in (model, _config_path(model)) if not p.is_file()]:
         raise ConfigError(f"synthesis.voices: {name}: no file {' and no file '.join(map(str, missing))}")
@@ -185,7 +166,7 @@ def _find(name: str) -> _Voice:
 
 
 def _language(config: Mapping[str, Any]) -> str | None:
-    """As the voice's configuration names it, or as it names espeak-ng's voice for the phonemes."""
+    """The configured language of the voice, or else of the espeak-ng voice that makes its phonemes."""
     for section, key in (("language", "code"), ("espeak", "voice")):
         if isinstance(part := config.get(section), dict) and part.get(key):
             return str(part[key])
@@ -193,7 +174,8 @@ def _language(config: Mapping[str, Any]) -> str | None:
 
 
 def _split_speaker(name: str) -> tuple[str, str]:
-    if "#" not in Path(name).name:
+    """The voice and its speaker, "" if none is named; the name of an existing file may contain #."""
+    if Path(name).is_file() or "#" not in Path(name).name:
         return name, ""
     path, _, speaker = name.rpartition("#")
     return path, speaker
@@ -204,7 +186,7 @@ def _speaker_number(name: str, speaker: str, config: Mapping[str, Any]) -> int |
     if count <= 1 and not speaker:
         return None
     if count <= 1:
-        raise ConfigError(f"synthesis.voices: {name}: the voice has one speaker, so no {speaker!r} to choose")
+        raise ConfigError(f"synthesis.voices: {name}: the voice has one speaker, so {speaker!r} cannot be selected")
     if not speaker:
         return int(config.get("default_speaker_id", 0))
     if speaker in names:
@@ -216,34 +198,32 @@ def _speaker_number(name: str, speaker: str, config: Mapping[str, Any]) -> int |
 
 
 def _packaged_model(name: str) -> Path:
-    """The .onnx file of a packaged voice, once its digest and its configuration's are known to be right."""
+    """The .onnx file of a voice in a package; for one in `PACKAGED_VOICES`, the digests of its files are checked."""
     known = PACKAGED_VOICES.get(name)
-    if known is None and (installed := _installed_model(name)) is not None:
-        return installed
     if known is None:
+        if (installed := _installed_model(name)) is not None:
+            return installed
         names = ", ".join(f"{n} (package {v.requirement})" for n, v in PACKAGED_VOICES.items())
         raise ConfigError(
             f"synthesis.voices: unknown Piper voice {name!r}; voices: {names}, package/NAME for NAME.onnx in an "
             f"installed package, or the path of an .onnx file with its .onnx.json beside it "
-            f"(python -m piper.download_voices NAME fetches one where there is a network)"
+            f"(python -m piper.download_voices NAME downloads one)"
         )
-    spec = util.find_spec(known.package)
-    if spec is None or not spec.submodule_search_locations:
+    if not (folders := package_folders(known.package)):
         raise ConfigError(f"synthesis.voices: {name} needs the package {known.requirement} (extra demo of asr-tv)")
-    model = Path(spec.submodule_search_locations[0]) / known.model
+    model = folders[0] / known.model
     for path, digest in ((model, known.model_digest), (_config_path(model), known.config_digest)):
-        if path.is_file() and _digest(path) != digest:
+        if path.is_file() and cached_digest(path) != digest:
             raise ConfigError(f"{path}: is not the file of {known.requirement}: its sha256 is not {digest}")
     return model
 
 
 def _installed_model(name: str) -> Path | None:
-    """The file that `package/NAME` stands for, if such a package is installed and holds one."""
+    """The file NAME.onnx for `package/NAME`, if an installed package contains it."""
     package, slash, voice = name.partition("/")
     if not slash or not package.isidentifier() or not voice:
         return None
-    spec = util.find_spec(package)
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+    folders = package_folders(package)
     return next((file for folder in folders for file in sorted(folder.rglob("*.onnx")) if file.stem == voice), None)
 
 
@@ -262,15 +242,18 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _version(model: Path) -> str:
-    files = hashlib.sha256((_digest(model) + _digest(_config_path(model))).encode()).hexdigest()
+    files = hashlib.sha256((cached_digest(model) + cached_digest(_config_path(model))).encode()).hexdigest()
     return f"piper-tts {metadata.version('piper-tts')}, adapter {_ADAPTER_VERSION}, voice sha256:{files[:16]}"
 
 
-def _digest(path: Path) -> str:
-    status = path.stat()
-    return _digest_of(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.cache
-def _digest_of(path: Path, size: int, modified: int) -> str:  # noqa: ARG001  (the arguments are the cache's key)
-    return file_digest(path)
+def voice_licence(voice: str) -> str:
+    """The licence stated on the model card beside the voice's file, or `NOT_STATED`."""
+    name, _ = _split_speaker(voice)
+    folders: list[Path] = []
+    if known := PACKAGED_VOICES.get(name):
+        folders = [(folder / known.model).parent for folder in package_folders(known.package)]
+    elif name.endswith(".onnx"):
+        folders = [Path(name).parent]
+    card = next((folder / _CARD for folder in folders if (folder / _CARD).is_file()), None)
+    stated = _LICENCE.search(card.read_text(encoding="utf-8", errors="replace")) if card else None
+    return stated[1] if stated else NOT_STATED

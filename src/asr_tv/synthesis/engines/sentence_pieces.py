@@ -1,4 +1,4 @@
-"""Long texts in pieces that an engine speaks at once: whole sentences where it can be, then clauses, then words."""
+"""Splits long texts into pieces that an engine can speak: at sentence ends if possible, then clauses, then words."""
 
 import re
 from itertools import pairwise
@@ -7,15 +7,13 @@ _ENDS = (re.compile(r"(?<=[.!?…。！？])[\"'”’)]*\s+"), re.compile(r"(?<
 
 
 def pieces(text: str, most_words: int) -> list[str]:
-    """The text in as few pieces of at most `most_words` words as its sentence ends allow; nothing is lost."""
+    """The whole text in pieces of at most `most_words` words, as few as its sentence ends allow."""
     words = text.split()
-    if len(words) <= most_words:
-        return [" ".join(words)] if words else []
-    return _packed(_parts(" ".join(words), most_words, 0), most_words)
+    return _pack(_parts(" ".join(words), most_words, 0), most_words) if words else []
 
 
 def _parts(text: str, most_words: int, level: int) -> list[str]:
-    """Cut at each end of this level; a part that is still too long is cut at the next."""
+    """The text split at the ends of this level; parts that are still too long are split at those of the next."""
     if len(text.split()) <= most_words:
         return [text]
     if level == len(_ENDS):
@@ -29,7 +27,7 @@ def _cut(text: str, end: "re.Pattern[str]") -> list[str]:
     return [piece for a, b in pairwise(cuts) if (piece := text[a:b].strip())]
 
 
-def _packed(parts: list[str], most_words: int) -> list[str]:
+def _pack(parts: list[str], most_words: int) -> list[str]:
     packed: list[str] = []
     for part in parts:
         if packed and len(packed[-1].split()) + len(part.split()) <= most_words:

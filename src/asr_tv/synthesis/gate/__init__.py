@@ -1,1 +1,1 @@
-"""Which synthetic clips say what their label says."""
+"""The quality gate: which synthetic clips say their label."""

@@ -1,7 +1,7 @@
-"""Which synthetic clips do not say what their label says: judged against the other takes of the same text.
+"""Rejects synthetic clips that do not say their label, by comparison with the other takes of the same text.
 
-A recogniser that mishears a rare word mishears it in every take, so such a word costs no clip; a clip that differs
-from its siblings does not say what they say. Numbers were set on real Piper clips, see docs/gate.md.
+A recogniser mishears a rare word in every take alike, so rare words cost no clips, while a clip that differs from the
+other takes is wrong. Thresholds were set on real Piper clips, see docs/gate.md.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from math import exp, log
 
 from asr_tv.config.run import GateConfig
 from asr_tv.scoring.wer import count_characters
-from asr_tv.synthesis.gate.tempo import expected_seconds
+from asr_tv.synthesis.gate.tempo import MAX_CER, ClipMeasure, expected_seconds
 
 NO_SPEECH = "no speech in it"
 CLIPPED = "clipped"
@@ -19,52 +19,23 @@ TOO_LONG = "too long for its words"
 OTHER_WORDS = "other words than its text"
 
 _TIE = 0.15
-"""CERs closer than this do not say which of two takes is the wrong one."""
+"""A smaller difference in CER does not tell which of two takes is wrong."""
 _HEARD_AS = 0.35
-"""A clip is heard as another text when it is so near to that one, and farther from its own by as much again."""
+"""A clip counts as another text if its CER against that is at most this, and its own CER exceeds that by as much."""
 _SHORTEST_HEARD = 4
-"""Letters. A judge makes "four" of "fourth"."""
+"""Letters; in shorter texts a judge may hear "four" for "fourth"."""
 _CANDIDATES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class ClipMeasure:
-    """What was measured of one clip.
-
-    Attributes:
-        sentence: the same for all takes of a text.
-        reference: its text, and `hypothesis` what the judge heard, both normalised.
-        seconds: of the clip, without the silence that is trimmed off its ends; `speech_seconds` without any silence.
-        clipped: share of samples on a flat top.
-    """
-
-    id: str
-    sentence: str
-    voice: str
-    reference: str
-    hypothesis: str
-    seconds: float
-    speech_seconds: float
-    clipped: float
-
-    @property
-    def cer(self) -> float:
-        """Character errors a character of the text."""
-        return min(count_characters(self.reference, self.hypothesis).rate, _WORST)
-
-
-_WORST = 10.0
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one clip.
+    """The decision on one clip.
 
     Attributes:
-        reasons: why it is rejected; empty for a kept one.
-        doubtful: kept for want of another take to compare it with; a second take would tell.
-        cer: by the judge, and `excess` over the other takes' median; None without other takes.
-        tempo: speech seconds over what the letters of its text predict for its voice.
+        reasons: why it is rejected; empty if it is kept.
+        doubtful: kept only because there is no other take to compare it with.
+        cer: of the judge; `excess` is its difference from the median of the other takes, None without other takes.
+        tempo: ratio of its seconds of speech to the expected ones for its text and voice.
     """
 
     id: str
@@ -81,7 +52,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Case:
-    """A clip with what is derived from it; `tempo` is a natural logarithm."""
+    """A clip with derived values; `tempo` is the natural logarithm."""
 
     clip: ClipMeasure
     cer: float
@@ -89,7 +60,7 @@ class _Case:
 
 
 def judge_clips(clips: Sequence[ClipMeasure], config: GateConfig) -> tuple[Verdict, ...]:
-    """A verdict a clip, in the order given. Judging the kept ones again keeps them all but where a peer is gone."""
+    """One verdict per clip, in the given order. Judging kept clips again keeps those whose other takes were kept."""
     expected = expected_seconds(clips)
     cases = {c.id: _Case(c, c.cer, log(max(c.speech_seconds, 1e-3) / expected[c.id])) for c in clips}
     takes: dict[str, list[_Case]] = {}
@@ -124,16 +95,16 @@ def _length(case: _Case, peers: Sequence[_Case], config: GateConfig) -> list[str
         apart = max(speech, whole, key=abs)
         wrong = abs(apart) > log(config.tempo_ratio) and _guilty(case, peers)
     else:
-        # Without another take a long clip is only doubted when the judge heard something else, too.
+        # Without another take, an odd duration counts only if the judge also heard something else.
         wrong = abs(case.tempo) > log(config.lone_tempo_ratio) and case.cer > _TIE
         apart = case.tempo
     return [TOO_LONG if apart > 0 else TOO_SHORT] if wrong else []
 
 
 def _typical(values: Iterable[float], own: float) -> float:
-    """The median; of an even number of values, the middle one nearer to `own`.
+    """The median; for an even number of values, the middle one closer to `own`.
 
-    A clip that agrees with half of its siblings is no outlier: with one bad take of three, the good ones stay.
+    A clip that agrees with half of the other takes is not an outlier: with one bad take of three, the good ones stay.
     """
     ranked = sorted(values)
     middle = ranked[(len(ranked) - 1) // 2 : len(ranked) // 2 + 1]
@@ -141,9 +112,9 @@ def _typical(values: Iterable[float], own: float) -> float:
 
 
 def _guilty(case: _Case, peers: Sequence[_Case]) -> bool:
-    """Whether this take, and not the others, is the wrong one: by what was heard, else by what its letters predict."""
+    """Whether this take, and not the other, is wrong: by CER, or else by its deviation from the expected duration."""
     if len(peers) > 1:
-        return True  # it differs from more than half of them
+        return True  # it differs from more than half of the takes
     (other,) = peers
     if abs(case.cer - other.cer) > _TIE:
         return case.cer > other.cer
@@ -151,10 +122,10 @@ def _guilty(case: _Case, peers: Sequence[_Case]) -> bool:
 
 
 def _words(case: _Case, peers: Sequence[_Case], texts: "_Texts", config: GateConfig) -> list[str]:
-    """Round-trip CER far above the other takes'; or another text heard, which all takes may share by mistake."""
+    """Checks for a CER far above that of the other takes, and for another text, which all takes may say by mistake."""
     letters = max(len(case.clip.reference), 1)
     if peers:
-        # One misheard sound is a large share of a short word.
+        # One misheard sound is a large share of a short text.
         allowed = config.cer_excess + config.cer_excess_letters / letters
         if case.cer - _typical((p.cer for p in peers), case.cer) > allowed:
             return [OTHER_WORDS]
@@ -162,7 +133,7 @@ def _words(case: _Case, peers: Sequence[_Case], texts: "_Texts", config: GateCon
 
 
 class _Texts:
-    """All texts of the clips, found by a word of theirs."""
+    """The texts of all clips, indexed by word."""
 
     def __init__(self, references: Iterable[str]) -> None:
         self._by_word: dict[str, set[str]] = {}
@@ -171,11 +142,11 @@ class _Texts:
                 self._by_word.setdefault(word, set()).add(reference)
 
     def heard_another(self, case: _Case) -> bool:
-        """Whether the hypothesis is another text and clearly not its own."""
+        """Whether the hypothesis matches another text and clearly not the clip's own."""
         heard = case.clip.hypothesis
         if case.cer < 2 * _HEARD_AS or len(heard) < _SHORTEST_HEARD:
             return False
-        nearest = min((count_characters(text, heard).rate for text in self._like(heard)), default=_WORST)
+        nearest = min((count_characters(text, heard).rate for text in self._like(heard)), default=MAX_CER)
         return nearest <= _HEARD_AS and case.cer - nearest >= _HEARD_AS
 
     def _like(self, heard: str) -> list[str]:
@@ -187,15 +158,15 @@ class _Texts:
         return [text for text in likely[:_CANDIDATES] if len(text) >= _SHORTEST_HEARD]
 
 
-def chosen_clips(
+def choose_clips(
     verdicts: Mapping[str, Verdict], sentences: Mapping[str, str], planned: frozenset[str], order: Sequence[str]
 ) -> tuple[str, ...]:
-    """The clips to train on: what is kept of the planned ones, and kept retakes in place of those that are not.
+    """The clips to train on: the planned clips that are kept, and kept retakes in place of the others.
 
     Args:
         sentences: clip -> sentence.
-        planned: clips of the first round; a sentence never gets more clips than these.
-        order: all clips; retakes are taken in this order.
+        planned: clips of the first round; no sentence gets more clips than it has here.
+        order: all clips; retakes are chosen in this order.
     """
     missing: dict[str, int] = {}
     for clip in planned:

@@ -1,1 +1,1 @@
-"""Sentences for a domain that cannot be quoted: from its terms and a few examples to a training corpus."""
+"""Writes a text corpus for a domain that has none, from its terms and a few example sentences."""

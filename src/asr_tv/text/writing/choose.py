@@ -1,4 +1,4 @@
-"""Chooses among sentences: terms that have none yet first, then words and word pairs that are rare so far."""
+"""Chooses among sentences: first those with terms not covered yet, then those with words and word pairs rare so far."""
 
 import heapq
 import math
@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from asr_tv.text.rare_words import Known, words
+from asr_tv.text.rare_words import Known, rare_words, words
 
 _TERM, _RARE_TERM = 4.0, 8.0
 _RARE_WORD, _WORD, _PAIR = 2.0, 0.25, 0.5
-"""What a term, a word or a pair of words adds the first time it is said; the n-th time it adds 1/n² of it."""
+"""Weight of a term, a word or a word pair when it first occurs; its n-th occurrence counts 1/n² of that."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A sentence with the terms it says; `source` is given, template or model."""
+    """A sentence with the terms in it; `source` is "given", "template" or "model"."""
 
     text: str
     terms: tuple[str, ...]
@@ -26,18 +26,18 @@ class Candidate:
 def choose(
     candidates: Sequence[Candidate], count: int, known: Known, wanted: Callable[[Candidate], bool] = lambda c: False
 ) -> list[Candidate]:
-    """At most `count` of the candidates, in the order in which they are worth most.
+    """At most `count` of the candidates, the most valuable first.
 
-    Greedy over a submodular worth, divided by the root of the length so that long sentences do not win for their
-    length; equal candidates give equal choices.
+    Greedy maximisation of a submodular function, divided by the square root of the length so that long sentences are
+    not preferred for their length; deterministic.
 
     Args:
-        known: words the recogniser has in its vocabulary; others count for more.
-        wanted: candidates that are taken before any other.
+        known: whether a word is one token of the recogniser's vocabulary; other words count for more.
+        wanted: candidates to choose before all others.
     """
     said: Counter[str] = Counter()
     chosen: list[Candidate] = []
-    # Worth only falls, so a stale value on top of the heap is an upper bound (lazy greedy).
+    # A candidate's value only falls, so a stale one on top of the heap is an upper bound (lazy greedy).
     heap = [(-_worth(c, said, known) - 1e9 * wanted(c), c.text, i) for i, c in enumerate(candidates)]
     heapq.heapify(heap)
     while heap and len(chosen) < count:
@@ -63,6 +63,5 @@ def _parts(candidate: Candidate, known: Known) -> dict[str, float]:
     parts = {f"p {a} {b}": _PAIR for a, b in pairwise(spoken)}
     parts |= {f"w {word}": _WORD if known(word) else _RARE_WORD for word in spoken}
     for term in candidate.terms:
-        rare = any(not known(word) for word in words(term))
-        parts[f"t {term.casefold()}"] = _RARE_TERM if rare else _TERM
+        parts[f"t {term.casefold()}"] = _RARE_TERM if rare_words(term, known) else _TERM
     return parts

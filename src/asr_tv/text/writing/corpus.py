@@ -1,4 +1,4 @@
-"""From terms and sentences to a corpus: candidates of templates and of a model, sifted, chosen, counted."""
+"""Writes a corpus from terms and sentences: candidates from templates and a model, filtered, chosen and counted."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,25 +11,25 @@ from asr_tv.store.results import Identity, Produced, Store, write_atomically
 from asr_tv.text.rare_words import Known
 from asr_tv.text.writing.choose import Candidate, choose
 from asr_tv.text.writing.coverage import coverage
-from asr_tv.text.writing.filters import MAX_WORDS, MIN_WORDS, Sieve
-from asr_tv.text.writing.prompt import Writer, lines_of, prompts
-from asr_tv.text.writing.templates import carriers, filled, templates_of
+from asr_tv.text.writing.filters import Sieve
+from asr_tv.text.writing.prompt import Writer, prompts, sentences_in
+from asr_tv.text.writing.templates import carriers, fill_templates, make_templates
 from asr_tv.text.writing.terms import Term, finder, slots_of
 
 STAGE, VERSION = "written", 1
 _ANSWER = "answer.json"
 _TEMPLATE_CANDIDATES = 20
-"""Candidates of templates a sentence that is asked for."""
+"""Candidates from templates per requested sentence."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """What to write.
 
     Attributes:
         sentences: of the domain, with or without slots.
-        exclude: sentences that must not be written, such as those of a test.
-        count: at most so many sentences.
+        count: maximum number of sentences.
+        exclude: sentences that must not be written, such as those of a test set.
     """
 
     domain: str
@@ -39,13 +39,11 @@ class Request:
     count: int
     seed: int = 17
     exclude: tuple[str, ...] = ()
-    min_words: int = MIN_WORDS
-    max_words: int = MAX_WORDS
 
 
 @dataclass(frozen=True)
-class Written:
-    """A corpus, in the order in which its sentences are worth most, and what it covers."""
+class WrittenCorpus:
+    """Sentences, the most valuable first, and what they cover."""
 
     sentences: tuple[str, ...]
     coverage: dict[str, Any]
@@ -59,48 +57,48 @@ def write_corpus(
     writer: Writer | None = None,
     store: Store | None = None,
     progress: Progress = silent,
-) -> Written:
-    """A corpus for the request: the user's own sentences first, then what covers the terms best.
+) -> WrittenCorpus:
+    """The user's own sentences first, then those that cover the terms best.
 
     Args:
-        identity: what makes two texts one sentence.
-        known: words in the recogniser's vocabulary; terms with others are covered first.
-        writer: a language model, beside the templates; its answers are kept in `store`.
+        identity: texts with equal values are the same sentence.
+        known: whether a word is one token of the recogniser's vocabulary; terms with other words are covered first.
+        writer: a language model, in addition to the templates; its answers are cached in `store`.
 
     Raises:
-        ConfigError, DataError: of the writer.
+        ConfigError, DataError: by the writer.
     """
     finders = [(term.text, finder(term.text)) for term in request.terms]
 
     def terms_in(sentence: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(text for text, pattern in finders if pattern.search(sentence)))
 
-    sieve = Sieve(identity, terms_in, request.min_words, request.max_words)
+    sieve = Sieve(identity, terms_in)
     sieve.exclude(request.exclude)
     plain = [sentence for sentence in request.sentences if not slots_of(sentence)]
-    templates = templates_of(request.sentences, request.terms)
+    templates = make_templates(request.sentences, request.terms)
     templates += carriers(request.terms, templates, request.language)
     sources: list[tuple[str, Sequence[str]]] = [("given", plain)]
     if writer is not None:
-        sources.append(("model", _asked(request, writer, store, progress)))
+        sources.append(("model", _ask(request, writer, store, progress)))
     limit = _TEMPLATE_CANDIDATES * max(request.count, len(request.terms))
-    sources.append(("template", list(filled(templates, request.terms, limit, request.seed))))
+    sources.append(("template", list(fill_templates(templates, request.terms, limit, request.seed))))
     candidates = [
         Candidate(sentence, terms_in(sentence), source)
         for source, sentences in sources
         for sentence in sieve.passing(sentences)
     ]
     chosen = choose(candidates, request.count, known, wanted=lambda c: c.source == "given")
-    return Written(tuple(c.text for c in chosen), coverage(chosen, request.terms, known, sieve.dropped))
+    return WrittenCorpus(tuple(c.text for c in chosen), coverage(chosen, request.terms, known, sieve.dropped))
 
 
-def _asked(request: Request, writer: Writer, store: Store | None, progress: Progress) -> list[str]:
-    """Every sentence the model wrote; an answer that the store holds is not asked for again."""
-    asked = list(prompts(request.domain, request.language, request.sentences, request.terms))
+def _ask(request: Request, writer: Writer, store: Store | None, progress: Progress) -> list[str]:
+    """Every sentence that the model writes; answers in the store are not requested again."""
+    wanted = list(prompts(request.domain, request.language, request.sentences, request.terms))
     sentences: list[str] = []
-    with progress(f"write {request.domain}", len(asked), "requests") as advance:
-        for prompt in asked:
-            sentences += lines_of(_answer(writer, prompt, request.seed, store))
+    with progress(f"write {request.domain}", len(wanted), "requests") as advance:
+        for prompt in wanted:
+            sentences += sentences_in(_answer(writer, prompt, request.seed, store))
             advance()
     return sentences
 

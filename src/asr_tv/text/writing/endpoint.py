@@ -1,5 +1,6 @@
 """A language model behind an OpenAI-compatible endpoint: POST {url}/chat/completions."""
 
+import json
 import time
 from dataclasses import dataclass, field
 
@@ -13,11 +14,11 @@ _AGAIN = (408, 429, 500, 502, 503, 504)
 
 @dataclass(frozen=True)
 class EndpointWriter:
-    """Chat completions of one model; a key is sent as bearer token and shown nowhere.
+    """Chat completions of one model; the key is sent as a bearer token and never shown.
 
     Attributes:
-        url: up to and without /chat/completions.
-        pause: seconds before the second try, doubled for each further one.
+        url: without /chat/completions.
+        pause: seconds before the second attempt, doubled for each further one.
     """
 
     url: str
@@ -31,11 +32,11 @@ class EndpointWriter:
         return f"{self.model} (temperature {self.temperature:g})"
 
     def answer(self, prompt: str, seed: int) -> str:
-        """The first choice's text; busy or failing servers are asked again, four times in all.
+        """The text of the first choice; a busy or failing server gets up to four requests.
 
         Raises:
-            ConfigError: the endpoint cannot be reached, or refuses.
-            DataError: it answers with something else than a completion.
+            ConfigError: the endpoint does not respond, or refuses the request.
+            DataError: the response is not a chat completion.
         """
         import httpx
 
@@ -62,12 +63,10 @@ class EndpointWriter:
 
 
 def _text(content: str, where: str) -> str:
-    import json
-
     try:
         text = json.loads(content)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{where}: answers with something else than a chat completion ({error!r})") from None
+        raise DataError(f"{where}: the response is not a chat completion ({error!r})") from None
     if not isinstance(text, str):
-        raise DataError(f"{where}: answers without text")
+        raise DataError(f"{where}: the response has no text")
     return text

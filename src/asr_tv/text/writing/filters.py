@@ -1,4 +1,4 @@
-"""Which written sentences can be trained on: cleaned, of a fair length, and not said already."""
+"""Filters written sentences: cleaned, of a suitable length, and not duplicates."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ from asr_tv.text.rare_words import words
 
 MIN_WORDS, MAX_WORDS = 3, 25
 SIMILAR = 0.8
-"""Jaccard similarity of two sentences' runs of three letters from which on they are one."""
+"""Jaccard similarity of the letter trigrams of two sentences at which one is a near-duplicate."""
 _HASHES, _SHINGLE = 128, 3
 _NUMBERING = re.compile(r"^(?:[-*•–]+|\(?\d{1,3}[.):])\s+")
 _QUOTES = "\"'“”„«»`"
@@ -18,31 +18,29 @@ _QUOTES = "\"'“”„«»`"
 
 @dataclass
 class Sieve:
-    """Lets sentences through once each, and counts why others do not pass.
+    """Passes each sentence once, and counts the reasons for dropping others.
 
     Attributes:
-        identity: what makes two texts one sentence.
-        terms_in: the terms of a sentence; two alike sentences of different terms are both wanted.
-        dropped: reason -> sentences.
+        identity: texts with equal values are the same sentence.
+        terms_in: the terms in a sentence; similar sentences with different terms are both passed.
+        dropped: reason -> number of sentences.
     """
 
     identity: Callable[[str], str]
     terms_in: Callable[[str], Sequence[str]]
-    min_words: int = MIN_WORDS
-    max_words: int = MAX_WORDS
     dropped: Counter[str] = field(default_factory=Counter)
     _seen: set[str] = field(default_factory=set)
     _near: dict[tuple[str, ...], "_Neighbours"] = field(default_factory=dict)
 
     def exclude(self, sentences: Iterable[str]) -> None:
-        """Sentences that must not be written, such as those of a test."""
+        """Makes the sieve drop these sentences, such as those of a test set."""
         self._seen |= {self.identity(sentence) for sentence in sentences}
 
     def passing(self, sentences: Iterable[str]) -> list[str]:
         """The cleaned sentences that pass, in order."""
         passed = []
         for raw in sentences:
-            sentence = cleaned(raw)
+            sentence = clean_sentence(raw)
             if reason := self._refusal(sentence):
                 self.dropped[reason] += 1
             else:
@@ -51,8 +49,8 @@ class Sieve:
 
     def _refusal(self, sentence: str) -> str | None:
         length = len(words(sentence))
-        if not self.min_words <= length <= self.max_words:
-            return f"fewer than {self.min_words} words" if length < self.min_words else f"over {self.max_words} words"
+        if not MIN_WORDS <= length <= MAX_WORDS:
+            return f"fewer than {MIN_WORDS} words" if length < MIN_WORDS else f"over {MAX_WORDS} words"
         if "{" in sentence or "}" in sentence:
             return "a slot that was not filled"
         key = self.identity(sentence)
@@ -64,7 +62,7 @@ class Sieve:
 
 
 class _Neighbours:
-    """Sentences of the same terms, found by MinHash."""
+    """Sentences with the same terms, indexed by MinHash."""
 
     def __init__(self) -> None:
         from datasketch import MinHashLSH
@@ -78,7 +76,7 @@ class _Neighbours:
         shingles = {sentence[i : i + _SHINGLE] for i in range(max(1, len(sentence) - _SHINGLE + 1))}
         sketch = MinHash(num_perm=_HASHES, seed=1)
         sketch.update_batch([shingle.encode() for shingle in sorted(shingles)])
-        # The index errs on both sides of its threshold; what it finds is compared in full.
+        # The index is approximate, so what it finds is compared exactly.
         if any(_jaccard(shingles, self._shingles[found]) >= SIMILAR for found in self._index.query(sketch)):
             return True
         self._index.insert(len(self._shingles), sketch)
@@ -90,8 +88,8 @@ def _jaccard(a: set[str], b: set[str]) -> float:
     return len(a & b) / len(a | b)
 
 
-def cleaned(text: str) -> str:
-    """Composed Unicode, single spaces; without numbering, bullets, surrounding quotes and control characters."""
+def clean_sentence(text: str) -> str:
+    """The text in NFC with single spaces, without numbering, bullets, surrounding quotes and control characters."""
     composed = unicodedata.normalize("NFC", text)
     visible = "".join(c if unicodedata.category(c) not in ("Cc", "Cf") else " " for c in composed)
     sentence = _NUMBERING.sub("", " ".join(visible.split()))

@@ -1,4 +1,4 @@
-"""A language model of transformers on this machine."""
+"""A language model on this machine, through transformers."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +13,10 @@ _NEW_TOKENS = 400
 
 @dataclass(frozen=True)
 class LocalWriter:
-    """A causal language model by name or folder; sampled, and the same for the same seed on the same machine.
+    """A causal language model by name or folder; its sampling is reproducible by seed on the same machine.
 
     Attributes:
-        new_tokens: at most so many in an answer.
+        new_tokens: maximum length of an answer.
     """
 
     model: str
@@ -40,7 +40,7 @@ class LocalWriter:
         return tokenizer, model.to(choose_device(self.device)).eval()
 
     def answer(self, prompt: str, seed: int) -> str:
-        """What the model goes on with after the prompt, in its own chat form where it has one.
+        """The continuation of the prompt, which is put into the model's chat template if it has one.
 
         Raises:
             ConfigError: the model does not load.

@@ -1,7 +1,9 @@
-"""Templates from sentences, and sentences from templates: every term gets its turn in every place that fits."""
+"""Templates from sentences, and sentences from templates: every term in every slot that fits."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count, islice
+from itertools import islice
+
+import numpy as np
 
 from asr_tv.seeds import generator
 from asr_tv.text.writing.terms import TERM, Term, finder, slots_of
@@ -18,20 +20,20 @@ CARRIERS: Mapping[str, tuple[str, ...]] = {
         "Is there anything new on {term} today?",
     )
 }
-"""For terms that no sentence of the user's has a place for; by language."""
+"""Templates by language, for terms that fit no sentence of the user."""
 
 
-def templates_of(sentences: Iterable[str], terms: Sequence[Term]) -> tuple[str, ...]:
-    """The sentences with slots, and every other one with the terms found in it turned into slots of their kind.
+def make_templates(sentences: Iterable[str], terms: Sequence[Term]) -> tuple[str, ...]:
+    """The sentences with slots, and the other ones with the terms in them replaced by their slots.
 
-    A sentence without slot or term gives no template; longer terms are looked for first.
+    A sentence without slot or term gives no template; longer terms are replaced first.
     """
     found: dict[str, None] = {}
     ordered = sorted(terms, key=lambda term: (-len(term.text), term.text))
     for sentence in sentences:
         template = sentence
         for term in ordered if not slots_of(sentence) else ():
-            # Terms are looked for outside of the slots made so far.
+            # Terms are not replaced within the slots made so far.
             parts = template.split("{")
             head = [finder(term.text).sub(f"\0{term.slot}\1", parts[0])]
             rest = [_after_slot(part, term) for part in parts[1:]]
@@ -47,17 +49,17 @@ def _after_slot(part: str, term: Term) -> str:
 
 
 def carriers(terms: Sequence[Term], templates: Iterable[str], language: str) -> tuple[str, ...]:
-    """Plain frames of the language for the slots that no template has; none where the language has none."""
+    """Generic templates of the language for the slots that occur in no template; empty for other languages."""
     placed = {slot for template in templates for slot in slots_of(template)}
     lacking = sorted({term.slot for term in terms} - placed)
     frames = CARRIERS.get(language, ())
     return tuple(frame.replace(f"{{{TERM}}}", f"{{{slot}}}") for slot in lacking for frame in frames)
 
 
-def filled(templates: Sequence[str], terms: Sequence[Term], limit: int, seed: int) -> Iterator[str]:
-    """At most `limit` sentences, template after template and term after term, so that none waits for the others.
+def fill_templates(templates: Sequence[str], terms: Sequence[Term], limit: int, seed: int) -> Iterator[str]:
+    """At most `limit` sentences, from the templates and their terms in turn, so that each gets an equal share.
 
-    A template with several slots takes every term of the first in turn and draws the others'.
+    In a template with several slots, the first takes every term in turn, and terms for the others are drawn.
     """
     by_slot: dict[str, list[str]] = {}
     for term in terms:
@@ -79,26 +81,20 @@ def _in_turn(streams: list[Iterator[str]]) -> Iterator[str]:
 def _sentences(template: str, by_slot: Mapping[str, Sequence[str]], seed: int) -> Iterator[str]:
     slots = slots_of(template)
     rng = generator("fill", seed, template)
-    distinct = dict.fromkeys(slots)
-    first = next(iter(distinct))
-    rounds = 1 if len(slots) == 1 else 2 * max(len(by_slot[slot]) for slot in distinct)
-    for number in count():
-        if number >= rounds:
-            return
-        order = rng.permutation(len(by_slot[first])).tolist()
-        for index in order:
-            yield _filled(template, slots, first, by_slot[first][index], by_slot, rng)
+    first = by_slot[slots[0]]
+    rounds = 1 if len(slots) == 1 else 2 * max(len(by_slot[slot]) for slot in slots)
+    for _ in range(rounds):
+        for index in rng.permutation(len(first)).tolist():
+            yield _fill(template, first[index], by_slot, rng)
 
 
-def _filled(
-    template: str, slots: Sequence[str], first: str, term: str, by_slot: Mapping[str, Sequence[str]], rng: "object"
-) -> str:
-    sentence, used = template, {term}
-    for number, slot in enumerate(slots):
-        value = term
-        if number or slot != first:
-            others = [text for text in by_slot[slot] if text not in used] or list(by_slot[slot])
-            value = others[int(rng.integers(len(others)))]  # type: ignore[attr-defined]
-            used.add(value)
+def _fill(template: str, term: str, by_slot: Mapping[str, Sequence[str]], rng: np.random.Generator) -> str:
+    """The template with `term` in its first slot, and drawn terms in the others, distinct if there are enough."""
+    first, *others = slots_of(template)
+    sentence, used = template.replace(f"{{{first}}}", term, 1), {term}
+    for slot in others:
+        unused = [text for text in by_slot[slot] if text not in used] or list(by_slot[slot])
+        value = unused[int(rng.integers(len(unused)))]
+        used.add(value)
         sentence = sentence.replace(f"{{{slot}}}", value, 1)
     return sentence[:1].upper() + sentence[1:]

@@ -1,7 +1,7 @@
-"""Domain terms and example sentences as people write them down: one a line, slots in braces."""
+"""Parses domain terms and example sentences: one per line, slots in braces."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from asr_tv.errors import DataError
@@ -10,32 +10,29 @@ _SLOTTED = re.compile(r"([a-z][a-z0-9_]*)\s*:\s+(.+)")
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 TERM = "term"
-"""The slot of terms that name none."""
+"""The slot of terms that do not name one."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """A word or phrase of the domain, and the slot it can fill."""
+    """A word or phrase of the domain, and the slot that it fills."""
 
     text: str
     slot: str = TERM
 
 
 def parse_terms(content: str, name: str) -> tuple[Term, ...]:
-    """`term` or `slot: term` a line; blank lines and lines that begin with # are left out, each term counts once.
+    """Distinct terms from lines of `term` or `slot: term`; blank lines and lines starting with # are ignored.
 
     Args:
-        name: the file's, for messages.
+        name: of the file, for messages.
 
     Raises:
-        DataError: every term without a letter or digit, or with braces; no term at all.
+        DataError: every term that has braces or no letter or digit; or there is no term.
     """
     terms: dict[tuple[str, str], Term] = {}
     problems = []
-    for number, line in enumerate(content.split("\n"), 1):
-        words = " ".join(line.split())
-        if not words or words.startswith("#"):
-            continue
+    for number, words in _lines(content):
         match = _SLOTTED.fullmatch(words)
         term = Term(match[2], match[1]) if match else Term(words)
         if not any(c.isalnum() for c in term.text) or "{" in term.text or "}" in term.text:
@@ -47,17 +44,14 @@ def parse_terms(content: str, name: str) -> tuple[Term, ...]:
 
 
 def parse_sentences(content: str, name: str, slots: Sequence[str]) -> tuple[str, ...]:
-    """Sentences and templates such as `I would like {dish}`, one a line, each once.
+    """Distinct sentences and templates such as `I would like {dish}`, one per line.
 
     Raises:
-        DataError: every line whose braces are not slots that some term fills.
+        DataError: every line with braces that are not one of the slots.
     """
     sentences: dict[str, None] = {}
     problems = []
-    for number, line in enumerate(content.split("\n"), 1):
-        words = " ".join(line.split())
-        if not words or words.startswith("#"):
-            continue
+    for number, words in _lines(content):
         unknown = [slot for slot in _SLOT.findall(words) if slot not in slots or not _NAME.fullmatch(slot)]
         if unknown or "{" in _SLOT.sub("", words) or "}" in _SLOT.sub("", words):
             what = f"no term fills {{{'}, {'.join(unknown)}}}" if unknown else "braces that are no slot"
@@ -68,11 +62,18 @@ def parse_sentences(content: str, name: str, slots: Sequence[str]) -> tuple[str,
     return tuple(sentences)
 
 
+def _lines(content: str) -> Iterator[tuple[int, str]]:
+    """Number and text, with single spaces, of each line that is neither blank nor a comment."""
+    for number, line in enumerate(content.split("\n"), 1):
+        if (words := " ".join(line.split())) and not words.startswith("#"):
+            yield number, words
+
+
 def slots_of(template: str) -> tuple[str, ...]:
-    """The slots in a template, in their order."""
+    """The slots in a template, in order."""
     return tuple(_SLOT.findall(template))
 
 
 def finder(term: str) -> re.Pattern[str]:
-    """Finds a term as whole words, in either case."""
+    """A pattern that finds a term as whole words, ignoring case."""
     return re.compile(rf"(?<!\w){re.escape(term)}(?!\w)", re.IGNORECASE)
