@@ -1,4 +1,4 @@
-"""Labelled speech as a stage: fetched or read, selected, put through a simulated line if asked, stored whole."""
+"""Labelled speech as a stage: fetched or read, selected, optionally put through a simulated line, stored whole."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from asr_tv.data.corpora.selection import corpus_statistics, count_reasons, sele
 from asr_tv.data.corpora.slurp import slurp_source
 from asr_tv.data.corpora.source import Opened, Source
 from asr_tv.data.manifest import Dropped, Manifest, Utterance
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, map_all
 from asr_tv.progress import Progress
 from asr_tv.store.payload import DROPPED, MANIFEST
 from asr_tv.store.results import Identity, Produced, Record, file_digest, write_atomically
@@ -32,7 +32,12 @@ from asr_tv.store.runtime import Runtime
 __all__ = ["corpus_statistics", "load_corpus", "stored_manifest"]
 
 
+def _asterisk_source(config: CorpusConfig) -> Source:
+    return Source({"package": prompt_set(config.language).digest}, partial(_open_asterisk, config.language))
+
+
 _KINDS: Mapping[str, Callable[[CorpusConfig], Source]] = {
+    "asterisk": _asterisk_source,
     "huggingface": huggingface_source,
     "kaldi": kaldi_source,
     "lhotse": lhotse_source,
@@ -44,11 +49,11 @@ _KINDS: Mapping[str, Callable[[CorpusConfig], Source]] = {
 def load_corpus(runtime: Runtime, config: CorpusConfig) -> Record:
     """The corpus as a stored result: manifest.jsonl, audio/*.flac (16 bit, mono) and dropped.json.
 
-    The recordings keep their sampling rate, or have been put through `config.line`, a simulated line at 8 kHz.
+    The recordings keep their sampling rate, unless they are put through `config.line`, a simulated line at 8 kHz.
 
     Raises:
         ConfigError: an unknown language or domain, with those that exist.
-        DataError: the corpus cannot be had, or every recording of it that cannot be used.
+        DataError: the corpus is not available, or every recording of it that cannot be used.
     """
     source = _source(config, runtime.store.root)
     identity = Identity(stage="corpus", version=1, parameters=config.key_parameters(), inputs=source.inputs)
@@ -62,9 +67,6 @@ def stored_manifest(record: Record) -> Manifest:
 
 
 def _source(config: CorpusConfig, store: Path) -> Source:
-    if config.kind == "asterisk":
-        pinned = prompt_set(config.language)
-        return Source({"package": pinned.digest}, partial(_open_asterisk, config.language))
     if config.kind in _KINDS:
         return _KINDS[config.kind](config)
     path = Path(config.path or "").expanduser()
@@ -83,12 +85,8 @@ def _open_asterisk(language: str, folder: Path) -> Opened:
         "package_digest": prompts.digest,
         "package_as_pinned": prompts.digest == pinned.digest,
     }
-    return Opened(_with_durations(prompts.manifest), prompts.dropped, details)
-
-
-def _with_durations(manifest: Manifest) -> Manifest:
-    timed = (replace(u, duration=audio_duration(Path(u.audio or ""), utterance=u.id)) for u in manifest)
-    return Manifest(manifest.name, tuple(timed))
+    timed = (replace(u, duration=audio_duration(Path(u.audio or ""), utterance=u.id)) for u in prompts.manifest)
+    return Opened(Manifest(prompts.manifest.name, tuple(timed)), prompts.dropped, details)
 
 
 def _produce(config: CorpusConfig, source: Source, progress: Progress, folder: Path) -> Produced:
@@ -102,7 +100,7 @@ def _produce(config: CorpusConfig, source: Source, progress: Progress, folder: P
     write_manifest(stored, folder / MANIFEST)
     write_atomically(folder / DROPPED, json.dumps([asdict(d) for d in dropped], indent=1, ensure_ascii=False))
     shutil.rmtree(download, ignore_errors=True)
-    # Copying is not reading by a learner: the stages that train and score list the manifest in their own records.
+    # Copying is not learning: the stages that train and score list the manifest among their own reads.
     return Produced(reads=(), details={**_details(config, stored, dropped), **opened.details})
 
 
@@ -124,18 +122,15 @@ def _store_recordings(manifest: Manifest, folder: Path, line: LineConfig | None,
     Raises:
         DataError: every recording that cannot be decoded.
     """
-    stored: list[Utterance] = []
-    problems: list[str] = []
     with progress(f"corpus {manifest.name}", len(manifest), "utterance") as advance:
-        for utterance in manifest:
+
+        def store(utterance: Utterance) -> Utterance:
             try:
-                stored.append(_store_recording(utterance, folder, line))
-            except DataError as error:
-                problems += error.problems
-            advance()
-    if problems:
-        raise DataError(problems)
-    return Manifest(manifest.name, tuple(stored))
+                return _store_recording(utterance, folder, line)
+            finally:
+                advance()
+
+        return Manifest(manifest.name, tuple(map_all(store, manifest)))
 
 
 def _store_recording(utterance: Utterance, folder: Path, line: LineConfig | None) -> Utterance:

@@ -1,4 +1,4 @@
-"""The Asterisk core prompts: one professional speaker a language, 8 kHz, from Debian's packages or upstream."""
+"""The Asterisk core prompts: one professional speaker per language, 8 kHz, from Debian's packages or upstream."""
 
 import hashlib
 import re
@@ -53,7 +53,7 @@ _PREFIXES = {
     "queue screen simul ss to transfer unidentified",
 }
 DOMAINS = {prefix: domain for domain, prefixes in _PREFIXES.items() for prefix in prefixes.split()}
-"""First part of a prompt's name -> its domain; every other prompt is one of the "phrases" put together at run time."""
+"""First part of a prompt's name -> its domain; all others are "phrases", which Asterisk concatenates when it speaks."""
 OTHER_DOMAIN = "phrases"
 
 _SOUND = re.compile(r"\[[^\]]*\]|<[^>]*>")
@@ -63,7 +63,7 @@ _SYMBOL = re.compile(r"\s*\[[^\w\]]*\]\s*")
 
 @dataclass(frozen=True)
 class Prompts:
-    """What was found: the spoken prompts with absolute paths, what is not speech, and where it came from."""
+    """Spoken prompts with absolute paths, what was left out, and where they came from."""
 
     manifest: Manifest
     dropped: tuple[Dropped, ...]
@@ -75,7 +75,7 @@ def prompt_set(language: str) -> PromptSet:
     """The prompts in a language.
 
     Raises:
-        ConfigError: there are none; names the languages there are.
+        ConfigError: there are none; names the available languages.
     """
     if language not in PROMPT_SETS:
         raise ConfigError(f"no Asterisk prompts in {language!r}; languages: {', '.join(PROMPT_SETS)}")
@@ -87,7 +87,7 @@ def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -
 
     Raises:
         ConfigError: no such language.
-        DataError: none of the three ways works, with each reason; on a closed network within seconds.
+        DataError: none of the three ways works, with each reason; without a network within seconds.
     """
     voice = prompt_set(language).voice
     shutil.rmtree(folder, ignore_errors=True)  # an interrupted download is not continued
@@ -108,8 +108,8 @@ def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -
 
 
 def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> Prompts:
-    """The prompts whose recordings lie in `sounds` as NAME.wav and whose texts stand in `transcript`."""
-    content = _bytes_of(transcript)
+    """The prompts whose recordings lie in `sounds` as NAME.wav and whose texts are in `transcript`."""
+    content = gunzipped(read_bytes(transcript), transcript)
     recordings = {p.relative_to(sounds).with_suffix("").as_posix(): p for p in sorted(sounds.rglob("*.wav"))}
     spoken: dict[str, Utterance] = {}
     dropped: list[Dropped] = []
@@ -121,8 +121,8 @@ def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> 
         spoken[name] = Utterance(
             id=name, text=text, audio=str(recordings[name]), domain=domain_of(name), speaker=prompt_set(language).voice
         )
-    untold = sorted(recordings.keys() - {name for name, _ in entries})
-    dropped += [Dropped(name, "a sound, not speech" if _is_silence(name) else "no transcript") for name in untold]
+    unlisted = sorted(recordings.keys() - {name for name, _ in entries})
+    dropped += [Dropped(name, "a sound, not speech" if _is_silence(name) else "no transcript") for name in unlisted]
     manifest = Manifest(f"asterisk-{language}", tuple(spoken.values()))
     return Prompts(manifest, tuple(dropped), origin, payload_digest(recordings, content))
 
@@ -130,7 +130,7 @@ def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> 
 def parse_transcript(text: str) -> list[tuple[str, str]]:
     """(name, what is said) of each "name: text" line; "" where it is a sound. Lines with ';' are comments.
 
-    A remark in parentheses at the end and a symbol in brackets, as in "at [@]", are not said and are taken off.
+    A remark in parentheses at the end and a symbol in brackets, as in "at [@]", are not spoken and are removed.
     """
     lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
     entries = (line.partition(":") for line in lines if line and not line.startswith(";"))
@@ -138,7 +138,7 @@ def parse_transcript(text: str) -> list[tuple[str, str]]:
 
 
 def domain_of(name: str) -> str:
-    """The domain of a prompt, by the first part of its name: vm-goodbye is voicemail, digits/1 digits."""
+    """The domain of a prompt, by the first part of its name: of vm-goodbye voicemail, of digits/1 digits."""
     return DOMAINS.get(re.split(r"[/_-]", name, maxsplit=1)[0], OTHER_DOMAIN)
 
 
@@ -167,12 +167,8 @@ def _said(text: str) -> str:
     return _SYMBOL.sub(" ", _REMARK.sub("", text)).strip()
 
 
-def _bytes_of(transcript: Path) -> bytes:
-    return gunzipped(read_bytes(transcript), transcript)
-
-
 def _decoded(content: bytes) -> str:
-    """UTF-8, which the packages of today use, or Latin-1, which the oldest used."""
+    """As UTF-8, which current packages use, or else as Latin-1, which the oldest used."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:

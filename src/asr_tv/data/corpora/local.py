@@ -4,16 +4,16 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from asr_tv.audio.recordings import audio_duration
 from asr_tv.data.corpora.allowed_paths import require_inside
-from asr_tv.data.manifest import Manifest, Utterance, checked, format_manifest, parse_json, parse_manifest
+from asr_tv.data.manifest import Manifest, Utterance, format_manifest, parse_json, parse_manifest
 from asr_tv.data.text_files import read_text
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, map_all
 from asr_tv.store.results import file_digest, write_atomically
 
 _TEXT_COLUMNS = ("text", "transcription", "transcript", "sentence")
@@ -31,7 +31,7 @@ def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False,
         utterances whose `audio` is absolute.
 
     Raises:
-        DataError: no utterance at all, every line that is none, or every recording that is missing, empty,
+        DataError: no utterance at all, every line that is not one, or every recording that is missing, empty,
             truncated, not audio, or not the one that duration and digest in the manifest describe.
     """
     manifest = parse_manifest(read_text(path), str(path))
@@ -49,8 +49,8 @@ def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False,
 def read_audiofolder(path: Path, *, outside: bool = False) -> Manifest:
     """A folder with metadata.csv or metadata.jsonl: file_name, and text, transcription, transcript or sentence.
 
-    Columns domain, speaker and split are used where they exist; else the domain is the first folder of file_name,
-    or "default".
+    Columns domain, speaker and split are used where they exist; without one, the domain is the first folder of
+    file_name, or "default".
 
     Args:
         outside: links in the folder may lead out of it.
@@ -85,16 +85,7 @@ def opened(manifest: Manifest) -> Manifest:
     """
     if not len(manifest):
         raise DataError(f"{manifest.name}: no utterance")
-    utterances: list[Utterance] = []
-    problems: list[str] = []
-    for utterance in manifest:
-        try:
-            utterances.append(_opened(utterance))
-        except DataError as error:
-            problems += error.problems
-    if problems:
-        raise DataError(problems)
-    return Manifest(manifest.name, tuple(utterances))
+    return Manifest(manifest.name, tuple(map_all(_opened, manifest)))
 
 
 def _opened(utterance: Utterance) -> Utterance:
@@ -108,7 +99,7 @@ def _opened(utterance: Utterance) -> Utterance:
 
 
 def _check_declared(utterance: Utterance, duration: float, digest: str) -> None:
-    """A wrong duration is mostly a part of a longer recording, which would be read as a whole."""
+    """A wrong duration usually means a part of a longer recording, all of which would be read."""
     where = f"utterance {utterance.id!r}: {utterance.audio}"
     declared = utterance.duration
     if declared and abs(declared - duration) > max(0.5, 0.05 * duration):
@@ -124,7 +115,7 @@ def _located(utterance: Utterance, folder: Path) -> Utterance:
 
 
 def _as_json_lines(metadata: Path) -> str:
-    """The rows as a manifest in which each stands on the line it has in the metadata file.
+    """The rows as a manifest in which each keeps its line number, for messages.
 
     Raises:
         DataError: every row that is incomplete or points out of the folder.
@@ -145,7 +136,7 @@ def _as_json_lines(metadata: Path) -> str:
 
 
 def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, row) of a metadata file; a line that is no row gives an empty one."""
+    """(line number, row) of a metadata file; a malformed line gives an empty row."""
     text = read_text(metadata)
     if metadata.suffix == ".csv":
         reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -178,13 +169,3 @@ def _as_utterance(row: dict[str, Any]) -> dict[str, str]:
     values = {column: row[column] for column in _OTHER_COLUMNS if row.get(column)}
     domain = inside.parts[0] if len(inside.parts) > 1 else "default"
     return {"id": name, "audio": name, "text": text, "domain": domain, **values}
-
-
-def recordings_manifest(paths: Sequence[Path]) -> Manifest:
-    """Bare recordings as utterances without a reference, each under its path as id.
-
-    Raises:
-        DataError: every recording that is missing, empty, truncated or not audio.
-    """
-    rows = (Utterance(str(path), "", audio=str(path.absolute())) for path in paths)
-    return opened(checked(Manifest("recordings", tuple(rows))))
