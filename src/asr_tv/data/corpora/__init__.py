@@ -13,7 +13,7 @@ from typing import Any
 from asr_tv.audio.channel import LINE_SAMPLING_RATE, simulate_line
 from asr_tv.audio.recordings import audio_duration, read_recording, write_audio
 from asr_tv.config.run import CorpusConfig, LineConfig
-from asr_tv.data.corpora.asterisk import fetch_prompts, prompt_set
+from asr_tv.data.corpora.asterisk import asterisk_source
 from asr_tv.data.corpora.huggingface import huggingface_source
 from asr_tv.data.corpora.kaldi import kaldi_source
 from asr_tv.data.corpora.lhotse import lhotse_source
@@ -32,12 +32,8 @@ from asr_tv.store.runtime import Runtime
 __all__ = ["corpus_statistics", "load_corpus", "stored_manifest"]
 
 
-def _asterisk_source(config: CorpusConfig) -> Source:
-    return Source({"package": prompt_set(config.language).digest}, partial(_open_asterisk, config.language))
-
-
 _KINDS: Mapping[str, Callable[[CorpusConfig], Source]] = {
-    "asterisk": _asterisk_source,
+    "asterisk": asterisk_source,
     "huggingface": huggingface_source,
     "kaldi": kaldi_source,
     "lhotse": lhotse_source,
@@ -75,18 +71,6 @@ def _source(config: CorpusConfig, store: Path) -> Source:
     else:
         manifest = read_audiofolder(path, outside=config.outside)
     return Source({"manifest": manifest.digest}, lambda _: Opened(manifest, details={"licence": "not stated"}))
-
-
-def _open_asterisk(language: str, folder: Path) -> Opened:
-    prompts, pinned = fetch_prompts(language, folder), prompt_set(language)
-    details = {
-        "licence": pinned.licence,
-        "origin": prompts.origin,
-        "package_digest": prompts.digest,
-        "package_as_pinned": prompts.digest == pinned.digest,
-    }
-    timed = (replace(u, duration=audio_duration(Path(u.audio or ""), utterance=u.id)) for u in prompts.manifest)
-    return Opened(Manifest(prompts.manifest.name, tuple(timed)), prompts.dropped, details)
 
 
 def _produce(config: CorpusConfig, source: Source, progress: Progress, folder: Path) -> Produced:

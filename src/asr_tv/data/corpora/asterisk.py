@@ -4,12 +4,15 @@ import hashlib
 import re
 import shutil
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from asr_tv.audio.recordings import audio_duration
+from asr_tv.config.run import CorpusConfig
 from asr_tv.data.corpora.archives import UNREADABLE, members, open_tar
 from asr_tv.data.corpora.debian import package_files
+from asr_tv.data.corpora.source import Opened, Source
 from asr_tv.data.manifest import Dropped, Manifest, Utterance
 from asr_tv.data.text_files import gunzipped, read_bytes
 from asr_tv.errors import ConfigError, DataError, TryAgain
@@ -61,14 +64,19 @@ _REMARK = re.compile(r"\s*\([^()]*\)\.?$")
 _SYMBOL = re.compile(r"\s*\[[^\w\]]*\]\s*")
 
 
-@dataclass(frozen=True)
-class Prompts:
-    """Spoken prompts with absolute paths, what was left out, and where they came from."""
+def asterisk_source(config: CorpusConfig) -> Source:
+    """The prompts in `config.language`, known by the digest of the pinned package.
 
-    manifest: Manifest
-    dropped: tuple[Dropped, ...]
-    origin: str
-    digest: str
+    Raises:
+        ConfigError: no such language.
+    """
+
+    def open_prompts(folder: Path) -> Opened:
+        found = fetch_prompts(config.language, folder)
+        timed = (replace(u, duration=audio_duration(Path(u.audio or ""), utterance=u.id)) for u in found.manifest)
+        return replace(found, manifest=Manifest(found.manifest.name, tuple(timed)))
+
+    return Source({"package": prompt_set(config.language).digest}, open_prompts)
 
 
 def prompt_set(language: str) -> PromptSet:
@@ -82,7 +90,7 @@ def prompt_set(language: str) -> PromptSet:
     return PROMPT_SETS[language]
 
 
-def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -> Prompts:
+def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -> Opened:
     """The prompts as installed, else from Debian's packages, else from upstream, unpacked in `folder`.
 
     Raises:
@@ -107,8 +115,9 @@ def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -
     return read_prompts(root / sounds, root / text, language, origin)
 
 
-def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> Prompts:
+def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> Opened:
     """The prompts whose recordings lie in `sounds` as NAME.wav and whose texts are in `transcript`."""
+    pinned = prompt_set(language)
     content = gunzipped(read_bytes(transcript), transcript)
     recordings = {p.relative_to(sounds).with_suffix("").as_posix(): p for p in sorted(sounds.rglob("*.wav"))}
     spoken: dict[str, Utterance] = {}
@@ -119,12 +128,19 @@ def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> 
             dropped.append(Dropped(name, reason))
             continue
         spoken[name] = Utterance(
-            id=name, text=text, audio=str(recordings[name]), domain=domain_of(name), speaker=prompt_set(language).voice
+            id=name, text=text, audio=str(recordings[name]), domain=domain_of(name), speaker=pinned.voice
         )
     unlisted = sorted(recordings.keys() - {name for name, _ in entries})
     dropped += [Dropped(name, "a sound, not speech" if _is_silence(name) else "no transcript") for name in unlisted]
     manifest = Manifest(f"asterisk-{language}", tuple(spoken.values()))
-    return Prompts(manifest, tuple(dropped), origin, payload_digest(recordings, content))
+    digest = payload_digest(recordings, content)
+    details = {
+        "licence": pinned.licence,
+        "origin": origin,
+        "package_digest": digest,
+        "package_as_pinned": digest == pinned.digest,
+    }
+    return Opened(manifest, tuple(dropped), details)
 
 
 def parse_transcript(text: str) -> list[tuple[str, str]]:

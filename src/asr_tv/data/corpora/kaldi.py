@@ -31,20 +31,13 @@ def kaldi_source(config: CorpusConfig) -> Source:
     problems = [f"{folder}/wav.scp: {r} is a command, which is not run" for r, p in recordings.items() if "|" in p]
     found: list[Segment] = []
     for name, text in texts.items():
+        given = {"id": name, "text": text, "domain": domains.get(name, "default"), "speaker": speakers.get(name)}
         try:
-            recording, start, seconds = _place(name, segments)
-            path = os.path.normpath(folder.absolute() / recordings[recording])
-        except (KeyError, ValueError) as error:
-            problems.append(f"{folder}/text: {name}: no recording of it ({error})")
-            continue
-        try:
-            utterance = utterance_of(
-                id=name, text=text, audio=path, domain=domains.get(name, "default"), speaker=speakers.get(name)
-            )
+            path, start, seconds = _place(name, recordings, segments)
+            audio = os.path.normpath(folder.absolute() / path)
+            found.append(Segment(utterance_of(audio=audio, **given), start, seconds))
         except ValueError as error:
             problems.append(f"{folder}/text: {name}: {error}")
-            continue
-        found.append(Segment(utterance, start, seconds))
     if problems or not found:
         raise DataError(problems or [f"{folder}/text: no utterance"])
     files = (*_FILES, *([domain_file] if domain_file else []))
@@ -62,8 +55,18 @@ def _table(path: Path) -> dict[str, str]:
     return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}
 
 
-def _place(name: str, segments: Mapping[str, str] | None) -> tuple[str, float, float | None]:
-    if segments is None:
-        return name, 0.0, None
-    recording, start, end = segments[name].split()
-    return recording, float(start), float(end) - float(start)
+def _place(
+    name: str, recordings: Mapping[str, str], segments: Mapping[str, str] | None
+) -> tuple[str, float, float | None]:
+    """Path, start and duration of an utterance in its recording.
+
+    Raises:
+        ValueError: it has no recording.
+    """
+    try:
+        if segments is None:
+            return recordings[name], 0.0, None
+        recording, start, end = segments[name].split()
+        return recordings[recording], float(start), float(end) - float(start)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"no recording of it ({error})") from None
