@@ -19,9 +19,9 @@ from asr_tv.config.run import AugmentationConfig, TrainingConfig
 from asr_tv.config.section import Family
 from asr_tv.config.trainable import Lora
 from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.devices import Precision, any_shape
+from asr_tv.devices import Precision, shape_independent_attention
 from asr_tv.errors import DataError
-from asr_tv.memory import Halving, memory_errors, too_little_for
+from asr_tv.memory import ShrinkingBatches, memory_errors, named_memory_error
 from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.models.whisper import save_checkpoint
 from asr_tv.progress import Progress, silent
@@ -35,7 +35,7 @@ from asr_tv.training.objectives.ctc import CtcLessons
 from asr_tv.training.objectives.short_context import ShortContextLessons
 from asr_tv.training.objectives.whisper import WhisperLessons
 from asr_tv.vectors.files import write_lora_vector
-from asr_tv.workers import cores, in_advance
+from asr_tv.workers import cores, prefetch
 
 STAGE, VERSION = "finetune", 1
 
@@ -94,7 +94,7 @@ def run(
     finished = scratch / LOSSES
     if finished.exists():
         return read_losses(scratch)
-    with too_little_for(f"{label}, one clip at a time", _MEMORY_ADVICE), any_shape(device):
+    with named_memory_error(f"{label}, one clip at a time", _MEMORY_ADVICE), shape_independent_attention(device):
         trainer = _Trainer(base, job, device, total_updates(job), label)
         losses = _trained(trainer, job, scratch, progress, label)
     trainer.save_result(base, scratch)
@@ -121,7 +121,7 @@ class _Trainer:
         from accelerate import Accelerator
         from transformers import get_linear_schedule_with_warmup
 
-        self.job, self._label, self._fits = job, label, Halving()
+        self.job, self._label, self._fits = job, label, ShrinkingBatches()
         # Precision stays out of accelerate, whose choice is the process's and cannot differ between two trainings.
         self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
         training = job.training
@@ -156,7 +156,7 @@ class _Trainer:
         durations = [u.duration or 0.0 for u in job.manifest]
         batches = length_grouped(durations, job.training.batch_size, seed=job.seed, epoch=epoch)
         grouped = [[job.manifest.utterances[i] for i in indices] for indices in batches]
-        made = in_advance(lambda n: self._batch(grouped[n], epoch, n), range(len(grouped)), self._threads)
+        made = prefetch(lambda n: self._batch(grouped[n], epoch, n), range(len(grouped)), self._threads)
         losses: list[float] = []
         pending: list[Tensor] = []
         for number, tensors in enumerate(made):
