@@ -4,9 +4,9 @@ What a live, pinned or kept run has asked for is needed, with everything that th
 """
 
 import json
-import shutil
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from asr_tv.store.inventory import (
     scan,
     size_of,
 )
-from asr_tv.store.results import TRASH, lock_file, to_trash
+from asr_tv.store.results import TRASH, delete, lock_file, to_trash
 from asr_tv.store.uses import ENTRY, Pin, Use, latest_starts, read_pins, read_uses, turn_lock
 
 REPORT = "report.json"
@@ -125,27 +125,18 @@ def collect(root: Path, policy: Policy) -> CollectionPlan:
                 remove_lock(path)
             else:
                 to_trash(root, path)
-    _empty_trash(root)
+    for path in (root / TRASH).glob("*"):  # also what a killed collection left
+        delete(path)
     return todo
-
-
-def _empty_trash(root: Path) -> None:
-    """Deletes what is no longer part of the store, also what a killed collection left."""
-    for path in (root / TRASH).glob("*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _needed_by(kept: Sequence[Claim], inventory: Inventory) -> tuple[set[str], set[str] | None]:
     """Names of results and keys of clips that are needed, with all they were made from; clips None: all may be."""
-    by_name: dict[str, list[Entry]] = {}
-    by_digest: dict[str, list[str]] = {}
+    by_name: dict[str, list[Entry]] = defaultdict(list)
+    by_digest: dict[str | None, list[str]] = defaultdict(list)
     for entry in inventory.entries:
-        by_name.setdefault(entry.name, []).append(entry)
-        if entry.digest:
-            by_digest.setdefault(entry.digest, []).append(entry.name)
+        by_name[entry.name].append(entry)
+        by_digest[entry.digest].append(entry.name)
     needed: set[str] = set()
     clips: set[str] | None = set()
     waiting = [name for claim in kept for name in claim.entries]
@@ -154,8 +145,8 @@ def _needed_by(kept: Sequence[Claim], inventory: Inventory) -> tuple[set[str], s
         if name in needed:
             continue
         needed.add(name)
-        for entry in by_name.get(name, ()):
-            waiting += [maker for digest in entry.inputs for maker in by_digest.get(digest, ())]
+        for entry in by_name[name]:
+            waiting += [maker for digest in entry.inputs for maker in by_digest[digest]]
             for stage, key, _ in named_in(entry, inventory.root):
                 if stage != CLIPS:
                     waiting.append(f"{stage}/{key}")

@@ -85,19 +85,20 @@ def scan(root: Path) -> Inventory:
     entries: list[Entry] = []
     beside: dict[str, tuple[Path, ...]] = {}
     litter: list[Path] = []
-    for stage in _stages(root):
-        for path in sorted(stage.iterdir()):
-            key = path.name[:24]
-            if path.is_dir() and path.name in (key, f"{key}{_PARTIAL}") and _KEY.fullmatch(key):
-                with contextlib.suppress(FileNotFoundError):  # finished or removed meanwhile
-                    entries.append(_entry(stage.name, key, path))
-            elif path.suffix in _BESIDE and _KEY.fullmatch(path.stem):
-                beside[f"{stage.name}/{key}"] = (*beside.get(f"{stage.name}/{key}", ()), path)
-            elif path.name.endswith(".tmp") or ".fetched-" in path.name:
-                litter.append(path)
+    for path in sorted(root.glob("[!.]*/*")):
+        stage, key = path.parent.name, path.name[:24]
+        if stage == CLIPS:
+            continue
+        if path.is_dir() and path.name in (key, f"{key}{_PARTIAL}") and _KEY.fullmatch(key):
+            with contextlib.suppress(FileNotFoundError):  # finished or removed meanwhile
+                entries.append(_entry(stage, key, path))
+        elif path.suffix in _BESIDE and _KEY.fullmatch(path.stem):
+            beside[f"{stage}/{key}"] = (*beside.get(f"{stage}/{key}", ()), path)
+        elif path.name.endswith(".tmp") or ".fetched-" in path.name:
+            litter.append(path)
     litter += list((root / CLIPS).glob("*/.*.tmp"))
     trash = sum(size_of(path) for path in (root / TRASH).glob("*"))
-    return Inventory(root, tuple(entries), dict(_clips(root)), beside, tuple(litter), trash)
+    return Inventory(root, tuple(entries), _clip_sizes(root), beside, tuple(litter), trash)
 
 
 def clip_file(root: Path, key: str) -> Path:
@@ -169,30 +170,23 @@ def size_of(path: Path) -> int:
     return total
 
 
-def _stages(root: Path) -> list[Path]:
-    return sorted(p for p in root.glob("*") if p.is_dir() and not p.name.startswith(".") and p.name != CLIPS)
-
-
 def _entry(stage: str, key: str, path: Path) -> Entry:
     finished = not path.name.endswith(_PARTIAL)
+    record = path / RECORD
     row: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        row = read_row((path / RECORD).read_bytes(), key) if finished else {}
+        row = read_row(record.read_bytes(), key) if finished else {}
     inputs = tuple(map(str, row.get("inputs", {}).values()))
-    return Entry(stage, key, path, size_of(path), _modified(path), finished, row.get("digest"), inputs)
+    modified = (record if record.exists() else path).stat().st_mtime
+    return Entry(stage, key, path, size_of(path), modified, finished, row.get("digest"), inputs)
 
 
-def _modified(path: Path) -> float:
-    record = path / RECORD
-    return (record if record.exists() else path).stat().st_mtime
-
-
-def _clips(root: Path) -> Iterator[tuple[str, int]]:
+def _clip_sizes(root: Path) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for path in sorted((root / CLIPS).glob("*/*")):
         if path.suffix in (".flac", ".json") and _CLIP.fullmatch(path.stem):
             sizes[path.stem] = sizes.get(path.stem, 0) + size_of(path)
-    yield from sizes.items()
+    return sizes
 
 
 def _clip_problems(root: Path, key: str, digests: dict[str, str]) -> tuple[str, ...]:

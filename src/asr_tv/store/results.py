@@ -201,12 +201,16 @@ def _files_of(folder: Path, row: Mapping[str, Any]) -> Iterator[tuple[str, Path,
 
 def throw_away(root: Path, path: Path) -> None:
     """Moves something out of the store in one step, then deletes it; what a kill leaves of it is in the trash."""
-    if (gone := to_trash(root, path)) is None:
-        return
-    if gone.is_dir():
-        shutil.rmtree(gone, ignore_errors=True)
+    if (gone := to_trash(root, path)) is not None:
+        delete(gone)
+
+
+def delete(path: Path) -> None:
+    """Deletes a file or folder, which may be gone already."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        gone.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def to_trash(root: Path, path: Path) -> Path | None:

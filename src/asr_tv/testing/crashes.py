@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from multiprocessing import get_context
@@ -91,6 +91,10 @@ class Place:
     def out(self) -> Path:
         return self.root / "out"
 
+    @property
+    def progress(self) -> Path:
+        return self.root / "progress.jsonl"
+
     def records(self) -> dict[str, dict[str, Any]]:
         """stage/key -> record of each finished result, in the order in which they were finished."""
         files = [f for f in self.store.glob("*/*/" + RECORD) if not f.parent.name.endswith(".partial")]
@@ -123,6 +127,15 @@ class Place:
     def result(self) -> list[Any]:
         """What the report says, without how long it took."""
         return [self._report()[key] for name, keys in _REPORTS.items() if (self.out / name).exists() for key in keys]
+
+    def first_steps(self) -> dict[str, int]:
+        """Label -> first step of each progress line of the last process."""
+        steps: dict[str, int] = {}
+        for line in self.progress.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):  # cut off by the kill
+                row = json.loads(line)
+                steps.setdefault(row["label"], row["done"])
+        return steps
 
     def labels(self) -> dict[str, str]:
         """Key -> label of the run's stages."""
@@ -195,15 +208,15 @@ class Crashes:
 
     def _points(self, tally: Tally, most: int) -> list[str]:
         """One result per kind of stage, of those with fewest kills so far, in the order of the run."""
-        points = [_BEGIN, *self._records, _END]
+        points = [*self._records, _BEGIN, _END]
         stages = list(dict.fromkeys(map(_stage_of, points)))
         self._rng.shuffle(stages)
         stages.sort(key=lambda stage: tally.kills[stage])
         chosen = {self._rng.choice([p for p in points if _stage_of(p) == stage]) for stage in stages[:most]}
-        return sorted(chosen, key=points.index)
+        return sorted(chosen, key=[_BEGIN, *self._records, _END].index)
 
     def _kill(self, place: Place, point: str, tally: Tally) -> None:
-        process = _start(self._work, place, self._log(place))
+        process = _start(self._work, place)
         self._await(place, point, process)
         around = self._records[point]["seconds"] * 1.1 if point in self._records else _SECONDS_AROUND
         time.sleep(self._rng.uniform(0, around + 0.005))
@@ -226,41 +239,26 @@ class Crashes:
             time.sleep(0.001)
 
     def _finish(self, place: Place) -> int | None:
-        process = _start(self._work, place, self._log(place))
+        process = _start(self._work, place)
         process.join(_PATIENCE)
         if process.is_alive():
             process.kill()
             process.join()
         return process.exitcode
 
-    def _log(self, place: Place) -> Path:
-        place.root.mkdir(parents=True, exist_ok=True)
-        log = place.root / f"progress-{len(list(place.root.glob('progress-*')))}.jsonl"
-        log.touch()
-        return log
-
     @contextmanager
     def _checked(self, place: Place, tally: Tally) -> Iterator[None]:
         """For one process of a run, which must not redo what was finished before."""
         finished, epochs = place.finished(), place.epochs()
         yield
-        tally.problems += self._redone(place, finished, epochs)
-
-    def _redone(
-        self, place: Place, finished: Mapping[Path, tuple[int, int]], epochs: Mapping[str, int]
-    ) -> Iterator[str]:
-        """What the last process did again although it was finished."""
-        after = place.finished()
+        after, steps = place.finished(), place.first_steps()
         for path, written in finished.items():
             if after.get(path) != written:
-                yield f"{path}: was finished, and was written again or is gone"
-        labels = self.unbroken.labels() if epochs else {}
-        newest = max(place.root.glob("progress-*"), key=lambda f: int(f.stem.partition("-")[2]))
-        told = _first_steps(newest)
+                tally.problems.append(f"{path}: was finished, and was written again or is gone")
         for key, count in epochs.items():
-            utterances = self._records[f"finetune/{key}"]["details"]["utterances"]
-            if (step := told.get(labels[key])) is not None and step != count * utterances:
-                yield f"{labels[key]}: {count} epochs were finished, and it went on after {step} of {utterances} each"
+            label, size = self.unbroken.labels()[key], self._records[f"finetune/{key}"]["details"]["utterances"]
+            if (step := steps.get(label)) is not None and step != count * size:
+                tally.problems.append(f"{label}: {count} epochs were finished; it went on after {step}, {size} each")
 
     def _differences(self, place: Place) -> Iterator[str]:
         """How a completed run differs from the unbroken one, in names, bytes, digests and what the report says."""
@@ -292,24 +290,26 @@ def _stage_of(point: str) -> str:
     return point.partition("/")[0]
 
 
-def _start(work: Work, place: Place, log: Path) -> ForkServerProcess:
+def _start(work: Work, place: Place) -> ForkServerProcess:
     """Runs the command in a process that has already loaded its libraries."""
+    place.root.mkdir(parents=True, exist_ok=True)
+    place.progress.write_text("", encoding="utf-8")
     context = get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
-    process = context.Process(target=_run, args=(work, place, log))
+    process = context.Process(target=_run, args=(work, place))
     process.start()
     return process
 
 
-def _run(work: Work, place: Place, log: Path) -> None:
+def _run(work: Work, place: Place) -> None:
     from asr_tv.cli import console, main
     from asr_tv.testing.speech import use_fake_engine
 
     use_fake_engine()
     # A shell makes what it starts in the background, and its children, ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    notes = log.open("w", encoding="utf-8")
-    console.progress_for = lambda **_: _progress_into(notes)
+    progress = place.progress.open("w", encoding="utf-8")
+    console.progress_for = lambda **_: _progress_into(progress)
     sys.stdout = sys.stderr = (place.root / "said.txt").open("a", encoding="utf-8")
     command = [work.command, str(work.config), "--store", str(place.store), "--out", str(place.out)]
     sys.argv = ["asr-tv", *command]
@@ -327,18 +327,6 @@ def _progress_into(file: Any) -> Any:
         yield advance
 
     return progress
-
-
-def _first_steps(log: Path) -> dict[str, int]:
-    """Label -> first step of each progress line in a log."""
-    steps: dict[str, int] = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue  # cut off by the kill
-        steps.setdefault(row["label"], row["done"])
-    return steps
 
 
 def crash(
