@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from asr_tv.testing.crashes import Crashes, Toll, Work, crash, fake_adapt, fake_benchmark, real_slice, summary
+from asr_tv.testing.crashes import Crashes, Tally, Work, crash, fake_adapt, fake_benchmark, real_slice, summary
 
 SIGNALS = {"KILL": signal.SIGKILL, "INT": signal.SIGINT, "TERM": signal.SIGTERM}
 WORKS = {"adapt": fake_adapt, "benchmark": fake_benchmark, "slice": real_slice}
@@ -38,24 +38,24 @@ def main() -> None:
         if options.minutes is None:
             numbers = [SIGNALS[name] for name in options.signals]
             runs = folder / "runs"
-            toll = crash(work, runs, kills=options.kills, seed=options.seed, say=say, signals=numbers)
+            tally = crash(work, runs, kills=options.kills, seed=options.seed, say=say, signals=numbers)
         else:
-            toll = soak(work, folder, options.minutes, options.seed)
+            tally = soak(work, folder, options.minutes, options.seed)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print("\n".join(summary(toll)))
-    sys.exit(bool(toll.problems))
+    print("\n".join(summary(tally)))
+    sys.exit(bool(tally.problems))
 
 
-def soak(work: Work, folder: Path, minutes: float, seed: int) -> Toll:
+def soak(work: Work, folder: Path, minutes: float, seed: int) -> Tally:
     """Runs with new seeds, each interrupted at up to twelve points, until the time is over."""
-    toll, deadline = Toll(), time.monotonic() + 60 * minutes
+    tally, deadline = Tally(), time.monotonic() + 60 * minutes
     while time.monotonic() < deadline:
         seed += 1
         runs = folder / f"seed-{seed}"
-        Crashes(work.reseeded(seed), runs, seed, say).break_one(toll, 12)
+        Crashes(work.reseeded(seed), runs, seed, say).break_one(tally, 12)
         shutil.rmtree(runs)
-    return toll
+    return tally
 
 
 def say(line: str) -> None:

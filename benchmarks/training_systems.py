@@ -13,7 +13,7 @@ from demo_material import Bench
 from asr_tv.audio.recordings import read_audio
 from asr_tv.config.run import AudioContext, TrainingConfig
 from asr_tv.data.manifest import Manifest
-from asr_tv.devices import any_shape, choose_precision
+from asr_tv.devices import choose_precision, shape_independent_attention
 from asr_tv.models.whisper import load_model, load_tokenizer, prompt_ids, save_checkpoint
 from asr_tv.progress import Advance
 from asr_tv.store.payload import MODEL
@@ -140,7 +140,7 @@ def peer(task: Task) -> tuple[Clock, AudioContext]:
 
 def peer_without_cudnn(task: Task) -> tuple[Clock, AudioContext]:
     """The same without cuDNN's attention, which makes a plan for each shape; isolates the effect of that."""
-    with any_shape(task.device):
+    with shape_independent_attention(task.device):
         return peer(task)
 
 

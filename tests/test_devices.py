@@ -15,7 +15,7 @@ from asr_tv.decoding import ctc as ctc_recogniser
 from asr_tv.decoding import whisper_torch as torch_decoder
 from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.transcribe import transcribe
-from asr_tv.devices import any_shape, choose_device, choose_precision
+from asr_tv.devices import choose_device, choose_precision, shape_independent_attention
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import Record, Store
 from asr_tv.store.runtime import Runtime
@@ -29,7 +29,7 @@ GPU = torch.device("cuda")
 
 def test_on_a_gpu_cudnn_is_left_out_within_and_back_afterwards() -> None:
     assert torch.backends.cuda.cudnn_sdp_enabled()
-    with any_shape(torch.device("cuda", 1)):
+    with shape_independent_attention(torch.device("cuda", 1)):
         assert not torch.backends.cuda.cudnn_sdp_enabled()
         assert torch.backends.cuda.flash_sdp_enabled()
         assert torch.backends.cuda.mem_efficient_sdp_enabled()
@@ -39,19 +39,19 @@ def test_on_a_gpu_cudnn_is_left_out_within_and_back_afterwards() -> None:
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_what_its_caller_chose_holds_within_and_afterwards(device: str) -> None:
     with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION]):
-        with any_shape(torch.device(device)):
+        with shape_independent_attention(torch.device(device)):
             assert (torch.backends.cuda.cudnn_sdp_enabled(), torch.backends.cuda.flash_sdp_enabled()) == (False, False)
         assert (torch.backends.cuda.cudnn_sdp_enabled(), torch.backends.cuda.flash_sdp_enabled()) == (False, False)
 
 
 def test_an_error_leaves_it_as_it_was() -> None:
-    with pytest.raises(ZeroDivisionError), any_shape(GPU):
+    with pytest.raises(ZeroDivisionError), shape_independent_attention(GPU):
         raise ZeroDivisionError
     assert torch.backends.cuda.cudnn_sdp_enabled()
 
 
 def test_on_a_processor_nothing_is_changed() -> None:
-    with any_shape(torch.device("cpu")):
+    with shape_independent_attention(torch.device("cpu")):
         assert torch.backends.cuda.cudnn_sdp_enabled()
 
 
@@ -69,7 +69,7 @@ class TestAttention:
 
         monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
         for module in (trainer, torch_decoder, ctc_recogniser, local_model):
-            monkeypatch.setattr(module, "any_shape", lambda _: any_shape(GPU))
+            monkeypatch.setattr(module, "shape_independent_attention", lambda _: shape_independent_attention(GPU))
         return found
 
     @pytest.mark.parametrize("checkpointing", [False, True])

@@ -15,7 +15,7 @@ from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.decoding.whisper_torch import TorchDecoder
 from asr_tv.errors import DataError
-from asr_tv.memory import Halving, memory_errors, ran_out, too_little_for
+from asr_tv.memory import ShrinkingBatches, is_out_of_memory, memory_errors, named_memory_error
 from asr_tv.models.tensors import open_tensors
 from asr_tv.store.results import Record, Store
 from asr_tv.store.runtime import Runtime
@@ -50,15 +50,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class TestHalving:
+class TestShrinkingBatches:
     @pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__)
     def test_whatever_a_library_says_is_a_memory_error(self, error: Exception) -> None:
-        assert ran_out(error)
+        assert is_out_of_memory(error)
         with pytest.raises(MemoryError), memory_errors():
             raise error
 
     def test_other_errors_are_left_alone(self) -> None:
-        assert not ran_out(ValueError("out of memory of what happened"))
+        assert not is_out_of_memory(ValueError("out of memory of what happened"))
         with pytest.raises(RuntimeError, match="shapes"), memory_errors():
             raise RuntimeError("shapes do not fit")
 
@@ -71,7 +71,7 @@ class TestHalving:
                 raise MemoryError
             return list(part)
 
-        fits = Halving()
+        fits = ShrinkingBatches()
         assert [n for part in fits.each(range(10), work) for n in part] == list(range(10))
         assert calls == [10, 5, 2, 2, 2, 2, 2]
         assert fits.most == 2
@@ -82,9 +82,9 @@ class TestHalving:
             raise RuntimeError(CPU)
 
         with pytest.raises(MemoryError, match="enforce fail"):
-            list(Halving().each(range(4), full))
+            list(ShrinkingBatches().each(range(4), full))
         told = r"clip 7: memory ran out on this alone \(no room\): buy some; .* kept"
-        with pytest.raises(DataError, match=told), too_little_for("clip 7", "buy some"):
+        with pytest.raises(DataError, match=told), named_memory_error("clip 7", "buy some"):
             raise MemoryError("no room")
 
 

@@ -1,4 +1,4 @@
-"""Which device and number format this machine offers; decided once, then part of what is written down."""
+"""Which device and precision to use on this machine; decided once and then recorded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ Precision = Literal["bf16", "fp32"]
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` takes a GPU where there is one.
+    """The device of this name; "auto" is a GPU where there is one.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: no such device.
     """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -29,7 +29,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_precision(wanted: Literal["auto", "bf16", "fp32"], device: torch.device) -> Precision:
-    """`auto` takes bf16 autocast where the hardware multiplies bf16 itself, since emulation is slower than fp32."""
+    """`auto` is bf16 autocast where the hardware multiplies bf16 itself, since emulation is slower than fp32."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
@@ -38,11 +38,11 @@ def choose_precision(wanted: Literal["auto", "bf16", "fp32"], device: torch.devi
 
 
 @contextmanager
-def any_shape(device: torch.device) -> Iterator[None]:
-    """Attention that costs as much for a shape it has not met as for any other; for the whole process, while within.
+def shape_independent_attention(device: torch.device) -> Iterator[None]:
+    """Within it, the attention of this process costs no more for a shape that is new than for any other.
 
-    On H100 and B200 torch takes cuDNN's attention first, which makes an execution plan for each new shape of 16-bit
-    arguments, up to a second of work. Clips and texts differ in length, so in speech many batches have a new one.
+    On H100 and B200 torch prefers cuDNN's attention, which makes an execution plan for each new shape of 16-bit
+    arguments and takes up to a second for it. Clips and texts differ in length, so many batches of speech are new.
     """
     before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
     torch.backends.cuda.enable_cudnn_sdp(before and device.type != "cuda")

@@ -1,9 +1,12 @@
-"""The two errors that are the user's to mend; the command line prints them without a traceback and exits 2."""
+"""The two errors that the user can mend; the command line prints them without a traceback and exits with 2."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from asr_tv.safe_text import redacted
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class UserError(Exception):
@@ -11,7 +14,7 @@ class UserError(Exception):
 
     Args:
         problems: one line each, naming the file and line, the id, or the configuration path. Passwords in addresses
-            are taken out.
+            are masked.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
@@ -31,26 +34,41 @@ class DataError(UserError):
 
 
 class TryAgain(DataError):
-    """Of the moment and not of the input: something did not answer or died, and another try may help."""
+    """A passing trouble and not the input's fault: something did not answer or died, and another try may help."""
 
 
 class RunFailed(Exception):
-    """A run came to its end and broke a bound that its configuration sets; what it made is kept. Exit code 1."""
+    """A run finished but broke a bound that its configuration sets; what it made is kept. Exit code 1."""
+
+
+def map_all(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """`function` of every item, in their order.
+
+    Raises:
+        UserError: the problems of all items, with the type of the first error.
+    """
+    results: list[Result] = []
+    errors: list[UserError] = []
+    for item in items:
+        try:
+            results.append(function(item))
+        except UserError as error:
+            errors.append(error)
+    if errors:
+        raise type(errors[0])(problem for error in errors for problem in error.problems)
+    return results
 
 
 def gathered(*steps: Callable[[], Any]) -> list[Any]:
     """What each of the independent steps returns, in their order.
 
     Raises:
-        UserError: the problems of all of them, as the kind of the first.
+        UserError: the problems of all steps, as `map_all`.
     """
-    results: list[Any] = []
-    errors: list[UserError] = []
-    for step in steps:
-        try:
-            results.append(step())
-        except UserError as error:
-            errors.append(error)
-    if errors:
-        raise type(errors[0])(problem for error in errors for problem in error.problems)
-    return results
+    return map_all(lambda step: step(), steps)
+
+
+def shortened(lines: Sequence[str], most: int = 20) -> list[str]:
+    """The first lines, and how many more there are."""
+    rest = len(lines) - most
+    return [*lines[:most], *([f"and {rest} more"] if rest > 0 else [])]

@@ -1,4 +1,4 @@
-"""Memory that runs out, told by one error whichever library says it, and work that is halved until it fits."""
+"""Out of memory: one error whichever library reports it, and batches that are halved until they fit."""
 
 import gc
 import sys
@@ -15,35 +15,38 @@ _WORDS = (
     *("out of memory", "can't allocate memory", "not enough memory"),
     *("CUBLAS_STATUS_ALLOC_FAILED", "failed to allocate"),
 )
-"""Of CUDA and MPS, of torch's CPU allocator on Linux and on Windows, of cuBLAS, of CTranslate2's CPU allocator."""
+"""From CUDA and MPS, torch's CPU allocator on Linux and on Windows, cuBLAS, and CTranslate2's CPU allocator."""
 
 
-def ran_out(error: BaseException) -> bool:
-    """Whether this error says that the device's or the machine's memory did not suffice."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of the device or the machine ran out."""
     if isinstance(error, MemoryError):
         return True
-    said = type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in _WORDS)
-    return isinstance(error, RuntimeError) and said
+    says_so = type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in _WORDS)
+    return isinstance(error, RuntimeError) and says_so
 
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turns every library's words for memory that ran out into MemoryError.
+    """Turns every library's out-of-memory error into MemoryError.
 
     Raises:
-        MemoryError: the device or the machine had too little; its text is the library's first sentence.
+        MemoryError: memory ran out; the text is the library's first sentence.
     """
     try:
         yield
     except RuntimeError as error:
-        if not ran_out(error):
+        if not is_out_of_memory(error):
             raise
         raise MemoryError(str(error).split("\n")[0].split(". ")[0]) from error
 
 
 @contextmanager
-def too_little_for(what: str, advice: str = "free some, or set the device to cpu") -> Iterator[None]:
-    """Says of the smallest piece of work there is that memory does not hold it.
+def named_memory_error(what: str, advice: str = "free some, or set the device to cpu") -> Iterator[None]:
+    """For work that cannot be made smaller.
+
+    Args:
+        what: the work, for the message.
 
     Raises:
         DataError: memory ran out.
@@ -56,31 +59,31 @@ def too_little_for(what: str, advice: str = "free some, or set the device to cpu
         raise DataError(f"{what}: memory ran out on this alone{reason}: {advice}; what is finished is kept") from None
 
 
-def give_back() -> None:
-    """Frees what a failed attempt left: to be called where its error is no longer held, whose frames hold tensors."""
+def free_memory() -> None:
+    """Frees what a failed attempt left; call it outside `except`, since the frames of the error hold tensors."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
-class Halving:
-    """How many items fit into memory at once: as many as are given, half as many from where memory ran out.
+class ShrinkingBatches:
+    """Batches of as many items as are given, halved whenever memory runs out.
 
     Attributes:
-        most: None until memory has run out.
+        most: items that fit at once; None until memory has run out.
     """
 
     def __init__(self) -> None:
         self.most: int | None = None
 
     def parts(self, items: Sequence[Item]) -> list[Sequence[Item]]:
-        """The items in parts that fit, as far as is known."""
+        """The items in parts that are known to fit, or all at once."""
         size = max(1, min(len(items), self.most or len(items)))
         return [items[start : start + size] for start in range(0, len(items), size)]
 
     def each(self, items: Sequence[Item], work: Callable[[Sequence[Item]], Result]) -> Iterator[Result]:
-        """`work` of the items, all at once or in ever smaller parts; what is done is not done again.
+        """Yields `work` of the items, all at once or in ever smaller parts; nothing is done twice.
 
         Raises:
             MemoryError: one item alone does not fit.
@@ -101,6 +104,6 @@ class Halving:
             self.halve(len(part))
 
     def halve(self, size: int) -> None:
-        """Memory ran out with so many items, of which there are at least two."""
+        """Notes that memory ran out with `size` items, at least two."""
         self.most = size // 2
-        give_back()
+        free_memory()

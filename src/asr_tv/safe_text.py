@@ -1,30 +1,26 @@
-"""Text of strangers, made safe to show: what does not show, or changes how the rest shows, is written out."""
+"""Untrusted text made safe to show: hidden characters, and those that change how the rest looks, are written out."""
 
 import json
 import re
 import unicodedata
 
 _JOINERS = "\u200c\u200d"
-"""Persian, the scripts of India and emoji are spelled with them; they hide nothing."""
+"""Persian, Indic scripts and emoji need them; they hide nothing."""
 _MAX_CELL = 80
-_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*[]|<>"})
 _SPECIAL_BUT_BRACKETS = str.maketrans({character: f"\\{character}" for character in "\\`*|<>"})
+_SPECIAL = _SPECIAL_BUT_BRACKETS | str.maketrans({"[": "\\[", "]": "\\]"})
 _LINK = re.compile(r"\](?=[(\[:])")
 _PLAIN_SCALAR = re.compile(r"[A-Za-z][\w./-]*")
 _WORDS_OF_YAML = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 
 def is_hidden(character: str) -> bool:
-    """Whether a character is not seen itself: controls, directions, line separators, half surrogate pairs."""
+    """Whether a character is invisible: controls, directions, line separators, lone surrogates."""
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in _JOINERS
 
 
 def printable(text: object, keep: str = "\n") -> str:
-    """The text with every hidden character written out as ⟨U+001B⟩, so that no terminal or page obeys it.
-
-    Args:
-        keep: hidden characters that stay as they are.
-    """
+    """The text with hidden characters but those in `keep` written out as ⟨U+001B⟩, so that nothing obeys them."""
     plain = str(text)
     if plain.isprintable():
         return plain
@@ -32,17 +28,17 @@ def printable(text: object, keep: str = "\n") -> str:
 
 
 def escaped(text: str, limit: int | None = _MAX_CELL) -> str:
-    """Text that stays inside its Markdown cell: marks of Markdown and HTML escaped, hidden ones shown, cut."""
+    """Text for a Markdown cell: cut, with Markdown and HTML escaped and hidden characters written out."""
     return _shown(text, limit).translate(_SPECIAL)
 
 
 def inert(text: object) -> str:
-    """Prose in Markdown: as `escaped`, uncut, and with the brackets that intervals have, unless they make a link."""
+    """Prose for Markdown: as `escaped`, but uncut, and with brackets (intervals have them) that make no link."""
     return _LINK.sub(r"\]", _shown(str(text), None).translate(_SPECIAL_BUT_BRACKETS))
 
 
 def yaml_scalar(text: str) -> str:
-    """A text as one value of YAML, quoted unless it is a plain word."""
+    """The text as one YAML value, quoted unless it is a plain word."""
     plain = _PLAIN_SCALAR.fullmatch(text) and text.lower() not in _WORDS_OF_YAML
     return text if plain else json.dumps(_shown(text, None), ensure_ascii=False)
 
@@ -54,19 +50,15 @@ def _shown(text: str, limit: int | None) -> str:
 
 
 _SHOWN = "***"
-
-
 _IN_ADDRESS = re.compile(r"(?<=://)(?:[^\s'\"<>@/]+|[^\s'\"<>@/:]*:[^\s'\"<>@]+)@")
-"""What stands before the @ of an address; secrets of object storage hold slashes."""
-
-
+"""What stands before the @ of an address; the secret keys of object storage contain slashes."""
 _IN_QUERY = re.compile(
     r"(?i)([?&;][\w-]*(?:token|secret|passw|signature|credential|api[_-]?key|auth)[\w-]*=)[^&\s'\"<>]+"
 )
 
 
 def redacted(text: str) -> str:
-    """The text with `***` for user and password of each address, and for tokens in its query."""
+    """The text with *** for the user and password of each address, and for secrets in its query."""
     if "://" not in text:
         return text
     return _IN_QUERY.sub(rf"\1{_SHOWN}", _IN_ADDRESS.sub(f"{_SHOWN}@", text))

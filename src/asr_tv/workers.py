@@ -1,4 +1,4 @@
-"""Pools of worker processes that end with their parent, however it ends."""
+"""Pools of worker processes that end with their parent, and of threads that work ahead."""
 
 import os
 import signal
@@ -30,22 +30,20 @@ def _start(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 
 
 def _die_with_parent() -> None:
-    """Without this, the workers of a killed parent wait for work for ever: each holds the queue's other end."""
+    """Otherwise the workers of a killed parent wait for work forever, since each holds the other end of the queue."""
     if (parent := parent_process()) is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
 
 
 Argument = TypeVar("Argument")
-
-
 Result = TypeVar("Result")
 
 
-def in_advance(function: Callable[[Argument], Result], arguments: Iterable[Argument], threads: int) -> Iterator[Result]:
-    """`function` of each argument in turn, at most twice `threads` of them made before they are asked for.
+def prefetch(function: Callable[[Argument], Result], arguments: Iterable[Argument], threads: int) -> Iterator[Result]:
+    """Yields `function` of each argument in order, computed by `threads` threads at most twice as many results ahead.
 
-    An error of `function` is raised where its result is asked for. With no threads this is `map`.
+    An error is raised when its result is due. With 0 threads this is `map`.
     """
     if threads < 1:
         yield from map(function, arguments)

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 import torch
+from asr_tv.pipeline.plan import Plan
 from jsonschema import validate
 
 from asr_tv.config.run import AdaptConfig
@@ -20,7 +21,6 @@ from asr_tv.errors import ConfigError, DataError, UserError
 from asr_tv.models.tensors import open_tensors
 from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.graph import adapt
-from asr_tv.pipeline.plan import Plan
 from asr_tv.runs import players
 from asr_tv.runs.outputs import report_terms
 from asr_tv.runs.run import run

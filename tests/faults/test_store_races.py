@@ -33,7 +33,9 @@ import json, logging, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from stored import executed, finish, small_config
+from asr_tv.store import durable
 
+durable.NOTICE_SECONDS = 0.01
 root, processes = Path(sys.argv[1]), int(sys.argv[2])
 config = small_config(root / "in")
 children = []
@@ -66,7 +68,7 @@ def test_eight_runs_at_once_execute_each_stage_once(tmp_path: Path) -> None:
     made = [key for n in range(count) for key in json.loads((tmp_path / f"{n}.json").read_text())]
     assert sorted(made) == sorted(digests(tmp_path))
     waited = "".join((tmp_path / f"{n}.log").read_text() for n in range(count))
-    assert "another process is making" in waited
+    assert "waiting for another process that is making the same result" in waited
     models = {(tmp_path / f"out{n}" / "model" / "model.safetensors").read_bytes() for n in range(count)}
     assert len(models) == 1
     assert list(verify_store(tmp_path / "store")) == []

@@ -25,7 +25,7 @@ from asr_tv.store.garbage import Policy, collect, plan
 from asr_tv.store.inventory import scan, verify_store
 from asr_tv.store.results import TRASH, Identity, Produced, Store, to_trash
 from asr_tv.store.runtime import Runtime
-from asr_tv.store.uses import PINS, RUNS, Pin, in_turn, leave, read_pins, read_uses, registered, remove_pin, write_pin
+from asr_tv.store.uses import PINS, RUNS, Pin, leave, read_pins, read_uses, registered, remove_pin, turn_lock, write_pin
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.speech import dummy_texts
 
@@ -247,7 +247,7 @@ class TestLive:
             with registered(root, tmp_path / "b", "b"):
                 found.append(Store(root).build(Identity("stage", 1, {"number": 1}), lambda f: Produced()).cached)
 
-        with in_turn(root, alone=True):
+        with turn_lock(root, exclusive=True):
             thread = threading.Thread(target=look)
             thread.start()
             time.sleep(0.2)

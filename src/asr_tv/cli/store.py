@@ -15,7 +15,7 @@ from asr_tv.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
-    from asr_tv.store.garbage import CollectionPlan, Keeper
+    from asr_tv.store.garbage import Claim, CollectionPlan
     from asr_tv.store.inventory import Entry
 
 app = typer.Typer(help="Look at a store, check it, and clean it up.", no_args_is_help=True, rich_markup_mode=None)
@@ -38,11 +38,11 @@ def ls(
 
     Example: asr-tv store ls --stage finetune
     """
-    from asr_tv.store.garbage import Policy, keepers
+    from asr_tv.store.garbage import Policy, claims_on
     from asr_tv.store.inventory import age, scan
 
     root = _root(store)
-    found = keepers(root, Policy(reports=runs))
+    found = claims_on(root, Policy(reports=runs))
     wanted = None if run is None else _of_run(found, run)
     rows: list[dict[str, Any]] = [
         {
@@ -94,7 +94,7 @@ def du(
     stages = _by_stage(todo)
     row: dict[str, Any] = {
         "stages": stages,
-        "runs": [_run_row(keeper, todo) for keeper in todo.keepers if keeper.entries],
+        "runs": [_run_row(keeper, todo) for keeper in todo.claims if keeper.entries],
         "bytes": sum(r["bytes"] for r in stages.values()) + todo.inventory.trash,
         "gc_frees": todo.freed,
     }
@@ -195,11 +195,11 @@ def pin(
 
     Example: asr-tv store pin runs/demo
     """
-    from asr_tv.store.uses import Pin, in_turn, write_pin
+    from asr_tv.store.uses import Pin, turn_lock, write_pin
 
     root = _root(store)
     pins = [Pin(_pin_name(name), _pinned_entries(root, name, runs)) for name in what]
-    with in_turn(root):
+    with turn_lock(root):
         for each in pins:
             write_pin(root, each)
     row = [{"pinned": each.what, "results": len(each.entries)} for each in pins]
@@ -250,21 +250,21 @@ def _pin_name(name: str) -> str:
 
 
 def _pinned_entries(root: Path, name: str, runs: Path) -> frozenset[str]:
-    from asr_tv.store.garbage import REPORT, Policy, keepers, reported_entries
+    from asr_tv.store.garbage import REPORT, Policy, claims_on, reported_entries
 
     if (full := _pin_name(name)) == name:
         if not (root / name).is_dir():
             raise DataError(f"{name}: the store has no such result")
         return frozenset((name,))
     entries: set[str] = set(reported_entries(Path(full) / REPORT))
-    for keeper in keepers(root, Policy(reports=runs)):
+    for keeper in claims_on(root, Policy(reports=runs)):
         entries |= keeper.entries if str(keeper.folder) == full else set()
     if not entries:
         raise DataError(f"{name}: no run of this folder has used the store, and it holds no report")
     return frozenset(entries)
 
 
-def _of_run(found: Sequence["Keeper"], run: str) -> set[str]:
+def _of_run(found: Sequence["Claim"], run: str) -> set[str]:
     full = str(Path(run).absolute())
     entries = [keeper.entries for keeper in found if keeper.name in (run, full)]
     if not entries:
@@ -283,8 +283,8 @@ def _by_stage(todo: "CollectionPlan") -> dict[str, dict[str, int]]:
     return stages | ({"clips": {"results": len(clips), "bytes": sum(clips.values())}} if clips else {})
 
 
-def _run_row(keeper: "Keeper", todo: "CollectionPlan") -> dict[str, Any]:
-    others = set().union(*(k.entries for k in todo.keepers if k is not keeper and k.why and k.name != keeper.name))
+def _run_row(keeper: "Claim", todo: "CollectionPlan") -> dict[str, Any]:
+    others = set().union(*(k.entries for k in todo.claims if k is not keeper and k.why and k.name != keeper.name))
     mine = [entry for entry in todo.inventory.entries if entry.name in keeper.entries]
     return {
         "run": _short(keeper),
@@ -303,14 +303,14 @@ def _gc_row(todo: "CollectionPlan", *, removed: bool) -> dict[str, Any]:
         "unfinished": [entry.name for entry in todo.entries if not entry.finished],
         "clips": len(todo.clips),
         "litter": len(todo.litter),
-        "kept": [{"name": k.name, "why": k.why} for k in todo.keepers if k.why],
-        "forgotten": [k.name for k in todo.keepers if not k.why and k.folder],
+        "kept": [{"name": k.name, "why": k.why} for k in todo.claims if k.why],
+        "forgotten": [k.name for k in todo.claims if not k.why and k.folder],
         "held_up_by": list(todo.held_up_by),
     }
 
 
 def _print_gc(todo: "CollectionPlan", *, removed: bool) -> None:
-    for keeper in todo.keepers:
+    for keeper in todo.claims:
         if keeper.why or keeper.folder:
             typer.echo(f"{'keeps' if keeper.why else 'forgets'} {_short(keeper)} ({keeper.why or _FORGOTTEN})")
     if todo.held_up_by:
@@ -354,7 +354,7 @@ def _age_in_seconds(text: str | None) -> float | None:
     return float(int(match[1]) * _SECONDS[match[2]])
 
 
-def _short(keeper: "Keeper") -> str:
+def _short(keeper: "Claim") -> str:
     """A run's folder as people type it here."""
     path = Path(keeper.name)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else keeper.name

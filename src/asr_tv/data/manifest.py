@@ -1,4 +1,4 @@
-"""Manifests: what was said, in which domain, and where its recording lies; JSON lines in and out."""
+"""Manifests: what was said, in which domain, and where its recording is; read and written as JSON lines."""
 
 import hashlib
 import json
@@ -14,13 +14,13 @@ Origin = Literal["real", "synthetic", "text"]
 Split = Literal["train", "dev", "test"]
 
 _ALIASES = {"audio_filepath": "audio", "audio_path": "audio", "transcript": "text", "sentence": "text"}
-"""NeMo's and Hugging Face's names for the same fields."""
+"""Other tools' names (NeMo, Hugging Face) for the same fields."""
 _LONGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One sentence and, unless `origin` is "text", one recording of it.
+    """One sentence and, unless `origin` is "text", a recording of it.
 
     Attributes:
         id: unique within a manifest.
@@ -43,7 +43,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """An utterance that is not used. `reason` is one of few, so that reasons can be counted."""
+    """An utterance that is not used; `reason` is one of a few fixed ones, so that they can be counted."""
 
     id: str
     reason: str
@@ -64,7 +64,7 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """sha256 over everything but the paths and the name, so that a moved corpus is the same corpus."""
+        """sha256 over everything but paths and name, so that a moved or renamed corpus is the same corpus."""
         lines = sorted(_line(replace(u, audio=None)) for u in self.utterances)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -96,7 +96,7 @@ class Manifest:
         )
 
     def refs(self) -> tuple[ManifestRef, ...]:
-        """One entry an origin, so that a ledger can tell whose recordings are among others' synthetic clips."""
+        """One reference per origin, so that a ledger tells recordings from synthetic clips in a mixed manifest."""
         origins = sorted({u.origin for u in self})
         if len(origins) < 2:
             return (self.ref(),)
@@ -104,7 +104,7 @@ class Manifest:
 
 
 def in_domain(domain: str) -> Callable[[Utterance], bool]:
-    """Whether an utterance is of this domain, for `Manifest.where`."""
+    """A filter for `Manifest.where`: utterances of one domain."""
     return lambda utterance: utterance.domain == domain
 
 
@@ -112,14 +112,13 @@ def concatenate(name: str, manifests: Iterable[Manifest]) -> Manifest:
     """One manifest of all utterances.
 
     Raises:
-        DataError: an id stands in more than one of them.
+        DataError: an id is in more than one of them.
     """
-    utterances = tuple(u for manifest in manifests for u in manifest)
-    return checked(Manifest(name, utterances))
+    return checked(Manifest(name, tuple(u for manifest in manifests for u in manifest)))
 
 
 def checked(manifest: Manifest) -> Manifest:
-    """The manifest itself, once its ids are known to be unique.
+    """The manifest itself, whose ids are unique.
 
     Raises:
         DataError: every duplicate id, with both splits where they differ.
@@ -145,14 +144,14 @@ def _repeated_ids(manifest: Manifest) -> list[str]:
 
 
 def parse_manifest(text: str, name: str) -> Manifest:
-    """Reads JSON lines. NeMo's `audio_filepath` and `transcript` are understood; other unknown keys are ignored.
+    """Reads JSON lines. `audio_filepath`, `transcript` and the like are understood; unknown keys are ignored.
 
     Args:
         text: the file's content.
         name: the file's name, for messages and as the manifest's name.
 
     Raises:
-        DataError: every line that is not an utterance, and every duplicate id.
+        DataError: every line that is not a valid utterance, and every duplicate id.
     """
     utterances: list[Utterance] = []
     problems: list[str] = []
@@ -183,7 +182,7 @@ def parse_json(line: str) -> Any:
     """The value of a line of JSON.
 
     Raises:
-        ValueError: it is not JSON, is nested too deeply, or holds a number of thousands of digits.
+        ValueError: not JSON, nested too deeply, or with a number of thousands of digits.
     """
     try:
         return json.loads(line)
@@ -192,10 +191,10 @@ def parse_json(line: str) -> Any:
 
 
 def utterance_of(**values: Any) -> Utterance:
-    """An utterance of values that a file held.
+    """An utterance from values that a file holds.
 
     Raises:
-        ValueError: a value of a wrong type, a NUL or half a surrogate pair in a text, no such split or origin.
+        ValueError: a wrong type, a NUL or a lone surrogate in a text, or an unknown split or origin.
     """
     given = {key: value for key, value in values.items() if value is not None}
     _check_types(given)
@@ -230,7 +229,7 @@ def _check_types(values: dict[str, Any]) -> None:
         elif not isinstance(value, str) or "\0" in value:
             raise ValueError(f"{key} is not text: {value!r:.80}")
         else:
-            value.encode()  # a lone surrogate, which JSON can smuggle in, is a ValueError here
+            value.encode()  # raises ValueError for a lone surrogate, which JSON can smuggle in
     for key, allowed in (("split", get_args(Split)), ("origin", get_args(Origin))):
         if values.get(key, allowed[0]) not in allowed:
             raise ValueError(f"{key} is {values[key]!r}; one of {', '.join(allowed)}")

@@ -7,11 +7,11 @@ from asr_tv.data.manifest import Manifest, Utterance
 
 
 def paired(real: Manifest, clips: Manifest, normalize: Callable[[str], str]) -> tuple[Manifest, Manifest]:
-    """The recordings whose sentence has a clip, and for each of them one clip, in equal number.
+    """The recordings whose sentence has a clip, and as many clips, one per recording.
 
-    A sentence recorded several times has its clip as often, under ids of the recordings, so that the difference of
-    the two trainings is that of real and synthetic speech and not of sentences or of updates. A recording whose
-    sentence could not be spoken is in neither; the synthesis record lists it.
+    A sentence recorded several times has its clip as often, under the recordings' ids, so that the two trainings
+    differ in real and synthetic speech but not in sentences or in the number of updates. A recording whose sentence
+    has no clip is in neither; the synthesis record lists it.
     """
     by_sentence: dict[tuple[str, str], Utterance] = {}
     for clip in clips:

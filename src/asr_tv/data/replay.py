@@ -1,4 +1,4 @@
-"""Experience replay: a share of stored source speech among the target's clips, so that the old is not forgotten."""
+"""Experience replay: a share of source speech among the target's clips, against forgetting the source domains."""
 
 import hashlib
 import math
@@ -13,8 +13,8 @@ def with_replay(
 ) -> Manifest:
     """The target's clips and ceil(share x their number) source utterances; with a share of 0, the clips themselves.
 
-    The memory is divided evenly over the source domains, as LAMOL (1909.03329) divides it over earlier tasks; a
-    domain that is too small leaves its part to the others. The choice depends on seed and recording, not on order.
+    The source utterances are divided evenly over their domains, as LAMOL (arXiv 1909.03329) does over earlier tasks;
+    a domain that is too small leaves its part to the others. The choice depends on seed and recording, not on order.
 
     Raises:
         ConfigError: there is no source speech to replay.
@@ -29,7 +29,7 @@ def with_replay(
 
 
 def _drawn(memory: Manifest, wanted: int, seed: int) -> list[Utterance]:
-    """Round after round one of each domain, each domain in the order of its digests."""
+    """One utterance per domain, round after round, each domain in the order of its digests."""
 
     def rank(utterance: Utterance) -> bytes:
         return hashlib.sha256(f"{seed}\x1f{utterance.audio_digest}\x1f{utterance.id}".encode()).digest()

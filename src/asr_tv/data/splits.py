@@ -1,4 +1,4 @@
-"""Which sentences train, which choose the recipe, which test: by sentence, so that no sentence is in two splits."""
+"""Splits into train, dev and test by sentence, so that no sentence is in two splits."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ Normalize = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Shares:
-    """Parts of a domain's sentences; the rest trains."""
+    """Shares of a domain's sentences, 0 to 1; the rest is for training."""
 
     dev: float
     test: float
@@ -21,12 +21,12 @@ class Shares:
 def split_by_sentence(manifest: Manifest, shares: Shares, normalize: Normalize, seed: int) -> Manifest:
     """The same utterances with `split` set, domain by domain.
 
-    All recordings of one normalised sentence share a split. Dev and test that the manifest itself names stay: a
-    sentence takes the most guarded split any of its recordings was given, and only a kind that its domain does not
-    name is drawn. The draw depends on the sentence and the seed, not on order or on the other domains.
+    All recordings of a normalised sentence share a split. Dev and test sets that the manifest itself names are kept:
+    a sentence takes the most guarded split of its recordings, and only a split that its domain does not name is
+    drawn. The draw depends on the sentence and the seed, not on order or on the other domains.
 
     Raises:
-        DataError: a domain with too few sentences to fill the splits asked for.
+        DataError: a domain has too few sentences to fill the requested splits.
     """
     split_of: dict[tuple[str, str], Split] = {}
     problems = []
@@ -68,7 +68,7 @@ def _assigned(domain: str, given: dict[str, Split], shares: Shares, seed: int) -
 
 
 def _count(total: int, share: float, *, room: int) -> int:
-    """At least one sentence where a share is asked for, as long as there is room beside the one left to train on."""
+    """At least one sentence for any share above 0, as long as `room` allows."""
     return 0 if share == 0 else max(0, min(max(1, round(total * share)), room))
 
 
@@ -77,11 +77,5 @@ def without_sentences(
 ) -> tuple[Manifest, tuple[Dropped, ...]]:
     """The manifest without the utterances of these normalised sentences, and what was left out."""
     unwanted = set(sentences)
-    kept: list[Utterance] = []
-    dropped: list[Dropped] = []
-    for u in manifest:
-        if normalize(u.text) in unwanted:
-            dropped.append(Dropped(u.id, reason))
-        else:
-            kept.append(u)
-    return Manifest(manifest.name, tuple(kept)), tuple(dropped)
+    dropped = {u.id: Dropped(u.id, reason) for u in manifest if normalize(u.text) in unwanted}
+    return manifest.where(manifest.name, lambda u: u.id not in dropped), tuple(dropped.values())

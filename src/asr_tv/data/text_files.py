@@ -1,4 +1,4 @@
-"""Text files as users give them: UTF-8, with or without a byte order mark, and no larger than they may be."""
+"""Text files as users give them: UTF-8, with or without a byte order mark, of bounded size."""
 
 import gzip
 import io
@@ -10,31 +10,31 @@ from typing import IO
 from asr_tv.errors import DataError
 
 MAX_BYTES = 2 << 30
-"""Of a file that is read as a whole; 2 GiB are some ten million utterances."""
+"""Limit for a file that is read as a whole; 2 GiB are some ten million utterances."""
 _BLOCK = 1 << 20
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_text(path: Path, *, most: int = MAX_BYTES) -> str:
+def read_text(path: Path) -> str:
     """The content of a text file.
 
     Raises:
-        DataError: missing, unreadable, not UTF-8, or larger than `most` bytes, which is known before it is read.
+        DataError: missing, unreadable, not UTF-8, or larger than `MAX_BYTES`, which is checked before it is read.
     """
-    return decoded(read_bytes(path, most=most), path)
+    return decoded(read_bytes(path), path)
 
 
 def read_bytes(path: Path, *, most: int = MAX_BYTES) -> bytes:
     """The bytes of a file, or of a pipe up to the same size.
 
     Raises:
-        DataError: as `read_text`, but for the encoding.
+        DataError: as `read_text`, except for the encoding.
     """
     require_utf8_name(path)
     try:
         status = path.stat()
         if status.st_size > most:
-            raise DataError(f"{path}: {status.st_size} bytes, and {most} are the most that is read")
+            raise DataError(f"{path}: {status.st_size} bytes; the limit is {most}")
         with path.open("rb") as file:
             return file.read() if stat.S_ISREG(status.st_mode) else _bounded(file, path, most, "holds")
     except FileNotFoundError:
@@ -44,10 +44,10 @@ def read_bytes(path: Path, *, most: int = MAX_BYTES) -> bytes:
 
 
 def require_utf8_name(path: Path) -> None:
-    """Refuses what could be read, but named in no record.
+    """Refuses a file that could be read but not named in a record.
 
     Raises:
-        DataError: a name of other bytes than UTF-8's.
+        DataError: its name is not UTF-8.
     """
     try:
         str(path).encode()
@@ -70,10 +70,10 @@ def decoded(data: bytes, path: Path) -> str:
 
 
 def gunzipped(data: bytes, path: Path, *, most: int = MAX_BYTES) -> bytes:
-    """What gzip packed, or the data themselves where they are not gzip's.
+    """The content of gzipped data, or the data themselves where they are not gzip.
 
     Raises:
-        DataError: damaged, cut short, or more than `most` bytes, which is found before they are unpacked.
+        DataError: damaged, cut short, or more than `most` bytes, at which unpacking stops.
     """
     if not data.startswith(b"\x1f\x8b"):
         return data
@@ -90,5 +90,5 @@ def _bounded(file: IO[bytes] | gzip.GzipFile, path: Path, most: int, what: str) 
     while block := file.read(_BLOCK):
         parts.append(block)
         if (size := size + len(block)) > most:
-            raise DataError(f"{path}: {what} more than {most} bytes, the most that is read")
+            raise DataError(f"{path}: {what} more than {most} bytes, the limit")
     return b"".join(parts)

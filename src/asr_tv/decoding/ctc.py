@@ -9,9 +9,9 @@ from torch import Tensor
 
 from asr_tv.audio.recordings import read_audio
 from asr_tv.data.manifest import Utterance
-from asr_tv.devices import Precision, any_shape
+from asr_tv.devices import Precision, shape_independent_attention
 from asr_tv.errors import DataError
-from asr_tv.memory import too_little_for
+from asr_tv.memory import named_memory_error
 from asr_tv.models.ctc import frames, load_ctc, load_extractor, load_spelling, normalised
 
 
@@ -40,7 +40,7 @@ class CtcRecogniser:
     def transcribe(self, utterances: Sequence[Utterance], _: int, advance: Any) -> dict[str, str]:
         texts = {}
         for utterance in utterances:
-            with too_little_for(utterance.id):
+            with named_memory_error(utterance.id):
                 texts[utterance.id] = self._text(utterance)
             advance(1)
         return texts
@@ -54,6 +54,6 @@ class CtcRecogniser:
             return ""
         values = normalised(self._extractor, wave)[None].to(self._device)
         bf16 = torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16")
-        with bf16, any_shape(self._device):
+        with bf16, shape_independent_attention(self._device):
             logits = self._model(values).logits
         return str(self._tokenizer.decode(logits[0].float().argmax(-1)))

@@ -19,7 +19,7 @@ from asr_tv.decoding.options import CTRANSLATE2, TRANSFORMERS, Decoding, most_to
 from asr_tv.decoding.whisper_ctranslate2 import ComputeType, CTranslate2Decoder
 from asr_tv.decoding.whisper_torch import TorchDecoder
 from asr_tv.errors import DataError
-from asr_tv.memory import Halving, too_little_for
+from asr_tv.memory import ShrinkingBatches, named_memory_error
 from asr_tv.models.audio_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, log_mel
 from asr_tv.models.whisper import load_tokenizer, prompt_ids, whisper_config
 
@@ -59,7 +59,7 @@ def load_recogniser(
     Raises:
         DataError: the checkpoint is not usable, or memory is too small for it.
     """
-    with too_little_for("the model"):
+    with named_memory_error("the model"):
         if family == "ctc":
             return CtcRecogniser(directory, "bf16" if decoding.precision == "bf16" else "fp32", device)
         return WhisperRecogniser(directory, decoding, device, scratch)
@@ -99,7 +99,7 @@ class WhisperRecogniser:
         self.cut = 0
         self.own_state = self._decoder.own_state
         self._kept: dict[tuple[str, ...], tuple[list[float], Tensor]] | None = None
-        self._fits = Halving()
+        self._fits = ShrinkingBatches()
 
     def keep_features(self) -> None:
         self._kept = {}
@@ -127,7 +127,7 @@ class WhisperRecogniser:
 
     def _texts(self, seconds: float, batch: Sequence[Utterance]) -> dict[str, str]:
         ids = tuple(u.id for u in batch)
-        with too_little_for(ids[0]) if len(ids) == 1 else nullcontext():
+        with named_memory_error(ids[0]) if len(ids) == 1 else nullcontext():
             lengths, features = self._features(batch, seconds)
             limits = [most_tokens(length, self._decoding.max_new_tokens) for length in lengths]
             rows = [row[:limit] for row, limit in zip(self._decoder.tokens(features, max(limits)), limits, strict=True)]

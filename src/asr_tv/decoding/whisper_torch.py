@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_tv.devices import any_shape
+from asr_tv.devices import shape_independent_attention
 from asr_tv.models.audio_context import encode
 from asr_tv.models.tensors import TIED
 from asr_tv.models.whisper import load_model
@@ -41,7 +41,7 @@ class TorchDecoder:
 
     @torch.inference_mode()
     def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
-        with any_shape(self._device):
+        with shape_independent_attention(self._device):
             generated: Tensor = self._generate(features, limit)
         return generated[:, len(self._prompt) :].tolist()
 

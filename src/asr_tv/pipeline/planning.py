@@ -47,8 +47,8 @@ class Plan:
             choosing = f": {self.choosing} for choosing the recipe" if self.choosing else ""
             return f"{self.fine_tunings} fine-tunings{choosing}{stored}"
         return (
-            f"{self.runs} runs, one per target and seed: {self.fine_tunings} fine-tunings{stored}; sharing them between "
-            f"runs saves {self.alone - self.fine_tunings}; about {self.gigabytes:.1f} GB more in the store"
+            f"{self.runs} runs, one per target and seed: {self.fine_tunings} fine-tunings{stored}; sharing them "
+            f"between runs saves {self.alone - self.fine_tunings}; about {self.gigabytes:.1f} GB more in the store"
         )
 
 

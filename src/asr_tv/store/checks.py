@@ -1,25 +1,47 @@
-"""Whether files still hold what they held: hashed once, then known again by what the file system says of them.
+"""Whether files still hold what they held: hashed once, then recognised by their size, times and inode.
 
-A file counts as unchanged while its size, times and inode do. `damage` hashes whatever the file system says.
+`damage` hashes every file again, whatever the file system says.
 """
 
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from asr_tv.store.durable import file_digest, write_atomically
 
 _Row = list[int | str]
 _SLACK_NS = 50_000_000
-"""A file changed within a tick of the file system's clock after it was hashed keeps its times: hashed again later."""
+"""A file changed within a tick of the file system's clock after it was hashed keeps its times: it is hashed again."""
+
+CHANGED = "other bytes than when it was written"
 
 _unwritten: dict[Path, dict[str, _Row]] = {}
-"""In place of memos that cannot be written, for this process."""
+"""What this process remembers in place of memos that cannot be written."""
 
 
-class Checked:
+def find_problems(memo: Path, files: Iterable[tuple[str, Path, str]]) -> list[str]:
+    """Problems of files that should have these digests; what the file `memo` knows as intact is not read again.
+
+    Args:
+        files: name (for the message), path and sha256 of each.
+    """
+    checked = _Checked(memo)
+    problems = [checked.problem(*file) for file in files]
+    checked.keep()
+    return [problem for problem in problems if problem]
+
+
+def remember_intact(memo: Path, files: Iterable[tuple[str, Path, str]]) -> None:
+    """Notes in `memo` that files have these digests: the caller has just hashed them."""
+    checked = _Checked(memo)
+    for file in files:
+        checked.learn(*file)
+    checked.keep()
+
+
+class _Checked:
     """Remembers in the file `memo` which files were found intact."""
 
     def __init__(self, memo: Path) -> None:
@@ -33,7 +55,7 @@ class Checked:
                 self._rows, self._written_ns = rows, memo.stat().st_mtime_ns
 
     def problem(self, name: str, file: Path, digest: str) -> str | None:
-        """What is wrong with a file that should have this sha256, or None; hashed only where that is not known."""
+        """As `file_problem`; hashed only where the memo does not know the file."""
         try:
             row = _row_of(file, digest)
         except OSError as error:
@@ -48,12 +70,11 @@ class Checked:
         return None
 
     def learn(self, name: str, file: Path, digest: str) -> None:
-        """Takes it from the caller, who has just hashed the file."""
         self._rows[name] = _row_of(file, digest)
         self._changed = True
 
     def keep(self) -> None:
-        """Writes what was learnt. Where that cannot be, this process remembers it: it saves time and no more."""
+        """Writes what was learnt; a memo only saves time, so where it cannot be written this process remembers it."""
         if not self._changed:
             return
         try:
@@ -66,15 +87,15 @@ class Checked:
 
 
 def file_problem(name: str, file: Path, digest: str) -> str | None:
-    """What is wrong with a file that should have this sha256, all of it read, or None."""
+    """What is wrong with a file that should have this sha256, or None; reads all of it."""
     try:
-        return None if file_digest(file) == digest else f"{name}: other bytes than when it was written"
+        return None if file_digest(file) == digest else f"{name}: {CHANGED}"
     except OSError as error:
         return f"{name}: {_reason(error)}"
 
 
 def damage(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """What is wrong with a result's files, all of them read; `files` are names below the folder -> sha256."""
+    """What is wrong with files, all of them read; `files`: name below the folder -> sha256."""
     problems = (file_problem(name, folder / name, digest) for name, digest in files.items())
     return [problem for problem in problems if problem]
 

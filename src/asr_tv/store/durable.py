@@ -8,8 +8,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 _log = logging.getLogger(__name__)
+
+NOTICE_SECONDS = 15.0
+"""Shorter waits are not worth a line: the jobs of one run often wait for each other."""
 
 
 def file_digest(path: Path) -> str:
@@ -30,30 +34,41 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 
 @contextmanager
-def file_lock(path: Path, what: str = "") -> Iterator[None]:
-    """Held by one process at a time, and gone with it; `what` is named to the log when another one holds it."""
+def file_lock(path: Path, doing: str = "") -> Iterator[None]:
+    """Held by one process at a time and released when that process ends, however it ends.
+
+    Args:
+        doing: what is done under the lock, for the log of whoever waits longer than `NOTICE_SECONDS`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = False
     while True:
         with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not told:
-                    _log.warning("another process is making %s: waiting for it", what or path.parent.name)
-                    told = True
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # Who held it, or a clean-up, may have removed the file: then others meet at another one.
+            _wait_for(file, doing or f"writing into {path.parent}")
+            # The previous holder, or a clean-up, may have removed the file: then others lock a new one.
             if _is_at(path, file.fileno()):
                 yield
                 return
+
+
+def _wait_for(file: IO[str], doing: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        words = ("waiting for another process that is %s: %.0f s so far", doing, NOTICE_SECONDS)
+        notice = threading.Timer(NOTICE_SECONDS, _log.warning, words)
+        notice.daemon = True
+        notice.start()
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        finally:
+            notice.cancel()
 
 
 def is_locked(path: Path) -> bool:
     """Whether a living process holds the lock; its file is left as it is."""
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two that look do not take each other for a holder
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that ask at once do not see each other
     except FileNotFoundError:
         return False
     except BlockingIOError:
@@ -62,7 +77,11 @@ def is_locked(path: Path) -> bool:
 
 
 def remove_lock(path: Path) -> bool:
-    """Takes away the file of a lock that nobody holds; who waits for it just now locks a new one."""
+    """Removes the file of a lock that nobody holds; a process that is just waiting for it locks a new one.
+
+    Returns:
+        False where a process holds it.
+    """
     try:
         with path.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

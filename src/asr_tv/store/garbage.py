@@ -1,14 +1,14 @@
-"""Garbage collection: what no run needs goes into the trash in one step each, and is deleted from there.
+"""Garbage collection: each thing that no run needs goes into the trash in one step and is deleted from there.
 
-Needed is what a run that is going on, is pinned or is kept has asked for, with all that this was made from.
+What a live, pinned or kept run has asked for is needed, with everything that this was made from.
 """
 
 import json
-import shutil
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from asr_tv.store.inventory import (
     scan,
     size_of,
 )
-from asr_tv.store.results import TRASH, to_trash
-from asr_tv.store.uses import ENTRY, Pin, Use, in_turn, lasting, read_pins, read_uses
+from asr_tv.store.results import TRASH, delete, lock_file, to_trash
+from asr_tv.store.uses import ENTRY, Pin, Use, latest_starts, read_pins, read_uses, turn_lock
 
 REPORT = "report.json"
 
@@ -34,10 +34,10 @@ class Policy:
     """Which runs to keep, besides those that are pinned or going on.
 
     Attributes:
-        keep_last: of the others so many, the last used ones; None: all.
-        older_than: forget the others after so many seconds without use; None: never.
-        while_running: remove results although a run is going on that could still ask for them.
-        reports: a folder of runs' folders, whose reports name what they are made of; for runs without registration.
+        keep_last: how many of the others, the last used first; None: all.
+        older_than: seconds without use after which the others are forgotten; None: never.
+        while_running: remove results although a live run could still ask for them.
+        reports: folder of run folders, whose reports name their results; for runs that did not register.
     """
 
     keep_last: int | None = None
@@ -47,8 +47,8 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Keeper:
-    """A run or pin with the results it asked for; `why` it is kept, or None when it is not."""
+class Claim:
+    """The results that a run asked for or a pin holds; `why` they are kept, or None when they are not."""
 
     name: str
     why: str | None
@@ -64,14 +64,14 @@ class CollectionPlan:
     """What a collection removes.
 
     Attributes:
-        keepers: runs and pins, kept or forgotten.
-        held_up_by: what is going on, and why no result is removed; empty when nothing is in the way.
+        claims: of runs and pins, kept or forgotten.
+        held_up_by: live runs, for which no result is removed; empty when nothing is in the way.
         side: locks, memos and registrations that belong to nothing.
-        freed: bytes, with what is in the trash already.
+        freed: bytes, including what is in the trash already.
     """
 
     inventory: Inventory
-    keepers: tuple[Keeper, ...]
+    claims: tuple[Claim, ...]
     held_up_by: tuple[str, ...]
     entries: tuple[Entry, ...]
     clips: tuple[str, ...]
@@ -80,83 +80,73 @@ class CollectionPlan:
     freed: int
 
 
-def keepers(root: Path, policy: Policy, clock: float | None = None) -> list[Keeper]:
-    """All runs and pins, the last used first.
+def claims_on(root: Path, policy: Policy) -> list[Claim]:
+    """The claims of all runs, the last used first, and of all pins.
 
     Raises:
         DataError: a pin cannot be read.
     """
     pins = read_pins(root)
-    runs = _registered(lasting(read_uses(root)))
+    runs = _registered(latest_starts(read_uses(root)))
     seen = {run.folder for run in runs if run.folder}
     runs += [run for run in _reported(policy.reports) if run.folder not in seen]
     runs.sort(key=lambda run: (-run.last, run.name))
-    now = time.time() if clock is None else clock
-    judged, kept = [], 0
+    claims, kept = [], 0
     for run in runs:
-        why = _reason(run, pins, policy, kept, now)
+        why = _reason(run, pins, policy, kept)
         kept += why in _COUNTED
-        judged.append(Keeper(**{**vars(run), "why": why}))
-    return [*judged, *(Keeper(pin.what, "pinned", pin.entries, 0.0) for pin in pins)]
+        claims.append(replace(run, why=why))
+    return [*claims, *(Claim(pin.what, "pinned", pin.entries, 0.0) for pin in pins)]
 
 
 def plan(root: Path, policy: Policy) -> CollectionPlan:
     """What a collection would remove now."""
     inventory = scan(root)
-    all_of = keepers(root, policy)
-    live = tuple(keeper.name for keeper in all_of if keeper.live)
+    claims = claims_on(root, policy)
+    live = tuple(claim.name for claim in claims if claim.live)
     held_up = () if policy.while_running else live
-    needed, clips = needed_by(inventory, [keeper for keeper in all_of if keeper.why])
-    gone = () if held_up else tuple(e for e in inventory.entries if e.name not in needed and not _is_made(e))
+    needed, clips = _needed_by([claim for claim in claims if claim.why], inventory)
+    gone = () if held_up else tuple(e for e in inventory.entries if e.name not in needed and not _is_locked(e))
     spare = tuple(key for key in inventory.clips if key not in clips) if clips is not None and not held_up else ()
     litter = () if live else inventory.litter
-    side = tuple(_orphans(inventory, gone)) if not held_up else ()
-    files = tuple(_unused_registrations(root, all_of))
+    side = () if held_up else tuple(_orphans(inventory, gone))
+    files = tuple(_unused_registrations(root, claims))
     freed = inventory.trash + sum(e.size for e in gone) + sum(inventory.clips[key] for key in spare)
     freed += sum(map(size_of, litter))
-    return CollectionPlan(inventory, tuple(all_of), held_up, gone, spare, litter, (*side, *files), freed)
+    return CollectionPlan(inventory, tuple(claims), held_up, gone, spare, litter, (*side, *files), freed)
 
 
 def collect(root: Path, policy: Policy) -> CollectionPlan:
-    """Removes it. Nobody notes a use meanwhile; a run that starts waits, and finds what is left."""
-    with in_turn(root, alone=True):
+    """Removes what `plan` names. Nobody notes a use meanwhile: a run that starts waits, and finds what is left."""
+    with turn_lock(root, exclusive=True):
         todo = plan(root, policy)
         for path in _paths(todo):
             if path.suffix == ".lock":
                 remove_lock(path)
             else:
                 to_trash(root, path)
-    empty_trash(root)
+    for path in (root / TRASH).glob("*"):  # also what a killed collection left
+        delete(path)
     return todo
 
 
-def empty_trash(root: Path) -> None:
-    """Deletes what is no part of the store any more, also after a collection that was killed."""
-    for path in (root / TRASH).glob("*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def needed_by(inventory: Inventory, kept: Sequence[Keeper]) -> tuple[set[str], set[str] | None]:
-    """Results, and clips, that are needed, with all they were made from; None for clips: all may be."""
-    by_name: dict[str, list[Entry]] = {}
-    by_digest: dict[str, list[str]] = {}
+def _needed_by(kept: Sequence[Claim], inventory: Inventory) -> tuple[set[str], set[str] | None]:
+    """Names of results and keys of clips that are needed, with all they were made from; clips None: all may be."""
+    by_name: dict[str, list[Entry]] = defaultdict(list)
+    by_digest: dict[str | None, list[str]] = defaultdict(list)
     for entry in inventory.entries:
-        by_name.setdefault(entry.name, []).append(entry)
-        if entry.digest:
-            by_digest.setdefault(entry.digest, []).append(entry.name)
+        by_name[entry.name].append(entry)
+        by_digest[entry.digest].append(entry.name)
     needed: set[str] = set()
     clips: set[str] | None = set()
-    waiting = [name for keeper in kept for name in keeper.entries]
+    waiting = [name for claim in kept for name in claim.entries]
     while waiting:
         name = waiting.pop()
         if name in needed:
             continue
         needed.add(name)
-        for entry in by_name.get(name, ()):
-            waiting += [maker for digest in entry.inputs for maker in by_digest.get(digest, ())]
+        for entry in by_name[name]:
+            waiting += [maker for digest in entry.inputs for maker in by_digest[digest]]
             for stage, key, _ in named_in(entry, inventory.root):
                 if stage != CLIPS:
                     waiting.append(f"{stage}/{key}")
@@ -171,25 +161,25 @@ def needed_by(inventory: Inventory, kept: Sequence[Keeper]) -> tuple[set[str], s
 _COUNTED = ("its folder is there", "of another machine", "its report is there")
 
 
-def _reason(run: Keeper, pins: Sequence[Pin], policy: Policy, kept: int, now: float) -> str | None:
+def _reason(run: Claim, pins: Sequence[Pin], policy: Policy, kept: int) -> str | None:
     if run.live:
         return "going on"
     if run.folder is not None and any(pin.what == str(run.folder) for pin in pins):
         return "pinned"
     if policy.keep_last is not None and kept >= policy.keep_last:
         return None
-    if policy.older_than is not None and now - run.last > policy.older_than:
+    if policy.older_than is not None and time.time() - run.last > policy.older_than:
         return None
     return run.why
 
 
-def _registered(uses: Sequence[Use]) -> list[Keeper]:
-    """Runs by their folder; processes that are no run are kept while they live."""
-    found: dict[str, Keeper] = {}
+def _registered(uses: Sequence[Use]) -> list[Claim]:
+    """One claim per run folder; processes outside a run are kept while they live."""
+    found: dict[str, Claim] = {}
     for use in uses:
         name = str(use.folder) if use.folder else use.name
-        known = found.get(name, Keeper(name, None, frozenset(), 0.0, folder=use.folder))
-        found[name] = Keeper(
+        known = found.get(name, Claim(name, None, frozenset(), 0.0, folder=use.folder))
+        found[name] = Claim(
             name=name,
             why=_why_kept(use),
             entries=known.entries | use.entries,
@@ -205,19 +195,19 @@ def _why_kept(use: Use) -> str | None:
     if use.folder is None:
         return None
     if use.host != socket.gethostname():
-        return "of another machine"  # where its folder may be, whatever is here
+        return "of another machine"  # its folder may exist there
     return "its folder is there" if use.folder.exists() else None
 
 
-def _reported(folder: Path | None) -> Iterator[Keeper]:
+def _reported(folder: Path | None) -> Iterator[Claim]:
     for report in sorted(folder.glob(f"*/{REPORT}")) if folder is not None else ():
         if entries := reported_entries(report):
             run = report.parent.absolute()
-            yield Keeper(str(run), "its report is there", entries, report.stat().st_mtime, folder=run)
+            yield Claim(str(run), "its report is there", entries, report.stat().st_mtime, folder=run)
 
 
 def reported_entries(report: Path) -> frozenset[str]:
-    """The results that a run's report.json lists; none when it is no report."""
+    """The results that a run's report.json lists; none where the file is not a report."""
     try:
         rows: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["stages"]
         names = frozenset(f"{row['name']}/{row['key']}" for row in rows)
@@ -226,9 +216,9 @@ def reported_entries(report: Path) -> frozenset[str]:
     return frozenset(name for name in names if ENTRY.fullmatch(name))
 
 
-def _is_made(entry: Entry) -> bool:
-    """Whether a process is at work on it, which may also be one that could not note it."""
-    return is_locked(entry.path.with_name(f"{entry.key}.lock"))
+def _is_locked(entry: Entry) -> bool:
+    """Whether a process is making it, which may also be one that could not note its use."""
+    return is_locked(lock_file(entry.path.parents[1], entry.stage, entry.key))
 
 
 def _orphans(inventory: Inventory, gone: Sequence[Entry]) -> Iterator[Path]:
@@ -240,13 +230,13 @@ def _orphans(inventory: Inventory, gone: Sequence[Entry]) -> Iterator[Path]:
             yield from files
 
 
-def _unused_registrations(root: Path, all_of: Sequence[Keeper]) -> Iterator[Path]:
-    used = {file for keeper in all_of if keeper.why for file in keeper.files}
+def _unused_registrations(root: Path, claims: Sequence[Claim]) -> Iterator[Path]:
+    used = {file for claim in claims if claim.why for file in claim.files}
     yield from (use.file for use in read_uses(root) if use.file not in used and not use.live)
 
 
 def _paths(todo: CollectionPlan) -> Iterator[Path]:
-    """In an order in which a kill at any point leaves no manifest that names clips which are gone."""
+    """In an order such that a kill at any point leaves no manifest that names removed clips."""
     yield from (entry.path for entry in todo.entries)
     for key in todo.clips:
         file = clip_file(todo.inventory.root, key)

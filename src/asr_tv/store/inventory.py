@@ -1,22 +1,24 @@
-"""What lies in a store: results, unfinished ones, clips, litter; and whether every byte is what it was."""
+"""What lies in a store (results, unfinished ones, clips, litter) and whether every byte is what it was."""
 
 import contextlib
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asr_tv.progress import Progress, silent
-from asr_tv.store.durable import file_digest, file_lock
-from asr_tv.store.records import RECORD, read_row
-from asr_tv.store.results import TRASH, result_problems, throw_away
+from asr_tv.store.checks import CHANGED
+from asr_tv.store.durable import file_digest
+from asr_tv.store.payload import MANIFEST, PLAN, RECORD
+from asr_tv.store.records import read_row
+from asr_tv.store.results import TRASH, result_lock, result_problems, throw_away
 
-CLIPS, MANIFEST, PLAN = "clips", "manifest.jsonl", "plan.jsonl"
-PARTIAL = ".partial"
+CLIPS = "clips"
+_PARTIAL = ".partial"
 _KEY = re.compile(r"[0-9a-f]{24}")
 _CLIP = re.compile(r"[0-9a-f]{32}")
 _BESIDE = (".lock", ".checked", ".files")
@@ -29,7 +31,7 @@ class Entry:
     Attributes:
         size: bytes of all its files.
         modified: seconds since the epoch.
-        digest: of its payload; None of an unfinished or damaged one.
+        digest: of its payload; None for an unfinished or damaged one.
         inputs: digests of what it was made from.
     """
 
@@ -44,7 +46,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """As runs note it."""
+        """stage/key, as runs and pins refer to it."""
         return f"{self.stage}/{self.key}"
 
 
@@ -55,7 +57,7 @@ class Inventory:
     Attributes:
         entries: by stage and key.
         clips: key -> bytes, of the clip with its sidecar.
-        beside: locks and memos, by the stage/key that they belong to.
+        beside: stage/key -> its locks and memos.
         litter: what killed processes left half-written.
         trash: bytes that are no longer part of the store.
     """
@@ -79,23 +81,24 @@ class Damage:
 
 
 def scan(root: Path) -> Inventory:
-    """Looks at everything in a store; of the payload only the sizes."""
+    """Lists everything in a store; of the payload it looks only at sizes."""
     entries: list[Entry] = []
     beside: dict[str, tuple[Path, ...]] = {}
     litter: list[Path] = []
-    for stage in _stages(root):
-        for path in sorted(stage.iterdir()):
-            key = path.name[:24]
-            if path.is_dir() and path.name in (key, f"{key}{PARTIAL}") and _KEY.fullmatch(key):
-                with contextlib.suppress(FileNotFoundError):  # finished or removed meanwhile
-                    entries.append(_entry(stage.name, key, path))
-            elif path.suffix in _BESIDE and _KEY.fullmatch(path.stem):
-                beside[f"{stage.name}/{key}"] = (*beside.get(f"{stage.name}/{key}", ()), path)
-            elif path.name.endswith(".tmp") or ".fetched-" in path.name:
-                litter.append(path)
+    for path in sorted(root.glob("[!.]*/*")):
+        stage, key = path.parent.name, path.name[:24]
+        if stage == CLIPS:
+            continue
+        if path.is_dir() and path.name in (key, f"{key}{_PARTIAL}") and _KEY.fullmatch(key):
+            with contextlib.suppress(FileNotFoundError):  # finished or removed meanwhile
+                entries.append(_entry(stage, key, path))
+        elif path.suffix in _BESIDE and _KEY.fullmatch(path.stem):
+            beside[f"{stage}/{key}"] = (*beside.get(f"{stage}/{key}", ()), path)
+        elif path.name.endswith(".tmp") or ".fetched-" in path.name:
+            litter.append(path)
     litter += list((root / CLIPS).glob("*/.*.tmp"))
     trash = sum(size_of(path) for path in (root / TRASH).glob("*"))
-    return Inventory(root, tuple(entries), dict(_clips(root)), beside, tuple(litter), trash)
+    return Inventory(root, tuple(entries), _clip_sizes(root), beside, tuple(litter), trash)
 
 
 def clip_file(root: Path, key: str) -> Path:
@@ -104,7 +107,7 @@ def clip_file(root: Path, key: str) -> Path:
 
 
 def named_in(entry: Entry, root: Path) -> Iterator[tuple[str, str, str]]:
-    """Recordings that a result's manifest names in its store: stage, key and digest; of a clip the stage is "clips"."""
+    """(stage, key, digest) of each recording in the store that a result's manifest names; a clip's stage is "clips"."""
     manifest = entry.path / MANIFEST
     if not manifest.is_file():
         return
@@ -118,7 +121,7 @@ def named_in(entry: Entry, root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def planned_clips(entry: Entry) -> set[str] | None:
-    """Clips that an unfinished synthesis is speaking; None when that is not known."""
+    """Keys of the clips that an unfinished synthesis is speaking; None where that is not known."""
     try:
         lines = (entry.path / PLAN).read_text(encoding="utf-8").splitlines()
         return {str(json.loads(line)["clip"]) for line in lines}
@@ -127,7 +130,7 @@ def planned_clips(entry: Entry) -> set[str] | None:
 
 
 def verify_store(root: Path, progress: Progress = silent) -> Iterator[Damage]:
-    """Reads every byte of every clip and result, and names each that is not what it was."""
+    """Reads every byte of every clip and result; yields those that are not what they were."""
     inventory = scan(root)
     results = [entry for entry in inventory.entries if entry.finished]
     digests: dict[str, str] = {}
@@ -143,14 +146,14 @@ def verify_store(root: Path, progress: Progress = silent) -> Iterator[Damage]:
 
 
 def repair(root: Path, found: Damage) -> bool:
-    """Takes what is damaged out of the store, so that the next run makes it again; False when it has been mended."""
+    """Removes what is damaged from the store, so that the next run makes it again; False when it has been mended."""
     if found.stage == CLIPS:
         if not _clip_problems(root, found.key, {}):
             return False
         throw_away(root, found.path.with_suffix(".json"))
         throw_away(root, found.path)
         return True
-    with file_lock(found.path.with_name(f"{found.key}.lock"), f"{found.stage} {found.key}"):
+    with result_lock(root, found.stage, found.key):
         if not found.path.exists() or not _problems(_entry(found.stage, found.key, found.path), root, {}):
             return False
         throw_away(root, found.path)
@@ -167,34 +170,27 @@ def size_of(path: Path) -> int:
     return total
 
 
-def _stages(root: Path) -> list[Path]:
-    return sorted(p for p in root.glob("*") if p.is_dir() and not p.name.startswith(".") and p.name != CLIPS)
-
-
 def _entry(stage: str, key: str, path: Path) -> Entry:
-    finished = not path.name.endswith(PARTIAL)
+    finished = not path.name.endswith(_PARTIAL)
+    record = path / RECORD
     row: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        row = read_row((path / RECORD).read_bytes(), key) if finished else {}
+        row = read_row(record.read_bytes(), key) if finished else {}
     inputs = tuple(map(str, row.get("inputs", {}).values()))
-    return Entry(stage, key, path, size_of(path), _modified(path), finished, row.get("digest"), inputs)
+    modified = (record if record.exists() else path).stat().st_mtime
+    return Entry(stage, key, path, size_of(path), modified, finished, row.get("digest"), inputs)
 
 
-def _modified(path: Path) -> float:
-    record = path / RECORD
-    return (record if record.exists() else path).stat().st_mtime
-
-
-def _clips(root: Path) -> Iterator[tuple[str, int]]:
+def _clip_sizes(root: Path) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for path in sorted((root / CLIPS).glob("*/*")):
         if path.suffix in (".flac", ".json") and _CLIP.fullmatch(path.stem):
             sizes[path.stem] = sizes.get(path.stem, 0) + size_of(path)
-    yield from sizes.items()
+    return sizes
 
 
 def _clip_problems(root: Path, key: str, digests: dict[str, str]) -> tuple[str, ...]:
-    """Of a clip and its sidecar; a clip without one is unfinished and not damaged."""
+    """What is wrong with a clip and its sidecar; a clip without one is unfinished, not damaged."""
     file = clip_file(root, key)
     sidecar = file.with_suffix(".json")
     try:
@@ -205,7 +201,7 @@ def _clip_problems(root: Path, key: str, digests: dict[str, str]) -> tuple[str, 
         return (f"{file.name}: lost",) if sidecar.exists() else ()
     except (OSError, ValueError, KeyError, TypeError) as error:
         return (f"{sidecar.name}: cannot be read: {error}",)
-    return () if digests[key] == expected else (f"{file.name}: other bytes than when it was written",)
+    return () if digests[key] == expected else (f"{file.name}: {CHANGED}",)
 
 
 def _problems(entry: Entry, root: Path, digests: dict[str, str]) -> tuple[str, ...]:
@@ -214,7 +210,7 @@ def _problems(entry: Entry, root: Path, digests: dict[str, str]) -> tuple[str, .
         return ()
     for stage, key, digest in named_in(entry, root):
         if stage == CLIPS and _digest_of(root, key, digests) != digest:
-            problems.append(f"clip {key}: lost, or another one than was spoken for it")
+            problems.append(f"clip {key}: lost, or not the one that was spoken for it")
     return tuple(problems)
 
 
@@ -225,6 +221,6 @@ def _digest_of(root: Path, key: str, digests: dict[str, str]) -> str | None:
     return digests.get(key)
 
 
-def age(entry: Entry, clock: Callable[[], float] = time.time) -> float:
+def age(entry: Entry) -> float:
     """Seconds since it was finished; 0 where the clock has gone back since."""
-    return max(0.0, clock() - entry.modified)
+    return max(0.0, time.time() - entry.modified)

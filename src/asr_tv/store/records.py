@@ -1,4 +1,4 @@
-"""What decides a result, what is known of a finished one, and its record.json, of which every byte is checked."""
+"""What decides a result, what is known of a finished one, and its record.json, every byte of which is checked."""
 
 import hashlib
 import json
@@ -8,23 +8,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-RECORD = "record.json"
 _PACKAGES = ("asr-tv", "torch", "transformers", "openai-whisper", "piper-tts", "jiwer", "numpy")
 _IDENTITY = ("stage", "version", "parameters", "inputs", "seed")
 _FIELDS = frozenset((*_IDENTITY, "key", "digest", "files", "reads", "details", "seconds", "packages"))
 _CHECK = "check"
 """sha256 of the rest of the record; records from before there was one are checked by key and digest alone."""
 _ADDED = frozenset((_CHECK, "finished"))
-"""Not under the check itself; `finished` is put in by a store on object storage."""
-
+"""Not covered by the check; `finished` is added by a store on object storage."""
 
 Purpose = Literal["model", "choice", "scoring", "topline"]
-"""What a stage serves in a run: the adapted model, the choice of its recipe, the final scoring, a declared topline."""
+"""What a stage serves in a run: the adapted model, the choice of recipe, the final scoring, a declared topline."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestRef:
-    """What a stage's record keeps of a manifest it read: enough to judge a leak without the manifest."""
+    """What a record keeps of a manifest that its stage read: enough to detect a leak without the manifest."""
 
     name: str
     digest: str
@@ -36,13 +34,13 @@ class ManifestRef:
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides a result, and so its key: nothing of how or where it is computed.
+    """What decides a result and so its key, and nothing of how or where it is computed.
 
     Attributes:
         stage: the stage's name, also the folder's.
         version: raised by hand whenever the stage's output changes for the same inputs.
-        parameters: the configuration values that change the result, JSON-able.
-        inputs: role of each input record -> its digest.
+        parameters: the configuration values that change the result; serialisable as JSON.
+        inputs: role of each input -> its digest.
         seed: of every random draw in the stage.
     """
 
@@ -63,8 +61,8 @@ class Record:
     """A finished result. `digest` is of the payload, so equal payloads are equal inputs downstream.
 
     Attributes:
-        reads: every manifest whose audio or text the stage read; the ledger is made of these.
-        details: what the stage counted, JSON-able.
+        reads: every manifest whose audio or text the stage read; the ledger is built from these.
+        details: what the stage counted; serialisable as JSON.
         cached: found in the store by this call, not executed; not part of the file.
     """
 
@@ -104,7 +102,7 @@ def _sha256(value: Any) -> str:
 
 
 def new_row(identity: Identity, produced: Produced, files: Mapping[str, str], seconds: float) -> dict[str, Any]:
-    """The content of a result's record.json; `files` are names below its folder -> sha256."""
+    """The content of a result's record.json; `files`: name below its folder -> sha256."""
     row = {
         **asdict(identity),
         "key": identity.key,
@@ -125,13 +123,13 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 
 def read_row(text: str | bytes, key: str | None = None) -> dict[str, Any]:
-    """A record's content, if nothing in it has changed since it was written.
+    """The content of a record.
 
     Args:
-        key: whose record it must be.
+        key: of the result that the record must belong to.
 
     Raises:
-        ValueError: it is damaged, or another result's.
+        ValueError: it has changed since it was written, or belongs to another result.
     """
     try:
         row = json.loads(text)
@@ -143,7 +141,7 @@ def read_row(text: str | bytes, key: str | None = None) -> dict[str, Any]:
     if names != _FIELDS:
         raise ValueError(f"fields lost or unknown: {', '.join(sorted(names ^ _FIELDS))}")
     if key is not None and row["key"] != key:
-        raise ValueError(f"of another result, {row['key']}")
+        raise ValueError(f"belongs to another result, {row['key']}")
     if _CHECK in row and row[_CHECK] != _sha256({name: row[name] for name in names}):
         raise ValueError("changed since it was written")
     if row["key"] != _sha256({name: row[name] for name in _IDENTITY})[:24]:
@@ -155,7 +153,7 @@ def read_row(text: str | bytes, key: str | None = None) -> dict[str, Any]:
 
 
 def _require_shape(row: Mapping[str, Any]) -> None:
-    """Who writes a record can write its digests, too: names must stay below the folder, and values be of their kind.
+    """Whoever forges a record can forge its digests: file names must stay below the folder, values have their types.
 
     Raises:
         ValueError: something is not as `new_row` makes it.
@@ -163,15 +161,15 @@ def _require_shape(row: Mapping[str, Any]) -> None:
     kinds = {"stage": str, "key": str, "digest": str, "files": dict, "details": dict, "reads": list}
     wrong = [name for name, kind in kinds.items() if not isinstance(row[name], kind)]
     if wrong or not isinstance(row["seconds"], int | float):
-        raise ValueError(f"of another kind than they should be: {', '.join(wrong) or 'seconds'}")
+        raise ValueError(f"of the wrong type: {', '.join(wrong) or 'seconds'}")
     for name, digest in row["files"].items():
         if not name or "\0" in name or name.startswith("/") or ".." in name.split("/") or not isinstance(digest, str):
-            raise ValueError(f"{name!r:.80} is no file of a result")
+            raise ValueError(f"{name!r:.80} cannot be a file of a result")
     try:
         for ref in row["reads"]:
             _ref_from(ref)
     except (KeyError, TypeError) as error:
-        raise ValueError(f"what it read is not told as it should be: {error}") from None
+        raise ValueError(f"reads is malformed: {error}") from None
 
 
 def record_from(row: Mapping[str, Any], folder: Path) -> Record:

@@ -1,35 +1,35 @@
-"""The only cache: one folder a result, `<stage>/<key>/`, complete when its `record.json` is there.
+"""The only cache: one folder per result, `<stage>/<key>/`, complete when its `record.json` is there.
 
 The payload is written to a scratch folder beside it, then the record into that folder, then one rename. A
-process killed half-way leaves the scratch folder, in which the same work can resume, and never a false hit.
+process killed half-way leaves the scratch folder, from which the same work can resume, and never a false hit.
 """
 
 import copy
 import errno
-import json
 import logging
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
-from asr_tv.errors import DataError, TryAgain, UserError
-from asr_tv.store.checks import Checked, damage
+from asr_tv.errors import TryAgain, UserError
+from asr_tv.store.checks import damage, find_problems, remember_intact
 from asr_tv.store.durable import file_digest as file_digest
 from asr_tv.store.durable import file_lock as file_lock
 from asr_tv.store.durable import is_locked
 from asr_tv.store.durable import write_atomically as write_atomically
-from asr_tv.store.records import RECORD as RECORD
+from asr_tv.store.payload import RECORD as RECORD
 from asr_tv.store.records import Identity as Identity
 from asr_tv.store.records import Produced as Produced
 from asr_tv.store.records import Record as Record
 from asr_tv.store.records import canonical_json as canonical_json
 from asr_tv.store.records import new_row, read_row, record_from, row_text
-from asr_tv.store.uses import in_turn, note
+from asr_tv.store.uses import note, turn_lock
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _SPARE_BYTES = 1 << 20
 
 
 class Damaged(TryAgain):
-    """What a stage was about to read is not what its record says; it is out of the store, to be made again."""
+    """An input of a stage is not what its record says; it has been removed from the store, to be made again."""
 
 
 def _nothing_to_check() -> None:
@@ -59,7 +59,7 @@ class Store:
     """Results under one root folder, shared by any number of processes, also of machines that share the folder.
 
     Args:
-        newer_than: results finished before this moment (seconds since the epoch) are not taken but made again.
+        newer_than: results finished before this moment (seconds since the epoch) count as missing.
     """
 
     def __init__(self, root: Path, *, newer_than: float = 0.0) -> None:
@@ -74,40 +74,37 @@ class Store:
 
     @property
     def mirror(self) -> Mirror | None:
-        """Where single files of this store are kept besides, for other machines."""
+        """A copy of single files of this store that other machines can reach, if there is one."""
         return None
 
     def remade_since(self, moment: float) -> Self:
         """The same store, in which results older than `moment` count as missing."""
-        again = copy.copy(self)
-        again.newer_than = moment
-        return again
+        store = copy.copy(self)
+        store.newer_than = moment
+        return store
 
     def guarded(self, check: Callable[[], None]) -> Self:
-        """The same store, which calls `check` before it executes anything: a stage's inputs, right before their use."""
-        again = copy.copy(self)
-        again._check = check
-        return again
+        """The same store, which calls `check` before each execution: of a stage's inputs, right before their use."""
+        store = copy.copy(self)
+        store._check = check
+        return store
 
     def find(self, identity: Identity) -> Record | None:
-        """The finished result of this identity, or None when there is none, or it is incomplete or damaged.
-
-        It counts as used from now on.
-        """
+        """The finished result of this identity, noted as used; None where there is none or it is damaged."""
         if not self.root.is_dir():
             return None
-        with in_turn(self.root):
+        with turn_lock(self.root):
             note(self.root, f"{identity.stage}/{identity.key}")
             return self.recorded(identity.stage, identity.key)
 
     def recorded(self, stage: str, key: str) -> Record | None:
-        """The finished result under a stage's name and a key that a report or record keeps, or None as `find`."""
+        """As `find`, by stage and key as a report keeps them, and without noting a use."""
         folder = self.root / stage / key
         try:
             if (folder / RECORD).stat().st_mtime < self.newer_than:
                 return None
             row = read_row((folder / RECORD).read_bytes(), key)
-            if problems := self._problems(folder, row["files"]):
+            if problems := find_problems(_memo(folder), _files_of(folder, row)):
                 raise ValueError(", ".join(problems[:3]))
             return record_from(row, folder)
         except (FileNotFoundError, NotADirectoryError):
@@ -118,28 +115,25 @@ class Store:
 
     def intact(self, memo: Path, files: dict[Path, str]) -> bool:
         """Whether files in the store that belong to a result have these digests; `memo` names the result's folder."""
-        checked = Checked(memo.with_name(f"{memo.name}.files"))
-        problems = [checked.problem(str(file), file, digest) for file, digest in files.items()]
-        checked.keep()
-        for problem in [problem for problem in problems if problem][:3]:
+        problems = find_problems(memo.with_name(f"{memo.name}.files"), ((str(f), f, d) for f, d in files.items()))
+        for problem in problems[:3]:
             _log.warning("%s: made again", problem)
-        return not any(problems)
+        return not problems
 
     def build(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:
         """The stored result, or the one that `produce` writes into the folder it is given.
 
         `produce` may find in its folder what an interrupted call with the same identity left there. A second
-        process that wants the same result waits for the first and takes what it made; the lock goes with the
-        process that holds it.
+        process that wants the same result waits for the first and takes what it made.
 
         Raises:
             Damaged: an input of the stage is; see `guarded`.
-            OSError: there is no room left, or no leave to write; what is finished stays.
+            OSError: no room on the disk, or no permission to write; what is finished stays.
         """
         if (found := self.find(identity)) is not None:
             return found
-        with self._locked(identity):
-            with in_turn(self.root):
+        with result_lock(self.root, identity.stage, identity.key):
+            with turn_lock(self.root):
                 note(self.root, f"{identity.stage}/{identity.key}")
             if (found := self.find(identity)) is not None:
                 return found
@@ -147,16 +141,16 @@ class Store:
 
     def busy(self, identity: Identity) -> bool:
         """Whether another process is making this result right now."""
-        return is_locked(self._lock_file(identity))
+        return is_locked(lock_file(self.root, identity.stage, identity.key))
 
     def scratch(self, identity: Identity) -> Path:
         """Where an unfinished result is written; survives a kill, gone once the result is finished."""
         return self.root / identity.stage / f"{identity.key}.partial"
 
     def discard(self, stage: str, key: str) -> list[str]:
-        """Takes a result that is damaged out of the store; what was wrong with it, or nothing where it is whole."""
+        """Removes a damaged result from the store; returns what was wrong with it, or nothing where it is whole."""
         folder = self.root / stage / key
-        with file_lock(folder.with_name(f"{key}.lock"), f"{stage} {key}"):
+        with result_lock(self.root, stage, key):
             if not folder.exists() or not (problems := result_problems(folder)):
                 return []
             throw_away(self.root, folder)
@@ -179,49 +173,48 @@ class Store:
         if folder.exists():  # an invalid result: find() has refused it under this lock
             throw_away(self.root, folder)
         scratch.replace(folder)
-        self._learn(folder, row["files"])
-        return Record(**{**vars(record_from(row, folder)), "cached": False})
-
-    def _problems(self, folder: Path, files: dict[str, str]) -> list[str]:
-        checked = Checked(_memo(folder))
-        problems = [checked.problem(name, folder / name, digest) for name, digest in files.items()]
-        checked.keep()
-        return [problem for problem in problems if problem]
-
-    def _learn(self, folder: Path, files: dict[str, str]) -> None:
-        checked = Checked(_memo(folder))
-        for name, digest in files.items():
-            checked.learn(name, folder / name, digest)
-        checked.keep()
+        remember_intact(_memo(folder), _files_of(folder, row))
+        return replace(record_from(row, folder), cached=False)
 
     def _folder(self, identity: Identity) -> Path:
         return self.root / identity.stage / identity.key
 
-    def _lock_file(self, identity: Identity) -> Path:
-        return self.root / identity.stage / f"{identity.key}.lock"
 
-    @contextmanager
-    def _locked(self, identity: Identity) -> Iterator[None]:
-        with file_lock(self._lock_file(identity), f"{identity.stage} {identity.key}"):
-            yield
+def lock_file(root: Path, stage: str, key: str) -> Path:
+    """The lock of one result."""
+    return root / stage / f"{key}.lock"
+
+
+def result_lock(root: Path, stage: str, key: str) -> AbstractContextManager[None]:
+    """Held by whoever makes a result or removes a damaged one."""
+    return file_lock(lock_file(root, stage, key), f"making the same result, {stage} {key} (kept in {root})")
 
 
 def _memo(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.checked")
 
 
+def _files_of(folder: Path, row: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:
+    """Name, path and digest of each payload file of a record."""
+    return ((name, folder / name, digest) for name, digest in row["files"].items())
+
+
 def throw_away(root: Path, path: Path) -> None:
-    """Takes something out of the store in one step, then deletes it; what a kill leaves of it is in the trash."""
-    if (gone := to_trash(root, path)) is None:
-        return
-    if gone.is_dir():
-        shutil.rmtree(gone, ignore_errors=True)
+    """Moves something out of the store in one step, then deletes it; what a kill leaves of it is in the trash."""
+    if (gone := to_trash(root, path)) is not None:
+        delete(gone)
+
+
+def delete(path: Path) -> None:
+    """Deletes a file or folder, which may be gone already."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        gone.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def to_trash(root: Path, path: Path) -> Path | None:
-    """Takes something out of the store in one step; where it is now, or None where it was not there."""
+    """Moves something out of the store in one step; returns where it is now, or None where it was not there."""
     trash = root / TRASH
     trash.mkdir(exist_ok=True)
     try:
@@ -231,7 +224,7 @@ def to_trash(root: Path, path: Path) -> Path | None:
 
 
 def result_problems(folder: Path) -> list[str]:
-    """What is wrong with a finished result, every byte of it read."""
+    """What is wrong with a finished result; reads every byte of it."""
     try:
         row = read_row((folder / RECORD).read_bytes(), folder.name)
     except FileNotFoundError:
@@ -243,7 +236,7 @@ def result_problems(folder: Path) -> list[str]:
 
 @contextmanager
 def _room_on(folder: Path) -> Iterator[None]:
-    """Libraries have errors of their own for a full disk; they become the ordinary one."""
+    """Turns the errors that libraries have for a full disk into the ordinary one."""
     try:
         yield
     except (OSError, UserError):
@@ -260,7 +253,7 @@ def _holds_newer(folder: Path, moment: float) -> bool:
 
 
 def _remove_half_written(folder: Path) -> None:
-    """Takes away what `write_atomically` left in a process that was killed."""
+    """Removes what `write_atomically` left in a process that was killed."""
     for path in folder.rglob(".*.tmp"):
         path.unlink()
 
@@ -268,13 +261,3 @@ def _remove_half_written(folder: Path) -> None:
 def _payload_digests(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
     return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}
-
-
-def verify(record: Record) -> None:
-    """Reads the payload again and compares its digests with the record's.
-
-    Raises:
-        DataError: every file that changed or vanished since it was written.
-    """
-    if changed := damage(record.path, json.loads((record.path / RECORD).read_text(encoding="utf-8"))["files"]):
-        raise DataError(f"{record.path}: changed since it was written: {', '.join(changed)}")

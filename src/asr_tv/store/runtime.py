@@ -1,4 +1,4 @@
-"""How a stage runs: where its results are kept, on which device, and what is told of its progress."""
+"""How a stage runs: where results are kept, on which device, and who is told of its progress."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,14 @@ from asr_tv.store.results import Store
 
 @dataclass(frozen=True)
 class Runtime:
-    """What every stage is given first. None of it changes what a stage makes, so none of it enters a key.
+    """The first argument of every stage. None of it changes what a stage makes, so none of it enters a key.
 
     Attributes:
         store: where results are looked for and kept.
-        progress: draws the stage's progress.
-        label: what that progress is called; each stage has a default.
-        device: "auto", or as torch names devices.
+        label: title of the progress line; each stage has a default.
+        device: "auto" or a torch device name.
         batch_size: utterances decoded at once.
-        workers: processes for speech synthesis; 0: one a core.
+        workers: processes for speech synthesis; 0: one per core.
     """
 
     store: Store

@@ -1,10 +1,11 @@
-"""Who uses which results of a store: a small file a run or process, locked for as long as that process lives; pins.
+"""Who uses which results of a store: pins, and one small file per run or process, locked while that process lives.
 
-Every result is noted before it is looked for, so that a clean-up, which takes turns with that, knows of it.
+Every use is noted before the result is looked for, so that a clean-up, which takes turns with that, knows of it.
 """
 
 import atexit
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -27,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 RUNS, PINS, TURN = ".runs", ".pins", ".turn.lock"
 ENTRY = re.compile(r"[\w.-]+/[0-9a-f]{24}")
-"""A result: stage/key."""
+"""stage/key of a result."""
 _FINISHED = "finished"
 _CANNOT_WRITE = (PermissionError, FileNotFoundError, NotADirectoryError)
 
@@ -37,9 +38,9 @@ class Use:
     """A run, or another process, and the results it asked for.
 
     Attributes:
-        folder: of the run's output; None for a process that is no run.
-        live: going on now.
-        last: when it last asked for one, in seconds since the epoch by the file system's clock.
+        folder: of the run's output; None for a process outside a run.
+        live: still running.
+        last: when it last asked for a result, in seconds since the epoch by the file system's clock.
     """
 
     file: Path
@@ -72,7 +73,7 @@ class _Registration:
         # A line that a full disk cut off must not run into the next one.
         data = f"\n{line}\n".encode()
         if os.write(self._descriptor, data) != len(data):
-            raise OSError(28, os.strerror(28), str(self.file))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.file))
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -84,24 +85,24 @@ _process: dict[Path, _Registration] = {}
 
 
 @contextmanager
-def in_turn(root: Path, *, alone: bool = False) -> Iterator[None]:
-    """Keeps those who note and look for results and those who clean up apart; no turn where nothing can be written."""
+def turn_lock(root: Path, *, exclusive: bool = False) -> Iterator[None]:
+    """Keeps users, who share it, apart from clean-ups, which hold it alone; no lock where nothing can be written."""
     try:
-        if alone:
+        if exclusive:
             root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(root / TURN, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        if alone or not _is_read_only(error):
+        if exclusive or not _is_read_only(error):
             raise
         yield
         return
     try:
-        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not alone:
-                _log.warning("garbage is being collected in %s: waiting for it", root)
+            if not exclusive:
+                _log.warning("waiting for the garbage collection in %s to end", root)
             fcntl.flock(descriptor, kind)
         yield
     finally:
@@ -109,7 +110,7 @@ def in_turn(root: Path, *, alone: bool = False) -> Iterator[None]:
 
 
 def note(root: Path, entry: str) -> None:
-    """Says for the runs of this process, or for the process where it runs none, that it uses a result."""
+    """Notes that the runs of this process, or the process itself where it runs none, use a result."""
     with _guard:
         try:
             for registration in _runs.get(root) or [_process.get(root) or _register_process(root)]:
@@ -121,7 +122,7 @@ def note(root: Path, entry: str) -> None:
 
 @contextmanager
 def registered(root: Path, folder: Path, name: str) -> Iterator[None]:
-    """For the time of a run: what this process uses of the store is used by that run, and stays so afterwards."""
+    """While it lasts, what this process uses of the store is noted for that run, for which it stays noted."""
     try:
         registration: _Registration | None = _register_run(root, folder.absolute(), name)
     except OSError as error:
@@ -142,7 +143,7 @@ def registered(root: Path, folder: Path, name: str) -> Iterator[None]:
 
 
 def read_uses(root: Path) -> list[Use]:
-    """Everything registered, in the order of the files' names."""
+    """Every registered use, in the order of the files' names."""
     found = []
     for file in sorted((root / RUNS).glob("*.jsonl")):
         with contextlib.suppress(FileNotFoundError):  # ended meanwhile
@@ -150,23 +151,20 @@ def read_uses(root: Path) -> list[Use]:
     return found
 
 
-def lasting(uses: list[Use]) -> list[Use]:
-    """Of each run's starts the last finished one and those after it, and whatever is live."""
-    finished: dict[str, int] = {}
-    for use in uses:
-        if use.folder is not None and use.finished:
-            finished[_start_of(use.file)[0]] = _start_of(use.file)[1]
-    kept = []
-    for use in uses:
+def latest_starts(uses: list[Use]) -> list[Use]:
+    """The last finished start of each run and those after it, and whatever is live; `uses` in order of file name."""
+    finished = dict(_start_of(use.file) for use in uses if use.folder is not None and use.finished)
+
+    def counts(use: Use) -> bool:
         run, number = _start_of(use.file)
-        if use.live or (use.folder is not None and number >= finished.get(run, 0)):
-            kept.append(use)
-    return kept
+        return use.folder is not None and number >= finished.get(run, 0)
+
+    return [use for use in uses if use.live or counts(use)]
 
 
 def _register_run(root: Path, folder: Path, name: str) -> _Registration:
     run = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-    with in_turn(root), _guard:
+    with turn_lock(root), _guard:
         numbers = [_start_of(file)[1] for file in (root / RUNS).glob(f"{run}.*.jsonl")]
         for number in range(max(numbers, default=0) + 1, 1_000_000):
             try:
@@ -186,7 +184,7 @@ def _register_process(root: Path) -> _Registration:
 
 
 def leave(root: Path) -> None:
-    """Says that this process needs nothing of a store any more; what its runs asked for stays theirs."""
+    """Notes that this process no longer needs anything in a store; what its runs asked for stays noted for them."""
     with _guard:
         if (registration := _process.pop(root, None)) is not None:
             registration.file.unlink(missing_ok=True)
@@ -207,7 +205,7 @@ def _forget_earlier(file: Path) -> None:
 
 
 def _start_of(file: Path) -> tuple[str, int]:
-    """The run's part of a file's name and the number of the start; process files have none."""
+    """The run's part of a registration's file name and the number of the start, 0 for a process."""
     run, _, number = file.name.removesuffix(".jsonl").partition(".")
     return run, int(number) if number.isdigit() else 0
 
@@ -233,12 +231,12 @@ def _read(file: Path) -> Use:
 
 
 def _is_read_only(error: OSError) -> bool:
-    return isinstance(error, _CANNOT_WRITE) or error.errno == 30
+    return isinstance(error, _CANNOT_WRITE) or error.errno == errno.EROFS
 
 
 @dataclass(frozen=True)
 class Pin:
-    """Results that stay whatever becomes of their run; `what` is stage/key, or a run's folder."""
+    """Results that stay whatever becomes of their run; `what` is stage/key or a run's folder."""
 
     what: str
     entries: frozenset[str]
@@ -248,7 +246,7 @@ def read_pins(root: Path) -> list[Pin]:
     """All pins.
 
     Raises:
-        DataError: one cannot be read, and then nobody knows what it holds.
+        DataError: one cannot be read, so what it holds is unknown.
     """
     pins = []
     for file in sorted((root / PINS).glob("*.json")):
@@ -261,15 +259,16 @@ def read_pins(root: Path) -> list[Pin]:
 
 
 def write_pin(root: Path, pin: Pin) -> None:
-    """Sets a pin, in place of one on the same."""
+    """Writes a pin, replacing an earlier one on the same."""
     row = {"what": pin.what, "entries": sorted(pin.entries)}
     write_atomically(_pin_file(root, pin.what), json.dumps(row, indent=1, ensure_ascii=False) + "\n")
 
 
 def remove_pin(root: Path, what: str) -> bool:
-    """Whether there was one."""
-    there = _pin_file(root, what).exists()
-    _pin_file(root, what).unlink(missing_ok=True)
+    """Removes a pin; returns whether there was one."""
+    file = _pin_file(root, what)
+    there = file.exists()
+    file.unlink(missing_ok=True)
     return there
 
 

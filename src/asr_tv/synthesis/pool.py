@@ -12,7 +12,7 @@ import numpy as np
 
 from asr_tv.audio.recordings import Wave
 from asr_tv.errors import DataError, UserError
-from asr_tv.memory import give_back, memory_errors
+from asr_tv.memory import free_memory, memory_errors
 from asr_tv.progress import Progress
 from asr_tv.synthesis.clips import Clip, ClipCache, ClipJob
 from asr_tv.synthesis.engines import Synthesizer
@@ -135,7 +135,7 @@ def _in_batches(jobs: Sequence[ClipJob], engine: Synthesizer, cache: ClipCache) 
             outcomes = {batch[0].key: OutOfMemory(reason)} if len(batch) == 1 else {}
         if not outcomes:
             size = len(batch) // 2
-            give_back()
+            free_memory()
             continue
         waiting = waiting[len(batch) :]
         yield outcomes

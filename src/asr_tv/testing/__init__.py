@@ -1,1 +1,1 @@
-"""Fakes that tests and users share."""
+"""Fakes that tests, benchmarks and users share."""

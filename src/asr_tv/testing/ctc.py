@@ -10,25 +10,22 @@ from asr_tv.models.directory import METADATA
 from asr_tv.models.tensors import WEIGHTS, layout_of, write_tensors
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'"
-"""With digits, which the sentences of `testing.speech` have and published English models have not."""
+"""With digits: sentences of `testing.speech` contain them, though published English models lack them."""
 
 
-def tiny_ctc(
-    directory: Path, kind: Literal["wav2vec2", "conformer"] = "wav2vec2", *, seed: int = 0, layers: int = 2
-) -> Path:
-    """Writes a CTC model of a few layers, 32 wide, 100 frames a second; returns the directory."""
+def tiny_ctc(directory: Path, kind: Literal["wav2vec2", "conformer"] = "wav2vec2", *, seed: int = 0) -> Path:
+    """Writes a CTC model of two layers, 32 wide, 100 frames per second; returns the directory."""
     import transformers
 
-    library: Any = transformers  # its annotations do not fit settings from a dictionary
+    library: Any = transformers  # its annotations do not accept settings from a dictionary
     directory.mkdir(parents=True, exist_ok=True)
     tokens = ["<pad>", "<s>", "</s>", "<unk>", "|", *CHARACTERS]
     vocabulary = directory / "vocab.json"
     vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}), encoding="utf-8")
-    tokenizer = library.Wav2Vec2CTCTokenizer(str(vocabulary))
-    tokenizer.save_pretrained(directory)
+    library.Wav2Vec2CTCTokenizer(str(vocabulary)).save_pretrained(directory)
     sizes: dict[str, Any] = {
         "hidden_size": 32,
-        "num_hidden_layers": layers,
+        "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "intermediate_size": 64,
         "conv_dim": (16, 16, 16),
@@ -46,15 +43,11 @@ def tiny_ctc(
         if kind == "wav2vec2":
             model = library.Wav2Vec2ForCTC(library.Wav2Vec2Config(**sizes))
         else:
-            forms = {
-                "feat_extract_norm": "layer",
-                "position_embeddings_type": "rotary",
-                "conv_depthwise_kernel_size": 7,
-            }
-            model = library.Wav2Vec2ConformerForCTC(library.Wav2Vec2ConformerConfig(**sizes, **forms))
+            sizes |= {"feat_extract_norm": "layer", "conv_depthwise_kernel_size": 7}
+            config = library.Wav2Vec2ConformerConfig(**sizes, position_embeddings_type="rotary")
+            model = library.Wav2Vec2ConformerForCTC(config)
     # Published models with group norm were trained without a mask.
-    extractor = library.Wav2Vec2FeatureExtractor(return_attention_mask=kind == "conformer")
-    extractor.save_pretrained(directory)
+    library.Wav2Vec2FeatureExtractor(return_attention_mask=kind == "conformer").save_pretrained(directory)
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(directory)
     tensors = model.state_dict()

@@ -1,4 +1,4 @@
-"""Ways to spoil a clip, for measuring what a quality gate catches; each is a wave in and a wave out."""
+"""Defects of clips, for measuring what a quality gate catches; each maps a wave to a wave."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,7 @@ Fault = Callable[[Wave, np.random.Generator], Wave]
 
 
 def half_silent(wave: Wave, rng: np.random.Generator) -> Wave:
-    """The first or the second half of the wave is gone."""
+    """The first or the second half of the wave is silent."""
     spoilt = wave.copy()
     middle = wave.size // 2
     spoilt[:middle] *= 0 if rng.random() < 0.5 else 1

@@ -1,4 +1,4 @@
-"""Speaks and scores very many clips with fakes in a process of bounded memory, and says what that took.
+"""Synthesizes and scores very many clips with fakes in a process of bounded memory, and measures what that takes.
 
 `python -m asr_tv.testing.load CLIPS FOLDER` prints one JSON line; see benchmarks/load.py.
 """
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,15 @@ from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 LIMIT = 2_000_000_000
 """Bytes of data that the process may have."""
 _LETTERS = 12
-"""Of a clip that is heard: short, since it is counts and not seconds that load a store."""
+"""Letters per clip: short, since the number of clips loads a store, not their duration."""
 
 
 @dataclass
 class Watch:
-    """What progress was told, and how many files were open then.
+    """A progress line that checks what it is told, and counts open files.
 
     Attributes:
-        lies: whatever progress said that could not be so.
+        lies: every contradiction in what it was told.
     """
 
     lies: list[str] = field(default_factory=list)
@@ -60,17 +60,15 @@ class Watch:
 
 
 class ShortClips(FakeSynthesizer):
-    """Says the last letters of a text only."""
+    """Speaks only the last letters of a text."""
 
     def _clip(self, request: Any) -> Any:
-        from dataclasses import replace
-
         return super()._clip(replace(request, text=request.text[-_LETTERS:]))
 
 
 @dataclass(frozen=True)
 class Took:
-    """Peaks are of resident memory, in bytes, up to the end of each step."""
+    """What it took. Peaks are of resident memory in bytes, up to the end of each step."""
 
     clips: int
     start_peak: int
@@ -85,17 +83,11 @@ class Took:
 
 
 def load(clips: int, folder: Path) -> Took:
-    """Speaks so many clips, hears every tenth word wrong, and scores that with an interval."""
+    """Synthesizes clips, makes an error in every tenth transcript, and scores that with an interval."""
     watch, start = Watch(), peak()
     began = time.monotonic()
-    store = Store(folder / "store")
-    record = synthesize(
-        Runtime(store, progress=watch, workers=1),
-        dummy_texts(clips),
-        SynthesisConfig(takes=1),
-        seed=1,
-        synthesizer=ShortClips(),
-    )
+    runtime = Runtime(Store(folder / "store"), progress=watch, workers=1)
+    record = synthesize(runtime, dummy_texts(clips), SynthesisConfig(takes=1), seed=1, synthesizer=ShortClips())
     spoken, speaking = peak(), time.monotonic() - began
     began = time.monotonic()
     wer = _scored(stored_manifest(record), folder)
@@ -119,12 +111,12 @@ def _scored(manifest: Manifest, folder: Path) -> float:
 
 
 def peak() -> int:
-    """The most bytes that this process has had resident."""
+    """Peak resident memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def loaded(clips: int, folder: Path) -> Took:
-    """`load` in a process of its own, which may have `LIMIT` bytes of data."""
+    """`load` in a process of its own, limited to `LIMIT` bytes of data."""
     command = [sys.executable, "-m", __name__, str(clips), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

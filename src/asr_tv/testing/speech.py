@@ -1,4 +1,4 @@
-"""A speech engine without a voice: each letter is a tone, so that clips differ as their texts do."""
+"""A fake speech engine: each letter is a tone, so that clips differ as their texts do."""
 
 import os
 import time
@@ -21,14 +21,11 @@ class FakeSynthesizer:
     """Tone bursts, equal for equal requests; for `synthesize(..., synthesizer=...)`, in no registry.
 
     Attributes:
-        labels: of its voices, each a little higher than the one before.
-        version: of every voice.
-        delay: seconds that a clip takes to speak.
-        failing: texts that contain this make the engine raise.
-        mute: texts that contain this become an empty wave.
-        crashing: texts that contain this end the process.
-        memory: so many clips at most in one call; with more, memory runs out.
-        language: of every voice.
+        labels: of its voices, each a little higher than the previous one.
+        version, language: of every voice.
+        delay: seconds that a clip takes.
+        failing, mute, crashing: texts that contain this raise an error, become an empty wave, or end the process.
+        memory: clips per call beyond which memory runs out.
     """
 
     labels: tuple[str, ...] = ("tone",)
@@ -81,7 +78,7 @@ def _burst(character: str, samples: int, rise: float) -> Wave:
 
 
 class EnergyDetector:
-    """Finds tones as a speech detector finds speech: whatever is louder than a hundredth of the peak."""
+    """Finds tones as a speech detector finds speech: one span of whatever is louder than a hundredth of the peak."""
 
     version = "energy"
 
@@ -90,25 +87,19 @@ class EnergyDetector:
         return ((loud[0] / _SAMPLING_RATE, (loud[-1] + 1) / _SAMPLING_RATE),) if loud.size else ()
 
 
-def dummy_texts(count: int, domain: str = "default", name: str = "dummy", first: int = 0) -> Manifest:
+def dummy_texts(count: int, domain: str = "default", first: int = 0) -> Manifest:
     """`count` different short sentences of one domain, origin "text"; sentence n is the same in every call."""
     verbs, things = ("call", "open", "send", "cancel", "read"), ("the account", "a message", "my order", "the meeting")
-    return Manifest(
-        name,
-        tuple(
-            Utterance(
-                id=f"{domain}-{n:04d}",
-                text=f"Please {verbs[n % 5]} {things[n // 5 % 4]} number {n}.",
-                domain=domain,
-                origin="text",
-            )
-            for n in range(first, first + count)
-        ),
-    )
+
+    def utterance(n: int) -> Utterance:
+        text = f"Please {verbs[n % 5]} {things[n // 5 % 4]} number {n}."
+        return Utterance(f"{domain}-{n:04d}", text, domain=domain, origin="text")
+
+    return Manifest("dummy", tuple(map(utterance, range(first, first + count))))
 
 
 def open_fake(config: SynthesisConfig) -> FakeSynthesizer:
-    """What the registry of engines would call; `use_fake_engine` puts it there."""
+    """Opens the engine for the registry, in which `use_fake_engine` puts it."""
     return FakeSynthesizer(labels=config.voices)
 
 

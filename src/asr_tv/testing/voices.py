@@ -1,4 +1,4 @@
-"""Bark and SpeechT5 built small, with random weights: real code paths and shapes. What they say is noise."""
+"""Tiny Bark and SpeechT5 models with random weights: real code paths and shapes, but what they say is noise."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,8 @@ _CONTRAST = 12.0
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
 
 
-def tiny_bark(directory: Path, *, seed: int = 0) -> Path:
-    """Writes a Bark of one layer a model, with its generation configuration given as dictionaries."""
+def tiny_bark(directory: Path) -> Path:
+    """Writes a Bark of one layer per model, with its generation configuration as nested dictionaries."""
     from transformers import BarkConfig, BarkModel, PreTrainedTokenizerFast
     from transformers.models.bark.configuration_bark import BarkCoarseConfig, BarkFineConfig, BarkSemanticConfig
     from transformers.models.encodec.configuration_encodec import EncodecConfig
@@ -29,9 +29,9 @@ def tiny_bark(directory: Path, *, seed: int = 0) -> Path:
         ).to_dict(),
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         model: Any = BarkModel(config)
-    with torch.no_grad():  # as they start, every token is about as likely as any other, whatever was said before
+    with torch.no_grad():  # with initial weights every token is about as likely as any other, whatever came before
         for part in (model.semantic, model.coarse_acoustics, model.fine_acoustics):
             for parameter in part.parameters():
                 parameter *= _CONTRAST
@@ -45,7 +45,7 @@ def tiny_bark(directory: Path, *, seed: int = 0) -> Path:
 
 
 def bark_generation() -> dict[str, Any]:
-    """The generation configuration of `tiny_bark`, as the hub's file holds it: dictionaries in a dictionary."""
+    """The generation configuration of `tiny_bark`, in the form of the hub's file: nested dictionaries."""
     return {
         "semantic_config": {
             "do_sample": True,
@@ -71,9 +71,9 @@ def bark_generation() -> dict[str, Any]:
     }
 
 
-def bark_prompt(path: Path, *, frames: int = 30, seed: int = 0) -> Path:
-    """Writes a speaker prompt for `tiny_bark` as an .npz file."""
-    rng = np.random.default_rng(seed)
+def bark_prompt(path: Path, *, seed: int = 0) -> Path:
+    """Writes a speaker prompt of 30 frames for `tiny_bark` as an .npz file."""
+    rng, frames = np.random.default_rng(seed), 30
     np.savez(
         path,
         semantic_prompt=rng.integers(0, _SEMANTIC, frames),
@@ -93,8 +93,8 @@ def _letters() -> Any:
     return tokenizer
 
 
-def tiny_speecht5(directory: Path, *, seed: int = 0) -> tuple[Path, Path]:
-    """Writes a SpeechT5 of one layer a side and a vocoder; returns their directories."""
+def tiny_speecht5(directory: Path) -> tuple[Path, Path]:
+    """Writes a SpeechT5 with one encoder and one decoder layer, and a vocoder; returns their directories."""
     from transformers import SpeechT5Config, SpeechT5ForTextToSpeech, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     model, vocoder = directory / "tts", directory / "vocoder"
@@ -106,10 +106,10 @@ def tiny_speecht5(directory: Path, *, seed: int = 0) -> tuple[Path, Path]:
     rates: dict[str, Any] = {"upsample_rates": [4, 4], "upsample_kernel_sizes": [8, 8], "upsample_initial_channel": 16}
     blocks: dict[str, Any] = {"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1, 3]]}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         speaking: Any = SpeechT5ForTextToSpeech(config)
         sounding: Any = SpeechT5HifiGan(SpeechT5HifiGanConfig(model_in_dim=8, **rates, **blocks))
-    with torch.no_grad():  # stops at random, most often not at once
+    with torch.no_grad():  # so that it stops at random, rarely at once
         speaking.speech_decoder_postnet.prob_out.weight *= 6
         speaking.speech_decoder_postnet.prob_out.bias.fill_(-2.0)
     speaking.save_pretrained(model)
@@ -118,7 +118,7 @@ def tiny_speecht5(directory: Path, *, seed: int = 0) -> tuple[Path, Path]:
 
 
 def _write_sentencepiece(folder: Path) -> int:
-    """A tokenizer of letters, as SpeechT5's; returns the size of its vocabulary."""
+    """Writes a tokenizer of letters like SpeechT5's; returns the size of its vocabulary."""
     import sentencepiece
 
     folder.mkdir(parents=True, exist_ok=True)

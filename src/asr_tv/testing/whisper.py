@@ -1,4 +1,4 @@
-"""A tiny random Whisper with a real, small tokenizer: everything works, nothing is downloaded."""
+"""A tiny random Whisper with a small trained tokenizer; nothing is downloaded."""
 
 import json
 from pathlib import Path

@@ -19,9 +19,9 @@ from asr_tv.config.run import AugmentationConfig, TrainingConfig
 from asr_tv.config.section import Family
 from asr_tv.config.trainable import Lora
 from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.devices import Precision, any_shape
+from asr_tv.devices import Precision, shape_independent_attention
 from asr_tv.errors import DataError
-from asr_tv.memory import Halving, memory_errors, too_little_for
+from asr_tv.memory import ShrinkingBatches, memory_errors, named_memory_error
 from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.models.whisper import save_checkpoint
 from asr_tv.progress import Progress, silent
@@ -35,7 +35,7 @@ from asr_tv.training.objectives.ctc import CtcObjective
 from asr_tv.training.objectives.short_context import ShortContextObjective
 from asr_tv.training.objectives.whisper import WhisperObjective
 from asr_tv.vectors.files import write_lora_vector
-from asr_tv.workers import cores, in_advance
+from asr_tv.workers import cores, prefetch
 
 LORA_VECTOR = "lora_vector.safetensors"
 """The change by LoRA as a task vector of a few megabytes, beside the model, into which it is merged."""
@@ -106,7 +106,7 @@ def train(
     finished = scratch / LOSSES
     if finished.exists():
         return read_losses(scratch)
-    with too_little_for(f"{label}, one clip at a time", _MEMORY_ADVICE), any_shape(device):
+    with named_memory_error(f"{label}, one clip at a time", _MEMORY_ADVICE), shape_independent_attention(device):
         trainer = _Trainer(base, job, device, label)
         losses = trainer.resume(scratch)
         with progress(label, job.training.epochs * len(job.manifest), "utterances") as advance:
@@ -128,7 +128,7 @@ class _Trainer:
         from accelerate import Accelerator
         from transformers import get_linear_schedule_with_warmup
 
-        self._job, self._label, self._fits = job, label, Halving()
+        self._job, self._label, self._fits = job, label, ShrinkingBatches()
         # Accelerate sets its precision once per process, but two trainings in one process may differ.
         self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
         training, updates = job.training, job.updates
@@ -161,7 +161,7 @@ class _Trainer:
         torch.manual_seed(int(generator("torch", seed, epoch).integers(2**31)))
         np.random.seed(int(generator("numpy", seed, epoch).integers(2**31)))  # transformers' SpecAugment
         batches = self._job.batches(epoch)
-        loaded = in_advance(lambda n: self._load_batch(batches[n], epoch, n), range(len(batches)), self._threads)
+        loaded = prefetch(lambda n: self._load_batch(batches[n], epoch, n), range(len(batches)), self._threads)
         losses: list[float] = []
         pending: list[Tensor] = []
         for number, tensors in enumerate(loaded):

@@ -93,7 +93,7 @@ def test_installed_prompts(tmp_path: Path) -> None:
         ("silence/2", "a sound, not speech"),
         ("untold", "no transcript"),
     }
-    assert prompts.origin == "installed Debian packages"
+    assert prompts.details["origin"] == "installed Debian packages"
     assert {u.speaker for u in prompts.manifest} == {"en_US_f_Allison"}
 
 
@@ -102,9 +102,10 @@ def test_the_digest_is_of_recordings_and_transcript(tmp_path: Path) -> None:
     lay_out(tmp_path / "b", tmp_path / "b.txt")
     first = read_prompts(tmp_path / "a", tmp_path / "a.txt.gz", "en", "here")
     second = read_prompts(tmp_path / "b", tmp_path / "b.txt", "en", "there")
-    assert first.digest == second.digest
+    assert first.details["package_digest"] == second.details["package_digest"]
     soundfile.write(tmp_path / "b" / "beep.wav", np.zeros(8000), 8000)
-    assert read_prompts(tmp_path / "b", tmp_path / "b.txt", "en", "there").digest != first.digest
+    third = read_prompts(tmp_path / "b", tmp_path / "b.txt", "en", "there")
+    assert third.details["package_digest"] != first.details["package_digest"]
 
 
 def test_a_transcript_in_latin_1(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_without_packages_the_upstream_tarball(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", str(tmp_path))
     prompts = fetch_prompts("en", tmp_path / "scratch", installed=tmp_path / "nothing")
     assert len(prompts.manifest) == 5
-    assert prompts.origin == "upstream tarball"
+    assert prompts.details["origin"] == "upstream tarball"
     with pytest.raises(DataError) as error:
         fetch_prompts("it", tmp_path / "scratch", installed=tmp_path / "nothing")
     assert "no apt-get" in error.value.problems[0]

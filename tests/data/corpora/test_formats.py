@@ -193,7 +193,7 @@ class TestHuggingFace:
 
     def test_a_dataset_that_is_not_there(self, tmp_path: Path) -> None:
         pytest.importorskip("datasets")
-        with pytest.raises(DataError, match="cannot be had"):
+        with pytest.raises(DataError, match="not available"):
             loaded(tmp_path, kind="huggingface", path=str(tmp_path / "gone"))
 
 

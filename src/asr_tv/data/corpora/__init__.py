@@ -1,4 +1,4 @@
-"""Labelled speech as a stage: fetched or read, selected, put through a simulated line if asked, stored whole."""
+"""Labelled speech as a stage: fetched or read, selected, optionally put through a simulated line, stored whole."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from asr_tv.audio.channel import LINE_SAMPLING_RATE, simulate_line
 from asr_tv.audio.recordings import audio_duration, read_recording, write_audio
 from asr_tv.config.run import CorpusConfig, LineConfig
-from asr_tv.data.corpora.asterisk import fetch_prompts, prompt_set
+from asr_tv.data.corpora.asterisk import asterisk_source
 from asr_tv.data.corpora.huggingface import huggingface_source
 from asr_tv.data.corpora.kaldi import kaldi_source
 from asr_tv.data.corpora.lhotse import lhotse_source
@@ -23,7 +23,7 @@ from asr_tv.data.corpora.selection import corpus_statistics, count_reasons, sele
 from asr_tv.data.corpora.slurp import slurp_source
 from asr_tv.data.corpora.source import Opened, Source
 from asr_tv.data.manifest import Dropped, Manifest, Utterance
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, map_all
 from asr_tv.progress import Progress
 from asr_tv.store.payload import DROPPED, MANIFEST
 from asr_tv.store.results import Identity, Produced, Record, file_digest, write_atomically
@@ -33,6 +33,7 @@ __all__ = ["corpus_statistics", "load_corpus", "stored_manifest"]
 
 
 _KINDS: Mapping[str, Callable[[CorpusConfig], Source]] = {
+    "asterisk": asterisk_source,
     "huggingface": huggingface_source,
     "kaldi": kaldi_source,
     "lhotse": lhotse_source,
@@ -44,11 +45,11 @@ _KINDS: Mapping[str, Callable[[CorpusConfig], Source]] = {
 def load_corpus(runtime: Runtime, config: CorpusConfig) -> Record:
     """The corpus as a stored result: manifest.jsonl, audio/*.flac (16 bit, mono) and dropped.json.
 
-    The recordings keep their sampling rate, or have been put through `config.line`, a simulated line at 8 kHz.
+    The recordings keep their sampling rate, unless they are put through `config.line`, a simulated line at 8 kHz.
 
     Raises:
         ConfigError: an unknown language or domain, with those that exist.
-        DataError: the corpus cannot be had, or every recording of it that cannot be used.
+        DataError: the corpus is not available, or every recording of it that cannot be used.
     """
     source = _source(config, runtime.store.root)
     identity = Identity(stage="corpus", version=1, parameters=config.key_parameters(), inputs=source.inputs)
@@ -62,9 +63,6 @@ def stored_manifest(record: Record) -> Manifest:
 
 
 def _source(config: CorpusConfig, store: Path) -> Source:
-    if config.kind == "asterisk":
-        pinned = prompt_set(config.language)
-        return Source({"package": pinned.digest}, partial(_open_asterisk, config.language))
     if config.kind in _KINDS:
         return _KINDS[config.kind](config)
     path = Path(config.path or "").expanduser()
@@ -73,22 +71,6 @@ def _source(config: CorpusConfig, store: Path) -> Source:
     else:
         manifest = read_audiofolder(path, outside=config.outside)
     return Source({"manifest": manifest.digest}, lambda _: Opened(manifest, details={"licence": "not stated"}))
-
-
-def _open_asterisk(language: str, folder: Path) -> Opened:
-    prompts, pinned = fetch_prompts(language, folder), prompt_set(language)
-    details = {
-        "licence": pinned.licence,
-        "origin": prompts.origin,
-        "package_digest": prompts.digest,
-        "package_as_pinned": prompts.digest == pinned.digest,
-    }
-    return Opened(_with_durations(prompts.manifest), prompts.dropped, details)
-
-
-def _with_durations(manifest: Manifest) -> Manifest:
-    timed = (replace(u, duration=audio_duration(Path(u.audio or ""), utterance=u.id)) for u in manifest)
-    return Manifest(manifest.name, tuple(timed))
 
 
 def _produce(config: CorpusConfig, source: Source, progress: Progress, folder: Path) -> Produced:
@@ -102,7 +84,7 @@ def _produce(config: CorpusConfig, source: Source, progress: Progress, folder: P
     write_manifest(stored, folder / MANIFEST)
     write_atomically(folder / DROPPED, json.dumps([asdict(d) for d in dropped], indent=1, ensure_ascii=False))
     shutil.rmtree(download, ignore_errors=True)
-    # Copying is not reading by a learner: the stages that train and score list the manifest in their own records.
+    # Copying is not learning: the stages that train and score list the manifest among their own reads.
     return Produced(reads=(), details={**_details(config, stored, dropped), **opened.details})
 
 
@@ -124,18 +106,15 @@ def _store_recordings(manifest: Manifest, folder: Path, line: LineConfig | None,
     Raises:
         DataError: every recording that cannot be decoded.
     """
-    stored: list[Utterance] = []
-    problems: list[str] = []
     with progress(f"corpus {manifest.name}", len(manifest), "utterance") as advance:
-        for utterance in manifest:
+
+        def store(utterance: Utterance) -> Utterance:
             try:
-                stored.append(_store_recording(utterance, folder, line))
-            except DataError as error:
-                problems += error.problems
-            advance()
-    if problems:
-        raise DataError(problems)
-    return Manifest(manifest.name, tuple(stored))
+                return _store_recording(utterance, folder, line)
+            finally:
+                advance()
+
+        return Manifest(manifest.name, tuple(map_all(store, manifest)))
 
 
 def _store_recording(utterance: Utterance, folder: Path, line: LineConfig | None) -> Utterance:

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr_tv.data.manifest import Utterance
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, shortened
 
-_SHOWN = 20
 ALLOWED_BY = "`outside: true` in the corpus's configuration, or --outside, allows it"
 
 
 def require_inside(folders: Sequence[Path], utterances: Sequence[Utterance], source: str) -> None:
-    """Refuses recordings that an absolute path, `..` or a link places outside all the folders; none is opened.
+    """Refuses recordings that an absolute path, `..` or a link places outside all the folders; opens none.
 
     Args:
-        folders: the manifest's own, and the store, in which manifests that asr-tv writes have theirs.
+        folders: the manifest's own, and the store, where manifests that asr-tv writes keep their recordings.
         source: the manifest's name, for the message.
 
     Raises:
@@ -26,19 +25,13 @@ def require_inside(folders: Sequence[Path], utterances: Sequence[Utterance], sou
     roots = [Path(real(folder)) for folder in folders]
     lost = [u for u in utterances if u.audio is not None and not _lies_in(Path(u.audio), roots, real)]
     if lost:
-        rest = len(lost) - _SHOWN
-        raise DataError(
-            [
-                f"{source}: {len(lost)} of {len(utterances)} recordings lie outside its folder; {ALLOWED_BY}",
-                *(f"outside: utterance {u.id!r}: {u.audio}" for u in lost[:_SHOWN]),
-                *([f"and {rest} more"] if rest > 0 else []),
-            ]
-        )
+        count = f"{source}: {len(lost)} of {len(utterances)} recordings lie outside its folder; {ALLOWED_BY}"
+        raise DataError([count, *shortened([f"outside: utterance {u.id!r}: {u.audio}" for u in lost])])
 
 
 def _lies_in(path: Path, roots: Sequence[Path], real: "functools._lru_cache_wrapper[str]") -> bool:
     folder = Path(real(path.parent))
     place = folder / path.name
-    if os.path.islink(place):  # noqa: PTH114 - false, and no error, for a name too long
+    if os.path.islink(place):  # noqa: PTH114 - False and no error for a name that is too long
         place = Path(os.path.realpath(place))
     return any(place.is_relative_to(root) for root in roots)

@@ -1,4 +1,4 @@
-"""Archives of strangers: their members one by one, none larger, and all together not more, than they may be."""
+"""Untrusted tar archives: plain files only, with bounds on their number, sizes and sum."""
 
 import tarfile
 import zlib
@@ -12,18 +12,18 @@ MAX_MEMBERS = 2_000_000
 MAX_FILE = 1 << 30
 """Bytes of one member."""
 _FREE, _RATIO = 1 << 30, 100
-"""An archive unpacks to a gigabyte whatever its size, and beyond that to a hundred times its size."""
+"""An archive may unpack to a gigabyte whatever its size, and beyond that to a hundred times its size."""
 _LONGEST_HEADER = 1 << 20
 _HEADERS = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
 )
 UNREADABLE = (tarfile.TarError, EOFError, OSError, ValueError)
-"""What tarfile raises of an archive that is damaged; zlib's error, which is none of these, becomes a TarError."""
+"""What tarfile raises for a damaged archive; zlib.error, which is none of these, becomes a TarError."""
 
 
 class _Member(tarfile.TarInfo):
-    """tarfile reads long names into memory, however long they say they are, and goes back where one is negative."""
+    """Bounds headers: tarfile reads a long name into memory whatever its length, and seeks back if it is negative."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -34,21 +34,19 @@ class _Member(tarfile.TarInfo):
 
 
 def open_tar(path: Path) -> tarfile.TarFile:
-    """A tar archive, packed or not, to be read by `members`."""
+    """A tar archive, compressed or not, to be read by `members`."""
     return tarfile.open(path, tarinfo=_Member)
 
 
-def members(
-    tar: tarfile.TarFile, path: Path, *, most: int | None = None, largest: int = MAX_FILE
-) -> Iterator[tarfile.TarInfo]:
-    """The plain files of a tar archive: links, devices and folders are passed over, and nothing follows them.
+def members(tar: tarfile.TarFile, path: Path, *, most: int | None = None) -> Iterator[tarfile.TarInfo]:
+    """The plain files of a tar archive; links, devices and folders are skipped.
 
     Args:
-        path: the archive's, for its size and for messages.
-        most: bytes that all members may unpack to; in proportion to the archive when not given.
+        path: of the archive, for its size and for messages.
+        most: bytes that all members may unpack to; by default in proportion to the archive.
 
     Raises:
-        DataError: a bomb: too many members, one too large, or too many bytes in all; known from the headers.
+        DataError: too many members, one too large, or too many bytes in all; known from the headers.
     """
     most = max(_FREE, _RATIO * path.stat().st_size) if most is None else most
     total = 0
@@ -56,11 +54,11 @@ def members(
         total += member.size
         if number > MAX_MEMBERS:
             raise DataError(f"{path}: more than {MAX_MEMBERS} members: not unpacked")
-        if not 0 <= member.size <= largest:
-            raise DataError(f"{path}: {member.name!r:.80} is of {member.size} bytes, and {largest} are the most")
+        if not 0 <= member.size <= MAX_FILE:
+            raise DataError(f"{path}: {member.name!r:.80} has {member.size} bytes; the limit is {MAX_FILE}")
         if max(total, member.offset_data + member.size) > most:
             raise DataError(f"{path}: unpacks to more than {most} bytes: not unpacked")
-        # A sparse file is mostly holes, which cost its archive nothing.
+        # Holes of a sparse file take no room in the archive, so its size says nothing of what it unpacks to.
         if member.isreg() and not member.issparse():
             yield member
 
@@ -68,7 +66,7 @@ def members(
 def _walked(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     try:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
+            tar.members.clear()  # type: ignore[attr-defined]  # otherwise it keeps every header in memory
             yield member
     except zlib.error as error:
         raise tarfile.ReadError(str(error)) from error
@@ -78,10 +76,10 @@ def content_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     """The bytes of a plain file.
 
     Raises:
-        EOFError: there are fewer than its header says.
+        EOFError: fewer than its header says.
     """
     content: Any = tar.extractfile(member)
     data: bytes = content.read()
     if len(data) != member.size:
-        raise EOFError(f"{member.name!r:.80} is cut")
+        raise EOFError(f"{member.name!r:.80} is cut short")
     return data

@@ -1,15 +1,18 @@
-"""The Asterisk core prompts: one professional speaker a language, 8 kHz, from Debian's packages or upstream."""
+"""The Asterisk core prompts: one professional speaker per language, 8 kHz, from Debian's packages or upstream."""
 
 import hashlib
 import re
 import shutil
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from asr_tv.audio.recordings import audio_duration
+from asr_tv.config.run import CorpusConfig
 from asr_tv.data.corpora.archives import UNREADABLE, members, open_tar
 from asr_tv.data.corpora.debian import package_files
+from asr_tv.data.corpora.source import Opened, Source
 from asr_tv.data.manifest import Dropped, Manifest, Utterance
 from asr_tv.data.text_files import gunzipped, read_bytes
 from asr_tv.errors import ConfigError, DataError, TryAgain
@@ -53,7 +56,7 @@ _PREFIXES = {
     "queue screen simul ss to transfer unidentified",
 }
 DOMAINS = {prefix: domain for domain, prefixes in _PREFIXES.items() for prefix in prefixes.split()}
-"""First part of a prompt's name -> its domain; every other prompt is one of the "phrases" put together at run time."""
+"""First part of a prompt's name -> its domain; all others are "phrases", which Asterisk concatenates when it speaks."""
 OTHER_DOMAIN = "phrases"
 
 _SOUND = re.compile(r"\[[^\]]*\]|<[^>]*>")
@@ -61,33 +64,38 @@ _REMARK = re.compile(r"\s*\([^()]*\)\.?$")
 _SYMBOL = re.compile(r"\s*\[[^\w\]]*\]\s*")
 
 
-@dataclass(frozen=True)
-class Prompts:
-    """What was found: the spoken prompts with absolute paths, what is not speech, and where it came from."""
+def asterisk_source(config: CorpusConfig) -> Source:
+    """The prompts in `config.language`, known by the digest of the pinned package.
 
-    manifest: Manifest
-    dropped: tuple[Dropped, ...]
-    origin: str
-    digest: str
+    Raises:
+        ConfigError: no such language.
+    """
+
+    def open_prompts(folder: Path) -> Opened:
+        found = fetch_prompts(config.language, folder)
+        timed = (replace(u, duration=audio_duration(Path(u.audio or ""), utterance=u.id)) for u in found.manifest)
+        return replace(found, manifest=Manifest(found.manifest.name, tuple(timed)))
+
+    return Source({"package": prompt_set(config.language).digest}, open_prompts)
 
 
 def prompt_set(language: str) -> PromptSet:
     """The prompts in a language.
 
     Raises:
-        ConfigError: there are none; names the languages there are.
+        ConfigError: there are none; names the available languages.
     """
     if language not in PROMPT_SETS:
         raise ConfigError(f"no Asterisk prompts in {language!r}; languages: {', '.join(PROMPT_SETS)}")
     return PROMPT_SETS[language]
 
 
-def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -> Prompts:
+def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -> Opened:
     """The prompts as installed, else from Debian's packages, else from upstream, unpacked in `folder`.
 
     Raises:
         ConfigError: no such language.
-        DataError: none of the three ways works, with each reason; on a closed network within seconds.
+        DataError: none of the three ways works, with each reason; without a network within seconds.
     """
     voice = prompt_set(language).voice
     shutil.rmtree(folder, ignore_errors=True)  # an interrupted download is not continued
@@ -107,9 +115,10 @@ def fetch_prompts(language: str, folder: Path, *, installed: Path = Path("/")) -
     return read_prompts(root / sounds, root / text, language, origin)
 
 
-def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> Prompts:
-    """The prompts whose recordings lie in `sounds` as NAME.wav and whose texts stand in `transcript`."""
-    content = _bytes_of(transcript)
+def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> Opened:
+    """The prompts whose recordings lie in `sounds` as NAME.wav and whose texts are in `transcript`."""
+    pinned = prompt_set(language)
+    content = gunzipped(read_bytes(transcript), transcript)
     recordings = {p.relative_to(sounds).with_suffix("").as_posix(): p for p in sorted(sounds.rglob("*.wav"))}
     spoken: dict[str, Utterance] = {}
     dropped: list[Dropped] = []
@@ -119,18 +128,25 @@ def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> 
             dropped.append(Dropped(name, reason))
             continue
         spoken[name] = Utterance(
-            id=name, text=text, audio=str(recordings[name]), domain=domain_of(name), speaker=prompt_set(language).voice
+            id=name, text=text, audio=str(recordings[name]), domain=domain_of(name), speaker=pinned.voice
         )
-    untold = sorted(recordings.keys() - {name for name, _ in entries})
-    dropped += [Dropped(name, "a sound, not speech" if _is_silence(name) else "no transcript") for name in untold]
+    unlisted = sorted(recordings.keys() - {name for name, _ in entries})
+    dropped += [Dropped(name, "a sound, not speech" if _is_silence(name) else "no transcript") for name in unlisted]
     manifest = Manifest(f"asterisk-{language}", tuple(spoken.values()))
-    return Prompts(manifest, tuple(dropped), origin, payload_digest(recordings, content))
+    digest = payload_digest(recordings, content)
+    details = {
+        "licence": pinned.licence,
+        "origin": origin,
+        "package_digest": digest,
+        "package_as_pinned": digest == pinned.digest,
+    }
+    return Opened(manifest, tuple(dropped), details)
 
 
 def parse_transcript(text: str) -> list[tuple[str, str]]:
     """(name, what is said) of each "name: text" line; "" where it is a sound. Lines with ';' are comments.
 
-    A remark in parentheses at the end and a symbol in brackets, as in "at [@]", are not said and are taken off.
+    A remark in parentheses at the end and a symbol in brackets, as in "at [@]", are not spoken and are removed.
     """
     lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
     entries = (line.partition(":") for line in lines if line and not line.startswith(";"))
@@ -138,7 +154,7 @@ def parse_transcript(text: str) -> list[tuple[str, str]]:
 
 
 def domain_of(name: str) -> str:
-    """The domain of a prompt, by the first part of its name: vm-goodbye is voicemail, digits/1 digits."""
+    """The domain of a prompt, by the first part of its name: of vm-goodbye voicemail, of digits/1 digits."""
     return DOMAINS.get(re.split(r"[/_-]", name, maxsplit=1)[0], OTHER_DOMAIN)
 
 
@@ -167,12 +183,8 @@ def _said(text: str) -> str:
     return _SYMBOL.sub(" ", _REMARK.sub("", text)).strip()
 
 
-def _bytes_of(transcript: Path) -> bytes:
-    return gunzipped(read_bytes(transcript), transcript)
-
-
 def _decoded(content: bytes) -> str:
-    """UTF-8, which the packages of today use, or Latin-1, which the oldest used."""
+    """As UTF-8, which current packages use, or else as Latin-1, which the oldest used."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:

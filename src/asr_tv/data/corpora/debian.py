@@ -1,4 +1,4 @@
-"""The files of Debian packages without root: as installed, else downloaded by apt-get and unpacked in a folder."""
+"""Files of Debian packages without root rights: as installed, else downloaded by apt-get and unpacked in a folder."""
 
 import os
 import subprocess  # nosec B404 - lists of words, no shell
@@ -25,7 +25,7 @@ def package_files(packages: Sequence[str], needed: Sequence[str], folder: Path, 
         folder: scratch space, which must exist.
 
     Raises:
-        DataError: not installed, and not to be had by apt-get; on a closed network within seconds.
+        DataError: not installed, and apt-get cannot download them; without a network within seconds.
     """
     if not _lacking(installed, needed):
         return installed
@@ -46,7 +46,7 @@ def _lacking(root: Path, needed: Sequence[str]) -> list[str]:
 
 
 def _download(packages: Sequence[str], folder: Path) -> None:
-    """apt-get download; once more with package lists of our own where the system's are missing or too old."""
+    """apt-get download; again with fresh package lists of our own where the system's are missing or too old."""
     download = ["apt-get", "-q", *_NETWORK, "download", *packages]
     try:
         _run(download, folder)

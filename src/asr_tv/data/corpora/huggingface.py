@@ -18,7 +18,7 @@ _COLUMNS = {"audio": "audio", "text": "text"}
 def huggingface_source(config: CorpusConfig) -> Source:
     """The dataset `config.path`, a name or a folder; `columns` names those of audio, text, domain, speaker and id.
 
-    It is known by name and revision: pin the revision, or a dataset that changes is not noticed.
+    It is known by name and revision: unless the revision is pinned, a change of the dataset goes unnoticed.
     """
     inputs = {"dataset": f"{config.path}@{config.revision or 'newest'}"}
     return Source(inputs, partial(_open, config))
@@ -33,7 +33,7 @@ def _open(config: CorpusConfig, folder: Path) -> Opened:
     if not segments:
         raise DataError(f"{config.path}: no row")
     if not config.outside:
-        # A row may hold no bytes but a path, of whatever lies on this machine.
+        # A row may hold a path instead of bytes, which could name any file of this machine.
         own = Path(str(config.path)).expanduser()
         require_inside([folder, *([own] if own.is_dir() else [])], [s.utterance for s in segments], str(config.path))
     return opened_segments(name, segments, config, folder)
@@ -68,7 +68,7 @@ def _streamed(config: CorpusConfig, split: str) -> tuple[Any, Any]:
         if rows.features is None or audio in rows.features:
             rows = rows.cast_column(audio, datasets.Audio(decode=False))
     except (OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"{config.path}: cannot be had: {' '.join(str(error).split()):.300}") from error
+        raise DataError(f"{config.path}: not available: {' '.join(str(error).split()):.300}") from error
     return rows, rows.features or {}
 
 

@@ -1,14 +1,12 @@
-"""Kaldi data folders: wav.scp, text and, where they are, segments, utt2spk and a file of domains."""
+"""Kaldi data folders: wav.scp, text and, where they exist, segments, utt2spk and a file of domains."""
 
 import os
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 from asr_tv.config.run import CorpusConfig
-from asr_tv.data.corpora.allowed_paths import require_inside
-from asr_tv.data.corpora.source import Segment, Source, contents_digest, opened_segments
+from asr_tv.data.corpora.source import Segment, Source, files_source
 from asr_tv.data.manifest import utterance_of
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
@@ -21,8 +19,8 @@ def kaldi_source(config: CorpusConfig) -> Source:
     """The folder at `config.path`; `columns: {domain: FILE}` names a file of "utterance domain" lines.
 
     Raises:
-        DataError: a file that is missing or not of that form; a recording that is a command, which is never run; an
-            utterance without a recording, or a recording's utterance without text.
+        DataError: a file is missing or malformed; every recording that is a command, which is never run; every
+            utterance without a recording.
     """
     folder = Path(config.path or "").expanduser()
     recordings, texts = _table(folder / "wav.scp"), _table(folder / "text")
@@ -33,42 +31,42 @@ def kaldi_source(config: CorpusConfig) -> Source:
     problems = [f"{folder}/wav.scp: {r} is a command, which is not run" for r, p in recordings.items() if "|" in p]
     found: list[Segment] = []
     for name, text in texts.items():
+        given = {"id": name, "text": text, "domain": domains.get(name, "default"), "speaker": speakers.get(name)}
         try:
-            recording, start, seconds = _place(name, segments)
-            path = os.path.normpath(folder.absolute() / recordings[recording])
-        except (KeyError, ValueError) as error:
-            problems.append(f"{folder}/text: {name}: no recording of it ({error})")
-            continue
-        try:
-            utterance = utterance_of(
-                id=name, text=text, audio=path, domain=domains.get(name, "default"), speaker=speakers.get(name)
-            )
+            path, start, seconds = _place(name, recordings, segments)
+            audio = os.path.normpath(folder.absolute() / path)
+            found.append(Segment(utterance_of(audio=audio, **given), start, seconds))
         except ValueError as error:
             problems.append(f"{folder}/text: {name}: {error}")
-            continue
-        found.append(Segment(utterance, start, seconds))
     if problems or not found:
         raise DataError(problems or [f"{folder}/text: no utterance"])
-    if not config.outside:
-        require_inside([folder], [s.utterance for s in found], f"{folder}/wav.scp")
-    inputs = {file: file_digest(folder / file) for file in (*_FILES, *([domain_file] if domain_file else []))
-              if (folder / file).is_file()}  # fmt: skip
-    inputs["audio"] = contents_digest([Path(s.utterance.audio or "") for s in found])
-    return Source(inputs, partial(opened_segments, folder.absolute().name, found, config))
+    files = (*_FILES, *([domain_file] if domain_file else []))
+    inputs = {file: file_digest(folder / file) for file in files if (folder / file).is_file()}
+    return files_source(folder.absolute().name, found, config, inputs, folder / "wav.scp")
 
 
 def _table(path: Path) -> dict[str, str]:
-    """First word of a line -> the rest."""
+    """First word of each line -> the rest."""
     rows = [line.split(maxsplit=1) for line in read_text(path).split("\n") if line.strip()]
     names = Counter(row[0] for row in rows)
     if len(names) != len(rows):
         repeated = sorted(name for name, count in names.items() if count > 1)
-        raise DataError(f"{path}: stands there more than once: {', '.join(repeated[:5])}")
+        raise DataError(f"{path}: listed more than once: {', '.join(repeated[:5])}")
     return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}
 
 
-def _place(name: str, segments: Mapping[str, str] | None) -> tuple[str, float, float | None]:
-    if segments is None:
-        return name, 0.0, None
-    recording, start, end = segments[name].split()
-    return recording, float(start), float(end) - float(start)
+def _place(
+    name: str, recordings: Mapping[str, str], segments: Mapping[str, str] | None
+) -> tuple[str, float, float | None]:
+    """Path, start and duration of an utterance in its recording.
+
+    Raises:
+        ValueError: it has no recording.
+    """
+    try:
+        if segments is None:
+            return recordings[name], 0.0, None
+        recording, start, end = segments[name].split()
+        return recordings[recording], float(start), float(end) - float(start)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"no recording of it ({error})") from None

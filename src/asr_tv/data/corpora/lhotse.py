@@ -1,17 +1,14 @@
-"""lhotse cuts: JSON lines, plain or gzipped, read without lhotse; a supervision is an utterance."""
+"""lhotse cuts: JSON lines, plain or gzipped, read without lhotse; each supervision is an utterance."""
 
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import CorpusConfig
-from asr_tv.data.corpora.allowed_paths import require_inside
-from asr_tv.data.corpora.source import Segment, Source, contents_digest, opened_segments
-from asr_tv.data.manifest import parse_json, utterance_of
+from asr_tv.data.corpora.source import Segment, Source, files_source, parse_lines
+from asr_tv.data.manifest import utterance_of
 from asr_tv.data.text_files import decoded, gunzipped, read_bytes
-from asr_tv.errors import DataError
 from asr_tv.store.results import file_digest
 
 
@@ -23,21 +20,13 @@ def lhotse_source(config: CorpusConfig) -> Source:
     """
     path = Path(config.path or "").expanduser()
     domain = dict(config.columns).get("domain", "domain")
-    segments: list[Segment] = []
-    problems: list[str] = []
-    for number, line in enumerate(decoded(gunzipped(read_bytes(path), path), path).split("\n"), 1):
-        if line.strip():
-            try:
-                segments += _segments(parse_json(line), domain, path.parent.absolute())
-            except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-                problems.append(f"{path}:{number}: not a cut that can be used ({error!r})")
-    if problems or not segments:
-        raise DataError(problems or [f"{path}: no supervision"])
-    if not config.outside:
-        require_inside([path.parent], [s.utterance for s in segments], str(path))
-    audio = contents_digest([Path(s.utterance.audio or "") for s in segments])
-    inputs = {"cuts": file_digest(path), "audio": audio}
-    return Source(inputs, partial(opened_segments, path.name.partition(".")[0], segments, config))
+
+    def parse(cut: Any, _: int) -> Iterator[Segment]:
+        return _segments(cut, domain, path.parent.absolute())
+
+    text = decoded(gunzipped(read_bytes(path), path), path)
+    segments = parse_lines(text, path, parse, "not a cut that can be used", "no supervision")
+    return files_source(path.name.partition(".")[0], segments, config, {"cuts": file_digest(path)}, path)
 
 
 def _segments(cut: dict[str, Any], domain: str, folder: Path) -> Iterator[Segment]:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,9 +10,9 @@ from typing import Any
 
 from asr_tv.audio.recordings import audio_duration
 from asr_tv.data.corpora.allowed_paths import require_inside
-from asr_tv.data.manifest import Manifest, Utterance, format_manifest, parse_json, parse_manifest
+from asr_tv.data.manifest import Manifest, Utterance, checked, format_manifest, parse_json, parse_manifest, utterance_of
 from asr_tv.data.text_files import read_text
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, map_all
 from asr_tv.store.results import file_digest, write_atomically
 
 _TEXT_COLUMNS = ("text", "transcription", "transcript", "sentence")
@@ -31,7 +30,7 @@ def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False,
         utterances whose `audio` is absolute.
 
     Raises:
-        DataError: no utterance at all, every line that is none, or every recording that is missing, empty,
+        DataError: no utterance at all, every line that is not one, or every recording that is missing, empty,
             truncated, not audio, or not the one that duration and digest in the manifest describe.
     """
     manifest = parse_manifest(read_text(path), str(path))
@@ -49,8 +48,8 @@ def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False,
 def read_audiofolder(path: Path, *, outside: bool = False) -> Manifest:
     """A folder with metadata.csv or metadata.jsonl: file_name, and text, transcription, transcript or sentence.
 
-    Columns domain, speaker and split are used where they exist; else the domain is the first folder of file_name,
-    or "default".
+    Columns domain, speaker and split are used where they exist; without one, the domain is the first folder of
+    file_name, or "default".
 
     Args:
         outside: links in the folder may lead out of it.
@@ -61,7 +60,7 @@ def read_audiofolder(path: Path, *, outside: bool = False) -> Manifest:
     metadata = next((path / name for name in ("metadata.jsonl", "metadata.csv") if (path / name).is_file()), None)
     if metadata is None:
         raise DataError(f"{path}: no metadata.jsonl or metadata.csv")
-    manifest = parse_manifest(_as_json_lines(metadata), str(metadata))
+    manifest = checked(Manifest(str(metadata), _audiofolder_rows(metadata)))
     located = tuple(_located(u, path) for u in manifest)
     if not outside:
         require_inside([path], located, str(metadata))
@@ -85,16 +84,7 @@ def opened(manifest: Manifest) -> Manifest:
     """
     if not len(manifest):
         raise DataError(f"{manifest.name}: no utterance")
-    utterances: list[Utterance] = []
-    problems: list[str] = []
-    for utterance in manifest:
-        try:
-            utterances.append(_opened(utterance))
-        except DataError as error:
-            problems += error.problems
-    if problems:
-        raise DataError(problems)
-    return Manifest(manifest.name, tuple(utterances))
+    return Manifest(manifest.name, tuple(map_all(_opened, manifest)))
 
 
 def _opened(utterance: Utterance) -> Utterance:
@@ -108,7 +98,7 @@ def _opened(utterance: Utterance) -> Utterance:
 
 
 def _check_declared(utterance: Utterance, duration: float, digest: str) -> None:
-    """A wrong duration is mostly a part of a longer recording, which would be read as a whole."""
+    """A wrong duration usually means a part of a longer recording, all of which would be read."""
     where = f"utterance {utterance.id!r}: {utterance.audio}"
     declared = utterance.duration
     if declared and abs(declared - duration) > max(0.5, 0.05 * duration):
@@ -123,49 +113,40 @@ def _located(utterance: Utterance, folder: Path) -> Utterance:
     return replace(utterance, audio=os.path.normpath(folder.absolute() / Path(utterance.audio).expanduser()))
 
 
-def _as_json_lines(metadata: Path) -> str:
-    """The rows as a manifest in which each stands on the line it has in the metadata file.
+def _audiofolder_rows(metadata: Path) -> tuple[Utterance, ...]:
+    """The utterances of a metadata file, with paths relative to its folder.
 
     Raises:
         DataError: every row that is incomplete or points out of the folder.
     """
+    utterances: list[Utterance] = []
     problems: list[str] = []
-    lines: dict[int, str] = {}
     try:
         for number, row in _rows(metadata):
             try:
-                lines[number] = json.dumps(_as_utterance(row))
+                utterances.append(utterance_of(**_fields_of(parse_json(row) if isinstance(row, str) else row)))
             except ValueError as error:
                 problems.append(f"{metadata}:{number}: {error}")
     except csv.Error as error:
         problems.append(f"{metadata}: not CSV: {error}")
     if problems:
         raise DataError(problems)
-    return "\n".join(lines.get(number, "") for number in range(1, max(lines, default=0) + 1))
+    return tuple(utterances)
 
 
-def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, row) of a metadata file; a line that is no row gives an empty one."""
+def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """(line number, row) of a metadata file; of metadata.jsonl the line itself."""
     text = read_text(metadata)
     if metadata.suffix == ".csv":
         reader = csv.DictReader(io.StringIO(text, newline=""))
-        for row in reader:
-            yield reader.line_num, row
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield number, _json_object(line)
+        yield from ((reader.line_num, row) for row in reader)
+    else:
+        yield from ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
 
-def _json_object(line: str) -> dict[str, Any]:
-    try:
-        row = parse_json(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) else {}
-
-
-def _as_utterance(row: dict[str, Any]) -> dict[str, str]:
+def _fields_of(row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise ValueError(f"expected a JSON object, found {type(row).__name__}")
     name = row.get("file_name")
     text = next((row[column] for column in _TEXT_COLUMNS if isinstance(row.get(column), str)), None)
     if not isinstance(name, str) or not name:

@@ -1,4 +1,4 @@
-"""The stage that makes recordings in which nobody speaks: what a model hears there, it invents."""
+"""The stage that makes recordings without speech: whatever a model hears in them, it invents."""
 
 from dataclasses import replace
 from pathlib import Path

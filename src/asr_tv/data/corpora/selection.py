@@ -1,4 +1,4 @@
-"""Which utterances of a corpus are used, and why the others are not; counts a domain."""
+"""Which utterances of a corpus are used, and why the others are not; counts per domain."""
 
 import hashlib
 from collections import Counter
@@ -13,12 +13,15 @@ from asr_tv.errors import ConfigError
 def select(manifest: Manifest, config: CorpusConfig) -> tuple[Manifest, tuple[Dropped, ...]]:
     """The utterances in the wanted domains that are not too long, at most `max_per_domain` of each domain.
 
-    The choice among too many depends on the ids alone: neither the order nor what else is there changes it.
+    The choice among too many depends on the ids alone, not on their order or on other utterances.
 
     Raises:
         ConfigError: a wanted domain does not exist.
     """
-    _check_domains(manifest, config)
+    if unknown := sorted(set(config.domains or ()) - set(manifest.domains)):
+        raise ConfigError(
+            f"{manifest.name}: unknown domain {', '.join(unknown)}; domains here: {', '.join(manifest.domains)}"
+        )
     reasons = {u.id: reason for u in manifest if (reason := _reason_against(u, config))}
     if config.max_per_domain is not None:
         reasons |= _beyond(config.max_per_domain, [u for u in manifest if u.id not in reasons])
@@ -28,9 +31,7 @@ def select(manifest: Manifest, config: CorpusConfig) -> tuple[Manifest, tuple[Dr
 
 def corpus_statistics(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """Domain -> utterances, sentences (distinct texts), words (separated by white space) and seconds."""
-    groups: dict[str, list[Utterance]] = {domain: [] for domain in manifest.domains}
-    for utterance in manifest:
-        groups[utterance.domain].append(utterance)
+    groups = {domain: [u for u in manifest if u.domain == domain] for domain in manifest.domains}
     return {
         domain: {
             "utterances": len(group),
@@ -45,14 +46,6 @@ def corpus_statistics(manifest: Manifest) -> dict[str, dict[str, Any]]:
 def count_reasons(dropped: Iterable[Dropped]) -> dict[str, int]:
     """Reason -> how many entries were dropped for it."""
     return dict(sorted(Counter(entry.reason for entry in dropped).items()))
-
-
-def _check_domains(manifest: Manifest, config: CorpusConfig) -> None:
-    unknown = sorted(set(config.domains or ()) - set(manifest.domains))
-    if unknown:
-        raise ConfigError(
-            f"{manifest.name}: unknown domain {', '.join(unknown)}; domains here: {', '.join(manifest.domains)}"
-        )
 
 
 def _reason_against(utterance: Utterance, config: CorpusConfig) -> str | None:

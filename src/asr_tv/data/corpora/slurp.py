@@ -8,14 +8,22 @@ from typing import Any
 
 from asr_tv.config.run import CorpusConfig
 from asr_tv.data.corpora.archives import UNREADABLE, content_of, members, open_tar
-from asr_tv.data.corpora.source import Opened, Segment, Source, contents_digest, missing_message, opened_segments
-from asr_tv.data.manifest import Manifest, Origin, Split, Utterance, checked, parse_json, utterance_of
+from asr_tv.data.corpora.source import (
+    Opened,
+    Segment,
+    Source,
+    contents_digest,
+    missing_message,
+    opened_segments,
+    parse_lines,
+)
+from asr_tv.data.manifest import Manifest, Origin, Split, Utterance, checked, concatenate, utterance_of
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
 from asr_tv.store.results import file_digest
 
 SPLITS: dict[str, Split] = {"train": "train", "devel": "dev", "test": "test", "train_synthetic": "train"}
-"""Annotation file -> split. The synthetic one is read only where it is asked for: its clips are not recordings."""
+"""Annotation file -> split. The synthetic one is read only on request: its clips are not recordings."""
 SYNTHETIC = "train_synthetic"
 LICENCE = "annotations CC BY 4.0, audio CC BY-NC 4.0"
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
@@ -28,21 +36,13 @@ def read_annotations(file: Path, part: str) -> Manifest:
     All recordings of a sentence, headset and far, come with the split of the file.
 
     Raises:
-        DataError: every line that is no annotation, and every file name that stands twice.
+        DataError: every line that is not an annotation, and every repeated file name.
     """
-    utterances: list[Utterance] = []
-    problems: list[str] = []
-    for number, line in enumerate(read_text(file).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            utterances += _utterances(parse_json(line), part)
-        except (KeyError, TypeError, ValueError) as error:
-            problems.append(f"{file}:{number}: not a SLURP annotation ({error!r})")
-    if problems:
-        raise DataError(problems)
-    if not utterances:
-        raise DataError(f"{file}: no recording")
+
+    def parse(row: Any, _: int) -> Iterator[Utterance]:
+        return _utterances(row, part)
+
+    utterances = parse_lines(read_text(file), file, parse, "not a SLURP annotation", "no recording")
     return checked(Manifest(part, tuple(utterances)))
 
 
@@ -64,14 +64,14 @@ def slurp_source(config: CorpusConfig) -> Source:
     Raises:
         ConfigError, DataError: no annotations, or no audio, where they should be.
     """
-    files = _annotation_files(Path(config.path or "").expanduser(), config.splits)
-    rows = [u for part, file in files.items() for u in read_annotations(file, part)]
-    manifest = checked(Manifest("slurp", tuple(rows)))
-    audio = _audio_places(config, Path(config.path or "").expanduser())
+    path = Path(config.path or "").expanduser()
+    files = _annotation_files(path, config.splits)
+    manifest = concatenate("slurp", (read_annotations(file, part) for part, file in files.items()))
+    audio = _audio_places(config, path)
     inputs = {part: file_digest(file) for part, file in files.items()}
     if all(place.is_dir() for place in audio):
-        segments = [Segment(replace(u, audio=str(_found(audio, u.audio or "")))) for u in manifest]
-        inputs["audio"] = contents_digest([Path(segment.utterance.audio or "") for segment in segments])
+        segments = _segments(manifest, audio)
+        inputs["audio"] = contents_digest([segment.audio for segment in segments])
         return Source(inputs, lambda folder: opened_segments("slurp", segments, config, folder, LICENCE))
     inputs["audio"] = contents_digest(audio)
     return Source(inputs, partial(_from_archives, config, manifest, audio))
@@ -104,26 +104,30 @@ def _audio_places(config: CorpusConfig, path: Path) -> list[Path]:
     return given
 
 
-def _found(places: Sequence[Path], name: str) -> Path:
-    candidates = [place / folder / name for place in places for folder in _FOLDERS]
-    return next((path for path in candidates if path.is_file()), places[0] / name)
+def _segments(manifest: Manifest, places: Sequence[Path]) -> list[Segment]:
+    """Whole recordings, looked for in all places; a missing one is named by the first place."""
+
+    def path_of(name: str) -> Path:
+        candidates = (place / folder / name for place in places for folder in _FOLDERS)
+        return next((path for path in candidates if path.is_file()), places[0] / name)
+
+    return [Segment(replace(u, audio=str(path_of(u.audio or "")))) for u in manifest]
 
 
 def _from_archives(config: CorpusConfig, manifest: Manifest, places: Sequence[Path], folder: Path) -> Opened:
-    """The wanted members are unpacked into the scratch folder, from which they are stored and deleted again."""
+    """Unpacks the wanted members into the scratch folder, from which they are stored and then deleted."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {u.audio or "" for u in manifest}
     cut = [problem for place in places if place.is_file() for problem in _unpack(place, wanted, folder)]
-    within = [folder, *(place for place in places if place.is_dir())]
-    segments = [Segment(replace(u, audio=str(_found(within, u.audio or "")))) for u in manifest]
-    lost = [s.utterance.id for s in segments if not Path(s.utterance.audio or "").is_file()]
+    segments = _segments(manifest, [folder, *(place for place in places if place.is_dir())])
+    lost = [segment.utterance.id for segment in segments if not segment.audio.is_file()]
     if cut and (lost and config.missing_audio == "refuse"):
         raise DataError([*cut, *missing_message("slurp", lost, len(segments))])
     return opened_segments("slurp", segments, config, folder, LICENCE)
 
 
 def _unpack(archive: Path, wanted: set[str], folder: Path) -> list[str]:
-    """Writes the wanted recordings; returns what is wrong with the archive, whose whole members are kept."""
+    """Writes the wanted recordings; returns what is wrong with the archive, of which intact members are kept."""
     done = 0
     try:
         with open_tar(archive) as tar:

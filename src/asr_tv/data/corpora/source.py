@@ -1,27 +1,28 @@
-"""What a corpus is before it is stored: known by digests, then opened; recordings whole or cut, missing ones listed."""
+"""A corpus before it is stored: known by digests, then opened; recordings whole or cut, missing ones listed."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from asr_tv.audio.recordings import audio_duration, read_recording, write_audio
 from asr_tv.config.run import CorpusConfig
-from asr_tv.data.manifest import Dropped, Manifest, Utterance, checked
-from asr_tv.errors import DataError
+from asr_tv.data.corpora.allowed_paths import require_inside
+from asr_tv.data.manifest import Dropped, Manifest, Utterance, checked, parse_json
+from asr_tv.errors import DataError, map_all, shortened
 from asr_tv.store.results import file_digest
 from asr_tv.workers import cores
 
 NO_RECORDING = "its recording is missing"
-_SHOWN = 20
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Utterances with absolute recordings, what was left out, and what the record should say."""
+    """Utterances with absolute paths, what was left out, and details for the record."""
 
     manifest: Manifest
     dropped: tuple[Dropped, ...] = ()
@@ -33,7 +34,8 @@ class Source:
     """A corpus before it is opened: known by digests, so that a stored result is found without opening it.
 
     Attributes:
-        open: is given a folder of its own, for downloads and for parts of recordings.
+        inputs: role -> digest.
+        open: takes a folder of its own, for downloads and for parts of recordings.
     """
 
     inputs: Mapping[str, str]
@@ -52,6 +54,47 @@ class Segment:
     def is_whole(self) -> bool:
         return self.start == 0 and self.seconds is None
 
+    @property
+    def audio(self) -> Path:
+        return Path(self.utterance.audio or "")
+
+
+def parse_lines(
+    text: str, path: Path, parse: Callable[[Any, int], Iterable[Item]], not_a: str, empty: str
+) -> list[Item]:
+    """What `parse` makes of each line of JSON, given its value and number; blank lines are skipped.
+
+    Raises:
+        DataError: every line that `parse` rejects ("not a ..."), or that nothing was found ("no ...").
+    """
+    found: list[Item] = []
+    problems: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            found += parse(parse_json(line), number) if line.strip() else ()
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
+            problems.append(f"{path}:{number}: {not_a} ({error!r})")
+    if problems or not found:
+        raise DataError(problems or [f"{path}: {empty}"])
+    return found
+
+
+def files_source(
+    name: str, segments: Sequence[Segment], config: CorpusConfig, inputs: Mapping[str, str], listing: Path
+) -> Source:
+    """A corpus of recordings on this machine, known by `inputs` and the contents of all recordings.
+
+    Args:
+        listing: the file that names the recordings, which must lie in its folder.
+
+    Raises:
+        DataError: recordings lie elsewhere, unless `config.outside` allows it.
+    """
+    if not config.outside:
+        require_inside([listing.parent], [s.utterance for s in segments], str(listing))
+    audio = contents_digest([segment.audio for segment in segments])
+    return Source({**inputs, "audio": audio}, partial(opened_segments, name, segments, config))
+
 
 def opened_segments(
     name: str, segments: Sequence[Segment], config: CorpusConfig, folder: Path, licence: str = "not stated"
@@ -63,49 +106,34 @@ def opened_segments(
             utterances of one id.
     """
     checked(Manifest(name, tuple(segment.utterance for segment in segments)))
-    kept, dropped = present(name, segments, config)
-    utterances: list[Utterance] = []
-    problems: list[str] = []
-    for segment in kept:
-        try:
-            utterances.append(_timed(segment, folder))
-        except DataError as error:
-            problems += error.problems
-    if problems:
-        raise DataError(problems)
+    kept, dropped = _present(name, segments, config)
+    utterances = map_all(lambda segment: _timed(segment, folder), kept)
     return Opened(Manifest(name, tuple(utterances)), dropped, {"licence": licence})
 
 
-def present(name: str, segments: Sequence[Segment], config: CorpusConfig) -> tuple[list[Segment], tuple[Dropped, ...]]:
-    """The segments whose recording is there, and the others, if the configuration allows to go on without them.
+def _present(name: str, segments: Sequence[Segment], config: CorpusConfig) -> tuple[list[Segment], tuple[Dropped, ...]]:
+    """The segments whose recording exists, and the others, if the configuration allows to go on without them.
 
     Raises:
-        DataError: some are not there, or none is, counted and listed.
+        DataError: some are missing, or all are, counted and listed.
     """
-    there: dict[str, bool] = {}
-    for segment in segments:
-        audio = segment.utterance.audio or ""
-        there.setdefault(audio, bool(audio) and Path(audio).is_file())
-    lost = [segment for segment in segments if not there[segment.utterance.audio or ""]]
+    exists = cache(Path.is_file)  # many segments may share a recording
+    lost = [segment for segment in segments if not exists(segment.audio)]
     if lost and (config.missing_audio == "refuse" or len(lost) == len(segments)):
         raise DataError(missing_message(name, [s.utterance.audio or s.utterance.id for s in lost], len(segments)))
-    kept = [segment for segment in segments if there[segment.utterance.audio or ""]]
+    kept = [segment for segment in segments if exists(segment.audio)]
     return kept, tuple(Dropped(segment.utterance.id, NO_RECORDING) for segment in lost)
 
 
 def missing_message(name: str, missing: Sequence[str], total: int) -> list[str]:
     """How many recordings are missing, the first of them, and what can be done."""
-    rest = len(missing) - _SHOWN
-    return [
-        f"{name}: {len(missing)} of {total} recordings are missing; missing_audio: drop goes on without them",
-        *(f"missing: {path}" for path in missing[:_SHOWN]),
-        *([f"and {rest} more"] if rest > 0 else []),
-    ]
+    count = f"{name}: {len(missing)} of {total} recordings are missing; missing_audio: drop goes on without them"
+    return [count, *shortened([f"missing: {path}" for path in missing])]
 
 
 def _timed(segment: Segment, folder: Path) -> Utterance:
-    utterance = segment.utterance
-    source = Path(utterance.audio or "")
+    """The utterance with its duration; a part of a recording is written into the folder."""
+    utterance, source = segment.utterance, segment.audio
     if segment.is_whole:
         return replace(utterance, duration=round(audio_duration(source, utterance=utterance.id), 4))
     place = f"{source}\x1f{segment.start}\x1f{segment.seconds}"
@@ -123,7 +151,7 @@ def _timed(segment: Segment, folder: Path) -> Utterance:
 
 
 def contents_digest(paths: Sequence[Path]) -> str:
-    """sha256 over the contents of files in this order, read on all cores; one that is missing counts as such."""
+    """sha256 over the contents of files in this order, read on all cores; a missing file counts as "missing"."""
     files = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(cores()) as pool:
         digests = dict(zip(files, pool.map(_digest_of, files), strict=True))
@@ -139,5 +167,5 @@ def _digest_of(file: Path) -> str:
 
 @cache
 def _digest_once(file: Path, *_: int) -> str:
-    """Once for a process, as long as the file system says that it is the same file."""
+    """Once per process, as long as the file system says that it is the same file."""
     return file_digest(file)

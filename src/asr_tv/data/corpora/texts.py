@@ -1,4 +1,4 @@
-"""Plain text, one sentence a line: all that a new domain needs to bring."""
+"""Plain text, one sentence per line: all that a new domain needs to bring."""
 
 import hashlib
 import logging
@@ -10,8 +10,9 @@ from asr_tv.errors import DataError
 
 MAX_WORDS = 200
 MAX_CHARACTERS = 4_000
-"""Of a sentence; a line without spaces would otherwise be one word, however long."""
+"""Per sentence; a line without spaces would otherwise be one word, however long."""
 _MAX_PROBLEMS = 100
+"""A binary file would fill the screen."""
 _log = logging.getLogger(__name__)
 
 
@@ -32,12 +33,13 @@ def read_texts(path: Path, domain: str) -> Manifest:
         else:
             sentences += [sentence] if sentence else []
     if problems:
-        raise DataError(_first_of(problems, path))
+        rest = len(problems) - _MAX_PROBLEMS
+        raise DataError([*problems[:_MAX_PROBLEMS], *([f"{path}: {rest} more lines"] if rest > 0 else [])])
     if not sentences:
         raise DataError(f"{path}: no sentence, only blank lines")
     distinct = tuple(dict.fromkeys(sentences))
     if len(distinct) < len(sentences):
-        _log.info("%s: %d sentences stand there more than once", path, len(sentences) - len(distinct))
+        _log.info("%s: %d sentences occur more than once", path, len(sentences) - len(distinct))
     return Manifest(path.name, tuple(_utterance(sentence, domain) for sentence in distinct))
 
 
@@ -70,9 +72,3 @@ def _sentence(line: bytes) -> str:
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"{len(text)} characters; a sentence has at most {MAX_CHARACTERS}")
     return text
-
-
-def _first_of(problems: list[str], path: Path) -> list[str]:
-    """A binary file would fill the screen."""
-    rest = len(problems) - _MAX_PROBLEMS
-    return [*problems[:_MAX_PROBLEMS], *([f"{path}: {rest} more lines"] if rest > 0 else [])]

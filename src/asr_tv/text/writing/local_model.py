@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from asr_tv.devices import any_shape, choose_device
+from asr_tv.devices import choose_device, shape_independent_attention
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import canonical_json
 
@@ -53,7 +53,7 @@ class LocalWriter:
             prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         inputs = tokenizer(prompt, return_tensors="pt").to(model.device)
         inputs.pop("token_type_ids", None)
-        with torch.random.fork_rng(), torch.inference_mode(), any_shape(model.device):
+        with torch.random.fork_rng(), torch.inference_mode(), shape_independent_attention(model.device):
             torch.manual_seed(seed)
             ids = model.generate(**inputs, do_sample=True, temperature=self.temperature, max_new_tokens=self.new_tokens)
         return str(tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
