@@ -11,7 +11,7 @@ from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Kind, Step, call
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
-from asr_tv.scoring.stage import read_score, score
+from asr_tv.scoring.stage import read_score, score, score_folder
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
 

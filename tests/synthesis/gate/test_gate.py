@@ -13,9 +13,8 @@ from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.manifest import Manifest, Utterance, concatenate
 from asr_tv.errors import DataError
-from asr_tv.store.checks import result_problems
 from asr_tv.store.payload import DROPPED
-from asr_tv.store.results import Identity, Produced, Record, Store, file_digest
+from asr_tv.store.results import Identity, Produced, Record, Store, file_digest, result_problems
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate import gate as stage
 from asr_tv.synthesis.gate.gate import AGAIN, VERDICTS, Round, clipped_share, gate, sentences_to_repeat
