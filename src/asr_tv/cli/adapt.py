@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,20 +69,10 @@ def adapt(
     require_kept(settings, report["forgetting"], folder)
 
 
-def print_report(report: dict[str, object]) -> None:
-    """The tables and the verdict of a report.json."""
-    from rich.console import Console
-    from rich.table import Table
+def print_report(report: dict[str, Any]) -> None:
+    """Print the WER tables and the verdict of a report.json."""
+    from asr_tv.cli.console import print_tables, print_text
+    from asr_tv.report.score_tables import wer_tables
 
-    from asr_tv.report.markdown import WER_HEADER, wer_tables
-    from asr_tv.safe_text import printable
-
-    console = Console(highlight=False, markup=False, emoji=False)
-    for title, rows in wer_tables(report).items():
-        table = Table(title=printable(title), title_justify="left")
-        for number, cell in enumerate(WER_HEADER):
-            table.add_column(cell, justify="right" if number else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(printable(cell) for cell in row))
-        console.print(table)
-    console.print(printable(report["verdict"]))
+    print_tables(*wer_tables(report))
+    print_text(report["verdict"])
