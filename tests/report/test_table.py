@@ -14,7 +14,7 @@ from asr_tv.report.markdown import render_markdown
 from asr_tv.report.page import render_page
 from asr_tv.report.score_tables import wer_tables
 from asr_tv.report.systems import TARGET_ROW, display_name
-from asr_tv.report.table import PAGE_ONLY, Column, table, text, whole
+from asr_tv.report.table import PAGE_ONLY, Column, count, table, text, words
 
 NAMES = (
     *(f"{name}{suffix}" for name in TARGET_ROW.values() for suffix in ("", "_augmented")),
@@ -79,10 +79,10 @@ def test_every_name_is_whole_and_no_line_is_wider_than_the_terminal(report, widt
 
 def test_long_names_break_between_words_and_files_hold_the_long_name(report, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
-    print_rows(("what", "count"), [[text("several words that are too long for a line"), whole(12)]])
+    print_rows([{"what": "several words that are too long for a line", "n": 12}], [words("what"), count("n")])
     lines = [line.strip() for line in capsys.readouterr().out.split("\n")]
-    words = [word for line in lines for word in line.split() if word != "12"]
-    assert " ".join(words).endswith("several words that are too long for a line")
+    spoken = [word for line in lines for word in line.split() if word != "12"]
+    assert " ".join(spoken).endswith("several words that are too long for a line")
     assert max(map(len, lines)) <= 30
     (first, _) = wer_tables(report)
     assert "source_mixed_then_target_synthetic_augmented" in [row[0] for row in rows_of(first)]

@@ -1,7 +1,6 @@
 """`asr-tv report` of one run or a leaderboard of several, and `asr-tv diff` of two word by word."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from asr_tv.safe_text import printable
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from asr_tv.report.table import Cell
     from asr_tv.runs.finished import FinishedRun
     from asr_tv.scoring.bootstrap import Difference
     from asr_tv.scoring.evaluation import Evaluation
@@ -103,6 +101,7 @@ def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "
 def _board_row(
     run: "FinishedRun", best: "FinishedRun", row: Mapping[str, Any], system: str, role: str, store: "Store"
 ) -> dict[str, Any]:
+    from asr_tv.report.scores import finite
     from asr_tv.report.verdict import difference_verdict
 
     kept = ("domain", "wer", "ci_low", "ci_high", "substitutions", "deletions", "insertions", "utterances", "words")
@@ -110,8 +109,8 @@ def _board_row(
     found |= {"scaling_coef": row["scaling_coef"], "audio_context": row["conditions"]["audio_context"]}
     against = None if run is best else _difference(run, best, system, system, role, store)
     return found | {
-        "difference": against and _finite(against.difference),
-        "difference_ci": against and [_finite(against.low), _finite(against.high)],
+        "difference": against and finite(against.difference),
+        "difference_ci": against and [finite(against.low), finite(against.high)],
         "p": against and against.p,
         "verdict": against and difference_verdict(against.low, against.high),
     }
@@ -137,36 +136,27 @@ def _compared(left: "Evaluation", right: "Evaluation", run: "FinishedRun") -> "D
 
 def _print_board(board: Sequence[Mapping[str, Any]], title: str) -> None:
     from asr_tv.cli.console import print_tables
-    from asr_tv.report.table import Column, difference_columns, numeric, table
+    from asr_tv.report.table import build, count, difference, interval, number, rate, text, words
 
-    difference, *rest = difference_columns(verdict="this is")
-    columns = [
-        Column("run", priority=0),
-        Column("WER %", numeric=True, priority=0),
-        Column("interval", numeric=True),
-        replace(difference, title="to the best, points"),
+    def to_the_best(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        low, high = row["difference_ci"] or (None, None)
+        return {**row, "ci_low": low, "ci_high": high} if row["verdict"] else None
+
+    (column, cell), *rest = difference(to_the_best, verdict="this is")
+    fields = [
+        words("run", priority=0),
+        rate("WER %", "wer", priority=0),
+        interval("WER %"),
+        (
+            replace(column, title="to the best, points"),
+            lambda row: cell(row) if row["verdict"] or row is board[0] else text("not in the store"),
+        ),
         *rest,
-        *numeric("substitutions", "deletions", "insertions", "c", "context"),
+        *map(count, ("substitutions", "deletions", "insertions")),
+        number("c", "scaling_coef"),
+        words("context", "audio_context"),
     ]
-    print_tables(table("board", title, columns, [_board_cells(row, place) for place, row in enumerate(board)]))
-
-
-def _board_cells(row: Mapping[str, Any], place: int) -> list["Cell"]:
-    from asr_tv.report.table import difference_cells, percent, percent_span, text, whole
-
-    low, high = row["difference_ci"] or (None, None)
-    compared = difference_cells({**row, "ci_low": low, "ci_high": high} if row["verdict"] else None)
-    if place and not row["verdict"]:
-        compared[0] = text("not in the store")
-    return [
-        text(row["run"]),
-        percent(row["wer"]),
-        percent_span(row["ci_low"], row["ci_high"]),
-        *compared,
-        *(whole(row[key]) for key in ("substitutions", "deletions", "insertions")),
-        text("" if row["scaling_coef"] is None else f"{row['scaling_coef']:g}"),
-        text(row["audio_context"]),
-    ]
+    print_tables(build("board", title, board, fields))
 
 
 def diff(
@@ -186,6 +176,7 @@ def diff(
 
     Example: asr-tv diff runs/demo runs/demo --system adapted --against target_synthetic
     """
+    from asr_tv.report.scores import finite
     from asr_tv.report.verdict import difference_verdict
     from asr_tv.runs.finished import read_run
     from asr_tv.scoring.word_diff import tally, word_diffs
@@ -200,7 +191,7 @@ def diff(
     difference = _compared(left, right, runs[0])
     diffs = word_diffs(left, right)
     sides = [
-        {"run": str(r.folder), "system": n, "wer": _finite(e.wer)}
+        {"run": str(r.folder), "system": n, "wer": finite(e.wer)}
         for r, n, e in zip(runs, names, (left, right), strict=True)
     ]
     row = {
@@ -208,9 +199,9 @@ def diff(
         "b": sides[1],
         "set": set_,
         "utterances": len(diffs),
-        "difference": _finite(difference.difference),
-        "ci_low": _finite(difference.low),
-        "ci_high": _finite(difference.high),
+        "difference": finite(difference.difference),
+        "ci_low": finite(difference.low),
+        "ci_high": finite(difference.high),
         "p": difference.p,
         "verdict": difference_verdict(difference.low, difference.high),
         **asdict(tally(diffs)),
@@ -229,10 +220,6 @@ def _require_set(name: str) -> None:
 
     if name not in ROLES:
         raise ConfigError(f"--set {name}: one of {', '.join(ROLES)}")
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _diff_row(diff: "UtteranceDiff") -> dict[str, Any]:

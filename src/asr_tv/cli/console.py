@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 from rich import box
 from rich.cells import cell_len
@@ -22,7 +24,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from asr_tv.progress import Advance, Progress, silent
-from asr_tv.report.table import Cell, Column, Table, table
+from asr_tv.report.table import Field, Table, build
 from asr_tv.safe_text import printable
 
 console = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -51,22 +53,18 @@ def print_tables(*tables: Table | None) -> None:
     A name is wrapped between words and never cut inside one, unless the word alone is wider than the terminal.
     """
     left_out: dict[str, None] = {}
-    for one in tables:
-        if one is not None:
-            widths = _widths(one, _output().width)
-            left_out |= dict.fromkeys(one.columns[n].title for n in one.text_columns if n not in widths)
-            _print_table(one, widths)
+    for table in tables:
+        if table is not None:
+            widths = _widths(table, _output().width)
+            left_out |= dict.fromkeys(table.columns[n].title for n in table.text_columns if n not in widths)
+            _print_table(table, widths)
     if left_out:
         print_text(f"Columns too wide for this terminal: {'; '.join(left_out)}.\n")
 
 
-def print_rows(headings: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "") -> None:
-    """Print rows under their headings, all columns at any width; numbers stand to the right."""
-    columns = [
-        Column(heading, numeric=any(row[n].number is not None for row in rows), priority=0)
-        for n, heading in enumerate(headings)
-    ]
-    print_tables(table("", caption, columns, rows, most=len(rows)))
+def print_rows(rows: Sequence[Any], fields: Sequence[Field]) -> None:
+    """Print one line per row, with all columns at any width."""
+    print_tables(build("", "", rows, [(replace(column, priority=0), cell) for column, cell in fields], most=len(rows)))
 
 
 def _output(width: int | None = None) -> Console:

@@ -13,7 +13,7 @@ from asr_tv.cli.stages import JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from asr_tv.report.table import Cell
+    from asr_tv.report.table import Field
     from asr_tv.store.garbage import CollectionPlan, Keeper
     from asr_tv.store.inventory import Entry
 
@@ -66,20 +66,23 @@ def ls(
 
 def _print_results(rows: Sequence[Mapping[str, Any]]) -> None:
     from asr_tv.cli.console import print_rows
-    from asr_tv.report.table import Cell, text
+    from asr_tv.report.table import Cell, field, text, words
 
-    cells = [
-        [
-            text(row["stage"] if row["finished"] else f"{row['stage']} (unfinished)"),
-            text(row["key"]),
-            _size(row["bytes"]),
-            Cell(_age(row["age_seconds"]), number=row["age_seconds"]),
-            text("yes" if row["pinned"] else ""),
-            text(", ".join(row["used_by"])),
-        ]
-        for row in rows
+    fields = [
+        field("stage", lambda row: text(row["stage"] if row["finished"] else f"{row['stage']} (unfinished)")),
+        words("key"),
+        _size_field("size", "bytes"),
+        field("age", lambda row: Cell(_age(row["age_seconds"]), number=row["age_seconds"]), numeric=True),
+        field("pinned", lambda row: text("yes" if row["pinned"] else "")),
+        field("used by", lambda row: text(", ".join(row["used_by"]))),
     ]
-    print_rows(("stage", "key", "size", "age", "pinned", "used by"), cells)
+    print_rows(rows, fields)
+
+
+def _size_field(title: str, key: str) -> "Field":
+    from asr_tv.report.table import Cell, field
+
+    return field(title, lambda row: Cell(_bytes(row[key]), number=row[key]), numeric=True)
 
 
 @app.command("du")
@@ -94,12 +97,17 @@ def du(
     Example: asr-tv store du
     """
     from asr_tv.cli.console import print_rows
-    from asr_tv.report.table import text, whole
+    from asr_tv.report.table import count, words
     from asr_tv.store.garbage import Policy, plan
 
     root = _root(store)
     todo = plan(root, Policy(reports=runs))
-    stages = _by_stage(todo)
+    stages = {
+        r["stage"]: {"results": r["results"] + r["unfinished"], "bytes": r["bytes"]}
+        for r in _by_stage(todo.inventory.entries)
+    }
+    if clips := todo.inventory.clips:
+        stages["clips"] = {"results": len(clips), "bytes": sum(clips.values())}
     row: dict[str, Any] = {
         "stages": stages,
         "runs": [_run_row(keeper, todo) for keeper in todo.keepers if keeper.entries],
@@ -112,11 +120,9 @@ def du(
     if quiet:
         typer.echo(row["bytes"])
         return
-    print_rows(
-        ("stage", "results", "size"), [[text(n), whole(r["results"]), _size(r["bytes"])] for n, r in stages.items()]
-    )
-    by_run = [[text(r["run"]), whole(r["results"]), _size(r["bytes"]), _size(r["alone_bytes"])] for r in row["runs"]]
-    print_rows(("run", "results", "size", "used by it alone"), by_run)
+    sizes = [count("results"), _size_field("size", "bytes")]
+    print_rows([{"stage": name, **counts} for name, counts in stages.items()], [words("stage"), *sizes])
+    print_rows(row["runs"], [words("run"), *sizes, _size_field("used by it alone", "alone_bytes")])
     typer.echo(f"{_bytes(row['bytes'])} in all; asr-tv store gc would free {_bytes(todo.freed)}")
 
 
@@ -278,14 +284,14 @@ def _of_run(found: Sequence["Keeper"], run: str) -> set[str]:
     return set().union(*entries)
 
 
-def _by_stage(todo: "CollectionPlan") -> dict[str, dict[str, int]]:
-    stages: dict[str, dict[str, int]] = {}
-    for entry in todo.inventory.entries:
-        row = stages.setdefault(entry.stage, {"results": 0, "bytes": 0})
-        row["results"] += 1
+def _by_stage(entries: Iterable["Entry"]) -> list[dict[str, Any]]:
+    """Finished and unfinished results of each stage, with their size."""
+    stages: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        row = stages.setdefault(entry.stage, {"stage": entry.stage, "results": 0, "unfinished": 0, "bytes": 0})
+        row["results" if entry.finished else "unfinished"] += 1
         row["bytes"] += entry.size
-    clips = todo.inventory.clips
-    return stages | ({"clips": {"results": len(clips), "bytes": sum(clips.values())}} if clips else {})
+    return [*stages.values()]
 
 
 def _run_row(keeper: "Keeper", todo: "CollectionPlan") -> dict[str, Any]:
@@ -316,7 +322,7 @@ def _gc_row(todo: "CollectionPlan", *, removed: bool) -> dict[str, Any]:
 
 def _print_gc(todo: "CollectionPlan", *, removed: bool) -> None:
     from asr_tv.cli.console import print_rows
-    from asr_tv.report.table import text, whole
+    from asr_tv.report.table import count, words
 
     for keeper in todo.keepers:
         if keeper.why or keeper.folder:
@@ -326,16 +332,8 @@ def _print_gc(todo: "CollectionPlan", *, removed: bool) -> None:
             f"{', '.join(todo.held_up_by)}: still running, and may ask for any result, so none is removed; "
             "run this again when it has ended, or with --while-running"
         )
-    removed_by_stage = [
-        [
-            text(stage),
-            whole(sum(entry.finished for entry in entries)),
-            whole(sum(not entry.finished for entry in entries)),
-            _size(sum(entry.size for entry in entries)),
-        ]
-        for stage, entries in _grouped(todo.entries).items()
-    ]
-    print_rows(("stage", "results", "unfinished", "size"), removed_by_stage)
+    fields = [words("stage"), count("results"), count("unfinished"), _size_field("size", "bytes")]
+    print_rows(_by_stage(todo.entries), fields)
     if todo.clips:
         typer.echo(f"{len(todo.clips)} clips, {_bytes(sum(todo.inventory.clips[key] for key in todo.clips))}")
     freed = f"freed {_bytes(todo.freed)}" if removed else f"would free {_bytes(todo.freed)}: --yes does"
@@ -343,13 +341,6 @@ def _print_gc(todo: "CollectionPlan", *, removed: bool) -> None:
 
 
 _FORGOTTEN = "its folder is gone, or it is beyond --keep-last or --older-than"
-
-
-def _grouped(entries: Iterable["Entry"]) -> dict[str, list["Entry"]]:
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(entry.stage, []).append(entry)
-    return found
 
 
 def _age_in_seconds(text: str | None) -> float | None:
@@ -380,9 +371,3 @@ def _age(seconds: int) -> str:
         if seconds >= length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
-
-
-def _size(count: int) -> "Cell":
-    from asr_tv.report.table import Cell
-
-    return Cell(_bytes(count), number=count)

@@ -292,21 +292,30 @@ def compare(
     from asr_tv.vectors.combine import compare_vectors
 
     parts = compare_vectors(vectors)
-    row = {"vectors": [str(path) for path in vectors], "parts": [asdict(part) for part in parts]}
-    say(row, as_json=as_json, text=_comparison(vectors, parts))
+    if as_json:
+        row = {"vectors": [str(path) for path in vectors], "parts": [asdict(part) for part in parts]}
+        say(row, as_json=True, text="")
+    else:
+        _print_comparison(vectors, parts)
 
 
-def _comparison(vectors: Sequence[Path], parts: Iterable["PartSimilarity"]) -> str:
-    pairs = list(combinations(range(len(vectors)), 2))
-    header = ["part", *(f"norm {i + 1}" for i in range(len(vectors))), *(f"cos {i + 1},{j + 1}" for i, j in pairs)]
-    rows = [[part.name, *(f"{norm:.4g}" for norm in part.norms), *_cosines(part, pairs)] for part in parts]
-    files = [f"{number}  {path}" for number, path in enumerate(vectors, start=1)]
-    return "\n".join([*files, "", *_columns([header, *rows])])
+def _print_comparison(vectors: Sequence[Path], parts: Iterable["PartSimilarity"]) -> None:
+    from asr_tv.cli.console import print_rows
+    from asr_tv.report.table import number, words
 
-
-def _cosines(part: "PartSimilarity", pairs: Iterable[tuple[int, int]]) -> list[str]:
-    values = (part.cosines[i][j] for i, j in pairs)
-    return ["-" if value is None else f"{value:.3f}" for value in values]
+    numbers = range(len(vectors))
+    norms = {f"norm {i + 1}": i for i in numbers}
+    pairs = {f"cos {i + 1},{j + 1}": (i, j) for i, j in combinations(numbers, 2)}
+    rows = [
+        {
+            "part": part.name,
+            **{title: part.norms[i] for title, i in norms.items()},
+            **{title: part.cosines[i][j] for title, (i, j) in pairs.items()},
+        }
+        for part in parts
+    ]
+    typer.echo(printable("".join(f"{n}  {path}\n" for n, path in enumerate(vectors, start=1))))
+    print_rows(rows, [words("part"), *(number(t, form=".4g") for t in norms), *(number(t, form=".3f") for t in pairs)])
 
 
 @app.command()
@@ -325,22 +334,20 @@ def info(
         {"name": part.name, "tensors": part.tensors, "parameters": part.parameters, "norm": part.norms[0]}
         for part in described.groups
     ]
-    say(asdict(described) | {"path": str(vector), "groups": groups}, as_json=as_json, text=_description(described))
+    if as_json:
+        say(asdict(described) | {"path": str(vector), "groups": groups}, as_json=True, text="")
+    else:
+        whole = {"name": "whole", **{key: getattr(described, key) for key in ("tensors", "parameters", "norm")}}
+        _print_description(described, [whole, *groups])
 
 
-def _description(described: "VectorInfo") -> str:
+def _print_description(described: "VectorInfo", parts: Sequence[Mapping[str, Any]]) -> None:
+    from asr_tv.cli.console import print_rows
+    from asr_tv.report.table import count, number, words
+
     facts = {"digest": described.digest, **described.recipe, **described.architecture, **described.versions}
-    rows = [["part", "tensors", "parameters", "norm"]]
-    rows += [["whole", str(described.tensors), f"{described.parameters:,}", f"{described.norm:.4g}"]]
-    rows += [[p.name, str(p.tensors), f"{p.parameters:,}", f"{p.norms[0]:.4g}"] for p in described.groups]
-    return "\n".join([str(described.path), *(f"  {k}: {v}" for k, v in facts.items()), "", *_columns(rows)])
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    cells = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
-    return ["  ".join(row) for row in cells]
+    typer.echo(printable("\n".join([str(described.path), *(f"  {k}: {v}" for k, v in facts.items()), ""])))
+    print_rows(parts, [words("part", "name"), count("tensors"), count("parameters"), number("norm", form=".4g")])
 
 
 @contextmanager

@@ -6,19 +6,20 @@ from typing import Any
 from asr_tv.report.score_tables import retention_table
 from asr_tv.report.table import (
     Cell,
-    Column,
     Table,
     as_markdown,
-    difference_cells,
-    difference_columns,
-    numeric,
+    at,
+    build,
+    count,
+    difference,
+    field,
+    interval,
+    number,
     percent,
-    percent_span,
+    rate,
     system,
-    table,
     text,
-    texts,
-    whole,
+    words,
 )
 from asr_tv.safe_text import inert
 
@@ -61,40 +62,26 @@ def _drawn(made: Table | None) -> str:
     return f"{inert(made.note)}\n\n{drawn}" if made is not None and made.note else drawn
 
 
-def _number(value: float | None, form: str = "g") -> Cell:
-    return text(None) if value is None else Cell(f"{value:{form}}", number=value)
-
-
 def system_table(report: Row, test: str) -> Table | None:
     """One row per system, one column per target, and the mean over targets with its interval."""
-    rows, targets = report["tables"][test], report["targets"]
-    extra = {"capitals %": "casing", "marks %": "punctuation", "loops %": "repetition"} if test != "target" else {}
+    rows = report["tables"][test]
+    fields = [
+        field("system", _system),
+        *(rate(target, "per_target", target, "wer") for target in report["targets"]),
+        rate("mean", "wer"),
+        interval("mean"),
+        *difference(at("adapted_minus_this"), "this"),
+    ]
+    if test != "target":
+        fields += [rate("capitals %", "casing"), rate("marks %", "punctuation"), rate("loops %", "repetition")]
     if any(row["paper_scorer_wer"] is not None for row in rows):
-        extra |= {"released scorer": "paper_scorer_wer"}
-    columns = [
-        *texts("system"),
-        *numeric(*targets, "mean"),
-        Column("interval", True, more=("mean low", "mean high")),
-        *difference_columns("this"),
-        *numeric(*extra),
-    ]
-    cells = [
-        [
-            _system(row),
-            *(percent(row["per_target"].get(target, {}).get("wer")) for target in targets),
-            percent(row["wer"]),
-            percent_span(row["ci_low"], row["ci_high"]),
-            *difference_cells(row["adapted_minus_this"]),
-            *(percent(row[key]) for key in extra.values()),
-        ]
-        for row in rows
-    ]
-    return table(f"systems-{test}", _HEADERS.get(test, test), columns, cells, note=_sizes(rows, report))
+        fields.append(rate("released scorer", "paper_scorer_wer"))
+    return build(f"systems-{test}", _HEADERS.get(test, test), rows, fields, note=_sizes(rows, report))
 
 
 def _system(row: Row) -> Cell:
     cell = system(row["system"])
-    return cell if row["text_only"] else text(f"{cell.text} (target recordings)")
+    return cell if row.get("text_only", True) else text(f"{cell.text} (target recordings)")
 
 
 def _sizes(rows: Sequence[Row], report: Row) -> str:
@@ -106,22 +93,17 @@ def _sizes(rows: Sequence[Row], report: Row) -> str:
 
 def gain_table(rows: Sequence[Row]) -> Table | None:
     """Each row with a vector, minus the same row without."""
-    columns = [
-        *texts("row"),
-        *numeric("mean WER %"),
-        *texts("coefficients"),
-        *difference_columns(hint="minus the row without the vector", verdict="the vector is"),
-    ]
-    cells = [
-        [system(row["system"]), percent(row["wer"]), text(_coefs(row)), *difference_cells(row["versus_base"])]
-        for row in rows
-        if row["base"]
+    fields = [
+        field("row", _system),
+        rate("mean WER %", "wer"),
+        field("coefficients", lambda row: text(_coefs(row))),
+        *difference(at("versus_base"), verdict="the vector is"),
     ]
     note = (
         "Coefficients were chosen on source domains, per target and seed; 0 means that none was better. "
         "Differences are in points, minus the row without the vector."
     )
-    return table("gains", "What a vector adds to a row", columns, cells, note=note)
+    return build("gains", "What a vector adds to a row", [row for row in rows if row["base"]], fields, note=note)
 
 
 def _coefs(row: Row) -> str:
@@ -131,70 +113,59 @@ def _coefs(row: Row) -> str:
 
 def choice_table(choices: Sequence[Row]) -> Table | None:
     """What the folds chose, per target and seed."""
-    columns = [
-        *texts("target", "seed", "adapted", "vector"),
-        *numeric("coefficient"),
-        *texts("folds"),
-        *numeric("WER % on folds"),
+    fields = [
+        words("target"),
+        words("seed"),
+        field("adapted", _system),
+        field("vector", lambda choice: text(choice["vector"] or "none")),
+        number("coefficient", "scaling_coef"),
+        field("folds", lambda choice: text(", ".join(choice["folds"]) or "fixed")),
+        rate("WER % on folds", "wer"),
     ]
-    cells = [
-        [
-            text(c["target"]),
-            text(c["seed"]),
-            system(c["system"]),
-            text(c["vector"] or "none"),
-            _number(c["scaling_coef"]),
-            text(", ".join(c["folds"]) or "fixed"),
-            percent(c["wer"]),
-        ]
-        for c in choices
-    ]
-    return table("choices", "What the folds chose", columns, cells, most=_WHOLE)
+    return build("choices", "What the folds chose", choices, fields, most=_WHOLE)
 
 
 def curve_table(points: Sequence[Row]) -> Table | None:
     """WER over the coefficient: one row per system, vector and target."""
-    coefs = sorted({point["scaling_coef"] for point in points})
-    curves: dict[tuple[str, str, str], dict[float, float | None]] = {}
+    coefs = [f"{coef:g}" for coef in sorted({point["scaling_coef"] for point in points})]
+    curves: dict[tuple[str, str, str], dict[str, Any]] = {}
     for p in points:
-        curves.setdefault((p["system"], p["vector"], p["target"]), {})[p["scaling_coef"]] = p["wer"]
-    cells = [
-        [system(key[0]), text(key[1]), text(key[2]), *(percent(rates.get(coef)) for coef in coefs)]
-        for key, rates in sorted(curves.items(), key=lambda item: (item[0][2], *item[0][:2]))
+        curve = curves.setdefault((p["target"], p["system"], p["vector"]), {**p, "by_coef": {}})
+        curve["by_coef"][f"{p['scaling_coef']:g}"] = p["wer"]
+    fields = [
+        field("row", _system),
+        words("vector"),
+        words("target"),
+        *(rate(coef, "by_coef", coef) for coef in coefs),
     ]
     note = (
         "WER % on the target's test, averaged over seeds; decoded after every choice was made, and no choice used it."
     )
-    columns = [*texts("row", "vector", "target"), *numeric(*(f"{coef:g}" for coef in coefs))]
-    return table("curves", "Coefficient curves", columns, cells, most=_WHOLE, note=note)
+    rows = [curve for _, curve in sorted(curves.items())]
+    return build("curves", "Coefficient curves", rows, fields, most=_WHOLE, note=note)
 
 
 def direction_table(cosines: Row) -> Table | None:
     """Norms of the first seed's vectors, and the cosine of each pair."""
-    names, whole_vectors = cosines["names"], cosines["parts"][0]
-    cells = [
-        [
-            text(f"{n + 1} {name}"),
-            _number(whole_vectors["norms"][n], ".3g"),
-            *(_number(cosine, ".2f") for cosine in whole_vectors["cosines"][n]),
-        ]
-        for n, name in enumerate(names)
+    whole = cosines["parts"][0]
+    rows = [
+        {"vector": f"{n} {name}", "norm": norm, **{str(m): cosine for m, cosine in enumerate(own, 1)}}
+        for n, (name, norm, own) in enumerate(zip(cosines["names"], whole["norms"], whole["cosines"], strict=True), 1)
     ]
-    columns = [*texts("vector"), *numeric("norm", *(str(n + 1) for n in range(len(names))))]
+    others = [number(str(n), form=".2f") for n in range(1, len(rows) + 1)]
     note = (
         'Cosines of the first seed\'s vectors. "of X" is source_real − source_synthetic of one domain, the oracle '
         "vector where X is the target."
     )
-    return table("directions", "Directions", columns, cells, note=note)
+    return build("directions", "Directions", rows, [words("vector"), number("norm", form=".3g"), *others], note=note)
 
 
 def ratio_table(ratios: Mapping[str, Row]) -> Table | None:
     """How far the two trainings behind each vector went, as the ratio of their norms."""
-    cells = [
-        [text(name), _number(r["ratio"], ".2f"), text(_FAR if r["far_from_1"] else "")] for name, r in ratios.items()
-    ]
+    rows = [{"sources": name, **ratio} for name, ratio in ratios.items()]
+    far = field("", lambda row: text(_FAR if row["far_from_1"] else ""))
     note = "Norm of source_real − pretrained over norm of source_synthetic − pretrained:"
-    return table("ratios", "Norm ratios", [*texts("sources"), *numeric("ratio"), *texts("")], cells, note=note)
+    return build("ratios", "Norm ratios", rows, [words("sources"), number("ratio", form=".2f"), far], note=note)
 
 
 def _directions(report: Row) -> str:
@@ -209,20 +180,25 @@ def _directions(report: Row) -> str:
 
 def count_table(entries: Sequence[Row]) -> Table | None:
     """WER over the number of source domains that a mean vector is made of, mean of the draws."""
-    coefs = list(entries[0]["wer"])
     grouped: dict[tuple[str, int], list[Row]] = {}
     for entry in entries:
         grouped.setdefault((entry["target"], entry["count"]), []).append(entry)
-    cells = [
-        [text(target), whole(count), whole(len(own)), *(_spread([entry["wer"][c] for entry in own]) for c in coefs)]
-        for (target, count), own in grouped.items()
+    rows = [
+        {
+            "target": target,
+            "domains": domains,
+            "draws": len(own),
+            "wer": {coef: _spread([e["wer"][coef] for e in own]) for coef in own[0]["wer"]},
+        }
+        for (target, domains), own in grouped.items()
     ]
     note = (
         f"Mean of this many domains' vectors added to {entries[0]['system']}; WER %, mean of the draws "
         "(lowest to highest)."
     )
-    columns = [*texts("target"), *numeric("domains", "draws", *(f"c = {c}" for c in coefs))]
-    return table("counts", "Number of source domains", columns, cells, note=note)
+    spreads = [field(f"c = {coef}", at("wer", coef), numeric=True) for coef in entries[0]["wer"]]
+    fields = [words("target"), count("domains"), count("draws"), *spreads]
+    return build("counts", "Number of source domains", rows, fields, note=note)
 
 
 def _spread(values: Sequence[float | None]) -> Cell:
@@ -237,18 +213,14 @@ def _spread(values: Sequence[float | None]) -> Cell:
 def _forgetting(forgetting: Row) -> str:
     if forgetting["passed"] is None:
         return "No general speech was given."
-    columns = [*texts("target"), *numeric("pretrained WER %", "adapted WER %"), *texts("within the bound")]
-    cells = [
-        [
-            text(row["target"]),
-            percent(row["pretrained"]),
-            percent(row["adapted"]),
-            text("kept" if row["passed"] else "LOST"),
-        ]
-        for row in forgetting["rows"]
+    fields = [
+        words("target"),
+        rate("pretrained WER %", "pretrained"),
+        rate("adapted WER %", "adapted"),
+        field("within the bound", lambda row: text("kept" if row["passed"] else "LOST")),
     ]
     note = f"General speech, bound {100 * forgetting['bound']:g} % relative."
-    return _drawn(table("forgetting", "Forgetting", columns, cells, note=note))
+    return _drawn(build("forgetting", "Forgetting", forgetting["rows"], fields, note=note))
 
 
 def _ledger(report: Row) -> str:
@@ -270,14 +242,14 @@ def _conditions(report: Row) -> str:
         for c in report["corpora"]
     )
     done = "left out" if shared["left_out"] else "kept"
-    parts = ("train", "dev", "test")
-    cells = [[text(name), *(whole(sizes[part]) for part in parts)] for name, sizes in report["domains"].items()]
+    domains = [{"domain": name, **sizes} for name, sizes in report["domains"].items()]
+    fields = [words("domain"), *map(count, ("train", "dev", "test"))]
     return "\n\n".join(
         [
             inert(report["plan"]["text"]) + ".",
             corpora,
             f"{len(shared['utterances'])} train utterances share a sentence with another domain's dev or test: {done}.",
-            _drawn(table("domains", "Domains", [*texts("domain"), *numeric(*parts)], cells)),
+            _drawn(build("domains", "Domains", domains, fields)),
             "The whole configuration, and label, key and seconds of every stage, are in benchmark.json.",
         ]
     )

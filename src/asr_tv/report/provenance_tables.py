@@ -1,61 +1,69 @@
 """Tables of where the numbers come from: synthesis, ledger, stages, corpora, conditions, settings."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from asr_tv.report.score_tables import audio_context, set_title
 from asr_tv.report.systems import display_name
-from asr_tv.report.table import PAGE_ONLY, Bar, Cell, Column, Table, numeric, percent, table, text, texts, whole
+from asr_tv.report.table import (
+    PAGE_ONLY,
+    Bar,
+    Cell,
+    Field,
+    Table,
+    build,
+    count,
+    field,
+    number,
+    plain,
+    rate,
+    text,
+    words,
+)
 
 Row = Mapping[str, Any]
 
 
-def seconds(value: float) -> Cell:
-    """A cell of a time."""
-    return Cell(f"{value:,.1f}".replace(",", "\u202f"), number=value)
+def _minutes(title: str) -> Field:
+    return field(title, lambda row: plain(row["seconds"] / 60, ",.1f"), numeric=True)
 
 
 def synthesis_table(report: Row) -> Table | None:
     """What each call of the synthesiser made and lost."""
-    titles = ("yield %", "clips", "lost clips", "lost texts", "minutes of speech", "spoken now", "reused")
-    rows = [
-        [
-            text(s["label"]),
-            percent(s["yield"]),
-            whole(s["clips"]),
-            whole(s["dropped_clips"]),
-            whole(s["details"].get("dropped_texts")),
-            seconds(s["seconds"] / 60),
-            *(whole(s["details"].get(key)) for key in ("executed_clips", "reused_clips")),
-        ]
-        for s in report["synthesis"]
+    fields = [
+        words("synthesis", "label"),
+        rate("yield %", "yield"),
+        count("clips"),
+        count("lost clips", "dropped_clips"),
+        count("lost texts", "details", "dropped_texts"),
+        _minutes("minutes of speech"),
+        count("spoken now", "details", "executed_clips"),
+        count("reused", "details", "reused_clips"),
     ]
-    return table("synthesis", "Synthesis yield", [*texts("synthesis"), *numeric(*titles)], rows)
+    return build("synthesis", "Synthesis yield", report["synthesis"], fields)
 
 
 def gate_table(report: Row) -> Table | None:
     """What the quality gate kept, one row per set of clips and voice; None where there was no gate."""
-    columns = [
-        *texts("clips", "voice", "kept", "all voices", "rare words", "common words"),
-        *numeric("retakes", "lost texts"),
-        *texts("why"),
-    ]
     rows = [
-        [
-            text(what),
-            # Where several engines speak, each voice already carries its engine's name.
-            text(voice if "+" in gate["engine"] else f"{gate['engine']} {voice}"),
-            *map(_share, (counts, gate["all"], gate["rare"], gate["common"])),
-            whole(gate["retakes"]),
-            whole(len(gate["lost_texts"])),
-            text(", ".join(f"{reason}: {count}" for reason, count in gate["reasons"].items()) or None),
-        ]
+        {**gate, "what": what, "voice": voice, "own": counts}
         for what, gate in report.get("gates", {}).items()
         for voice, counts in gate["voices"].items()
     ]
+    fields = [
+        words("clips", "what"),
+        # Where several engines speak, each voice already carries its engine's name.
+        field("voice", lambda g: text(g["voice"] if "+" in g["engine"] else f"{g['engine']} {g['voice']}")),
+        field("kept", lambda g: _share(g["own"])),
+        field("all voices", lambda g: _share(g["all"])),
+        field("rare words", lambda g: _share(g["rare"])),
+        field("common words", lambda g: _share(g["common"])),
+        count("retakes"),
+        field("lost texts", lambda g: plain(len(g["lost_texts"])), numeric=True),
+        field("why", lambda g: text(", ".join(f"{reason}: {n}" for reason, n in g["reasons"].items()) or None)),
+    ]
     note = "Kept of judged clips, retakes included. Rare: a word of the text is not one token of Whisper's vocabulary."
-    return table("gates", "Quality gate", columns, rows, note=note)
+    return build("gates", "Quality gate", rows, fields, note=note)
 
 
 def _share(counts: Row) -> Cell:
@@ -66,56 +74,48 @@ def _share(counts: Row) -> Cell:
 
 def ledger_tables(report: Row) -> tuple[Table | None, Table | None]:
     """Reads that should not have been, and what each kind of stage read."""
-    ledger = report["ledger"]
-    leaks = [
-        (row["stage"], row["label"], row["manifest"], *(", ".join(row[key]) for key in ("domains", "origins")))
-        for row in ledger["target_recordings_read_before_scoring"]
-    ]
-    kinds = Counter(
-        (row["stage"], *(", ".join(row[key]) for key in ("origins", "splits", "domains"))) for row in ledger["entries"]
-    )
-    summary = [[*map(text, kind), whole(count)] for kind, count in kinds.items()]
-    columns = [*texts("stage", "origins", "splits", "domains"), *numeric("reads")]
-    titles = ("stage", "label", "manifest", "domains", "origins")
+    kinds: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in report["ledger"]["entries"]:
+        read = (row["stage"], *(", ".join(row[key]) for key in ("origins", "splits", "domains")))
+        kinds.setdefault(read, {**row, "reads": 0})["reads"] += 1
+    stage, *lists = words("stage"), *map(_listed, ("origins", "splits", "domains"))
+    leaks = report["ledger"]["target_recordings_read_before_scoring"]
+    leak_fields = [stage, words("label"), words("manifest"), _listed("domains"), _listed("origins")]
     return (
-        _texts("leaks", "Target recordings read before the final scoring", titles, leaks),
-        table("ledger", "What each kind of stage read", columns, summary),
+        build("leaks", "Target recordings read before the final scoring", leaks, leak_fields),
+        build("ledger", "What each kind of stage read", [*kinds.values()], [stage, *lists, count("reads")]),
     )
+
+
+def _listed(key: str) -> Field:
+    return field(key, lambda row: text(", ".join(row[key])))
 
 
 def dropped_tables(report: Row) -> tuple[Table | None, Table | None]:
     """Reasons with their counts, and the utterances themselves."""
     dropped = report["dropped"]
-    reasons = [[text(reason), whole(count)] for reason, count in dropped["by_reason"].items()]
-    rows = [[text(row[key]) for key in ("id", "stage", "reason")] for row in dropped["utterances"]]
-    columns = [*texts("reason"), *numeric("utterances")]
+    reasons = [{"reason": reason, "utterances": n} for reason, n in dropped["by_reason"].items()]
+    each = [*map(words, ("id", "stage", "reason"))]
     return (
-        table("dropped-reasons", "Why utterances were left out", columns, reasons),
-        table("dropped", "Utterances left out", texts("id", "stage", "reason"), rows, most=200),
+        build("dropped-reasons", "Why utterances were left out", reasons, [words("reason"), count("utterances")]),
+        build("dropped", "Utterances left out", dropped["utterances"], each, most=200),
     )
 
 
 def stage_table(report: Row) -> Table | None:
     """Every stage with its time and whether it was in the cache."""
     longest = max((s["seconds"] for s in report["stages"]), default=0.0) or 1.0
-    columns = [
-        *numeric("order"),
-        *texts("stage", "label", "state"),
-        *numeric("seconds"),
-        Column("time", True, priority=PAGE_ONLY),
-        *texts("key"),
+    rows = [{**stage, "order": n} for n, stage in enumerate(report["stages"], 1)]
+    fields = [
+        count("order"),
+        words("stage", "name"),
+        words("label"),
+        words("state"),
+        number("seconds", form=",.1f"),
+        field("time", lambda s: _time_bar(s, longest), numeric=True, priority=PAGE_ONLY),
+        words("key"),
     ]
-    rows = [
-        [
-            whole(number),
-            *(text(s[key]) for key in ("name", "label", "state")),
-            seconds(s["seconds"]),
-            _time_bar(s, longest),
-            text(s["key"]),
-        ]
-        for number, s in enumerate(report["stages"], 1)
-    ]
-    return table("stages", "Stages in the order of the graph", columns, rows, most=2000)
+    return build("stages", "Stages in the order of the graph", rows, fields, most=2000)
 
 
 def _time_bar(stage: Row, longest: float) -> Cell:
@@ -135,16 +135,14 @@ def work_note(report: Row) -> str:
 
 def corpus_table(report: Row) -> Table | None:
     """Corpora with their licences."""
-    rows = [
-        [
-            *(text(c[key]) for key in ("name", "licence", "simulated_line")),
-            whole(c["utterances"]),
-            seconds(c["seconds"] / 60),
-        ]
-        for c in report["corpus"]["corpora"]
+    fields = [
+        words("corpus", "name"),
+        words("licence"),
+        words("simulated line", "simulated_line"),
+        count("utterances"),
+        _minutes("minutes"),
     ]
-    columns = [*texts("corpus", "licence", "simulated line"), *numeric("utterances", "minutes")]
-    return table("corpora", "Corpora", columns, rows)
+    return build("corpora", "Corpora", report["corpus"]["corpora"], fields)
 
 
 _NAMED = ("checkpoint", "manifest", "normalizer", "normalizer_version", "simulated_line", "audio_context")
@@ -188,7 +186,7 @@ def _condition(row: Row) -> tuple[str, ...]:
 
 
 def _texts(id: str, caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table | None:
-    return table(id, caption, texts(*titles), [[text(value) for value in row] for row in rows])
+    return build(id, caption, [dict(zip(titles, row, strict=True)) for row in rows], [*map(words, titles)])
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Tables and charts of scores, from report.json: WER, coefficient, groups, terms, examples, forgetting, retention."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,26 +9,25 @@ from asr_tv.report.systems import ADAPTED, display_name
 from asr_tv.report.table import (
     PAGE_ONLY,
     Cell,
-    Column,
+    Field,
     Table,
+    at,
+    build,
+    count,
+    difference,
     difference_cells,
-    difference_columns,
-    numeric,
+    field,
+    interval,
+    number,
     percent,
-    percent_span,
-    point,
-    point_span,
+    rate,
     system,
-    table,
     text,
-    texts,
-    whole,
+    words,
 )
 from asr_tv.report.verdict import set_of
 
 Row = Mapping[str, Any]
-
-_SPAN = ("low", "high")
 
 
 def set_title(row: Row) -> str:
@@ -44,40 +43,57 @@ def _by_set(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
     return sets
 
 
-_WER_COLUMNS = (
-    Column("system", priority=0),
-    Column("WER %", numeric=True, priority=0),
-    Column("bar", numeric=True, priority=PAGE_ONLY),
-    Column("interval", numeric=True, more=tuple(f"WER % {end}" for end in _SPAN)),
-    *difference_columns(hint="adapted minus this, in points; below zero adapted is better"),
-    *(
-        Column(title, numeric=True, priority=2, hint=hint)
-        for title, hint in (
-            ("relative", "the difference over this system's WER"),
-            ("p", "bootstrap of sentences"),
-            ("p, matched pairs", ""),
-            ("CER %", ""),
-            ("raw WER %", "of the texts as written: case and punctuation count"),
-            ("substitutions", ""),
-            ("deletions", ""),
-            ("insertions", ""),
-            ("loops", "compresses beyond 2.4, or four words more than five times"),
-        )
-    ),
-    Column("audio context", priority=2),
-    Column("target recordings", priority=2),
-)
-
-
 def wer_tables(report: Row) -> Iterator[Table]:
     """The systems of each set of recordings, each with what adapted gained over it."""
-    for number, (key, rows) in enumerate(_by_set(report["systems"]).items()):
+    for n, (key, rows) in enumerate(_by_set(report["systems"]).items()):
         compared = {row["rival"]: row for row in report["comparison"] if set_of(row) == key}
-        top = top_of(value for row in rows for value in (row["ci_high"], row["wer"]))
-        cells = [_wer_cells(row, compared.get(row["name"]), top) for row in rows]
-        made = table(f"wer-{number}", set_title(rows[0]), _WER_COLUMNS, cells, note=_size(rows))
+        made = build(f"wer-{n}", set_title(rows[0]), rows, _wer_fields(rows, compared), note=_size(rows))
         if made is not None:
             yield made
+
+
+def _wer_fields(rows: Sequence[Row], compared: Mapping[str, Row]) -> list[Field]:
+    # Reports of version 1 know no raw WER, loops or matched pairs.
+    top = top_of(value for row in rows for value in (row["ci_high"], row["wer"]))
+
+    def versus(row: Row) -> Row | None:
+        return compared.get(row["name"])
+
+    return [
+        _system_field(),
+        field("WER %", _wer_or_note, numeric=True, priority=0),
+        _bar_field("wer", top),
+        interval("WER %"),
+        *difference(versus, hint="adapted minus this, in points; below zero adapted is better"),
+        field("relative", lambda row: _relative(versus(row)), numeric=True, priority=2),
+        field("p", lambda row: _p(at("p")(versus(row))), numeric=True, priority=2),
+        field("p, matched pairs", lambda row: _p(at("matched_pairs", "p")(versus(row))), numeric=True, priority=2),
+        rate("CER %", "cer", priority=2),
+        rate("raw WER %", "raw_wer", priority=2, hint="of the texts as written: case and punctuation count"),
+        *(count(title, priority=2) for title in ("substitutions", "deletions", "insertions")),
+        count("loops", priority=2, hint="compresses beyond 2.4, or four words more than five times"),
+        field("audio context", lambda row: text(audio_context(row)), priority=2),
+        field("target recordings", lambda row: text("no" if row["text_only"] else "yes, declared"), priority=2),
+    ]
+
+
+def _system_field() -> Field:
+    def cell(row: Row) -> Cell:
+        return system(row["name"], row.get("scaling_coef"), mark="main" if row["name"] == ADAPTED else "")
+
+    return field("system", cell, priority=0)
+
+
+def _wer_or_note(row: Row) -> Cell:
+    return percent(row["wer"]) if row["wer"] is not None else text(row["note"] or "undefined")
+
+
+def _bar_field(key: str, top: float) -> Field:
+    def cell(row: Row) -> Cell:
+        drawn = bar(row[key], row["ci_low"], row["ci_high"], top, kind_of(row["name"]))
+        return Cell("", number=percent(row[key]).number, bar=drawn)
+
+    return field("bar", cell, numeric=True, priority=PAGE_ONLY)
 
 
 def _size(rows: Sequence[Row]) -> str:
@@ -89,32 +105,8 @@ def _size(rows: Sequence[Row]) -> str:
     return ", ".join([scored["split"], *counts, *([f"simulated line: {line}"] if line else [])])
 
 
-def _wer_cells(row: Row, compared: Row | None, top: float) -> list[Cell]:
-    # Reports of version 1 know no raw WER, loops or matched pairs.
-    drawn = bar(row["wer"], row["ci_low"], row["ci_high"], top, kind_of(row["name"]))
-    return [
-        system(row["name"], row["scaling_coef"], mark="main" if row["name"] == ADAPTED else ""),
-        percent(row["wer"]) if row["wer"] is not None else text(row["note"] or "undefined"),
-        Cell("", number=None if row["wer"] is None else 100 * row["wer"], bar=drawn),
-        percent_span(row["ci_low"], row["ci_high"]),
-        *difference_cells(compared),
-        *_test_cells(compared),
-        percent(row["cer"]),
-        percent(row.get("raw_wer")),
-        *(whole(row.get(key)) for key in ("substitutions", "deletions", "insertions", "loops")),
-        text(audio_context(row)),
-        text("no" if row["text_only"] else "yes, declared"),
-    ]
-
-
-def _test_cells(compared: Row | None) -> list[Cell]:
-    """The relative difference, and the p values of both tests."""
-    if compared is None:
-        return [text(None)] * 3
-    return [_relative(compared["relative"]), _p(compared["p"]), _p(compared.get("matched_pairs", {}).get("p"))]
-
-
-def _relative(value: float | None) -> Cell:
+def _relative(row: Row | None) -> Cell:
+    value = None if row is None else row["relative"]
     return text(None) if value is None else Cell(f"{100 * value:+.0f} %".replace("-", "\u2212"), number=100 * value)
 
 
@@ -132,25 +124,23 @@ def recipe_table(report: Row) -> Table | None:
     """Every recipe that was tried on the folds."""
     selection = report["selection"]
     folds = selection["folds"] if len(selection["folds"]) > 1 else []
-    titles = ("coefficient", "WER %", "errors", "words", *(f"WER % {fold}" for fold in folds))
-    rows = [
-        [
-            text(s["start"]),
-            text("yes" if s["augmentation"] else "no"),
-            _coefficient(s["scaling_coef"], is_recipe(selection["chosen"], s)),
-            percent(s["wer"]),
-            whole(s["errors"]),
-            whole(s["words"]),
-            *(percent(s["per_fold"].get(fold)) for fold in folds),
-        ]
-        for s in selection["scores"]
+    fields = [
+        words("start"),
+        field("augmented", lambda s: text("yes" if s["augmentation"] else "no")),
+        _coefficient_field(lambda s: is_recipe(selection["chosen"], s)),
+        rate("WER %", "wer"),
+        count("errors"),
+        count("words"),
+        *(rate(f"WER % {fold}", "per_fold", fold) for fold in folds),
     ]
-    columns = [*texts("start", "augmented"), *numeric(*titles)]
-    return table("recipes", "Recipes tried on source domains, best first", columns, rows)
+    return build("recipes", "Recipes tried on source domains, best first", selection["scores"], fields)
 
 
-def _coefficient(value: float, chosen: bool) -> Cell:
-    return Cell(f"{value:g}", number=value, mark="chosen" if chosen else "")
+def _coefficient_field(is_chosen: Callable[[Row], bool]) -> Field:
+    def cell(row: Row) -> Cell:
+        return Cell(f"{row['scaling_coef']:g}", row["scaling_coef"], mark="chosen" if is_chosen(row) else "")
+
+    return field("coefficient", cell, numeric=True)
 
 
 def recipe_curves(report: Row) -> Iterator[tuple[str, list[float | None]]]:
@@ -164,171 +154,118 @@ def recipe_curves(report: Row) -> Iterator[tuple[str, list[float | None]]]:
 
 def curve_table(report: Row) -> Table | None:
     """The target's own curve in numbers, each coefficient against the same start without the vector."""
-    columns = (
-        *numeric("coefficient", "WER %"),
-        Column("interval", True, tuple(f"WER % {end}" for end in _SPAN)),
-        Column("errors", True),
-        *difference_columns(hint="from the same start without the vector, in points", verdict="the vector is"),
-    )
-    rows = [
-        [
-            Cell(
-                f"{s['scaling_coef']:g}",
-                s["scaling_coef"],
-                mark="chosen" if is_chosen(report["selection"], s["scaling_coef"]) else "",
-            ),
-            percent(s["wer"]),
-            percent_span(s["ci_low"], s["ci_high"]),
-            whole(s["errors"]),
-            *difference_cells(s["against_zero"]),
-        ]
-        for s in report["target_curve"]
+    hint = "from the same start without the vector, in points"
+    fields = [
+        _coefficient_field(lambda s: is_chosen(report["selection"], s["scaling_coef"])),
+        rate("WER %", "wer"),
+        interval("WER %"),
+        count("errors"),
+        *difference(at("against_zero"), hint=hint, verdict="the vector is"),
     ]
-    return table("target-curve", "The target's curve, scored after the choice", columns, rows)
+    return build("target-curve", "The target's curve, scored after the choice", report["target_curve"], fields)
 
 
 def breakdown_parts(report: Row) -> Iterator[tuple[list[BarPanel], Table]]:
     """Small multiples (by domain) and table of each breakdown."""
-    words = {"domain": "by domain", "speaker": "by speaker", "length": "by length of sentence"}
-    for number, part in enumerate(report["breakdowns"]):
-        title = f"{set_title(part)}, {words[part['dimension']]}"
-        made = table(f"groups-{number}", title, _group_columns(part), [_group_cells(g, part) for g in part["groups"]])
+    by = {"domain": "by domain", "speaker": "by speaker", "length": "by length of sentence"}
+    for n, part in enumerate(report["breakdowns"]):
+        title = f"{set_title(part)}, {by[part['dimension']]}"
+        made = build(f"groups-{n}", title, part["groups"], _group_fields(part))
         if made is not None:
             drawn = part["dimension"] == "domain" or (part["dimension"], part["role"]) == ("length", "target")
             yield group_panels(part) if drawn else [], made
 
 
-def _group_columns(part: Row) -> list[Column]:
-    group = part["groups"][0]
-    columns = [Column(part["dimension"], priority=0), *numeric("utterances", "words")]
-    columns += [
-        Column(f"{display_name(name)} WER %", True, priority=1 if name in MAIN else PAGE_ONLY, stored=f"{name} WER %")
-        for name in group["systems"]
+def _group_fields(part: Row) -> list[Field]:
+    first = part["groups"][0]
+    # Lengths sort by size, not by the letters of "11 to 20 words".
+    order = {g["group"]: n for n, g in enumerate(part["groups"])} if part["dimension"] == "length" else {}
+    fields = [
+        field(part["dimension"], lambda g: Cell(g["group"], number=order.get(g["group"])), priority=0),
+        count("utterances"),
+        count("words"),
     ]
-    return columns + [c for rival in group["differences"] for c in difference_columns(rival, priority=PAGE_ONLY)]
-
-
-def _group_cells(group: Row, part: Row) -> list[Cell]:
-    # Lengths sort by size, not by the letters of "1 to 5 words".
-    order = [g["group"] for g in part["groups"]].index(group["group"])
-    first = Cell(group["group"], number=order if part["dimension"] == "length" else None)
-    cells = [first, whole(group["utterances"]), whole(group["words"])]
-    cells += [percent(rates["wer"]) for rates in group["systems"].values()]
-    return cells + [cell for row in group["differences"].values() for cell in difference_cells(row)]
-
-
-_TERM_COLUMNS = (
-    Column("system", priority=0),
-    Column("recall %", True),
-    Column("bar", True, priority=PAGE_ONLY),
-    Column("interval", True, tuple(f"recall % {end}" for end in _SPAN)),
-    *numeric("precision %", "right", "spoken", "heard"),
-    *difference_columns(hint="adapted minus this, in points; above zero adapted is better"),
-)
+    for name in first["systems"]:
+        title, stored = (f"{shown} WER %" for shown in (display_name(name), name))
+        priority = 1 if name in MAIN else PAGE_ONLY
+        fields.append(rate(title, "systems", name, "wer", priority=priority, stored=stored))
+    for rival in first["differences"]:
+        fields += difference(at("differences", rival), rival, priority=PAGE_ONLY)
+    return fields
 
 
 def term_tables(report: Row) -> Iterator[tuple[Table, Table | None]]:
     """Recall by system, and by term, of each set of target recordings."""
-    for number, part in enumerate(report["terms"]["sets"]):
-        differences = {row["rival"]: row for row in part["differences"]}
-        rows = [_term_cells(row, differences.get(row["name"])) for row in part["systems"]]
-        made = table(f"terms-{number}", f"{set_title(part)}: terms by system", _TERM_COLUMNS, rows)
+    for n, part in enumerate(report["terms"]["sets"]):
+        made = build(f"terms-{n}", f"{set_title(part)}: terms by system", part["systems"], _term_fields(part))
         if made is not None:
-            yield made, _term_list(number, part)
+            yield made, _term_list(n, part)
 
 
-def _term_cells(row: Row, compared: Row | None) -> list[Cell]:
-    drawn = bar(row["recall"], row["ci_low"], row["ci_high"], 1.0, kind_of(row["name"]))
-    *difference, verdict = difference_cells(compared)
-    # Higher recall is better, so the arrows of a lower WER are turned round.
-    verdict = replace(verdict, text=verdict.text.translate(str.maketrans("▼▲", "▲▼")))
+def _term_fields(part: Row) -> list[Field]:
+    compared = {row["rival"]: row for row in part["differences"]}
+    hint = "adapted minus this, in points; above zero adapted is better"
     return [
-        system(row["name"], mark="main" if row["name"] == ADAPTED else ""),
-        percent(row["recall"]),
-        Cell("", number=None if row["recall"] is None else 100 * row["recall"], bar=drawn),
-        percent_span(row["ci_low"], row["ci_high"]),
-        percent(row["precision"]),
-        *(whole(row[key]) for key in ("right", "expected", "heard")),
-        *difference,
-        verdict,
+        _system_field(),
+        rate("recall %", "recall"),
+        _bar_field("recall", 1.0),
+        interval("recall %"),
+        rate("precision %", "precision"),
+        count("right"),
+        count("spoken", "expected"),
+        count("heard"),
+        *difference(lambda row: compared.get(row["name"]), hint=hint, cells=_recall_difference),
     ]
 
 
-def _term_list(number: int, part: Row) -> Table | None:
-    names = [name for name in MAIN if any(name in row["systems"] for row in part["by_term"])]
-    columns = [Column("term"), Column("spoken", True)]
-    columns += [
-        Column(f"{what} by {display_name(name)}", True, stored=f"{what} by {name}")
-        for name in names
-        for what in ("right", "heard")
-    ]
-    rows = [
-        [
-            text(row["term"]),
-            whole(row["expected"]),
-            *(whole(row["systems"][name][what]) for name in names for what in ("right", "heard")),
-        ]
-        for row in part["by_term"]
-    ]
-    return table(f"term-list-{number}", f"{set_title(part)}: term by term", columns, rows, most=200)
+def _recall_difference(row: Row | None) -> Sequence[Cell]:
+    # Higher recall is better, so the arrows point the other way than for WER.
+    *rest, verdict = difference_cells(row)
+    return [*rest, replace(verdict, text=verdict.text.translate(str.maketrans("▼▲", "▲▼")))]
+
+
+def _term_list(n: int, part: Row) -> Table | None:
+    fields = [words("term"), count("spoken", "expected")]
+    for name in MAIN:
+        if any(name in row["systems"] for row in part["by_term"]):
+            for what in ("right", "heard"):
+                title, stored = (f"{what} by {shown}" for shown in (display_name(name), name))
+                fields.append(count(title, "systems", name, what, stored=stored))
+    return build(f"term-list-{n}", f"{set_title(part)}: term by term", part["by_term"], fields, most=200)
 
 
 def forgetting_table(report: Row) -> Table | None:
     """Pretrained against adapted on each general set."""
-    columns = [
-        Column("general set"),
-        *numeric("pretrained WER %", "adapted WER %"),
-        *difference_columns()[:2],
-        *numeric("relative"),
-        Column("within the bound"),
+    fields = [
+        field("general set", lambda row: text(f"{row['domain']} {row['split']}")),
+        rate("pretrained WER %", "pretrained"),
+        rate("adapted WER %", "adapted"),
+        *difference(lambda row: {**row, "verdict": ""})[:2],
+        field("relative", _relative, numeric=True),
+        field("within the bound", lambda row: text("yes" if row["passed"] else "no")),
     ]
-    rows = [
-        [
-            text(f"{row['domain']} {row['split']}"),
-            percent(row["pretrained"]),
-            percent(row["adapted"]),
-            point(row["difference"]),
-            point_span(row["ci_low"], row["ci_high"]),
-            _relative(row["relative"]),
-            text("yes" if row["passed"] else "no"),
-        ]
-        for row in report["forgetting"]["rows"]
-    ]
-    return table("forgetting-table", "General speech before and after", columns, rows)
+    return build("forgetting-table", "General speech before and after", report["forgetting"]["rows"], fields)
 
 
 def example_table(examples: Row) -> Table | None:
     """The utterances that changed most, five each way: what was said and what both heard."""
-    rows = [
-        [
-            text(f"{e['systems'][0]['errors']} to {e['systems'][-1]['errors']}"),
-            text(e["reference"]),
-            *(text(e["systems"][n]["hypothesis"].strip()) for n in (0, -1)),
-        ]
-        for e in (*examples["most_improved"][:5], *examples["most_worsened"][:5])
+    fields = [
+        field("errors", lambda e: text(f"{e['systems'][0]['errors']} to {e['systems'][-1]['errors']}")),
+        words("said", "reference"),
+        field("pretrained heard", lambda e: text(e["systems"][0]["hypothesis"].strip())),
+        field("adapted heard", lambda e: text(e["systems"][-1]["hypothesis"].strip())),
     ]
-    return table("changes", "What changed most", texts("errors", "said", "pretrained heard", "adapted heard"), rows)
-
-
-_RETENTION = {"words_per_minute": "words/min in {}", "other_languages": "WER % {}"}
+    return build(
+        "changes", "What changed most", [*examples["most_improved"][:5], *examples["most_worsened"][:5]], fields
+    )
 
 
 def retention_table(rows: Sequence[Row]) -> Table | None:
     """Words heard per minute where nobody speaks, WER in other languages, and the share of valid timestamps."""
-    keys = dict.fromkeys((kind, name) for row in rows for kind in _RETENTION for name in row.get(kind, {}))
-    titles = (_RETENTION[kind].format(name) for kind, name in keys)
-    named = [*(["target"] if rows and "target" in rows[0] else []), "system"]
-    cells = [
-        [
-            *(system(row[column]) if column == "system" else text(row[column]) for column in named),
-            *(_retained(kind, row.get(kind, {}).get(name)) for kind, name in keys),
-            percent(row.get("valid_timestamps")),
-        ]
-        for row in rows
-    ]
-    columns = [*texts(*named), *numeric(*titles, "valid timestamps %")]
-    return table("retention", "What else was kept", columns, cells)
-
-
-def _retained(kind: str, value: float | None) -> Cell:
-    return Cell(f"{value:g}", number=value) if kind == "words_per_minute" and value is not None else percent(value)
+    fields = [words("target")] if rows and "target" in rows[0] else []
+    fields.append(field("system", lambda row: system(row["system"])))
+    for make, kind, title in ((number, "words_per_minute", "words/min in {}"), (rate, "other_languages", "WER % {}")):
+        names = dict.fromkeys(name for row in rows for name in row.get(kind, {}))
+        fields += [make(title.format(name), kind, name) for name in names]
+    fields.append(rate("valid timestamps %", "valid_timestamps"))
+    return build("retention", "What else was kept", rows, fields)

@@ -6,7 +6,7 @@ The page draws it with page/templates/macros.html, a terminal with cli/console.p
 import base64
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +136,10 @@ def _marked(cell: Cell) -> str:
     return f"{cell.text} *" if cell.mark == "chosen" else cell.text
 
 
+Field = tuple[Column, Callable[[Any], Cell]]
+"""A column, and what makes its cell from a row of the report."""
+
+
 def table(
     id: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], most: int = 400, note: str = ""
 ) -> Table | None:
@@ -145,14 +149,78 @@ def table(
     return Table(id, caption, tuple(columns), tuple(tuple(row) for row in rows[:most]), max(0, len(rows) - most), note)
 
 
-def numeric(*titles: str) -> list[Column]:
-    """Plain columns of numbers."""
-    return [Column(title, numeric=True) for title in titles]
+def build(
+    id: str, caption: str, rows: Iterable[Any], fields: Sequence[Field], most: int = 400, note: str = ""
+) -> Table | None:
+    """A table of one line per row and one column per field; None without any row."""
+    cells = [[cell(row) for _, cell in fields] for row in rows]
+    return table(id, caption, [column for column, _ in fields], cells, most, note)
 
 
-def texts(*titles: str) -> list[Column]:
-    """Plain columns of text."""
-    return [Column(title) for title in titles]
+def field(title: str, cell: Callable[[Any], Cell], numeric: bool = False, **more: Any) -> Field:
+    """A column whose cells a function makes; `more` are further attributes of the column."""
+    return Column(title, numeric, **more), cell
+
+
+def at(*path: str) -> Callable[[Any], Any]:
+    """A function that finds what a row has under a path of keys, None where it has none."""
+
+    def found(row: Any) -> Any:
+        for key in path:
+            row = None if row is None else row.get(key)
+        return row
+
+    return found
+
+
+def words(title: str, *path: str, **more: Any) -> Field:
+    """A column of texts; the path is the title by default, as in the columns below."""
+    find = at(*(path or (title,)))
+    return field(title, lambda row: text(find(row)), **more)
+
+
+def count(title: str, *path: str, **more: Any) -> Field:
+    """A column of counts."""
+    find = at(*(path or (title,)))
+    return field(title, lambda row: whole(find(row)), numeric=True, **more)
+
+
+def rate(title: str, *path: str, **more: Any) -> Field:
+    """A column of rates in percent."""
+    find = at(*(path or (title,)))
+    return field(title, lambda row: percent(find(row)), numeric=True, **more)
+
+
+def number(title: str, *path: str, form: str = "g", **more: Any) -> Field:
+    """A column of plain numbers, written as `form` has it."""
+    find = at(*(path or (title,)))
+    return field(title, lambda row: plain(find(row), form), numeric=True, **more)
+
+
+def interval(name: str) -> Field:
+    """The column of a rate's interval; `name` is the rate's in the CSV."""
+    ends = (f"{name} low", f"{name} high")
+    return field("interval", lambda row: percent_span(row["ci_low"], row["ci_high"]), numeric=True, more=ends)
+
+
+def difference(
+    of: Callable[[Any], Mapping[str, Any] | None],
+    rival: str = "",
+    hint: str = "",
+    verdict: str = "adapted is",
+    priority: int = 1,
+    cells: Callable[[Mapping[str, Any] | None], Sequence[Cell]] | None = None,
+) -> list[Field]:
+    """A difference in points, its interval and its verdict, of what `of` finds for a row; a rival is named if given."""
+    title, stored = (f"adapted minus {name}" if rival else "difference" for name in (display_name(rival), rival))
+    ends = tuple(f"{rival or 'difference'} {end}" for end in ("low", "high"))
+    columns = (
+        Column(title, True, hint=hint, priority=priority, stored=stored),
+        Column("its interval", True, more=ends, priority=priority),
+        Column(verdict, priority=max(priority, 2)),
+    )
+    made = cells or difference_cells
+    return [(column, lambda row, n=n: made(of(row))[n]) for n, column in enumerate(columns)]  # type: ignore[misc]
 
 
 def text(value: object, mark: str = "") -> Cell:
@@ -168,12 +236,17 @@ def system(name: str, coef: float | None = None, mark: str = "") -> Cell:
 
 def whole(value: int | None) -> Cell:
     """A cell of a count."""
-    return Cell("–") if value is None else Cell(f"{value:,}".replace(",", "\u202f"), number=float(value))
+    return plain(value, ",")
 
 
-def percent(rate: float | None, bar: Bar | None = None) -> Cell:
+def plain(value: float | None, form: str = "g") -> Cell:
+    """A cell of a number."""
+    return Cell("–") if value is None else Cell(f"{value:{form}}".replace(",", "\u202f"), number=value)
+
+
+def percent(rate: float | None) -> Cell:
     """A cell of a rate, in percent with one digit."""
-    return Cell("–", bar=bar) if rate is None else Cell(f"{100 * rate:.1f}", number=100 * rate, bar=bar)
+    return Cell("–") if rate is None else Cell(f"{100 * rate:.1f}", number=100 * rate)
 
 
 def percent_span(low: float | None, high: float | None) -> Cell:
@@ -181,17 +254,6 @@ def percent_span(low: float | None, high: float | None) -> Cell:
     if low is None or high is None:
         return Cell("unknown", more=(None, None))
     return Cell(f"{100 * low:.1f} to {100 * high:.1f}", number=50 * (low + high), more=(100 * low, 100 * high))
-
-
-def difference_columns(rival: str = "", hint: str = "", verdict: str = "adapted is", priority: int = 1) -> list[Column]:
-    """The columns of `difference_cells`; a rival is named where a table has several."""
-    title, stored = (f"adapted minus {name}" if rival else "difference" for name in (display_name(rival), rival))
-    ends = tuple(f"{rival or 'difference'} {end}" for end in ("low", "high"))
-    return [
-        Column(title, True, hint=hint, priority=priority, stored=stored),
-        Column("its interval", True, more=ends, priority=priority),
-        Column(verdict, priority=max(priority, 2)),
-    ]
 
 
 def difference_cells(row: Mapping[str, Any] | None) -> list[Cell]:
