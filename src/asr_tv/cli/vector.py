@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Build task vectors of any safetensors model and add them: learn, forget, carry over, chat.\n\n"
-    "A MODEL is a folder with model.safetensors or its shards, a .safetensors file, or, for Whisper, what the other "
-    "commands take, too: a name, a CTranslate2 folder, an openai-whisper .pt.\n\n"
+    "A MODEL is a folder with model.safetensors or its shards, a .safetensors file, or, for Whisper, also what the "
+    "other commands take: a name, a CTranslate2 folder, an openai-whisper .pt.\n\n"
     "Example: asr-tv vector create base tuned --out v.safetensors",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 EmbeddingOption = Annotated[
-    str, typer.Option(help="same: equal tokens; skip: leave embedding and head out; shared: the rows both sides have")
+    str,
+    typer.Option(help="same: equal tokens; skip: leave embedding and head out; shared: rows both sides have"),
 ]
 RowOption = Annotated[
     list[str] | None,
@@ -43,7 +44,7 @@ CoefOption = Annotated[
     typer.Option(
         "--coef",
         "--scaling-coef",
-        help="Scaling coefficient, negative to forget; one a vector, or one for a module, as encoder=0.3; repeatable",
+        help="Scaling coefficient, negative to forget; one per vector, or per module as encoder=0.3; repeatable",
     ),
 ]
 
@@ -83,7 +84,7 @@ def apply(
     row: RowOption = None,
     rows_from: Annotated[Path | None, typer.Option(help="Model of those rows: the TUNED of a vector")] = None,
     other_base: Annotated[
-        bool, typer.Option("--other-base", help="Add vectors to a model that they were not made on")
+        bool, typer.Option("--other-base", help="Add vectors to a model they were not made on")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -183,7 +184,7 @@ def _models(names: Sequence[str], store: Path) -> list[Path]:
 
 
 def _require_place(model: Path, out: Path) -> None:
-    """Refuses a place of the wrong kind, and to write over what is no model."""
+    """Refuse a place of the wrong kind, and to overwrite anything that is not a model."""
     if model.is_dir():
         require_model_folder(out)
     elif out.is_dir() or out.suffix != ".safetensors":
@@ -252,10 +253,10 @@ def combine(
     vectors: Annotated[list[Path], typer.Argument(help="Vector files")],
     method: Annotated[str, typer.Option(help="mean, sum, ties, dare or dare-ties")],
     out: Annotated[Path, typer.Option(help="Vector file, .safetensors")],
-    coef: Annotated[list[float] | None, typer.Option(help="sum, dare: one a vector, in their order")] = None,
+    coef: Annotated[list[float] | None, typer.Option(help="sum, dare: one per vector, in their order")] = None,
     keep: Annotated[float | None, typer.Option(help="ties: share of entries kept  [default: 0.2]")] = None,
     drop: Annotated[float | None, typer.Option(help="dare: probability of dropping  [default: 0.9]")] = None,
-    seed: Annotated[int | None, typer.Option(help="dare: of the dropping  [default: 17]")] = None,
+    seed: Annotated[int | None, typer.Option(help="dare: seed of the dropping  [default: 17]")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Merge vectors into one. Several domains: mean, ties. A vector negated: --method sum --coef -1.
@@ -285,7 +286,7 @@ def compare(
 ) -> None:
     """Print norms and cosines of vectors: whole, by module group, by layer.
 
-    A cosine near 1: the domains teach the same; near 0: their vectors add up undisturbed; below 0: they fight.
+    A cosine near 1: the domains teach the same; near 0: their vectors add up independently; below 0: they conflict.
 
     Example: asr-tv vector compare voicemail.safetensors conference.safetensors --json
     """
@@ -352,7 +353,7 @@ def _print_description(described: "VectorInfo", parts: Sequence[Mapping[str, Any
 
 @contextmanager
 def _named_as_given(names: Mapping[Path, str]) -> Iterator[None]:
-    """Puts what the user typed in the place of the store's folders in messages."""
+    """In messages, replace folders of the store by what the user typed."""
     try:
         yield
     except UserError as error:

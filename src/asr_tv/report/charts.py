@@ -4,13 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, BASELINE, PRETRAINED, display_name
+from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, MAIN, PRETRAINED, display_name
 from asr_tv.report.table import Bar, signed
 
 Row = Mapping[str, Any]
-
-MAIN = (PRETRAINED, BASELINE, ADAPTED)
-"""The systems that are drawn where there is no room for all."""
 
 WIDTH, HEIGHT = 340, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 12, 34
@@ -21,7 +18,7 @@ _TOPS = {0.01: 5, 0.02: 4, 0.05: 5, 0.1: 5, 0.15: 3, 0.2: 4, 0.3: 3, 0.4: 4, 0.5
 
 
 def top_of(values: Iterable[float | None], most: float = 1.2) -> float:
-    """A round top of the scale over the values; a rate beyond `most`, of a loop, is cut and flattens no other."""
+    """A round top for a scale over the values; a rate beyond `most`, as loops have, is cut and flattens no other."""
     known = [value for value in values if value is not None]
     highest = min(max(known, default=0.0), most)
     return next((step for step in _TOPS if step >= highest), most)
@@ -37,7 +34,7 @@ def bar(value: float | None, low: float | None, high: float | None, top: float, 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of a line with what it says; `low` and `high` are places of its interval's ends."""
+    """A point of a line with its label; `low` and `high` are the places of its interval's ends."""
 
     x: float
     y: float

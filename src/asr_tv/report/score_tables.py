@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from asr_tv.report.charts import MAIN, BarPanel, bar, group_panels, is_chosen, is_recipe, kind_of, recipe_name, top_of
-from asr_tv.report.systems import ADAPTED, display_name
+from asr_tv.report.charts import BarPanel, bar, group_panels, is_chosen, is_recipe, kind_of, recipe_name, top_of
+from asr_tv.report.systems import ADAPTED, MAIN, display_name
 from asr_tv.report.table import (
     PAGE_ONLY,
     Cell,

@@ -27,6 +27,9 @@ PRETRAINED = "pretrained"
 PRETRAINED_SHORT = "pretrained_short_context"
 """The same model once it was made safe on a short audio context: all trainings start from it."""
 
+MAIN = (PRETRAINED, BASELINE, ADAPTED)
+"""The systems that are shown where there is no room for all."""
+
 _DISPLAY_NAMES = {
     BASELINE: "target",
     "source_real_then_target_synthetic": "real → target",

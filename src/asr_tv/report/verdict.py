@@ -72,13 +72,13 @@ def _is_deaf(row: Row) -> bool:
 
 
 def heard_nothing(systems: Sequence[str]) -> str:
-    """A plain word on systems that wrote nothing for any recording, whose WER is 100 % by that; else empty."""
+    """A warning about systems that wrote nothing for any recording, hence 100 % WER; empty if there are none."""
     listed = ", ".join(systems)
     return f"Wrote no word for any recording of the target, so 100 % WER: {listed}." if systems else ""
 
 
 def unfinished(missing: Sequence[str] | None) -> str:
-    """What to say first of a run that has not come to its end; empty for one that has."""
+    """The warning that opens the report of an unfinished run; empty for a finished one."""
     if missing is None:
         return ""
     listed = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
@@ -106,7 +106,7 @@ def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], con
 
 
 def set_of(row: Row) -> tuple[str, str, str]:
-    """Which recordings a row was scored on: rows are compared within one set only."""
+    """The set of recordings a row was scored on; rows are compared only within a set."""
     return row["role"], row["domain"], row["split"]
 
 
@@ -129,7 +129,7 @@ def _headline(adapted: Row) -> str:
 
 
 def simulated_line(row: Row) -> str:
-    """How a score on studio recordings made noisy is to be called, empty for any other."""
+    """The label of a score on studio recordings made noisy; empty for any other."""
     return "simulated line" if row["conditions"].get("simulated_line") else ""
 
 
