@@ -100,11 +100,11 @@ def test_compare_prints_a_table(run):
     assert code == 0
     assert lines[:3] == ["1  a.safetensors", "2  b.safetensors", ""]
     assert lines[3].split() == ["part", "norm", "1", "norm", "2", "cos", "1,2"]
-    assert [line.split()[0] for line in lines[4:]] == [
+    assert [line.split()[0] for line in lines[5:-1]] == [
         *("whole", "conv_stem", "decoder", "embedding", "encoder"),
         *(f"{side}.layers.{i}" for side in ("decoder", "encoder") for i in (0, 1)),
     ]
-    assert len({len(line) for line in lines[3:]}) == 1
+    assert len({len(line) for line in lines[3:-1]}) == 1
 
 
 def test_compare_for_scripts(run):
@@ -122,7 +122,7 @@ def test_a_part_that_is_zero_has_no_cosine(run, made, tmp_path):
     create_vector(made / "one", made / "one", tmp_path / "zero", {})
     code, text, _ = run("compare", "a.safetensors", tmp_path / "zero")
     assert code == 0
-    assert all(line.split()[-1] == "-" for line in text.splitlines()[4:])
+    assert all(line.split()[-1] == "–" for line in text.splitlines()[5:-1])
     row = json.loads(run("compare", "a.safetensors", tmp_path / "zero", "--json")[1])
     assert row["parts"][0]["cosines"] == [[1.0, None], [None, None]]
 
@@ -140,7 +140,7 @@ def test_info(run):
     assert lines[0] == "a.safetensors"
     assert "  operation: difference" in lines
     assert f"  base: {row['recipe']['base']}" in lines
-    assert lines[-4].split()[:2] == ["conv_stem", "4"]
+    assert lines[-5].split()[:2] == ["conv_stem", "4"]
     refused(run("info", "gone"), "gone: no such file")
 
 

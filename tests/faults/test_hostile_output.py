@@ -18,13 +18,12 @@ from asr_tv.cli.adapt import print_report
 from asr_tv.cli.console import progress_for
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.decoding.subtitles import Cue, Transcript, as_srt, as_text, as_vtt
-from asr_tv.report.benchmark_markdown import _bullets, _table
 from asr_tv.report.build import build_report
 from asr_tv.report.export_card import Check, export_card, plain_card
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
-from asr_tv.report.retention_tables import retention_table
-from asr_tv.report.table import Column, table, text
+from asr_tv.report.score_tables import retention_table
+from asr_tv.report.table import Column, as_markdown, table, text
 from asr_tv.safe_text import escaped, inert, printable, yaml_scalar
 
 ORDERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -140,7 +139,8 @@ def test_cards_of_models_and_of_exports(attack: str) -> None:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_benchmarks_tables(attack: str) -> None:
     row = {"target": attack, "system": attack, "words_per_minute": {attack: 1.0}}
-    for page in (_table([attack], [[attack]]), _bullets([attack]), retention_table([row])):
+    drawn = table("t", attack, (Column(attack),), [[text(attack)]])
+    for page in (as_markdown(drawn, cell_limit=None), inert(attack), as_markdown(retention_table([row]))):
         assert not ORDERS.search(page.replace("\n", ""))
         assert not re.search(r"(?<!\\)<(script|img|b>)", page)
         assert not re.search(r"(?<!\\)\]\(", page)

@@ -218,6 +218,7 @@ def test_a_line_goes_down_as_wer_does():
 
 
 def test_the_time_strip_is_as_wide_as_the_time():
-    slices = time_strip([("finetune", "a", True, 30.0), ("score", "b", False, 0.0), ("score", "c", False, 10.0)])
+    rows = (("finetune", "a", "cached", 30.0), ("score", "b", "executed", 0.0), ("score", "c", "executed", 10.0))
+    slices = time_strip([dict(zip(("name", "label", "state", "seconds"), row, strict=True)) for row in rows])
     assert [(s.label, s.start, s.width, s.cached) for s in slices] == [("a", 0.0, 0.75, True), ("c", 0.75, 0.25, False)]
-    assert time_strip([("score", "b", True, 0.0)]) == ()
+    assert time_strip([{"name": "score", "label": "b", "state": "cached", "seconds": 0.0}]) == ()

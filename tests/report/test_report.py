@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from importlib import resources
 
@@ -8,10 +9,12 @@ from reports import INPUTS, LIBRI, VOICEMAIL, manifest, scored, target
 
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import DataError
+from asr_tv.report import score_tables
 from asr_tv.report.build import SCHEMA_VERSION, build_report
 from asr_tv.report.inputs import DroppedUtterance, SelectionInput, SystemInput, TermsInput
 from asr_tv.report.ledger import StageEntry
 from asr_tv.report.markdown import WER_HEADER, escaped, render_markdown, sparkline, wer_tables
+from asr_tv.report.systems import display_name
 from asr_tv.scoring.score import evaluate
 
 
@@ -157,7 +160,10 @@ def test_the_tables_of_a_report_of_version_1_are_read():
     older = {**report, "systems": [{k: v for k, v in row.items() if k not in new} for row in report["systems"]]}
     for key in ("headline", "missing", "breakdowns", "terms", "examples", "synthesis", "settings", "packages"):
         del older[key]
+    older["comparison"] = [{k: v for k, v in row.items() if k != "matched_pairs"} for row in report["comparison"]]
     assert wer_tables(older) == wer_tables(report)
+    for old, made in zip(score_tables.wer_tables(older), score_tables.wer_tables(report), strict=True):
+        assert [row[:7] for row in old.rows] == [row[:7] for row in made.rows]
 
 
 def test_raw_and_normalised_stand_side_by_side():
@@ -318,11 +324,13 @@ def test_markdown_begins_with_the_verdict_and_names_every_rival():
     text = render_markdown(report)
     assert text.startswith(f"# demo\n\n**{report['verdict']}**\n")
     for name in ("pretrained", "target_synthetic", "source_real_then_target_synthetic", "topline"):
-        assert f"| {name} | target voicemail test |" in text
-    assert "### voicemail (target, test), simulated line, 40 utterances" in text
-    assert "| adapted (c = 0.4) | 10.0 | 10.0 to 10.0 | 0 / 40 / 0 |" in text
-    assert "| pretrained | yes | 20.0 | 5.0 \\* | █▁ |" in text
-    assert "| pretrained | no | - | 15.0 |  ▁ |" in text
+        assert re.search(rf"^\| {display_name(name)} \| [\d.]+ \| [\d. to]+ \| [−+]", text, re.MULTILINE)
+        assert f"| {display_name(name)} | {name} |" in text
+    assert "### Target domain: voicemail\n\ntest, 40 utterances, 400 words" in text
+    assert re.search(r"^\| adapted \(c = 0\.4\) \| 10\.0 \| 10\.0 to 10\.0 \|.*\| 0 \| 40 \| 0 \|", text, re.MULTILINE)
+    assert "| pretrained | yes | 0.4 \\* | 5.0 | 10 | 200 |" in text
+    assert "| pretrained | yes | 0 | 20.0 | 40 | 200 |" in text
+    assert "- pretrained, augmented: █▁\n- pretrained, not augmented:  ▁" in text
 
 
 def test_markdown_tables_are_whole_whatever_the_texts():

@@ -1,6 +1,7 @@
 """A finished run on fakes read back, and the commands on such runs: report, diff, export."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ class TestReport:
         assert board[0]["difference"] is None
         assert (board[1]["difference"], board[1]["verdict"]) == (0.0, "no difference shown")
         done = asr_tv("report", "one", "two", "--store", place / "store")
-        assert "+0.0 [+0.0," in done.out
+        assert re.search(r" \+0\.0 +\+0\.0 to ", done.out)
         assert "\x1b" not in done.out
         assert asr_tv("report", "one", "two", "--quiet").out == "two\none\n"
 

@@ -9,7 +9,8 @@ from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import RunFailed
 from asr_tv.pipeline.probes import _of_language
 from asr_tv.report.ledger import StageEntry, ledger_entries, target_recordings_read_before_scoring
-from asr_tv.report.retention_tables import retention_table
+from asr_tv.report.score_tables import retention_table
+from asr_tv.report.table import as_markdown
 from asr_tv.runs.run import require_kept
 from asr_tv.scoring.retention import retention, timestamps_valid, words_per_minute
 from asr_tv.scoring.score import evaluate
@@ -83,7 +84,8 @@ def test_table() -> None:
         {"system": "pretrained", "words_per_minute": {"silence": 0.0}, "other_languages": {"es": 0.31}},
         {"system": "adapted", "words_per_minute": {"silence": 12.5}, "other_languages": {"es": None}},
     ]
-    assert retention_table(rows).splitlines()[2:] == ["| pretrained | 0 | 31.0 | - |", "| adapted | 12.5 | - | - |"]
+    drawn = as_markdown(retention_table(rows)).splitlines()[2:]
+    assert drawn == ["| pretrained | 0 | 31.0 | – |", "| adapted | 12.5 | – | – |"]
 
 
 def test_a_domain_of_another_language_is_not_the_target() -> None:

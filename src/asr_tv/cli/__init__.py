@@ -47,7 +47,7 @@ _NEW_LINE = "\n"
 
 
 def main() -> None:
-    """The program: a user's mistake is one message and exit code 2, with no traceback."""
+    """The program: a user's mistake gives one message and exit code 2, without a traceback."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 _INTERRUPTED = 130
-"""What typer makes of Ctrl-C: 128 and the number of the signal."""
+"""Typer's exit code for Ctrl-C: 128 plus the number of the signal."""
 
 
 def _run(stops: Stops) -> None:

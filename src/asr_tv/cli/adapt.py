@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,13 +13,13 @@ DEFAULT_STORE = Path(".store")
 def adapt(
     config: Annotated[Path, typer.Argument(help="YAML file of the run, such as configs/demo.yaml")],
     target_text: Annotated[
-        Path | None, typer.Option(help="The new domain's sentences, one a line; replaces the file's target")
+        Path | None, typer.Option(help="The new domain's sentences, one per line; replaces the file's target")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results  [default: runs/NAME]")] = None,
     store: Annotated[str, typer.Option(help="Cached stages: a folder, or s3://bucket/path")] = str(DEFAULT_STORE),
     refresh: Annotated[
         list[str] | None,
-        typer.Option(help='Run a stage again and all that follows, such as "finetune source_real"; repeatable'),
+        typer.Option(help='Run a stage and all that follow it again, such as "finetune source_real"; repeatable'),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value, over the file; repeatable")
@@ -27,7 +27,7 @@ def adapt(
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json")] = False,
     quiet: Annotated[bool, typer.Option(help="No progress")] = False,
 ) -> None:
-    """Adapt a recogniser to a new domain from its text, and report what that bought.
+    """Adapt a recogniser to a new domain from its text, and report what was gained.
 
     Example: asr-tv adapt configs/demo.yaml --target-text my_sentences.txt
     """
@@ -42,13 +42,13 @@ def adapt(
     from asr_tv.store.object_storage import open_store
 
     start = time.perf_counter()
-    shelf = open_store(store)
-    again = Refresh(refresh or (), asked_now(shelf.root) if refresh else 0.0)
+    opened = open_store(store)
+    again = Refresh(refresh or (), asked_now(opened.root) if refresh else 0.0)
     settings = load_config(config, set_ or (), target_texts=target_text)
     folder = out or Path("runs") / settings.name
     with (
-        telling_what_is_kept(shelf.root),
-        Processes(shelf, settings.run.jobs, progress_for(quiet=quiet), again) as execute,
+        telling_what_is_kept(opened.root),
+        Processes(opened, settings.run.jobs, progress_for(quiet=quiet), again) as execute,
     ):
         report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(printable(plan)))
     again.require_matched([done.label for done in execute.done])
@@ -69,20 +69,10 @@ def adapt(
     require_kept(settings, report["forgetting"], folder)
 
 
-def print_report(report: dict[str, object]) -> None:
-    """The tables and the verdict of a report.json."""
-    from rich.console import Console
-    from rich.table import Table
+def print_report(report: dict[str, Any]) -> None:
+    """Print the WER tables and the verdict of a report.json."""
+    from asr_tv.cli.console import print_tables, print_text
+    from asr_tv.report.score_tables import wer_tables
 
-    from asr_tv.report.markdown import WER_HEADER, wer_tables
-    from asr_tv.safe_text import printable
-
-    console = Console(highlight=False, markup=False, emoji=False)
-    for title, rows in wer_tables(report).items():
-        table = Table(title=printable(title), title_justify="left")
-        for number, cell in enumerate(WER_HEADER):
-            table.add_column(cell, justify="right" if number else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(printable(cell) for cell in row))
-        console.print(table)
-    console.print(printable(report["verdict"]))
+    print_tables(*wer_tables(report))
+    print_text(report["verdict"])

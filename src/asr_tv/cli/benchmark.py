@@ -38,8 +38,8 @@ def benchmark(
     start = time.perf_counter()
     settings = read_config(BenchmarkConfig, config, set_ or ())
     folder = out or Path("runs") / settings.name
-    shelf = Store(store)
-    with telling_what_is_kept(shelf.root), Processes(shelf, settings.run.jobs, progress_for(quiet=quiet)) as execute:
+    opened = Store(store)
+    with telling_what_is_kept(opened.root), Processes(opened, settings.run.jobs, progress_for(quiet=quiet)) as execute:
         report = run_benchmark(
             settings, execute, folder, announce=lambda plan: None if quiet else console.print(printable(plan))
         )

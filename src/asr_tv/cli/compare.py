@@ -1,8 +1,8 @@
 """`asr-tv report` of one run or a leaderboard of several, and `asr-tv diff` of two word by word."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +26,7 @@ SystemOption = Annotated[str, typer.Option(help="Row of the report")]
 SetOption = Annotated[str, typer.Option("--set", help="target, source or general: the run's test set")]
 
 _MISSING = "***"
-"""Stands for a word that a side has not, as in NIST's sclite."""
+"""Stands for a word that one side lacks, as in NIST's sclite."""
 _STYLES = {"right": "", "wrong": "bold red", "missing": "red", "added": "bold magenta"}
 
 
@@ -36,11 +36,11 @@ def report(
     set_: SetOption = "target",
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option(help="The verdict, or the order of the runs, alone")] = False,
+    quiet: Annotated[bool, typer.Option(help="Only the verdict, or the order of the runs")] = False,
 ) -> None:
-    """Print a run's tables and verdict; of several runs, one system's order by WER on one test set.
+    """Print a run's tables and verdict; for several runs, rank one system by WER on one test set.
 
-    Of a run that was stopped: what it has come to and what is missing. Several runs that were not scored on the same
+    For a run that was stopped: its results so far and what is missing. Several runs that were not scored on the same
     recordings in the same way are refused.
 
     Example: asr-tv report runs/demo
@@ -82,7 +82,7 @@ def _unfinished(run: Path, store: Path) -> dict[str, Any] | None:
 
 
 def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "Store") -> list[dict[str, Any]]:
-    """A row a run, best first; differences are to the best, on the same utterances.
+    """One row per run, best first; differences are to the best, on the same utterances.
 
     Raises:
         DataError: a run has no such scores, or the conditions differ.
@@ -101,6 +101,7 @@ def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "
 def _board_row(
     run: "FinishedRun", best: "FinishedRun", row: Mapping[str, Any], system: str, role: str, store: "Store"
 ) -> dict[str, Any]:
+    from asr_tv.report.scores import finite
     from asr_tv.report.verdict import difference_verdict
 
     kept = ("domain", "wer", "ci_low", "ci_high", "substitutions", "deletions", "insertions", "utterances", "words")
@@ -108,8 +109,8 @@ def _board_row(
     found |= {"scaling_coef": row["scaling_coef"], "audio_context": row["conditions"]["audio_context"]}
     against = None if run is best else _difference(run, best, system, system, role, store)
     return found | {
-        "difference": against and _finite(against.difference),
-        "difference_ci": against and [_finite(against.low), _finite(against.high)],
+        "difference": against and finite(against.difference),
+        "difference_ci": against and [finite(against.low), finite(against.high)],
         "p": against and against.p,
         "verdict": against and difference_verdict(against.low, against.high),
     }
@@ -118,7 +119,7 @@ def _board_row(
 def _difference(
     a: "FinishedRun", b: "FinishedRun", system_a: str, system_b: str, role: str, store: "Store"
 ) -> "Difference | None":
-    """None where the store has not kept the utterances: two intervals that overlap do not tell."""
+    """None where the store has not kept the utterances: overlapping intervals alone decide nothing."""
     try:
         left, right = a.evaluation(system_a, role, store), b.evaluation(system_b, role, store)
     except DataError:
@@ -134,64 +135,63 @@ def _compared(left: "Evaluation", right: "Evaluation", run: "FinishedRun") -> "D
 
 
 def _print_board(board: Sequence[Mapping[str, Any]], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from asr_tv.cli.console import print_tables
+    from asr_tv.report.table import build, count, difference, interval, number, rate, text, words
 
-    table = Table(title=printable(title), title_justify="left")
-    for number, cell in enumerate(("run", "WER %", "interval", "S / D / I", "c", "context", "to the best, points")):
-        table.add_column(cell, justify="right" if number else "left", overflow="fold")
-    for place, row in enumerate(board):
-        errors = f"{row['substitutions']} / {row['deletions']} / {row['insertions']}"
-        coef = "" if row["scaling_coef"] is None else f"{row['scaling_coef']:g}"
-        against = _against(row) if place else ""
-        interval = "" if row["ci_high"] is None else f"{row['ci_low']:.1%} to {row['ci_high']:.1%}".replace("%", "")
-        cells = (row["run"], f"{100 * row['wer']:.1f}", interval, errors, coef, str(row["audio_context"]), against)
-        table.add_row(*map(printable, cells))
-    Console(highlight=False, markup=False, emoji=False).print(table)
+    def to_the_best(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        low, high = row["difference_ci"] or (None, None)
+        return {**row, "ci_low": low, "ci_high": high} if row["verdict"] else None
 
-
-def _against(row: Mapping[str, Any]) -> str:
-    if row["difference"] is None:
-        return "not in the store"
-    low, high = row["difference_ci"]
-    span = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * row['difference']:+.1f}{span} {row['verdict']}"
+    (column, cell), *rest = difference(to_the_best, verdict="this is")
+    fields = [
+        words("run", priority=0),
+        rate("WER %", "wer", priority=0),
+        interval("WER %"),
+        (
+            replace(column, title="to the best, points"),
+            lambda row: cell(row) if row["verdict"] or row is board[0] else text("not in the store"),
+        ),
+        *rest,
+        *map(count, ("substitutions", "deletions", "insertions")),
+        number("c", "scaling_coef"),
+        words("context", "audio_context"),
+    ]
+    print_tables(build("board", title, board, fields))
 
 
 def diff(
     run_a: Annotated[Path, typer.Argument(help="Folder of a run")],
-    run_b: Annotated[Path, typer.Argument(help="Folder of another, or the same with another --against")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of another, or the same one with --against")],
     system: SystemOption = "adapted",
     against: Annotated[str | None, typer.Option(help="Row of the second run's report  [default: --system]")] = None,
     set_: SetOption = "target",
     limit: Annotated[int, typer.Option(min=0, help="Utterances to print; 0: all that differ")] = 20,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option(help="The summary alone")] = False,
+    quiet: Annotated[bool, typer.Option(help="Only the summary")] = False,
 ) -> None:
-    """Compare two runs word by word on the recordings both were scored on; other conditions than equal are refused.
+    """Compare two runs word by word on the recordings both were scored on; unequal conditions are refused.
 
-    Words that a side got wrong are in capitals, *** is a word it has not. Those that differ most come first.
+    Words that a side got wrong are in capitals, *** is a word it lacks. Utterances that differ most come first.
 
     Example: asr-tv diff runs/demo runs/demo --system adapted --against target_synthetic
     """
-    from dataclasses import asdict
-
+    from asr_tv.report.scores import finite
     from asr_tv.report.verdict import difference_verdict
     from asr_tv.runs.finished import read_run
     from asr_tv.scoring.word_diff import tally, word_diffs
     from asr_tv.store.results import Store
 
     _require_set(set_)
-    shelf, names = Store(store), (system, against or system)
+    opened, names = Store(store), (system, against or system)
     runs = gathered(lambda: read_run(run_a), lambda: read_run(run_b))
     left, right = gathered(
-        lambda: runs[0].evaluation(names[0], set_, shelf), lambda: runs[1].evaluation(names[1], set_, shelf)
+        lambda: runs[0].evaluation(names[0], set_, opened), lambda: runs[1].evaluation(names[1], set_, opened)
     )
     difference = _compared(left, right, runs[0])
     diffs = word_diffs(left, right)
     sides = [
-        {"run": str(r.folder), "system": n, "wer": _finite(e.wer)}
+        {"run": str(r.folder), "system": n, "wer": finite(e.wer)}
         for r, n, e in zip(runs, names, (left, right), strict=True)
     ]
     row = {
@@ -199,9 +199,9 @@ def diff(
         "b": sides[1],
         "set": set_,
         "utterances": len(diffs),
-        "difference": _finite(difference.difference),
-        "ci_low": _finite(difference.low),
-        "ci_high": _finite(difference.high),
+        "difference": finite(difference.difference),
+        "ci_low": finite(difference.low),
+        "ci_high": finite(difference.high),
         "p": difference.p,
         "verdict": difference_verdict(difference.low, difference.high),
         **asdict(tally(diffs)),
@@ -220,10 +220,6 @@ def _require_set(name: str) -> None:
 
     if name not in ROLES:
         raise ConfigError(f"--set {name}: one of {', '.join(ROLES)}")
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _diff_row(diff: "UtteranceDiff") -> dict[str, Any]:
@@ -273,7 +269,7 @@ def _print_diffs(diffs: Sequence["UtteranceDiff"], limit: int) -> None:
 
 
 def _lines(diff: "UtteranceDiff", width: int) -> "Iterator[Text]":
-    """Three lines, reference, A and B, under each other word by word; as many times as the width asks for."""
+    """Three lines, reference, A and B, aligned word by word, in as many blocks as the width requires."""
     from rich.text import Text
 
     block: list[tuple[str, str, str]] = []

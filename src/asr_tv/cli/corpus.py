@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for, say
 from asr_tv.errors import ConfigError
 
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)
@@ -40,13 +40,13 @@ def fetch(
     out: Annotated[Path, typer.Option(help="JSONL manifest to write")],
     language: Annotated[str, typer.Option(help="en, es, fr, it or ru")] = "en",
     line: Annotated[bool, typer.Option(help="Make a simulated line of the recordings")] = False,
-    path: Annotated[str | None, typer.Option(help="Where it lies, or its name")] = None,
+    path: Annotated[str | None, typer.Option(help="Its path or name")] = None,
     audio: Annotated[str | None, typer.Option(help="slurp: folder or archives of recordings")] = None,
     split: Annotated[list[str] | None, typer.Option(help="Part to read; repeatable")] = None,
     column: Annotated[list[str] | None, typer.Option(help="ROLE=NAME, such as text=sentence; repeatable")] = None,
-    limit: Annotated[int | None, typer.Option(help="huggingface: the first so many rows")] = None,
+    limit: Annotated[int | None, typer.Option(help="huggingface: at most this many rows, from the first")] = None,
     outside: OutsideOption = False,
-    drop_missing: Annotated[bool, typer.Option(help="Go on without recordings that are missing")] = False,
+    drop_missing: Annotated[bool, typer.Option(help="Leave out utterances whose recordings are missing")] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -57,13 +57,10 @@ def fetch(
 
     Example: asr-tv corpus fetch slurp --path slurp/ --audio slurp_real.tar.gz --out slurp.jsonl
     """
-    from asr_tv.cli.console import progress_for
     from asr_tv.config.parsing import parse_section
     from asr_tv.config.run import CorpusConfig, LineConfig
     from asr_tv.data.corpora import load_corpus
     from asr_tv.data.corpora.local import read_manifest, write_manifest
-    from asr_tv.store.results import Store
-    from asr_tv.store.runtime import Runtime
 
     if name not in KINDS:
         raise ConfigError(f"unknown corpus {name!r}; corpora that can be fetched: {', '.join(KINDS)}")
@@ -74,7 +71,7 @@ def fetch(
         "outside": outside,
     }
     config = parse_section(CorpusConfig, given, "corpus fetch")
-    record = load_corpus(Runtime(Store(store), progress_for(quiet=quiet)), config)
+    record = load_corpus(runtime_for(store, quiet=quiet), config)
     out.parent.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(record.path / "manifest.jsonl", need_audio=False)
     write_manifest(manifest, out)
@@ -92,7 +89,7 @@ def _columns(pairs: Sequence[str]) -> dict[str, str]:
 def stats(
     manifest: Annotated[Path, typer.Argument(help="JSONL manifest, or an audiofolder")], as_json: JsonOption = False
 ) -> None:
-    """Count utterances, sentences, words and seconds by domain.
+    """Count utterances, sentences, words and seconds per domain.
 
     Example: asr-tv corpus stats asterisk.jsonl
     """

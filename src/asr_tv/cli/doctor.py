@@ -1,4 +1,4 @@
-"""`asr-tv doctor`: what is installed here, and which weights, voices and corpora can be had."""
+"""`asr-tv doctor`: what is installed, and which weights, voices and corpora are available."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ _EXTRAS = {
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False) -> None:
-    """Show what is installed and what can be had from here.
+    """Show what is installed and what is available from here.
 
     Example: asr-tv doctor
     """

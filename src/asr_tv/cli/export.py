@@ -1,4 +1,4 @@
-"""`asr-tv export`: a run's model, or any checkpoint, for the program that is to use it."""
+"""`asr-tv export`: a run's model, or any checkpoint, in the form another program needs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +23,10 @@ def export(
     source: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="Folder of a run, or a model by name or path")],
     form: Annotated[str, typer.Option("--format", help="hf, ctranslate2 (faster-whisper) or openai (openai-whisper)")],
     out: Annotated[Path | None, typer.Option(help="Folder  [default: RUN/exports/FORMAT]")] = None,
-    precision: Annotated[str, typer.Option(help="fp32 or fp16; ctranslate2: int8, too")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32 or fp16; for ctranslate2 also int8")] = "fp32",
     clips: Annotated[int, typer.Option(min=0, help="Recordings to re-score it on; 0: none")] = 50,
     max_wer_change: Annotated[
-        float, typer.Option(min=0, max=1, help="How far WER may move, up or down; 0.01 is a point")
+        float, typer.Option(min=0, max=1, help="How far WER may move, up or down; 0.01 is one point")
     ] = 0.01,
     manifest: Annotated[
         Path | None, typer.Option(help="JSONL manifest to re-score on  [default: the run's own test recordings]")
@@ -49,12 +49,12 @@ def export(
     from asr_tv.runs.export import require_export_folder
     from asr_tv.store.results import Store
 
-    shelf, progress = Store(store), progress_for(quiet=quiet)
+    opened = Store(store)
     _, run = gathered(lambda: check_exportable(form, precision), lambda: _run(source))
     folder = out or _default_folder(run, form, precision)
     weights = str(run.folder / "model") if run else source
     _, settings, base = gathered(
-        lambda: require_export_folder(folder), lambda: model_settings(weights), lambda: resolve_model(weights, shelf)
+        lambda: require_export_folder(folder), lambda: model_settings(weights), lambda: resolve_model(weights, opened)
     )
     listed = (lambda: read_manifest(manifest, outside=outside, store=store)) if manifest else None
     settings = {"audio_context": "full"} | settings | {"language": language or settings.get("language", "en")}
@@ -64,11 +64,11 @@ def export(
         folder,
         card=_card(base, run, form, precision, settings["language"]),
         settings=settings | {"without_timestamps": True},
-        store=shelf,
+        store=opened,
         language=settings["language"],
         precision=precision,  # type: ignore[arg-type]
-        examination=_examination(run, listed, clips, max_wer_change, settings["language"], shelf),
-        progress=progress,
+        examination=_examination(run, listed, clips, max_wer_change, settings["language"], opened),
+        progress=progress_for(quiet=quiet),
     )
     _say(done.check, folder, form, precision, as_json)
 

@@ -1,20 +1,21 @@
-"""`asr-tv gate`: which synthetic clips do not say what their label says."""
+"""`asr-tv gate`: leave out synthetic clips that do not say what their label says."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for, say
 
 
 def gate(
     clips: Annotated[Path, typer.Argument(help="JSONL manifest of synthetic clips, such as `synthesize` writes")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and verdicts.jsonl")],
     judge: Annotated[str, typer.Option(help="Whisper that listens to the clips")] = "openai/whisper-tiny.en",
-    engine: Annotated[str, typer.Option(help="What spoke them, for the record")] = "unknown",
+    engine: Annotated[str, typer.Option(help="The synthesiser that made them, for the record")] = "unknown",
     language: Annotated[str, typer.Option()] = "en",
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -25,7 +26,6 @@ def gate(
 
     Example: asr-tv gate clips/manifest.jsonl --judge openai/whisper-tiny.en --out gated
     """
-    from asr_tv.cli.console import progress_for
     from asr_tv.config.run import GateConfig
     from asr_tv.data.corpora import stored_manifest
     from asr_tv.data.corpora.local import read_manifest, write_manifest
@@ -35,19 +35,17 @@ def gate(
     from asr_tv.models.family import family_of
     from asr_tv.models.locate import resolve_model
     from asr_tv.store.payload import MANIFEST, MODEL
-    from asr_tv.store.results import Store
-    from asr_tv.store.runtime import Runtime
     from asr_tv.synthesis.gate.gate import VERDICTS, Round
     from asr_tv.synthesis.gate.gate import gate as stage
 
-    shelf, progress = Store(store), progress_for(quiet=quiet)
+    runtime = runtime_for(store, quiet=quiet)
     manifest, listener = gathered(
-        lambda: read_manifest(clips, outside=outside, store=store), lambda: resolve_model(judge, shelf)
+        lambda: read_manifest(clips, outside=outside, store=store), lambda: resolve_model(judge, runtime.store)
     )
     decoding = decoding_for("full", language, 200, "auto", family_of(listener.path / MODEL))
-    heard = transcribe(Runtime(shelf, progress=progress, label="judge"), listener, manifest, decoding)
+    heard = transcribe(replace(runtime, label="judge"), listener, manifest, decoding)
     rounds = (Round(manifest, heard),)
-    record = stage(Runtime(shelf, progress=progress), rounds, GateConfig(), listener, engine=engine, language=language)
+    record = stage(runtime, rounds, GateConfig(), listener, engine=engine, language=language)
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(stored_manifest(record), out / MANIFEST)
     shutil.copyfile(record.path / VERDICTS, out / VERDICTS)

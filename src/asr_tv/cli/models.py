@@ -11,7 +11,7 @@ _OPENAI_FILE = "model.pt"
 
 
 def model_path(model: str) -> str:
-    """Of a run its model, of an export for openai-whisper its file, else the argument itself."""
+    """A run's model, the file of an export for openai-whisper, or else the argument itself."""
     path = Path(model)
     if (path / "report.json").is_file() and (path / "model").is_dir():
         return str(path / "model")
@@ -21,11 +21,11 @@ def model_path(model: str) -> str:
 
 
 def model_settings(model: str) -> dict[str, Any]:
-    """How a model that asr-tv made is to be decoded; of any other, the full context and no language.
+    """How to decode a model that asr-tv made; for any other, the full context and no language.
 
     Raises:
         DataError: the file beside the weights is not what asr-tv writes.
-        ConfigError: its audio context is none.
+        ConfigError: its audio context is invalid.
     """
     path = Path(model)
     file = (path.parent if path.is_file() else path) / SETTINGS
@@ -43,7 +43,7 @@ def parsed_context(value: object, where: str) -> Any:
     """An audio context from an option or a file.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is invalid.
     """
     from asr_tv.config.parsing import parse_section
     from asr_tv.config.run import TrainingConfig

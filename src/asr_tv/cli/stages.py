@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,53 +12,60 @@ from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.errors import ConfigError, gathered
 from asr_tv.safe_text import printable
 
+if TYPE_CHECKING:
+    from asr_tv.store.runtime import Runtime
+
 StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 QuietOption = Annotated[bool, typer.Option(help="No progress")]
-OutsideOption = Annotated[bool, typer.Option("--outside", help="Read recordings outside the manifest's folder, too")]
+OutsideOption = Annotated[bool, typer.Option("--outside", help="Also read recordings outside the manifest's folder")]
 _SHOWN_DROPS = 10
-"""All of them are in dropped.json."""
+"""How many dropped texts are printed; dropped.json has all."""
 
 
 def say(row: dict[str, Any], *, as_json: bool, text: str) -> None:
-    """Prints a command's result; JSON knows no infinity, so null stands for it."""
+    """Print a command's result; JSON has no infinity, so null stands for it."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
     typer.echo(json.dumps(finite, ensure_ascii=False, allow_nan=False) if as_json else printable(text))
 
 
+def runtime_for(store: Path, *, quiet: bool, **how: Any) -> "Runtime":
+    """How a command runs its stages; `how` are further attributes of Runtime."""
+    from asr_tv.cli.console import progress_for
+    from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
+
+    return Runtime(Store(store), progress=progress_for(quiet=quiet), **how)
+
+
 def synthesize(
-    texts: Annotated[Path, typer.Argument(help="One sentence a line, or a JSONL manifest")],
+    texts: Annotated[Path, typer.Argument(help="One sentence per line, or a JSONL manifest")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and the clips")],
     engine: Annotated[str, typer.Option(help="Speech synthesiser")] = "piper",
     voice: Annotated[
         list[str] | None, typer.Option(help="Voice, or ENGINE:VOICE such as espeak:en-us+f3; repeatable")
     ] = None,
-    takes: Annotated[int, typer.Option(min=1, help="Clips a sentence and voice")] = 1,
+    takes: Annotated[int, typer.Option(min=1, help="Clips per sentence and voice")] = 1,
     domain: Annotated[str, typer.Option(help="Domain of plain sentences")] = "default",
     seed: Annotated[int, typer.Option()] = 17,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one per core")] = 0,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Speak sentences: writes OUT/manifest.jsonl and the clips. Finished clips are never spoken twice.
+    """Synthesise sentences: writes OUT/manifest.jsonl and the clips. Finished clips are never synthesised twice.
 
     Example: asr-tv synthesize my_sentences.txt --voice en_US-joe-medium --takes 2 --out clips
     """
-    from asr_tv.cli.console import progress_for
     from asr_tv.config.run import SynthesisConfig
     from asr_tv.data.corpora.local import read_manifest, write_manifest
     from asr_tv.data.corpora.texts import read_texts
-    from asr_tv.store.results import Store
-    from asr_tv.store.runtime import Runtime
     from asr_tv.synthesis.synthesize import synthesize as stage
 
     default = SynthesisConfig()
     config = SynthesisConfig(engine=engine, voices=tuple(voice or default.voices), takes=takes)
     manifest = read_manifest(texts, need_audio=False) if texts.suffix == ".jsonl" else read_texts(texts, domain)
-    record = stage(
-        Runtime(Store(store), progress=progress_for(quiet=quiet), workers=workers), manifest, config, seed=seed
-    )
+    record = stage(runtime_for(store, quiet=quiet, workers=workers), manifest, config, seed=seed)
     spoken = read_manifest(record.path / "manifest.jsonl", need_audio=False)
     write_manifest(_copied(spoken, out), out / "manifest.jsonl")
     shutil.copyfile(record.path / "dropped.json", out / "dropped.json")
@@ -107,29 +114,26 @@ def finetune(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fine-tune a Whisper or a CTC model on a manifest. An interrupted run goes on from its last finished epoch.
+    """Fine-tune a Whisper or CTC model on a manifest. An interrupted run continues from its last finished epoch.
 
     Example: asr-tv finetune openai/whisper-tiny.en clips/manifest.jsonl --set epochs=2 --out tuned
     """
-    from asr_tv.cli.console import progress_for
     from asr_tv.config.file import section_of
     from asr_tv.config.run import AugmentationConfig, TrainingConfig
     from asr_tv.data.corpora.local import read_manifest
     from asr_tv.models.locate import resolve_model
-    from asr_tv.store.results import Store
-    from asr_tv.store.runtime import Runtime
     from asr_tv.training.finetune import finetune as stage
     from asr_tv.training.trainer import LORA_VECTOR
 
-    shelf, progress = Store(store), progress_for(quiet=quiet)
+    runtime = runtime_for(store, quiet=quiet)
     training, recordings, base = gathered(
         lambda: section_of(TrainingConfig, set_ or ()),
         lambda: read_manifest(manifest, outside=outside, store=store),
-        lambda: resolve_model(model, shelf),
+        lambda: resolve_model(model, runtime.store),
     )
     require_model_folder(out)
     record = stage(
-        Runtime(shelf, progress=progress),
+        runtime,
         base,
         recordings,
         training,
@@ -150,7 +154,7 @@ def finetune(
 
 
 def require_model_folder(out: Path) -> None:
-    """Refuses to mix a model with other files.
+    """Refuse to mix a model with other files.
 
     Raises:
         ConfigError: the folder holds something else.
@@ -165,7 +169,7 @@ def _export(model: Path, out: Path, settings: dict[str, Any]) -> None:
 
 
 def score(
-    reference: Annotated[Path, typer.Argument(help="JSONL manifest with the right texts")],
+    reference: Annotated[Path, typer.Argument(help="JSONL manifest with the reference texts")],
     hypotheses: Annotated[Path, typer.Argument(help="JSONL of id and text")],
     normalizer: Annotated[str, typer.Option(help="english, basic or none; applied to both sides")] = "english",
     as_json: JsonOption = False,

@@ -1,4 +1,4 @@
-"""Stopping a command by Ctrl-C or SIGTERM: one way out, and what is said then of what is kept."""
+"""Stopping a command by Ctrl-C or SIGTERM: one way out, and a message that says what is kept."""
 
 import shlex
 import signal
@@ -16,7 +16,7 @@ class Stops:
     """Which signal asked this process to end, if one did.
 
     Attributes:
-        number: SIGTERM is told from Ctrl-C by it, since both take the way of a KeyboardInterrupt.
+        number: tells SIGTERM from Ctrl-C, since both raise KeyboardInterrupt.
     """
 
     number: int | None = None
@@ -29,7 +29,7 @@ class Stops:
 
 @contextmanager
 def terminable() -> Iterator[Stops]:
-    """Within it, SIGTERM ends the process as Ctrl-C does: workers are ended, and what is kept is told."""
+    """Let SIGTERM end the process as Ctrl-C does: workers are ended, and a message says what is kept."""
     stops = Stops()
     before = signal.signal(signal.SIGTERM, stops.asked)
     try:
@@ -39,7 +39,7 @@ def terminable() -> Iterator[Stops]:
 
 
 def tell_stopped(stops: Stops) -> NoReturn:
-    """Says how to go on, and exits with 128 and the number of the signal, as shells have it."""
+    """Say how to continue, and exit with 128 plus the number of the signal, as shells do."""
     command = shlex.join(["asr-tv", *sys.argv[1:]])
     print(f"stopped; what is finished is kept, and the same command goes on from there: {command}", file=sys.stderr)
     sys.exit(128 + (stops.number or signal.SIGINT))
@@ -47,7 +47,7 @@ def tell_stopped(stops: Stops) -> NoReturn:
 
 @contextmanager
 def telling_what_is_kept(root: Path) -> Iterator[None]:
-    """Where the work within it is stopped, says what of it is in the store under `root`."""
+    """If the work is interrupted, say what of it the store under `root` holds."""
     try:
         yield
     except KeyboardInterrupt:
@@ -56,7 +56,7 @@ def telling_what_is_kept(root: Path) -> Iterator[None]:
 
 
 def kept(root: Path) -> str:
-    """What a store holds, finished and half-done, in words."""
+    """What a store holds, finished and half done, in words."""
     results = sum(not f.parent.name.endswith(".partial") for f in root.glob(f"*/*/{RECORD}"))
     clips = sum(1 for _ in root.glob("clips/*/*.json"))
     epochs = [f.parent for f in root.glob("finetune/*.partial/epoch-*/losses.json")]

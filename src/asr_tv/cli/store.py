@@ -1,8 +1,8 @@
-"""`asr-tv store`: what lies in a store, whether it is whole, what may go, and what has to stay."""
+"""`asr-tv store`: list a store's results, check them, remove what no run needs, and pin what has to stay."""
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +13,13 @@ from asr_tv.cli.stages import JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from rich.console import JustifyMethod
-
+    from asr_tv.report.table import Field
     from asr_tv.store.garbage import Claim, CollectionPlan
     from asr_tv.store.inventory import Entry
 
 app = typer.Typer(help="Look at a store, check it, and clean it up.", no_args_is_help=True, rich_markup_mode=None)
 
-RunsOption = Annotated[Path, typer.Option(help="Folder of runs; the reports in it keep what they name")]
+RunsOption = Annotated[Path, typer.Option(help="Folder of runs; results named in its reports are kept")]
 _RUNS = Path("runs")
 _SECONDS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -32,7 +31,7 @@ def ls(
     store: StoreOption = DEFAULT_STORE,
     runs: RunsOption = _RUNS,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option(help="stage/key alone")] = False,
+    quiet: Annotated[bool, typer.Option(help="Only stage/key")] = False,
 ) -> None:
     """List results with their size, age, and the runs that use them.
 
@@ -62,18 +61,28 @@ def ls(
     elif quiet:
         typer.echo("\n".join(f"{row['stage']}/{row['key']}" for row in rows))
     else:
-        cells = (
-            (
-                row["stage"] if row["finished"] else f"{row['stage']} (unfinished)",
-                row["key"],
-                _bytes(row["bytes"]),
-                _age(row["age_seconds"]),
-                "yes" if row["pinned"] else "",
-                ", ".join(row["used_by"]),
-            )
-            for row in rows
-        )
-        _print_table(("stage", "key", "size", "age", "pinned", "used by"), cells, right=(2, 3))
+        _print_results(rows)
+
+
+def _print_results(rows: Sequence[Mapping[str, Any]]) -> None:
+    from asr_tv.cli.console import print_rows
+    from asr_tv.report.table import Cell, field, text, words
+
+    fields = [
+        field("stage", lambda row: text(row["stage"] if row["finished"] else f"{row['stage']} (unfinished)")),
+        words("key"),
+        _size_field("size", "bytes"),
+        field("age", lambda row: Cell(_age(row["age_seconds"]), number=row["age_seconds"]), numeric=True),
+        field("pinned", lambda row: text("yes" if row["pinned"] else "")),
+        field("used by", lambda row: text(", ".join(row["used_by"]))),
+    ]
+    print_rows(rows, fields)
+
+
+def _size_field(title: str, key: str) -> "Field":
+    from asr_tv.report.table import Cell, field
+
+    return field(title, lambda row: Cell(_bytes(row[key]), number=row[key]), numeric=True)
 
 
 @app.command("du")
@@ -81,17 +90,24 @@ def du(
     store: StoreOption = DEFAULT_STORE,
     runs: RunsOption = _RUNS,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option(help="The sum in bytes alone")] = False,
+    quiet: Annotated[bool, typer.Option(help="Only the total, in bytes")] = False,
 ) -> None:
-    """Show what takes the space: by stage, by run, and what a clean-up would free.
+    """Show what takes up space, per stage and per run, and what a clean-up would free.
 
     Example: asr-tv store du
     """
+    from asr_tv.cli.console import print_rows
+    from asr_tv.report.table import count, words
     from asr_tv.store.garbage import Policy, plan
 
     root = _root(store)
     todo = plan(root, Policy(reports=runs))
-    stages = _by_stage(todo)
+    stages = {
+        r["stage"]: {"results": r["results"] + r["unfinished"], "bytes": r["bytes"]}
+        for r in _by_stage(todo.inventory.entries)
+    }
+    if clips := todo.inventory.clips:
+        stages["clips"] = {"results": len(clips), "bytes": sum(clips.values())}
     row: dict[str, Any] = {
         "stages": stages,
         "runs": [_run_row(keeper, todo) for keeper in todo.claims if keeper.entries],
@@ -104,25 +120,20 @@ def du(
     if quiet:
         typer.echo(row["bytes"])
         return
-    _print_table(
-        ("stage", "results", "size"), [(n, str(r["results"]), _bytes(r["bytes"])) for n, r in stages.items()], (1, 2)
-    )
-    _print_table(
-        ("run", "results", "size", "of it alone"),
-        [(r["run"], str(r["results"]), _bytes(r["bytes"]), _bytes(r["alone_bytes"])) for r in row["runs"]],
-        (1, 2, 3),
-    )
+    sizes = [count("results"), _size_field("size", "bytes")]
+    print_rows([{"stage": name, **counts} for name, counts in stages.items()], [words("stage"), *sizes])
+    print_rows(row["runs"], [words("run"), *sizes, _size_field("used by it alone", "alone_bytes")])
     typer.echo(f"{_bytes(row['bytes'])} in all; asr-tv store gc would free {_bytes(todo.freed)}")
 
 
 @app.command("verify")
 def verify(
-    repair: Annotated[bool, typer.Option(help="Remove what is damaged; the next run makes it again")] = False,
+    repair: Annotated[bool, typer.Option(help="Remove damaged results; the next run makes them again")] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option(help="No progress; damaged results alone")] = False,
+    quiet: Annotated[bool, typer.Option(help="No progress; only damaged results")] = False,
 ) -> None:
-    """Read every byte of a store and name each result that is not what it was. Exit code 1 when there is one left.
+    """Read every byte of a store and name each result that has changed. Exit code 1 if any is left.
 
     Example: asr-tv store verify --repair
     """
@@ -154,20 +165,20 @@ def verify(
 
 @app.command("gc")
 def gc(
-    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without, only say what would go")] = False,
-    keep_last: Annotated[int | None, typer.Option(min=0, help="Keep so many runs, the last used ones")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only say what would go")] = False,
+    keep_last: Annotated[int | None, typer.Option(min=0, help="Keep this many runs, the most recently used")] = None,
     older_than: Annotated[
-        str | None, typer.Option(help="Forget runs not used for so long, such as 12h, 30d or 8w")
+        str | None, typer.Option(help="Forget runs not used for this long, such as 12h, 30d or 8w")
     ] = None,
     while_running: Annotated[
-        bool, typer.Option(help="Also while a run is going on, which may have to make again what it has not asked for")
+        bool, typer.Option(help="Also during a run, which may then have to make again what it has not asked for yet")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     runs: RunsOption = _RUNS,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option(help="The bytes alone")] = False,
+    quiet: Annotated[bool, typer.Option(help="Only the bytes")] = False,
 ) -> None:
-    """Remove what no run needs. Kept: runs whose folder is there, pinned ones, and whatever is going on.
+    """Remove what no run needs. Kept: runs whose folder exists, pinned results, and runs in progress.
 
     Example: asr-tv store gc --keep-last 3 --yes
     """
@@ -191,7 +202,7 @@ def pin(
     runs: RunsOption = _RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep a run's results, or one result with all it was made from, whatever becomes of the run's folder.
+    """Keep a run's results, or one result with all it was made from, even if the run's folder goes.
 
     Example: asr-tv store pin runs/demo
     """
@@ -209,11 +220,11 @@ def pin(
 
 @app.command("unpin")
 def unpin(
-    what: Annotated[list[str], typer.Argument(help="As it was pinned")],
+    what: Annotated[list[str], typer.Argument(help="The name it was pinned under")],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a pin away; the next clean-up may remove what nothing else needs.
+    """Remove a pin; the next clean-up may then remove what nothing else needs.
 
     Example: asr-tv store unpin runs/demo
     """
@@ -230,10 +241,10 @@ def unpin(
 
 
 def _root(store: Path) -> Path:
-    """Of the store, which must be there.
+    """The store's folder in full.
 
     Raises:
-        ConfigError: it is not, or is an address.
+        ConfigError: there is none, or `store` is an address.
     """
     if ":/" in str(store):
         raise ConfigError(f"--store {store}: these commands work on a folder, such as this machine's copy of the store")
@@ -243,7 +254,7 @@ def _root(store: Path) -> Path:
 
 
 def _pin_name(name: str) -> str:
-    """A result's name as it is, a run's folder in full; of a folder that is gone, too."""
+    """A result's name as it is; a run's folder in full, even one that is gone."""
     from asr_tv.store.uses import ENTRY
 
     return name if ENTRY.fullmatch(name) and not Path(name).is_dir() else str(Path(name).absolute())
@@ -273,14 +284,14 @@ def _of_run(found: Sequence["Claim"], run: str) -> set[str]:
     return set().union(*entries)
 
 
-def _by_stage(todo: "CollectionPlan") -> dict[str, dict[str, int]]:
-    stages: dict[str, dict[str, int]] = {}
-    for entry in todo.inventory.entries:
-        row = stages.setdefault(entry.stage, {"results": 0, "bytes": 0})
-        row["results"] += 1
+def _by_stage(entries: Iterable["Entry"]) -> list[dict[str, Any]]:
+    """Finished and unfinished results of each stage, with their size."""
+    stages: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        row = stages.setdefault(entry.stage, {"stage": entry.stage, "results": 0, "unfinished": 0, "bytes": 0})
+        row["results" if entry.finished else "unfinished"] += 1
         row["bytes"] += entry.size
-    clips = todo.inventory.clips
-    return stages | ({"clips": {"results": len(clips), "bytes": sum(clips.values())}} if clips else {})
+    return [*stages.values()]
 
 
 def _run_row(keeper: "Claim", todo: "CollectionPlan") -> dict[str, Any]:
@@ -310,40 +321,26 @@ def _gc_row(todo: "CollectionPlan", *, removed: bool) -> dict[str, Any]:
 
 
 def _print_gc(todo: "CollectionPlan", *, removed: bool) -> None:
+    from asr_tv.cli.console import print_rows
+    from asr_tv.report.table import count, words
+
     for keeper in todo.claims:
         if keeper.why or keeper.folder:
             typer.echo(f"{'keeps' if keeper.why else 'forgets'} {_short(keeper)} ({keeper.why or _FORGOTTEN})")
     if todo.held_up_by:
         typer.echo(
-            f"{', '.join(todo.held_up_by)}: going on, and may still ask for any result, so none is removed; "
+            f"{', '.join(todo.held_up_by)}: still running, and may ask for any result, so none is removed; "
             "run this again when it has ended, or with --while-running"
         )
-    _print_table(
-        ("stage", "results", "unfinished", "size"),
-        [
-            (stage, str(sum(e.finished for e in of)), str(sum(not e.finished for e in of)), _bytes(_sum(of)))
-            for stage, of in _grouped(todo.entries).items()
-        ],
-        (1, 2, 3),
-    )
+    fields = [words("stage"), count("results"), count("unfinished"), _size_field("size", "bytes")]
+    print_rows(_by_stage(todo.entries), fields)
     if todo.clips:
         typer.echo(f"{len(todo.clips)} clips, {_bytes(sum(todo.inventory.clips[key] for key in todo.clips))}")
-    text = f"freed {_bytes(todo.freed)}" if removed else f"would free {_bytes(todo.freed)}: --yes does"
-    typer.echo(text if todo.freed else "nothing to free")
+    freed = f"freed {_bytes(todo.freed)}" if removed else f"would free {_bytes(todo.freed)}: --yes does"
+    typer.echo(freed if todo.freed else "nothing to free")
 
 
 _FORGOTTEN = "its folder is gone, or it is beyond --keep-last or --older-than"
-
-
-def _grouped(entries: Iterable["Entry"]) -> dict[str, list["Entry"]]:
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(entry.stage, []).append(entry)
-    return found
-
-
-def _sum(entries: Iterable["Entry"]) -> int:
-    return sum(entry.size for entry in entries)
 
 
 def _age_in_seconds(text: str | None) -> float | None:
@@ -355,7 +352,7 @@ def _age_in_seconds(text: str | None) -> float | None:
 
 
 def _short(keeper: "Claim") -> str:
-    """A run's folder as people type it here."""
+    """A run's folder as people type it from the current one."""
     path = Path(keeper.name)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else keeper.name
 
@@ -374,17 +371,3 @@ def _age(seconds: int) -> str:
         if seconds >= length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
-
-
-def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for number, cell in enumerate(header):
-        justify: JustifyMethod = "right" if number in right else "left"
-        table.add_column(cell, justify=justify, overflow="fold", no_wrap=cell != "used by")
-    for row in rows:
-        table.add_row(*row)
-    if table.row_count:
-        Console(highlight=False, markup=False).print(table)

@@ -1,4 +1,4 @@
-"""`asr-tv texts`: sentences for a domain that cannot be quoted, from its terms and a few examples."""
+"""`asr-tv texts`: sentences for a domain without quotable texts, from its terms and a few examples."""
 
 import json
 import os
@@ -18,21 +18,21 @@ _SHOWN = 10
 
 
 def texts(
-    terms: Annotated[Path, typer.Argument(help="The domain's terms, one a line: `term`, or `slot: term`")],
+    terms: Annotated[Path, typer.Argument(help="The domain's terms, one per line: `term`, or `slot: term`")],
     out: Annotated[Path, typer.Option(help="Text file to write, for --target-text")],
     sentences: Annotated[
-        Path | None, typer.Option(help="Sentences of the domain, one a line; `{slot}` stands for a slot's terms")
+        Path | None, typer.Option(help="Sentences of the domain, one per line; `{slot}` stands for a slot's terms")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="At most so many sentences")] = 200,
+    count: Annotated[int, typer.Option(min=1, help="At most this many sentences")] = 200,
     domain: Annotated[str, typer.Option(help="The domain's name, for the language model")] = "the new domain",
     language: Annotated[str, typer.Option()] = "en",
-    exclude: Annotated[Path | None, typer.Option(help="Sentences that must not be written, such as a test's")] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Sentences that must not be written, such as a test set's")
+    ] = None,
     llm: Annotated[
         str | None, typer.Option(help="Language model at an OpenAI-compatible endpoint, beside templates")
     ] = None,
-    llm_url: Annotated[
-        str, typer.Option(help="The endpoint, up to and without /chat/completions")
-    ] = "http://localhost:8000/v1",
+    llm_url: Annotated[str, typer.Option(help="The endpoint, without /chat/completions")] = "http://localhost:8000/v1",
     llm_key: Annotated[str, typer.Option(help="Environment variable that holds the endpoint's key")] = "OPENAI_API_KEY",
     local_llm: Annotated[str | None, typer.Option(help="Language model of transformers, by name or folder")] = None,
     seed: Annotated[int, typer.Option()] = 17,
@@ -42,8 +42,7 @@ def texts(
 ) -> None:
     """Write a training corpus from domain terms and a few sentences, and say which terms it covers.
 
-    Needs no language model: terms are put into the places that your sentences have for them. OUT.coverage.json has
-    the details.
+    Needs no language model: terms are put into the slots of your sentences. OUT.coverage.json has the details.
 
     Example: asr-tv texts terms.txt --sentences examples.txt --count 200 --out my_sentences.txt
     """
@@ -72,7 +71,7 @@ def texts(
         progress=progress_for(quiet=quiet),
     )
     if not written.sentences:
-        raise DataError(f"no sentence of 3 to 25 words came of {terms}: give --sentences with places for its terms")
+        raise DataError(f"no sentence of 3 to 25 words came of {terms}: give --sentences with slots for its terms")
     write_atomically(out, "".join(f"{sentence}\n" for sentence in written.sentences))
     row = written.coverage
     write_atomically(out.with_name(f"{out.name}.coverage.json"), json.dumps(row, indent=1, ensure_ascii=False) + "\n")

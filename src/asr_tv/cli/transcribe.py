@@ -10,7 +10,7 @@ import typer
 
 from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_path, model_settings, parsed_context
-from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption
+from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import printable
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """What transcripts are written as."""
+    """The forms of a transcript."""
 
     jsonl = "jsonl"
     json = "json"
@@ -43,7 +43,7 @@ class Engine(StrEnum):
 
 _ONE_FILE_EACH = frozenset({Form.txt, Form.srt, Form.vtt})
 _SHORT_PIECE = 15.0
-"""Seconds of a piece for a model that was tuned on short audio: it knows sentences and not half minutes."""
+"""Longest piece in seconds for a model tuned on short audio: it knows sentences, not half minutes."""
 
 
 def transcribe(
@@ -53,7 +53,7 @@ def transcribe(
         Path | None, typer.Option(help="File, or folder for txt, srt and vtt of several  [default: standard output]")
     ] = None,
     form: Annotated[
-        Form | None, typer.Option("--format", help="  [default: --out's suffix, else jsonl: id and text a line]")
+        Form | None, typer.Option("--format", help="  [default: --out's suffix, else jsonl: one id and text per line]")
     ] = None,
     longest: Annotated[
         float | None,
@@ -65,38 +65,34 @@ def transcribe(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
     engine: Annotated[
-        Engine, typer.Option(help="What decodes a Whisper; auto: CTranslate2 where that was measured to be faster")
+        Engine, typer.Option(help="Decoder for a Whisper; auto: CTranslate2 where it was measured to be faster")
     ] = Engine.torch,
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Transcribe a manifest or recordings. Long ones are cut at silences; unusable ones are named, the rest is done.
+    """Transcribe a manifest or recordings. Long ones are cut at silences; unusable ones are reported.
 
     Example: asr-tv transcribe runs/demo/model calls/ --format srt --out subtitles
     """
-    from asr_tv.cli.console import progress_for
     from asr_tv.data.corpora.local import read_manifest
     from asr_tv.decoding.files import find_recordings, transcribe_files
     from asr_tv.decoding.options import decoding_for
     from asr_tv.models.family import family_of
     from asr_tv.models.locate import resolve_model
-    from asr_tv.store.results import Store
-    from asr_tv.store.runtime import Runtime
 
-    shelf, weights = Store(store), model_path(model)
+    runtime, weights = runtime_for(store, quiet=quiet, batch_size=batch_size), model_path(model)
     listed = len(inputs) == 1 and inputs[0].suffix == ".jsonl"
     settings, given, shape, material, base = gathered(
         lambda: model_settings(weights),
         lambda: parsed_context(audio_context, "--audio-context") if audio_context else None,
         lambda: _form(form, as_json, out, listed),
         lambda: read_manifest(inputs[0], outside=outside, store=store) if listed else find_recordings(inputs),
-        lambda: resolve_model(weights, shelf),
+        lambda: resolve_model(weights, runtime.store),
     )
     context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
     decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value)
-    runtime = Runtime(shelf, progress_for(quiet=quiet), batch_size=batch_size)
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return
@@ -144,7 +140,7 @@ def _of_manifest(base: "Record", manifest: "Manifest", decoding: "Decoding", run
 
 
 def _targets(files: Sequence[Path], inputs: Sequence[Path], shape: Form, out: Path | None) -> dict[Path, Path]:
-    """The file that each recording's transcript goes into; empty where all go into one place.
+    """The file for each recording's transcript; empty where all go to one place.
 
     Raises:
         ConfigError: two recordings would go into one file, or many into standard output.

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Build task vectors of any safetensors model and add them: learn, forget, carry over, chat.\n\n"
-    "A MODEL is a folder with model.safetensors or its shards, a .safetensors file, or, for Whisper, what the other "
-    "commands take, too: a name, a CTranslate2 folder, an openai-whisper .pt.\n\n"
+    "A MODEL is a folder with model.safetensors or its shards, a .safetensors file, or, for Whisper, also what the "
+    "other commands take: a name, a CTranslate2 folder, an openai-whisper .pt.\n\n"
     "Example: asr-tv vector create base tuned --out v.safetensors",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 EmbeddingOption = Annotated[
-    str, typer.Option(help="same: equal tokens; skip: leave embedding and head out; shared: the rows both sides have")
+    str,
+    typer.Option(help="same: equal tokens; skip: leave embedding and head out; shared: rows both sides have"),
 ]
 RowOption = Annotated[
     list[str] | None,
@@ -43,7 +44,7 @@ CoefOption = Annotated[
     typer.Option(
         "--coef",
         "--scaling-coef",
-        help="Scaling coefficient, negative to forget; one a vector, or one for a module, as encoder=0.3; repeatable",
+        help="Scaling coefficient, negative to forget; one per vector, or per module as encoder=0.3; repeatable",
     ),
 ]
 
@@ -83,7 +84,7 @@ def apply(
     row: RowOption = None,
     rows_from: Annotated[Path | None, typer.Option(help="Model of those rows: the TUNED of a vector")] = None,
     other_base: Annotated[
-        bool, typer.Option("--other-base", help="Add vectors to a model that they were not made on")
+        bool, typer.Option("--other-base", help="Add vectors to a model they were not made on")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -183,7 +184,7 @@ def _models(names: Sequence[str], store: Path) -> list[Path]:
 
 
 def _require_place(model: Path, out: Path) -> None:
-    """Refuses a place of the wrong kind, and to write over what is no model."""
+    """Refuse a place of the wrong kind, and to overwrite anything that is not a model."""
     if model.is_dir():
         require_model_folder(out)
     elif out.is_dir() or out.suffix != ".safetensors":
@@ -252,10 +253,10 @@ def combine(
     vectors: Annotated[list[Path], typer.Argument(help="Vector files")],
     method: Annotated[str, typer.Option(help="mean, sum, ties, dare or dare-ties")],
     out: Annotated[Path, typer.Option(help="Vector file, .safetensors")],
-    coef: Annotated[list[float] | None, typer.Option(help="sum, dare: one a vector, in their order")] = None,
+    coef: Annotated[list[float] | None, typer.Option(help="sum, dare: one per vector, in their order")] = None,
     keep: Annotated[float | None, typer.Option(help="ties: share of entries kept  [default: 0.2]")] = None,
     drop: Annotated[float | None, typer.Option(help="dare: probability of dropping  [default: 0.9]")] = None,
-    seed: Annotated[int | None, typer.Option(help="dare: of the dropping  [default: 17]")] = None,
+    seed: Annotated[int | None, typer.Option(help="dare: seed of the dropping  [default: 17]")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Merge vectors into one. Several domains: mean, ties. A vector negated: --method sum --coef -1.
@@ -285,28 +286,37 @@ def compare(
 ) -> None:
     """Print norms and cosines of vectors: whole, by module group, by layer.
 
-    A cosine near 1: the domains teach the same; near 0: their vectors add up undisturbed; below 0: they fight.
+    A cosine near 1: the domains teach the same; near 0: their vectors add up independently; below 0: they conflict.
 
     Example: asr-tv vector compare voicemail.safetensors conference.safetensors --json
     """
     from asr_tv.vectors.combine import compare_vectors
 
     parts = compare_vectors(vectors)
-    row = {"vectors": [str(path) for path in vectors], "parts": [asdict(part) for part in parts]}
-    say(row, as_json=as_json, text=_comparison(vectors, parts))
+    if as_json:
+        row = {"vectors": [str(path) for path in vectors], "parts": [asdict(part) for part in parts]}
+        say(row, as_json=True, text="")
+    else:
+        _print_comparison(vectors, parts)
 
 
-def _comparison(vectors: Sequence[Path], parts: Iterable["PartSimilarity"]) -> str:
-    pairs = list(combinations(range(len(vectors)), 2))
-    header = ["part", *(f"norm {i + 1}" for i in range(len(vectors))), *(f"cos {i + 1},{j + 1}" for i, j in pairs)]
-    rows = [[part.name, *(f"{norm:.4g}" for norm in part.norms), *_cosines(part, pairs)] for part in parts]
-    files = [f"{number}  {path}" for number, path in enumerate(vectors, start=1)]
-    return "\n".join([*files, "", *_columns([header, *rows])])
+def _print_comparison(vectors: Sequence[Path], parts: Iterable["PartSimilarity"]) -> None:
+    from asr_tv.cli.console import print_rows
+    from asr_tv.report.table import number, words
 
-
-def _cosines(part: "PartSimilarity", pairs: Iterable[tuple[int, int]]) -> list[str]:
-    values = (part.cosines[i][j] for i, j in pairs)
-    return ["-" if value is None else f"{value:.3f}" for value in values]
+    numbers = range(len(vectors))
+    norms = {f"norm {i + 1}": i for i in numbers}
+    pairs = {f"cos {i + 1},{j + 1}": (i, j) for i, j in combinations(numbers, 2)}
+    rows = [
+        {
+            "part": part.name,
+            **{title: part.norms[i] for title, i in norms.items()},
+            **{title: part.cosines[i][j] for title, (i, j) in pairs.items()},
+        }
+        for part in parts
+    ]
+    typer.echo(printable("".join(f"{n}  {path}\n" for n, path in enumerate(vectors, start=1))))
+    print_rows(rows, [words("part"), *(number(t, form=".4g") for t in norms), *(number(t, form=".3f") for t in pairs)])
 
 
 @app.command()
@@ -325,27 +335,25 @@ def info(
         {"name": part.name, "tensors": part.tensors, "parameters": part.parameters, "norm": part.norms[0]}
         for part in described.groups
     ]
-    say(asdict(described) | {"path": str(vector), "groups": groups}, as_json=as_json, text=_description(described))
+    if as_json:
+        say(asdict(described) | {"path": str(vector), "groups": groups}, as_json=True, text="")
+    else:
+        whole = {"name": "whole", **{key: getattr(described, key) for key in ("tensors", "parameters", "norm")}}
+        _print_description(described, [whole, *groups])
 
 
-def _description(described: "VectorInfo") -> str:
+def _print_description(described: "VectorInfo", parts: Sequence[Mapping[str, Any]]) -> None:
+    from asr_tv.cli.console import print_rows
+    from asr_tv.report.table import count, number, words
+
     facts = {"digest": described.digest, **described.recipe, **described.architecture, **described.versions}
-    rows = [["part", "tensors", "parameters", "norm"]]
-    rows += [["whole", str(described.tensors), f"{described.parameters:,}", f"{described.norm:.4g}"]]
-    rows += [[p.name, str(p.tensors), f"{p.parameters:,}", f"{p.norms[0]:.4g}"] for p in described.groups]
-    return "\n".join([str(described.path), *(f"  {k}: {v}" for k, v in facts.items()), "", *_columns(rows)])
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    cells = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
-    return ["  ".join(row) for row in cells]
+    typer.echo(printable("\n".join([str(described.path), *(f"  {k}: {v}" for k, v in facts.items()), ""])))
+    print_rows(parts, [words("part", "name"), count("tensors"), count("parameters"), number("norm", form=".4g")])
 
 
 @contextmanager
 def _named_as_given(names: Mapping[Path, str]) -> Iterator[None]:
-    """Puts what the user typed in the place of the store's folders in messages."""
+    """In messages, replace folders of the store by what the user typed."""
     try:
         yield
     except UserError as error:

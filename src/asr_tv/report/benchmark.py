@@ -50,11 +50,11 @@ class BenchmarkCell:
 
 @dataclass(frozen=True)
 class TableInputs:
-    """Everything the report is made of.
+    """Everything the report is built from.
 
     Attributes:
         curves: rows of target, row, vector, scaling_coef and the evaluations of all seeds.
-        facts: what is passed on as it is: plan, choices, cosines, source counts, corpora, configuration, stages.
+        facts: passed on unchanged: plan, choices, cosines, source counts, corpora, configuration, stages.
         norm_ratios: name -> norm of source_real − pretrained over that of source_synthetic − pretrained.
     """
 
@@ -72,7 +72,7 @@ class TableInputs:
 
 @dataclass(frozen=True)
 class _Pooled:
-    """One system on one target's test over all seeds: errors summed an utterance, words as often."""
+    """One system on one target's test over all seeds: errors and words per utterance, summed over the seeds."""
 
     errors: tuple[int, ...]
     words: tuple[int, ...]
@@ -246,7 +246,7 @@ def _forgetting(tables: Mapping[str, Sequence[Json]], inputs: TableInputs) -> Js
 
 
 def _ratio(value: float) -> Json:
-    """A ratio far from 1: the two trainings differ in size or steps, and the vector holds that difference, too."""
+    """A ratio far from 1 says that the trainings differ in size or steps, a difference the vector also holds."""
     return {"ratio": finite(value), "far_from_1": not (isfinite(value) and 2 / 3 <= value <= 3 / 2)}
 
 

@@ -1,9 +1,26 @@
 """The leave-one-domain-out table as Markdown, conclusions first; the input is `build_table`'s dictionary."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr_tv.report.retention_tables import retention_table
+from asr_tv.report.score_tables import retention_table
+from asr_tv.report.table import (
+    Cell,
+    Table,
+    as_markdown,
+    at,
+    build,
+    count,
+    difference,
+    field,
+    interval,
+    number,
+    percent,
+    rate,
+    system,
+    text,
+    words,
+)
 from asr_tv.safe_text import inert
 
 Row = Mapping[str, Any]
@@ -14,87 +31,79 @@ _HEADERS = {
     "general": "General speech",
 }
 _FAR = "far from 1"
+_WHOLE = 10_000
+"""More rows than any benchmark has: its tables are not cut."""
 
 
 def render_table(report: Row) -> str:
     """The whole page."""
-    parts = [
+    sections = {
+        **{_HEADERS.get(test, test): _drawn(system_table(report, test)) for test in report["tables"]},
+        "What a vector adds to a row": _drawn(gain_table(report["tables"]["target"])),
+        "What the folds chose": _drawn(choice_table(report["choices"])),
+        "Coefficient curves": _drawn(curve_table(report["curves"])),
+        "Directions": _directions(report),
+        "Number of source domains": _drawn(count_table(report["source_counts"])) if report["source_counts"] else "",
+        "Forgetting": _forgetting(report["forgetting"]),
+        "What else was kept": _drawn(retention_table(report["retention"])) if report["retention"] else "",
+        "Leak ledger": _ledger(report),
+        "Conditions": _conditions(report),
+    }
+    head = [
         f"# {inert(report['name'])}: every domain in turn is the target",
-        _bullets(report["conclusions"]),
-        *(f"## {_HEADERS.get(test, test)}\n\n{_table_of(report, test)}" for test in report["tables"]),
-        f"## What a vector adds to a row\n\n{_gains(report['tables']['target'])}",
-        f"## What the folds chose\n\n{_choices(report['choices'])}",
-        f"## Coefficient curves\n\n{_curves(report['curves'])}",
-        f"## Directions\n\n{_directions(report)}",
-        *([f"## Number of source domains\n\n{_counts(report['source_counts'])}"] if report["source_counts"] else []),
-        f"## Forgetting\n\n{_forgetting(report['forgetting'])}",
-        *([f"## What else was kept\n\n{retention_table(report['retention'])}"] if report["retention"] else []),
-        f"## Leak ledger\n\n{_ledger(report)}",
-        f"## Conditions\n\n{_conditions(report)}",
+        "\n".join(f"- {inert(line)}" for line in report["conclusions"]),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*head, *(f"## {inert(title)}\n\n{body}" for title, body in sections.items() if body)]) + "\n"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(inert(str(cell).replace('|', '/')) for cell in line)} |" for line in lines)
+def _drawn(made: Table | None) -> str:
+    """The table behind its note."""
+    drawn = as_markdown(made, most_rows=_WHOLE, cell_limit=None)
+    return f"{inert(made.note)}\n\n{drawn}" if made is not None and made.note else drawn
 
 
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {inert(line)}" for line in lines)
+def system_table(report: Row, test: str) -> Table | None:
+    """One row per system, one column per target, and the mean over targets with its interval."""
+    rows = report["tables"][test]
+    fields = [
+        field("system", _system),
+        *(rate(target, "per_target", target, "wer") for target in report["targets"]),
+        rate("mean", "wer"),
+        interval("mean"),
+        *difference(at("adapted_minus_this"), "this"),
+    ]
+    if test != "target":
+        fields += [rate("capitals %", "casing"), rate("marks %", "punctuation"), rate("loops %", "repetition")]
+    if any(row["paper_scorer_wer"] is not None for row in rows):
+        fields.append(rate("released scorer", "paper_scorer_wer"))
+    return build(f"systems-{test}", _HEADERS.get(test, test), rows, fields, note=_sizes(rows, report))
 
 
-def _rate(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _span(row: Row) -> str:
-    return "unknown" if row["ci_low"] is None else f"{_rate(row['ci_low'])} to {_rate(row['ci_high'])}"
-
-
-def _difference(found: Row | None) -> str:
-    if found is None:
-        return ""
-    if found["ci_low"] is None:
-        return f"{100 * found['difference']:+.1f} [unknown]"
-    low, high = (100 * found[key] for key in ("ci_low", "ci_high"))
-    return f"{100 * found['difference']:+.1f} [{low:+.1f}, {high:+.1f}] {found['verdict']}"
-
-
-def _table_of(report: Row, test: str) -> str:
-    """A row a system, a column a target, the mean over targets with its interval."""
-    rows, targets = report["tables"][test], report["targets"]
-    kept = test != "target"
-    paper = any(row["paper_scorer_wer"] is not None for row in rows)
-    header = ["system", *targets, "mean", "interval", "adapted minus this"]
-    header += ["capitals %", "marks %", "loops %"] if kept else []
-    header += ["released scorer"] if paper else []
-    lines = []
-    for row in rows:
-        name = row["system"] + ("" if row["text_only"] else " (target recordings)")
-        cells = [_rate(row["per_target"][t]["wer"]) if t in row["per_target"] else "-" for t in targets]
-        line = [name, *cells, _rate(row["wer"]), _span(row), _difference(row["adapted_minus_this"])]
-        line += [_rate(row[key]) for key in ("casing", "punctuation", "repetition")] if kept else []
-        lines.append(line + ([_rate(row["paper_scorer_wer"])] if paper else []))
-    return f"{_sizes(rows, report)}\n\n{_table(header, lines)}"
+def _system(row: Row) -> Cell:
+    cell = system(row["system"])
+    return cell if row.get("text_only", True) else text(f"{cell.text} (target recordings)")
 
 
 def _sizes(rows: Sequence[Row], report: Row) -> str:
     cells = {t: cell for row in rows for t, cell in row["per_target"].items()}
-    sizes = ", ".join(f"{inert(t)} {c['utterances']} recordings, {c['words']} words" for t, c in sorted(cells.items()))
-    return f"WER %, {len(report['seeds'])} seed(s) averaged, {_level(report)} intervals over sentences. {sizes}."
+    sizes = ", ".join(f"{t} {c['utterances']} recordings, {c['words']} words" for t, c in sorted(cells.items()))
+    level = f"{100 * report['bootstrap']['confidence']:g} %"
+    return f"WER %, {len(report['seeds'])} seed(s) averaged, {level} intervals over sentences. {sizes}."
 
 
-def _level(report: Row) -> str:
-    return f"{100 * report['bootstrap']['confidence']:g} %"
-
-
-def _gains(rows: Sequence[Row]) -> str:
-    lines = [
-        [row["system"], _rate(row["wer"]), _coefs(row), _difference(row["versus_base"])] for row in rows if row["base"]
+def gain_table(rows: Sequence[Row]) -> Table | None:
+    """Each row with a vector, minus the same row without."""
+    fields = [
+        field("row", _system),
+        rate("mean WER %", "wer"),
+        field("coefficients", lambda row: text(_coefs(row))),
+        *difference(at("versus_base"), verdict="the vector is"),
     ]
-    note = "Coefficients were chosen on source domains, target by target and seed by seed; 0 means: none was better."
-    return f"{note}\n\n{_table(['row', 'mean WER %', 'coefficients', 'minus the row without'], lines)}"
+    note = (
+        "Coefficients were chosen on source domains, per target and seed; 0 means that none was better. "
+        "Differences are in points, minus the row without the vector."
+    )
+    return build("gains", "What a vector adds to a row", [row for row in rows if row["base"]], fields, note=note)
 
 
 def _coefs(row: Row) -> str:
@@ -102,104 +111,127 @@ def _coefs(row: Row) -> str:
     return " ".join(f"{value:g}" for value in values)
 
 
-def _choices(choices: Sequence[Row]) -> str:
-    lines = [
-        [
-            c["target"],
-            str(c["seed"]),
-            c["system"],
-            c["vector"] or "none",
-            f"{c['scaling_coef']:g}",
-            ", ".join(c["folds"]) or "fixed",
-            _rate(c["wer"]),
-        ]
-        for c in choices
+def choice_table(choices: Sequence[Row]) -> Table | None:
+    """What the folds chose, per target and seed."""
+    fields = [
+        words("target"),
+        words("seed"),
+        field("adapted", _system),
+        field("vector", lambda choice: text(choice["vector"] or "none")),
+        number("coefficient", "scaling_coef"),
+        field("folds", lambda choice: text(", ".join(choice["folds"]) or "fixed")),
+        rate("WER % on folds", "wer"),
     ]
-    return _table(["target", "seed", "adapted", "vector", "coefficient", "folds", "WER % on folds"], lines)
+    return build("choices", "What the folds chose", choices, fields, most=_WHOLE)
 
 
-def _curves(points: Sequence[Row]) -> str:
-    coefs = sorted({point["scaling_coef"] for point in points})
-    lines: dict[tuple[str, str, str], dict[float, str]] = {}
+def curve_table(points: Sequence[Row]) -> Table | None:
+    """WER over the coefficient: one row per system, vector and target."""
+    coefs = [f"{coef:g}" for coef in sorted({point["scaling_coef"] for point in points})]
+    curves: dict[tuple[str, str, str], dict[str, Any]] = {}
     for p in points:
-        lines.setdefault((p["target"], p["system"], p["vector"]), {})[p["scaling_coef"]] = _rate(p["wer"])
-    rows = [[key[1], key[2], key[0], *(row.get(c, "-") for c in coefs)] for key, row in sorted(lines.items())]
-    note = "WER % on the target's test, seeds averaged; decoded after every choice was made, and chosen from by nobody."
-    return f"{note}\n\n{_table(['row', 'vector', 'target', *(f'{c:g}' for c in coefs)], rows)}"
+        curve = curves.setdefault((p["target"], p["system"], p["vector"]), {**p, "by_coef": {}})
+        curve["by_coef"][f"{p['scaling_coef']:g}"] = p["wer"]
+    fields = [
+        field("row", _system),
+        words("vector"),
+        words("target"),
+        *(rate(coef, "by_coef", coef) for coef in coefs),
+    ]
+    note = (
+        "WER % on the target's test, averaged over seeds; decoded after every choice was made, and no choice used it."
+    )
+    rows = [curve for _, curve in sorted(curves.items())]
+    return build("curves", "Coefficient curves", rows, fields, most=_WHOLE, note=note)
+
+
+def direction_table(cosines: Row) -> Table | None:
+    """Norms of the first seed's vectors, and the cosine of each pair."""
+    whole = cosines["parts"][0]
+    rows = [
+        {"vector": f"{n} {name}", "norm": norm, **{str(m): cosine for m, cosine in enumerate(own, 1)}}
+        for n, (name, norm, own) in enumerate(zip(cosines["names"], whole["norms"], whole["cosines"], strict=True), 1)
+    ]
+    others = [number(str(n), form=".2f") for n in range(1, len(rows) + 1)]
+    note = (
+        'Cosines of the first seed\'s vectors. "of X" is source_real − source_synthetic of one domain, the oracle '
+        "vector where X is the target."
+    )
+    return build("directions", "Directions", rows, [words("vector"), number("norm", form=".3g"), *others], note=note)
+
+
+def ratio_table(ratios: Mapping[str, Row]) -> Table | None:
+    """How far the two trainings behind each vector went, as the ratio of their norms."""
+    rows = [{"sources": name, **ratio} for name, ratio in ratios.items()]
+    far = field("", lambda row: text(_FAR if row["far_from_1"] else ""))
+    note = "Norm of source_real − pretrained over norm of source_synthetic − pretrained:"
+    return build("ratios", "Norm ratios", rows, [words("sources"), number("ratio", form=".2f"), far], note=note)
 
 
 def _directions(report: Row) -> str:
-    names = report["cosines"]["names"]
-    whole = report["cosines"]["parts"][0]
-    header = ["vector", "norm", *(str(number + 1) for number in range(len(names)))]
-    rows = [
-        [
-            f"{n + 1} {name}",
-            f"{whole['norms'][n]:.3g}",
-            *("-" if c is None else f"{c:.2f}" for c in whole["cosines"][n]),
-        ]
-        for n, name in enumerate(names)
-    ]
-    ratios = [
-        [name, "-" if r["ratio"] is None else f"{r['ratio']:.2f}", _FAR if r["far_from_1"] else ""]
-        for name, r in report["norm_ratios"].items()
-    ]
-    far = sorted(name for name, r in report["norm_ratios"].items() if r["far_from_1"])
+    ratios = report["norm_ratios"]
+    far = sorted(name for name, r in ratios.items() if r["far_from_1"])
     warning = (
-        f"\n\n**Warning:** {inert(', '.join(far))}: a ratio {_FAR} says that the vector "
-        "also holds how much was trained." * bool(far)
+        f"**Warning:** {inert(', '.join(far))}: a ratio {_FAR} says that the vector also holds how much was trained."
     )
-    return (
-        'Cosines of the first seed\'s vectors. "of X" is source_real − source_synthetic of one domain, the oracle '
-        f"vector where X is the target.\n\n{_table(header, rows)}\n\n"
-        "Norm of source_real − pretrained over norm of source_synthetic − pretrained:\n\n"
-        f"{_table(['sources', 'ratio', ''], ratios)}{warning}"
-    )
+    parts = [_drawn(direction_table(report["cosines"])), _drawn(ratio_table(ratios))]
+    return "\n\n".join([*parts, *([warning] if far else [])])
 
 
-def _counts(entries: Sequence[Row]) -> str:
-    coefs = list(entries[0]["wer"])
+def count_table(entries: Sequence[Row]) -> Table | None:
+    """WER over the number of source domains that a mean vector is made of, mean of the draws."""
     grouped: dict[tuple[str, int], list[Row]] = {}
     for entry in entries:
         grouped.setdefault((entry["target"], entry["count"]), []).append(entry)
     rows = [
-        [target, str(count), str(len(own)), *(_spread([entry["wer"][c] for entry in own]) for c in coefs)]
-        for (target, count), own in grouped.items()
+        {
+            "target": target,
+            "domains": domains,
+            "draws": len(own),
+            "wer": {coef: _spread([e["wer"][coef] for e in own]) for coef in own[0]["wer"]},
+        }
+        for (target, domains), own in grouped.items()
     ]
     note = (
-        f"Mean of so many domains' vectors added to {entries[0]['system']}; WER %, mean of the draws (least to most)."
+        f"Mean of this many domains' vectors added to {entries[0]['system']}; WER %, mean of the draws "
+        "(lowest to highest)."
     )
-    return f"{note}\n\n{_table(['target', 'domains', 'draws', *(f'c = {c}' for c in coefs)], rows)}"
+    spreads = [field(f"c = {coef}", at("wer", coef), numeric=True) for coef in entries[0]["wer"]]
+    fields = [words("target"), count("domains"), count("draws"), *spreads]
+    return build("counts", "Number of source domains", rows, fields, note=note)
 
 
-def _spread(values: Sequence[float | None]) -> str:
+def _spread(values: Sequence[float | None]) -> Cell:
     known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    mean = _rate(sum(known) / len(known))
-    return mean if len(known) == 1 else f"{mean} ({_rate(min(known))} to {_rate(max(known))})"
+    if len(known) < 2:
+        return percent(known[0] if known else None)
+    mean = sum(known) / len(known)
+    low, high = (f"{100 * end:.1f}" for end in (min(known), max(known)))
+    return Cell(f"{100 * mean:.1f} ({low} to {high})", number=100 * mean)
 
 
 def _forgetting(forgetting: Row) -> str:
     if forgetting["passed"] is None:
         return "No general speech was given."
-    lines = [
-        [row["target"], _rate(row["pretrained"]), _rate(row["adapted"]), "kept" if row["passed"] else "LOST"]
-        for row in forgetting["rows"]
+    fields = [
+        words("target"),
+        rate("pretrained WER %", "pretrained"),
+        rate("adapted WER %", "adapted"),
+        field("within the bound", lambda row: text("kept" if row["passed"] else "LOST")),
     ]
-    table = _table(["target", "pretrained WER %", "adapted WER %", "within the bound"], lines)
-    return f"General speech, bound {100 * forgetting['bound']:g} % relative.\n\n{table}"
+    note = f"General speech, bound {100 * forgetting['bound']:g} % relative."
+    return _drawn(build("forgetting", "Forgetting", forgetting["rows"], fields, note=note))
 
 
 def _ledger(report: Row) -> str:
     ledger = report["ledger"]
-    told = (
-        f"{ledger['text_only_rows']} rows claim text only. Every stage that they and their choices are made of was "
-        f"walked back through the records ({ledger['stages_walked']} visits): "
+    lead = (
+        f"{ledger['text_only_rows']} rows claim text only. Every stage behind them and their choices was walked back "
+        f"through the records ({ledger['stages_walked']} visits): "
     )
     if not (leaks := ledger["target_recordings_read"]):
-        return f"{told}none read a real recording of its target."
-    return f"{told}**{len(leaks)} did read real recordings of their target**, see the JSON."
+        return f"{lead}none read a real recording of its target."
+    return f"{lead}**{len(leaks)} did read real recordings of their target**, see the JSON."
 
 
 def _conditions(report: Row) -> str:
@@ -210,13 +242,14 @@ def _conditions(report: Row) -> str:
         for c in report["corpora"]
     )
     done = "left out" if shared["left_out"] else "kept"
-    domains = [[name, *(str(d[part]) for part in ("train", "dev", "test"))] for name, d in report["domains"].items()]
+    domains = [{"domain": name, **sizes} for name, sizes in report["domains"].items()]
+    fields = [words("domain"), *map(count, ("train", "dev", "test"))]
     return "\n\n".join(
         [
             inert(report["plan"]["text"]) + ".",
             corpora,
             f"{len(shared['utterances'])} train utterances share a sentence with another domain's dev or test: {done}.",
-            _table(["domain", "train", "dev", "test"], domains),
+            _drawn(build("domains", "Domains", domains, fields)),
             "The whole configuration, and label, key and seconds of every stage, are in benchmark.json.",
         ]
     )

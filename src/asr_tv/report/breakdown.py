@@ -1,9 +1,9 @@
-"""WER by domain, by speaker and by length of sentence: where a difference comes from."""
+"""WER by domain, speaker and length of sentence: where a difference comes from."""
 
 from collections.abc import Collection, Iterator
-from math import isfinite
 from typing import Any
 
+from asr_tv.report.scores import difference_row, finite, span
 from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED
 from asr_tv.report.verdict import difference_verdict
 from asr_tv.scoring.evaluation import UtteranceScore
@@ -19,7 +19,7 @@ _REST = "all others"
 
 
 def length_bin(utterance: UtteranceScore) -> str:
-    """Which of the bins the reference's number of words falls into."""
+    """The bin of the reference's number of words."""
     words = utterance.word_counts.words
     return _NO_WORDS if not words else next((name for most, name in _BINS if words <= most), _LONG)
 
@@ -40,7 +40,7 @@ def _dimensions(scored: ScoredSet) -> dict[str, GroupOf]:
 
 
 def _largest(scored: ScoredSet, group_of: GroupOf) -> GroupOf:
-    """The same grouping with the smaller groups put together, where there are more than 30."""
+    """The same grouping, with the smallest groups merged where there are more than 30."""
     words: dict[str, int] = {}
     for u in scored.utterances:
         words[group_of(u)] = words.get(group_of(u), 0) + u.word_counts.words
@@ -67,18 +67,10 @@ def _group(name: str, scored: ScoredSet) -> Json:
 
 
 def _rates(scored: ScoredSet, name: str) -> Json:
-    counts, interval = scored.evaluations[name].word_counts, scored.interval(name)
-    known = isfinite(interval.high)
-    return {
-        "errors": counts.errors,
-        "wer": counts.rate if isfinite(counts.rate) else None,
-        "ci_low": interval.low if known else None,
-        "ci_high": interval.high if known else None,
-    }
+    counts = scored.evaluations[name].word_counts
+    return {"errors": counts.errors, "wer": finite(counts.rate), **span(scored.interval(name))}
 
 
 def _difference(scored: ScoredSet, rival: str) -> Json:
     result = scored.difference(ADAPTED, rival)
-    values = {"difference": result.difference, "ci_low": result.low, "ci_high": result.high, "p": result.p}
-    finite = {key: value if isfinite(value) else None for key, value in values.items()}
-    return {**finite, "verdict": difference_verdict(result.low, result.high)}
+    return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}

@@ -1,6 +1,6 @@
-"""The report: pulls finished evaluations, choices and records together into one JSON-able dictionary.
+"""The report: finished evaluations, choices and records as one JSON-able dictionary.
 
-Opens no file and reads no clock; equal inputs give an equal report.
+Opens no file and reads no clock; equal inputs give equal reports.
 """
 
 from collections import Counter
@@ -148,13 +148,13 @@ def _target_curve(curve: Mapping[float, Evaluation], bootstrap: Bootstrap) -> li
 
 
 def _against_zero(evaluation: Evaluation, zero: Evaluation, bootstrap: Bootstrap) -> Json:
-    """What the vector changes: the same start with it, minus without it."""
+    """The effect of the vector: the same start with it, minus without it."""
     result = compare(evaluation, zero, **asdict(bootstrap), may_differ=("scaling_coef",))
     return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}
 
 
 def _synthesis(entry: SynthesisInput) -> Json:
-    """What was asked for, made and lost; what else the stage counted stands beside it."""
+    """Clips made and lost; everything else the stage counted is under `details`."""
     details = dict(entry.details)
     made, lost = int(details.get("clips", 0)), int(details.get("dropped_clips", 0))
     return {

@@ -1,9 +1,13 @@
-"""The geometry of the page's charts: numbers to places; the templates draw them."""
+"""The page's charts: from report.json to places on them; the templates draw them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from asr_tv.report.table import Bar
+from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, MAIN, PRETRAINED, display_name
+from asr_tv.report.table import Bar, signed
+
+Row = Mapping[str, Any]
 
 WIDTH, HEIGHT = 340, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 12, 34
@@ -14,7 +18,7 @@ _TOPS = {0.01: 5, 0.02: 4, 0.05: 5, 0.1: 5, 0.15: 3, 0.2: 4, 0.3: 3, 0.4: 4, 0.5
 
 
 def top_of(values: Iterable[float | None], most: float = 1.2) -> float:
-    """A round top of the scale over the values; a rate beyond `most`, of a loop, is cut and flattens no other."""
+    """A round top for a scale over the values; a rate beyond `most`, as loops have, is cut and flattens no other."""
     known = [value for value in values if value is not None]
     highest = min(max(known, default=0.0), most)
     return next((step for step in _TOPS if step >= highest), most)
@@ -30,7 +34,7 @@ def bar(value: float | None, low: float | None, high: float | None, top: float, 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of a line with what it says; `low` and `high` are places of its interval's ends."""
+    """A point of a line with its label; `low` and `high` are the places of its interval's ends."""
 
     x: float
     y: float
@@ -145,13 +149,106 @@ class Slice:
     label: str
 
 
-def time_strip(stages: Sequence[tuple[str, str, bool, float]]) -> tuple[Slice, ...]:
-    """Stages (kind, label, cached, seconds) one after the other, as wide as the time they took when executed."""
-    total = sum(seconds for *_, seconds in stages)
+def time_strip(stages: Sequence[Row]) -> tuple[Slice, ...]:
+    """A report's stages one after the other, as wide as the time each took when it was executed."""
+    total = sum(stage["seconds"] for stage in stages)
     slices, start = [], 0.0
-    for kind, label, cached, seconds in stages:
-        width = seconds / total if total else 0.0
+    for stage in stages:
+        width = stage["seconds"] / total if total else 0.0
         if width >= 0.0005:
-            slices.append(Slice(start, width, kind, cached, label))
+            slices.append(Slice(start, width, stage["name"], stage["state"] == "cached", stage["label"]))
         start += width
     return tuple(slices)
+
+
+def kind_of(name: str) -> str:
+    """How a system's bar is drawn: the adapted model, the model it started from, and all others."""
+    return {ADAPTED: "adapted", ADAPTED_AT_30_S: "adapted", PRETRAINED: "start"}.get(name, "rival")
+
+
+def curve_charts(report: Row) -> list[LineChart]:
+    """WER over the coefficient: pooled over the folds, fold by fold, and on the target afterwards."""
+    selection, curve = report["selection"], report["target_curve"]
+    kinds = list(dict.fromkeys((s["start"], s["augmentation"]) for s in selection["scores"]))
+    values = [s["wer"] for s in selection["scores"]] + [s["wer"] for s in curve]
+    top = top_of([*values, *(s["ci_high"] for s in curve)])
+    pooled = _fold_lines(selection, kinds, lambda score: score["wer"])
+    charts = [line_chart("Source domains that played the target, pooled", pooled, top)]
+    if len(selection["folds"]) > 1:
+        for fold in selection["folds"]:
+            lines = _fold_lines(selection, kinds, lambda score, f=fold: score["per_fold"].get(f))
+            charts.append(line_chart(f"{fold} as the target", lines, top))
+    points = [
+        Measured(s["scaling_coef"], s["wer"], s["ci_low"], s["ci_high"], is_chosen(selection, s["scaling_coef"]))
+        for s in curve
+        if s["wer"] is not None
+    ]
+    charts.append(line_chart("Target, scored after the choice", [("target", 0, points)], top))
+    return [chart for chart in charts if chart is not None]
+
+
+def is_chosen(selection: Row, coef: float) -> bool:
+    """Whether the chosen recipe has this coefficient."""
+    return selection["chosen"] is not None and bool(selection["chosen"]["scaling_coef"] == coef)
+
+
+def recipe_name(start: str, augmentation: bool) -> str:
+    """A recipe without its coefficient, in words."""
+    return f"{start}, {'augmented' if augmentation else 'not augmented'}"
+
+
+def _fold_lines(
+    selection: Row, kinds: Sequence[tuple[str, bool]], wer_of: Any
+) -> list[tuple[str, int, list[Measured]]]:
+    lines = []
+    for number, (start, augmentation) in enumerate(kinds):
+        scores = [s for s in selection["scores"] if (s["start"], s["augmentation"]) == (start, augmentation)]
+        points = [
+            Measured(s["scaling_coef"], wer, chosen=is_recipe(selection["chosen"], s))
+            for s in sorted(scores, key=lambda s: s["scaling_coef"])
+            if (wer := wer_of(s)) is not None
+        ]
+        lines.append((recipe_name(start, augmentation), number, points))
+    return lines
+
+
+def is_recipe(chosen: Row | None, score: Row) -> bool:
+    """Whether a score is of the chosen recipe."""
+    return chosen is not None and all(chosen[key] == score[key] for key in ("start", "augmentation", "scaling_coef"))
+
+
+def group_panels(part: Row) -> list[BarPanel]:
+    """One panel of main systems per group of a breakdown."""
+    rows = [(g, [n for n in MAIN if n in g["systems"]]) for g in part["groups"]]
+    top = top_of(v for g, names in rows for n in names for v in (g["systems"][n]["wer"], g["systems"][n]["ci_high"]))
+    return [
+        BarPanel(g["group"], tuple(_bar_row(n, g["systems"][n], top) for n in names), _sized(g)) for g, names in rows
+    ]
+
+
+def _sized(group: Row) -> str:
+    count = group["utterances"]
+    return f"{count} utterance{'' if count == 1 else 's'}, {group['words']} words"
+
+
+def _bar_row(name: str, rates: Row, top: float) -> tuple[str, Bar | None, str]:
+    shown = "–" if rates["wer"] is None else f"{100 * rates['wer']:.1f} %"
+    return display_name(name), bar(rates["wer"], rates["ci_low"], rates["ci_high"], top, kind_of(name)), shown
+
+
+def forgetting_panels(report: Row) -> list[BarPanel]:
+    """Pretrained beside adapted on each general set, with the bound."""
+    forgetting = report["forgetting"]
+    scores = {(s["name"], s["domain"], s["split"]): s for s in report["systems"] if s["role"] == "general"}
+    panels = []
+    for row in forgetting["rows"]:
+        pair = [(name, scores[name, row["domain"], row["split"]]) for name in (PRETRAINED, ADAPTED)]
+        limit = (row["pretrained"] or 0.0) * (1 + forgetting["bound"])
+        top = top_of([limit, *(s[key] for _, s in pair for key in ("wer", "ci_high"))])
+        note = "" if row["difference"] is None else f"difference {signed(row['difference'])} points"
+        if row["ci_low"] is not None:
+            note += f", interval {signed(row['ci_low'])} to {signed(row['ci_high'])}"
+        bars = tuple(_bar_row(name, s, top) for name, s in pair)
+        label = f"bound {100 * limit:.1f} %"
+        panels.append(BarPanel(f"{row['domain']} {row['split']}", bars, note, min(1.0, limit / top), label))
+    return panels

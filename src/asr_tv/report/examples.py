@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED
+from asr_tv.report.systems import ADAPTED, MAIN, PRETRAINED
 from asr_tv.scoring.evaluation import UtteranceScore
 from asr_tv.scoring.scored_set import ScoredSet
 from asr_tv.scoring.wer import word_alignment
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 SHOWN = 8
 _MOST_STEPS = 80
-"""A loop may run to hundreds of words; a page shows how it begins."""
+"""A loop may run to hundreds of words; the page shows how it begins."""
 
 
 def examples(scored: ScoredSet) -> Json | None:
@@ -36,7 +36,7 @@ def examples(scored: ScoredSet) -> Json | None:
 
 
 def _shown(scored: ScoredSet, ids: Sequence[str]) -> list[Json]:
-    names = [name for name in (PRETRAINED, BASELINE, ADAPTED) if name in scored.evaluations]
+    names = [name for name in MAIN if name in scored.evaluations]
     rows = {name: {u.id: u for u in scored.evaluations[name].utterances} for name in names}
     return [_example([(name, rows[name][i]) for name in names]) for i in ids[:SHOWN]]
 

@@ -1,4 +1,4 @@
-"""What a model card says of an export: how to load it, how it was checked, and what its 30 s of context cost."""
+"""The model card of an export: how to load it, how it was checked, and what its 30 s of context cost."""
 
 import re
 from collections.abc import Mapping
@@ -114,7 +114,7 @@ def export_card(
 
 
 def _short_context(report: Mapping[str, Any] | None) -> str:
-    """What the model loses in runtimes that always take 30 s, where the run measured it."""
+    """What runtimes that always take 30 s cost the model, if the run measured it."""
     rows = [row for row in (report or {}).get("systems", ()) if row["wer"] is not None]
     by_set = {(row["name"], row["role"]): row for row in rows}
     sentences = []

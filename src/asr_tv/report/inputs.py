@@ -1,4 +1,4 @@
-"""What a report is made of: evaluations, choices and records, pulled together at the end of a run."""
+"""What a report is built from: evaluations, choices and records, collected at the end of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class SystemInput:
         role: what the set is to the run.
         evaluation: None when the set has no recordings.
         text_only: the checkpoint was made without any target recording.
-        note: why there is no evaluation, where it is not for want of recordings.
+        note: why there is no evaluation, if recordings are not what is missing.
         simulated_line: what was done to studio recordings, such as "gsm, 5 dB SNR"; None for recordings as they are.
     """
 
@@ -55,7 +55,7 @@ class ScoredRecipe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SelectionInput:
-    """How the recipe was chosen; a fixed one has no folds and no scores, and an unfinished run may have chosen none."""
+    """How the recipe was chosen; a fixed one has no folds or scores, and an unfinished run may have none yet."""
 
     method: str
     chosen: Recipe | None
@@ -104,7 +104,7 @@ class ReportInputs:
     """Everything a report is made of.
 
     Attributes:
-        systems: rows in the order of the table; one name stands once a set.
+        systems: rows in the order of the table; names are unique within a set.
         origin: stage and key of all that the adapted model and the choice of its recipe come from.
         max_relative: the bound of forgetting.
         target_curve: the target's test by scaling coefficient, scored after the recipe was chosen, for the reader.

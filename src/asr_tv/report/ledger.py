@@ -1,4 +1,4 @@
-"""The leak ledger: every manifest that every stage read, and whether a target recording was among them too early."""
+"""The leak ledger: every manifest that each stage read, and whether a target recording was read too early."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from asr_tv.store.records import ManifestRef, Purpose
 
 @dataclass(frozen=True, slots=True)
 class StageEntry:
-    """One executed or cached stage of a run, as its record has it.
+    """One executed or cached stage of a run, from its record.
 
     Attributes:
         stage: the kind of work: synthesize, finetune, transcribe...
         label: what was made in this run, such as source_real.
         seconds: what the work took when it was executed.
         reads: every manifest whose audio or text it read.
-        purpose: what it served in the run.
+        purpose: what the run needed it for.
     """
 
     stage: str
@@ -38,7 +38,7 @@ class LedgerEntry:
     manifest: ManifestRef
 
     def row(self) -> dict[str, Any]:
-        """The entry as JSON has it."""
+        """The entry for JSON."""
         return {
             "stage": self.stage,
             "key": self.key,
@@ -53,7 +53,7 @@ class LedgerEntry:
 
 
 def ledger_entries(stages: Iterable[StageEntry]) -> tuple[LedgerEntry, ...]:
-    """One entry a stage and manifest, in the stages' order."""
+    """One entry per stage and manifest, in the order of the stages."""
     return tuple(LedgerEntry(s.stage, s.label, s.key, ref) for s in stages for ref in s.reads)
 
 

@@ -1,4 +1,4 @@
-"""The model card that goes with an adapted model: what it was made of, what was measured, and what it forgets."""
+"""The model card of an adapted model: what it was made of, what was measured, and what it forgets."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

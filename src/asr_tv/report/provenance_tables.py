@@ -1,106 +1,126 @@
-"""The page's tables of where the numbers come from: synthesis, ledger, stages, corpora, conditions, settings."""
+"""Tables of where the numbers come from: synthesis, ledger, stages, corpora, conditions, settings."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from asr_tv.report.charts import Slice, time_strip
-from asr_tv.report.score_tables import set_title
-from asr_tv.report.table import Bar, Cell, Column, Table, percent, table, text, whole
+from asr_tv.report.score_tables import audio_context, set_title
+from asr_tv.report.systems import display_name
+from asr_tv.report.table import (
+    PAGE_ONLY,
+    Bar,
+    Cell,
+    Field,
+    Table,
+    build,
+    count,
+    field,
+    number,
+    plain,
+    rate,
+    text,
+    words,
+)
 
 Row = Mapping[str, Any]
 
 
-def seconds(value: float) -> Cell:
-    """A cell of a time."""
-    return Cell(f"{value:,.1f}".replace(",", "\u202f"), number=value)
+def _minutes(title: str) -> Field:
+    return field(title, lambda row: plain(row["seconds"] / 60, ",.1f"), numeric=True)
 
 
 def synthesis_table(report: Row) -> Table | None:
     """What each call of the synthesiser made and lost."""
-    numeric = ("yield %", "clips", "lost clips", "lost texts", "minutes of speech", "spoken now", "reused")
-    columns = [Column("synthesis"), *(Column(title, True) for title in numeric)]
-    rows = []
-    for s in report["synthesis"]:
-        details = s["details"]
-        made, lost = whole(s["clips"]), whole(s["dropped_clips"])
-        counted = [whole(details.get(key)) for key in ("dropped_texts", "executed_clips", "reused_clips")]
-        rows.append(
-            [text(s["label"]), percent(s["yield"]), made, lost, counted[0], seconds(s["seconds"] / 60), *counted[1:]]
-        )
-    return table("synthesis", "Synthesis yield", columns, rows)
+    fields = [
+        words("synthesis", "label"),
+        rate("yield %", "yield"),
+        count("clips"),
+        count("lost clips", "dropped_clips"),
+        count("lost texts", "details", "dropped_texts"),
+        _minutes("minutes of speech"),
+        count("spoken now", "details", "executed_clips"),
+        count("reused", "details", "reused_clips"),
+    ]
+    return build("synthesis", "Synthesis yield", report["synthesis"], fields)
 
 
 def gate_table(report: Row) -> Table | None:
-    """What the quality gate let through; None where there was none."""
-    rows = [[text(cell) for cell in row] for row in yield_rows(report.get("gates", {}))]
-    return table("gates", "Quality gate", [Column(title) for title in YIELD_HEADER], rows) if rows else None
+    """What the quality gate kept, one row per set of clips and voice; None where there was no gate."""
+    rows = [
+        {**gate, "what": what, "voice": voice, "own": counts}
+        for what, gate in report.get("gates", {}).items()
+        for voice, counts in gate["voices"].items()
+    ]
+    fields = [
+        words("clips", "what"),
+        # Where several engines speak, each voice already carries its engine's name.
+        field("voice", lambda g: text(g["voice"] if "+" in g["engine"] else f"{g['engine']} {g['voice']}")),
+        field("kept", lambda g: _share(g["own"])),
+        field("all voices", lambda g: _share(g["all"])),
+        field("rare words", lambda g: _share(g["rare"])),
+        field("common words", lambda g: _share(g["common"])),
+        count("retakes"),
+        field("lost texts", lambda g: plain(len(g["lost_texts"])), numeric=True),
+        field("why", lambda g: text(", ".join(f"{reason}: {n}" for reason, n in g["reasons"].items()) or None)),
+    ]
+    note = "Kept of judged clips, retakes included. Rare: a word of the text is not one token of Whisper's vocabulary."
+    return build("gates", "Quality gate", rows, fields, note=note)
+
+
+def _share(counts: Row) -> Cell:
+    if counts["rate"] is None:
+        return text(None)
+    return text(f"{counts['kept']} of {counts['clips']} ({100 * counts['rate']:.1f} %)")
 
 
 def ledger_tables(report: Row) -> tuple[Table | None, Table | None]:
-    """Reads that should not have been, and a line a kind of stage of all reads."""
-    ledger = report["ledger"]
-    titles = ("stage", "label", "manifest", "domains", "origins")
-    leaks = [
-        [text(row["stage"]), text(row["label"]), text(row["manifest"]), *(text(", ".join(row[k])) for k in titles[3:])]
-        for row in ledger["target_recordings_read_before_scoring"]
-    ]
-    kinds: dict[tuple[str, str, str, str], int] = Counter()
-    for row in ledger["entries"]:
-        kinds[row["stage"], *(", ".join(row[k]) for k in ("origins", "splits", "domains"))] += 1
-    summary = [[*map(text, kind), whole(count)] for kind, count in kinds.items()]
-    columns = [*map(Column, ("stage", "origins", "splits", "domains")), Column("reads", True)]
+    """Reads that should not have been, and what each kind of stage read."""
+    kinds: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in report["ledger"]["entries"]:
+        read = (row["stage"], *(", ".join(row[key]) for key in ("origins", "splits", "domains")))
+        kinds.setdefault(read, {**row, "reads": 0})["reads"] += 1
+    stage, *lists = words("stage"), *map(_listed, ("origins", "splits", "domains"))
+    leaks = report["ledger"]["target_recordings_read_before_scoring"]
+    leak_fields = [stage, words("label"), words("manifest"), _listed("domains"), _listed("origins")]
     return (
-        table("leaks", "Target recordings read before the final scoring", [Column(t) for t in titles], leaks),
-        table("ledger", "What each kind of stage read", columns, summary),
+        build("leaks", "Target recordings read before the final scoring", leaks, leak_fields),
+        build("ledger", "What each kind of stage read", [*kinds.values()], [stage, *lists, count("reads")]),
     )
+
+
+def _listed(key: str) -> Field:
+    return field(key, lambda row: text(", ".join(row[key])))
 
 
 def dropped_tables(report: Row) -> tuple[Table | None, Table | None]:
     """Reasons with their counts, and the utterances themselves."""
     dropped = report["dropped"]
-    reasons = [[text(reason), whole(count)] for reason, count in dropped["by_reason"].items()]
-    rows = [[text(row["id"]), text(row["stage"]), text(row["reason"])] for row in dropped["utterances"]]
+    reasons = [{"reason": reason, "utterances": n} for reason, n in dropped["by_reason"].items()]
+    each = [*map(words, ("id", "stage", "reason"))]
     return (
-        table(
-            "dropped-reasons", "Why utterances were left out", (Column("reason"), Column("utterances", True)), reasons
-        ),
-        table("dropped", "Utterances left out", [Column(t) for t in ("id", "stage", "reason")], rows, most=200),
+        build("dropped-reasons", "Why utterances were left out", reasons, [words("reason"), count("utterances")]),
+        build("dropped", "Utterances left out", dropped["utterances"], each, most=200),
     )
 
 
 def stage_table(report: Row) -> Table | None:
     """Every stage with its time and whether it was in the cache."""
     longest = max((s["seconds"] for s in report["stages"]), default=0.0) or 1.0
-    columns = (
-        Column("order", True),
-        Column("stage"),
-        Column("label"),
-        Column("state"),
-        Column("seconds", True),
-        Column("time", True),
-        Column("key"),
-    )
-    rows = [
-        [
-            whole(number),
-            text(s["name"]),
-            text(s["label"]),
-            text(s["state"]),
-            seconds(s["seconds"]),
-            Cell(
-                "", s["seconds"], bar=Bar(s["seconds"] / longest, kind="cached" if s["state"] == "cached" else "work")
-            ),
-            text(s["key"]),
-        ]
-        for number, s in enumerate(report["stages"], 1)
+    rows = [{**stage, "order": n} for n, stage in enumerate(report["stages"], 1)]
+    fields = [
+        count("order"),
+        words("stage", "name"),
+        words("label"),
+        words("state"),
+        number("seconds", form=",.1f"),
+        field("time", lambda s: _time_bar(s, longest), numeric=True, priority=PAGE_ONLY),
+        words("key"),
     ]
-    return table("stages", "Stages in the order of the graph", columns, rows, most=2000)
+    return build("stages", "Stages in the order of the graph", rows, fields, most=2000)
 
 
-def strip(report: Row) -> tuple[Slice, ...]:
-    """The stages' times side by side."""
-    return time_strip([(s["name"], s["label"], s["state"] == "cached", s["seconds"]) for s in report["stages"]])
+def _time_bar(stage: Row, longest: float) -> Cell:
+    kind = "cached" if stage["state"] == "cached" else "work"
+    return Cell("", stage["seconds"], bar=Bar(stage["seconds"] / longest, kind=kind))
 
 
 def work_note(report: Row) -> str:
@@ -115,33 +135,37 @@ def work_note(report: Row) -> str:
 
 def corpus_table(report: Row) -> Table | None:
     """Corpora with their licences."""
-    titles = ("corpus", "licence", "simulated line")
-    columns = [*map(Column, titles), Column("utterances", True), Column("minutes", True)]
-    rows = [
-        [
-            text(c["name"]),
-            text(c["licence"]),
-            text(c["simulated_line"]),
-            whole(c["utterances"]),
-            seconds(c["seconds"] / 60),
-        ]
-        for c in report["corpus"]["corpora"]
+    fields = [
+        words("corpus", "name"),
+        words("licence"),
+        words("simulated line", "simulated_line"),
+        count("utterances"),
+        _minutes("minutes"),
     ]
-    return table("corpora", "Corpora", columns, rows)
+    return build("corpora", "Corpora", report["corpus"]["corpora"], fields)
 
 
 _NAMED = ("checkpoint", "manifest", "normalizer", "normalizer_version", "simulated_line", "audio_context")
 
 
-def condition_tables(report: Row) -> Iterator[Table]:
-    """Under what each score was taken, and which weights it is of."""
+def score_conditions(report: Row) -> Iterator[Table]:
+    """The conditions of every score, and the weights it was taken with."""
     scored = [row for row in report["systems"] if row["conditions"]]
     sets = list(dict.fromkeys(_condition(row) for row in scored))
     titles = ("set", "audio context", "normaliser", "its version", "decoding", "references (sha256)", "simulated line")
-    weights = list(dict.fromkeys((row["name"], str(row["conditions"]["checkpoint"])) for row in scored))
+    weights = list(
+        dict.fromkeys((display_name(row["name"]), row["name"], str(row["conditions"]["checkpoint"])) for row in scored)
+    )
     made = (
         _texts("conditions", "Conditions of the scores", titles, sets),
-        _texts("checkpoints", "Checkpoints", ("system", "weights (sha256)"), weights),
+        _texts("checkpoints", "Checkpoints", ("system", "name in report.json", "weights (sha256)"), weights),
+    )
+    yield from (one for one in made if one is not None)
+
+
+def run_conditions(report: Row) -> Iterator[Table]:
+    """Versions and settings of the run."""
+    made = (
         _texts("packages", "Versions", ("package", "version"), sorted(report["packages"].items())),
         _texts("settings", "Settings of the run", ("key", "value"), list(_flat(report["settings"]))),
     )
@@ -150,10 +174,9 @@ def condition_tables(report: Row) -> Iterator[Table]:
 
 def _condition(row: Row) -> tuple[str, ...]:
     values = row["conditions"]
-    context = values.get("audio_context")
     return (
-        set_title(row),
-        f"{context:g} s" if isinstance(context, int | float) else str(context),
+        f"{set_title(row)}, {row['split']}",
+        str(audio_context(row)),
         values["normalizer"],
         values["normalizer_version"],
         ", ".join(f"{key} {value}" for key, value in values.items() if key not in _NAMED) or "not stated",
@@ -163,7 +186,7 @@ def _condition(row: Row) -> tuple[str, ...]:
 
 
 def _texts(id: str, caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table | None:
-    return table(id, caption, [Column(title) for title in titles], [[text(value) for value in row] for row in rows])
+    return build(id, caption, [dict(zip(titles, row, strict=True)) for row in rows], [*map(words, titles)])
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -177,39 +200,3 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     else:
         for key, inner in items or ():
             yield from _flat(inner, f"{path}.{key}" if path else str(key))
-
-
-YIELD_HEADER = ("clips", "voice", "kept", "all voices", "rare words", "common words", "retakes", "lost texts", "why")
-
-
-YIELD_NOTE = (
-    "Clips kept of clips judged, retakes included. Rare: a word of the text is not one token of Whisper's vocabulary."
-)
-
-
-def yield_rows(gates: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """A row a set of clips and voice, with `YIELD_HEADER` as its columns.
-
-    Args:
-        gates: set of clips -> what `clip_yield` counted, and `lost_texts`.
-    """
-    return [
-        (
-            what,
-            # Where several engines speak, each voice has its engine's name before it.
-            voice if "+" in gate["engine"] else f"{gate['engine']} {voice}",
-            _share(counts),
-            _share(gate["all"]),
-            _share(gate["rare"]),
-            _share(gate["common"]),
-            str(gate["retakes"]),
-            str(len(gate["lost_texts"])),
-            ", ".join(f"{reason}: {count}" for reason, count in gate["reasons"].items()) or "-",
-        )
-        for what, gate in gates.items()
-        for voice, counts in gate["voices"].items()
-    ]
-
-
-def _share(counts: Mapping[str, Any]) -> str:
-    return "-" if counts["rate"] is None else f"{counts['kept']} of {counts['clips']} ({100 * counts['rate']:.1f} %)"

@@ -1,36 +1,33 @@
-"""The page's tables and charts of scores: WER, coefficient, domains, terms, forgetting."""
+"""Tables and charts of scores, from report.json: WER, coefficient, groups, terms, examples, forgetting, retention."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from asr_tv.report.charts import BarPanel, LineChart, Measured, bar, line_chart, top_of
-from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, BASELINE, PRETRAINED
+from asr_tv.report.charts import BarPanel, bar, group_panels, is_chosen, is_recipe, kind_of, recipe_name, top_of
+from asr_tv.report.systems import ADAPTED, MAIN, display_name
 from asr_tv.report.table import (
-    Bar,
+    PAGE_ONLY,
     Cell,
-    Column,
+    Field,
     Table,
-    judged,
+    at,
+    build,
+    count,
+    difference,
+    difference_cells,
+    field,
+    interval,
+    number,
     percent,
-    percent_span,
-    point,
-    point_span,
-    signed,
-    table,
+    rate,
+    system,
     text,
-    whole,
+    words,
 )
 from asr_tv.report.verdict import set_of
 
 Row = Mapping[str, Any]
-
-MAIN = (PRETRAINED, BASELINE, ADAPTED)
-_SPAN = ("low", "high")
-
-
-def kind_of(name: str) -> str:
-    """How a system's bar is drawn: the adapted model, the model it started from, and all others."""
-    return {ADAPTED: "adapted", ADAPTED_AT_30_S: "adapted", PRETRAINED: "start"}.get(name, "rival")
 
 
 def set_title(row: Row) -> str:
@@ -46,35 +43,57 @@ def _by_set(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
     return sets
 
 
-_WER_COLUMNS = (
-    Column("system"),
-    Column("WER %", numeric=True),
-    Column("bar", numeric=True),
-    Column("interval", numeric=True, more=tuple(f"WER % {end}" for end in _SPAN)),
-    Column("difference", numeric=True, hint="adapted minus this, in points; below zero adapted is better"),
-    Column("its interval", numeric=True, more=tuple(f"difference {end}" for end in _SPAN)),
-    Column("adapted is"),
-    Column("p, matched pairs", numeric=True),
-    Column("CER %", numeric=True),
-    Column("raw WER %", numeric=True, hint="of the texts as written: case and punctuation count"),
-    Column("substitutions", numeric=True),
-    Column("deletions", numeric=True),
-    Column("insertions", numeric=True),
-    Column("loops", numeric=True, hint="compresses beyond 2.4, or four words more than five times"),
-    Column("audio context"),
-    Column("target recordings"),
-)
-
-
-def wer_tables(report: Row) -> Iterator[tuple[str, str, Table]]:
-    """Title, size and table of each set of recordings."""
-    for number, (key, rows) in enumerate(_by_set(report["systems"]).items()):
+def wer_tables(report: Row) -> Iterator[Table]:
+    """The systems of each set of recordings, each with what adapted gained over it."""
+    for n, (key, rows) in enumerate(_by_set(report["systems"]).items()):
         compared = {row["rival"]: row for row in report["comparison"] if set_of(row) == key}
-        top = top_of(value for row in rows for value in (row["ci_high"], row["wer"]))
-        cells = [_wer_cells(row, compared.get(row["name"]), top) for row in rows]
-        made = table(f"wer-{number}", f"{set_title(rows[0])}: word error rates", _WER_COLUMNS, cells)
+        made = build(f"wer-{n}", set_title(rows[0]), rows, _wer_fields(rows, compared), note=_size(rows))
         if made is not None:
-            yield set_title(rows[0]), _size(rows), made
+            yield made
+
+
+def _wer_fields(rows: Sequence[Row], compared: Mapping[str, Row]) -> list[Field]:
+    # Reports of version 1 know no raw WER, loops or matched pairs.
+    top = top_of(value for row in rows for value in (row["ci_high"], row["wer"]))
+
+    def versus(row: Row) -> Row | None:
+        return compared.get(row["name"])
+
+    return [
+        _system_field(),
+        field("WER %", _wer_or_note, numeric=True, priority=0),
+        _bar_field("wer", top),
+        interval("WER %"),
+        *difference(versus, hint="adapted minus this, in points; below zero adapted is better"),
+        field("relative", lambda row: _relative(versus(row)), numeric=True, priority=2),
+        field("p", lambda row: _p(at("p")(versus(row))), numeric=True, priority=2),
+        field("p, matched pairs", lambda row: _p(at("matched_pairs", "p")(versus(row))), numeric=True, priority=2),
+        rate("CER %", "cer", priority=2),
+        rate("raw WER %", "raw_wer", priority=2, hint="of the texts as written: case and punctuation count"),
+        *(count(title, priority=2) for title in ("substitutions", "deletions", "insertions")),
+        count("loops", priority=2, hint="compresses beyond 2.4, or four words more than five times"),
+        field("audio context", lambda row: text(audio_context(row)), priority=2),
+        field("target recordings", lambda row: text("no" if row["text_only"] else "yes, declared"), priority=2),
+    ]
+
+
+def _system_field() -> Field:
+    def cell(row: Row) -> Cell:
+        return system(row["name"], row.get("scaling_coef"), mark="main" if row["name"] == ADAPTED else "")
+
+    return field("system", cell, priority=0)
+
+
+def _wer_or_note(row: Row) -> Cell:
+    return percent(row["wer"]) if row["wer"] is not None else text(row["note"] or "undefined")
+
+
+def _bar_field(key: str, top: float) -> Field:
+    def cell(row: Row) -> Cell:
+        drawn = bar(row[key], row["ci_low"], row["ci_high"], top, kind_of(row["name"]))
+        return Cell("", number=percent(row[key]).number, bar=drawn)
+
+    return field("bar", cell, numeric=True, priority=PAGE_ONLY)
 
 
 def _size(rows: Sequence[Row]) -> str:
@@ -82,267 +101,171 @@ def _size(rows: Sequence[Row]) -> str:
     if scored is None:
         return rows[0]["note"] or "not scored"
     line = scored["conditions"].get("simulated_line")
-    parts = [f"{scored['utterances']} utterances", f"{scored['words']} words"]
-    return ", ".join([*parts, f"{scored['sentences']} sentences", *([f"simulated line: {line}"] if line else [])])
+    counts = [f"{scored[key]} {key}" for key in ("utterances", "words", "sentences")]
+    return ", ".join([scored["split"], *counts, *([f"simulated line: {line}"] if line else [])])
 
 
-def _wer_cells(row: Row, compared: Row | None, top: float) -> list[Cell]:
-    name = row["name"] if row["scaling_coef"] is None else f"{row['name']} (c = {row['scaling_coef']:g})"
-    drawn = bar(row["wer"], row["ci_low"], row["ci_high"], top, kind_of(row["name"]))
+def _relative(row: Row | None) -> Cell:
+    value = None if row is None else row["relative"]
+    return text(None) if value is None else Cell(f"{100 * value:+.0f} %".replace("-", "\u2212"), number=100 * value)
+
+
+def _p(value: float | None) -> Cell:
+    return text(None) if value is None else Cell("< 0.0001" if value < 0.0001 else f"{value:.4f}", number=value)
+
+
+def audio_context(row: Row) -> str | None:
+    """The audio context a system was scored with, in words; None where it has none."""
     context = row["conditions"].get("audio_context")
-    return [
-        text(name, mark="main" if row["name"] == ADAPTED else ""),
-        percent(row["wer"]) if row["wer"] is not None or row["words"] is not None else text(row["note"]),
-        Cell("", number=None if row["wer"] is None else 100 * row["wer"], bar=drawn),
-        percent_span(row["ci_low"], row["ci_high"]),
-        *_compared_cells(compared),
-        percent(row["cer"]),
-        percent(row["raw_wer"]),
-        *(whole(row[key]) for key in ("substitutions", "deletions", "insertions", "loops")),
-        text(f"{context:g} s" if isinstance(context, int | float) else context),
-        text("no" if row["text_only"] else "yes, declared"),
-    ]
-
-
-def _compared_cells(row: Row | None) -> list[Cell]:
-    if row is None:
-        return [text(None), Cell("", more=(None, None)), text(""), text(None)]
-    p = row["matched_pairs"]["p"]
-    return [
-        point(row["difference"]),
-        point_span(row["ci_low"], row["ci_high"]),
-        judged(row["verdict"]),
-        text(None) if p is None else Cell("< 0.001" if p < 0.001 else f"{p:.3f}", number=p),
-    ]
-
-
-def curve_charts(report: Row) -> list[LineChart]:
-    """WER over the coefficient: pooled over the folds, fold by fold, and on the target afterwards."""
-    selection, curve = report["selection"], report["target_curve"]
-    kinds = list(dict.fromkeys((s["start"], s["augmentation"]) for s in selection["scores"]))
-    values = [s["wer"] for s in selection["scores"]] + [s["wer"] for s in curve]
-    top = top_of([*values, *(s["ci_high"] for s in curve)])
-    pooled = _fold_lines(selection, kinds, lambda score: score["wer"])
-    charts = [line_chart("Source domains that played the target, pooled", pooled, top)]
-    if len(selection["folds"]) > 1:
-        for fold in selection["folds"]:
-            lines = _fold_lines(selection, kinds, lambda score, f=fold: score["per_fold"].get(f))
-            charts.append(line_chart(f"{fold} as the target", lines, top))
-    points = [
-        Measured(s["scaling_coef"], s["wer"], s["ci_low"], s["ci_high"], _is_chosen(selection, s["scaling_coef"]))
-        for s in curve
-        if s["wer"] is not None
-    ]
-    charts.append(line_chart("Target, scored after the choice", [("target", 0, points)], top))
-    return [chart for chart in charts if chart is not None]
-
-
-def _is_chosen(selection: Row, coef: float) -> bool:
-    return selection["chosen"] is not None and bool(selection["chosen"]["scaling_coef"] == coef)
-
-
-def recipe_name(start: str, augmentation: bool) -> str:
-    """A recipe without its coefficient, in words."""
-    return f"{start}, {'augmented' if augmentation else 'not augmented'}"
-
-
-def _fold_lines(
-    selection: Row, kinds: Sequence[tuple[str, bool]], wer_of: Any
-) -> list[tuple[str, int, list[Measured]]]:
-    lines = []
-    for number, (start, augmentation) in enumerate(kinds):
-        scores = [s for s in selection["scores"] if (s["start"], s["augmentation"]) == (start, augmentation)]
-        points = [
-            Measured(s["scaling_coef"], wer, chosen=_is_recipe(selection["chosen"], s))
-            for s in sorted(scores, key=lambda s: s["scaling_coef"])
-            if (wer := wer_of(s)) is not None
-        ]
-        lines.append((recipe_name(start, augmentation), number, points))
-    return lines
-
-
-def _is_recipe(chosen: Row | None, score: Row) -> bool:
-    return chosen is not None and all(chosen[key] == score[key] for key in ("start", "augmentation", "scaling_coef"))
+    return f"{context:g} s" if isinstance(context, int | float) else context
 
 
 def recipe_table(report: Row) -> Table | None:
     """Every recipe that was tried on the folds."""
     selection = report["selection"]
     folds = selection["folds"] if len(selection["folds"]) > 1 else []
-    titles = ("start", "augmented", "coefficient", "WER %", "errors", "words", *(f"WER % {fold}" for fold in folds))
-    columns = [Column(title, numeric=number > 1) for number, title in enumerate(titles)]
-    rows = [
-        [
-            text(s["start"], mark="chosen" if _is_recipe(selection["chosen"], s) else ""),
-            text("yes" if s["augmentation"] else "no"),
-            Cell(f"{s['scaling_coef']:g}", number=s["scaling_coef"]),
-            percent(s["wer"]),
-            whole(s["errors"]),
-            whole(s["words"]),
-            *(percent(s["per_fold"].get(fold)) for fold in folds),
-        ]
-        for s in selection["scores"]
+    fields = [
+        words("start"),
+        field("augmented", lambda s: text("yes" if s["augmentation"] else "no")),
+        _coefficient_field(lambda s: is_recipe(selection["chosen"], s)),
+        rate("WER %", "wer"),
+        count("errors"),
+        count("words"),
+        *(rate(f"WER % {fold}", "per_fold", fold) for fold in folds),
     ]
-    return table("recipes", "Recipes tried on source domains, best first", columns, rows)
+    return build("recipes", "Recipes tried on source domains, best first", selection["scores"], fields)
+
+
+def _coefficient_field(is_chosen: Callable[[Row], bool]) -> Field:
+    def cell(row: Row) -> Cell:
+        return Cell(f"{row['scaling_coef']:g}", row["scaling_coef"], mark="chosen" if is_chosen(row) else "")
+
+    return field("coefficient", cell, numeric=True)
+
+
+def recipe_curves(report: Row) -> Iterator[tuple[str, list[float | None]]]:
+    """Each start and augmentation with its pooled WER over the coefficients that were tried with any."""
+    scores = report["selection"]["scores"]
+    coefs = sorted({s["scaling_coef"] for s in scores})
+    rates = {(s["start"], s["augmentation"], s["scaling_coef"]): s["wer"] for s in scores}
+    for start, augmentation in dict.fromkeys((s["start"], s["augmentation"]) for s in scores):
+        yield recipe_name(start, augmentation), [rates.get((start, augmentation, coef)) for coef in coefs]
 
 
 def curve_table(report: Row) -> Table | None:
-    """The target's own curve in numbers, each coefficient against none of the vector."""
-    columns = (
-        Column("coefficient", True),
-        Column("WER %", True),
-        Column("interval", True, tuple(f"WER % {end}" for end in _SPAN)),
-        Column("errors", True),
-        Column("difference", True, hint="from the same start without the vector, in points"),
-        Column("its interval", True, tuple(f"difference {end}" for end in _SPAN)),
-        Column("the vector is"),
-    )
-    rows = [_curve_cells(s, _is_chosen(report["selection"], s["scaling_coef"])) for s in report["target_curve"]]
-    return table("target-curve", "The target's curve, scored after the choice", columns, rows)
-
-
-def _curve_cells(score: Row, chosen: bool) -> list[Cell]:
-    cells = [
-        Cell(f"{score['scaling_coef']:g}", score["scaling_coef"], mark="chosen" if chosen else ""),
-        percent(score["wer"]),
-        percent_span(score["ci_low"], score["ci_high"]),
-        whole(score["errors"]),
+    """The target's own curve in numbers, each coefficient against the same start without the vector."""
+    hint = "from the same start without the vector, in points"
+    fields = [
+        _coefficient_field(lambda s: is_chosen(report["selection"], s["scaling_coef"])),
+        rate("WER %", "wer"),
+        interval("WER %"),
+        count("errors"),
+        *difference(at("against_zero"), hint=hint, verdict="the vector is"),
     ]
-    zero = score["against_zero"]
-    if zero is None:
-        return [*cells, text(None), Cell("", more=(None, None)), text("")]
-    return [*cells, point(zero["difference"]), point_span(zero["ci_low"], zero["ci_high"]), judged(zero["verdict"])]
+    return build("target-curve", "The target's curve, scored after the choice", report["target_curve"], fields)
 
 
-def breakdown_parts(report: Row) -> Iterator[tuple[str, list[BarPanel], Table]]:
-    """Title, small multiples (by domain) and table of each breakdown."""
-    words = {"domain": "by domain", "speaker": "by speaker", "length": "by length of sentence"}
-    for number, part in enumerate(report["breakdowns"]):
-        title = f"{set_title(part)}, {words[part['dimension']]}"
-        made = table(f"groups-{number}", title, _group_columns(part), [_group_cells(g, part) for g in part["groups"]])
+def breakdown_parts(report: Row) -> Iterator[tuple[list[BarPanel], Table]]:
+    """Small multiples (by domain) and table of each breakdown."""
+    by = {"domain": "by domain", "speaker": "by speaker", "length": "by length of sentence"}
+    for n, part in enumerate(report["breakdowns"]):
+        title = f"{set_title(part)}, {by[part['dimension']]}"
+        made = build(f"groups-{n}", title, part["groups"], _group_fields(part))
         if made is not None:
             drawn = part["dimension"] == "domain" or (part["dimension"], part["role"]) == ("length", "target")
-            yield title, _panels(part) if drawn else [], made
+            yield group_panels(part) if drawn else [], made
 
 
-def _panels(part: Row) -> list[BarPanel]:
-    rows = [(g, [n for n in MAIN if n in g["systems"]]) for g in part["groups"]]
-    top = top_of(v for g, names in rows for n in names for v in (g["systems"][n]["wer"], g["systems"][n]["ci_high"]))
-    return [
-        BarPanel(g["group"], tuple(_bar_row(n, g["systems"][n], top) for n in names), _sized(g)) for g, names in rows
+def _group_fields(part: Row) -> list[Field]:
+    first = part["groups"][0]
+    # Lengths sort by size, not by the letters of "11 to 20 words".
+    order = {g["group"]: n for n, g in enumerate(part["groups"])} if part["dimension"] == "length" else {}
+    fields = [
+        field(part["dimension"], lambda g: Cell(g["group"], number=order.get(g["group"])), priority=0),
+        count("utterances"),
+        count("words"),
     ]
-
-
-def _sized(group: Row) -> str:
-    count = group["utterances"]
-    return f"{count} utterance{'' if count == 1 else 's'}, {group['words']} words"
-
-
-def _bar_row(name: str, rates: Row, top: float) -> tuple[str, Bar | None, str]:
-    said = "–" if rates["wer"] is None else f"{100 * rates['wer']:.1f} %"
-    return name, bar(rates["wer"], rates["ci_low"], rates["ci_high"], top, kind_of(name)), said
-
-
-def _group_columns(part: Row) -> list[Column]:
-    group = part["groups"][0]
-    columns = [Column(part["dimension"]), Column("utterances", True), Column("words", True)]
-    columns += [Column(f"{name} WER %", True) for name in group["systems"]]
-    for rival in group["differences"]:
-        columns += [
-            Column(f"adapted minus {rival}", True),
-            Column("its interval", True, (f"{rival} low", f"{rival} high")),
-        ]
-        columns.append(Column("adapted is"))
-    return columns
-
-
-def _group_cells(group: Row, part: Row) -> list[Cell]:
-    order = {_: n for n, _ in enumerate(g["group"] for g in part["groups"])}
-    first = (
-        Cell(group["group"], mark="") if part["dimension"] != "length" else Cell(group["group"], order[group["group"]])
-    )
-    cells = [first, whole(group["utterances"]), whole(group["words"])]
-    cells += [percent(rates["wer"]) for rates in group["systems"].values()]
-    for row in group["differences"].values():
-        cells += [point(row["difference"]), point_span(row["ci_low"], row["ci_high"]), judged(row["verdict"])]
-    return cells
-
-
-_TERM_COLUMNS = (
-    Column("system"),
-    Column("recall %", True),
-    Column("bar", True),
-    Column("interval", True, tuple(f"recall % {end}" for end in _SPAN)),
-    Column("precision %", True),
-    Column("right", True),
-    Column("spoken", True),
-    Column("heard", True),
-    Column("difference", True, hint="adapted minus this, in points; above zero adapted is better"),
-    Column("its interval", True, tuple(f"difference {end}" for end in _SPAN)),
-    Column("adapted is"),
-)
+    for name in first["systems"]:
+        title, stored = (f"{shown} WER %" for shown in (display_name(name), name))
+        priority = 1 if name in MAIN else PAGE_ONLY
+        fields.append(rate(title, "systems", name, "wer", priority=priority, stored=stored))
+    for rival in first["differences"]:
+        fields += difference(at("differences", rival), rival, priority=PAGE_ONLY)
+    return fields
 
 
 def term_tables(report: Row) -> Iterator[tuple[Table, Table | None]]:
     """Recall by system, and by term, of each set of target recordings."""
-    for number, part in enumerate(report["terms"]["sets"]):
-        differences = {row["rival"]: row for row in part["differences"]}
-        rows = [_term_cells(row, differences.get(row["name"])) for row in part["systems"]]
-        made = table(f"terms-{number}", f"{set_title(part)}: terms by system", _TERM_COLUMNS, rows)
+    for n, part in enumerate(report["terms"]["sets"]):
+        made = build(f"terms-{n}", f"{set_title(part)}: terms by system", part["systems"], _term_fields(part))
         if made is not None:
-            yield made, _term_list(number, part)
+            yield made, _term_list(n, part)
 
 
-def _term_cells(row: Row, difference: Row | None) -> list[Cell]:
-    drawn = bar(row["recall"], row["ci_low"], row["ci_high"], 1.0, kind_of(row["name"]))
-    compared = [text(None), Cell("", more=(None, None)), text("")]
-    if difference is not None:
-        ends = point_span(difference["ci_low"], difference["ci_high"])
-        compared = [point(difference["difference"]), ends, _judged_recall(difference["verdict"])]
+def _term_fields(part: Row) -> list[Field]:
+    compared = {row["rival"]: row for row in part["differences"]}
+    hint = "adapted minus this, in points; above zero adapted is better"
     return [
-        text(row["name"], mark="main" if row["name"] == ADAPTED else ""),
-        percent(row["recall"]),
-        Cell("", number=None if row["recall"] is None else 100 * row["recall"], bar=drawn),
-        percent_span(row["ci_low"], row["ci_high"]),
-        percent(row["precision"]),
-        *(whole(row[key]) for key in ("right", "expected", "heard")),
-        *compared,
+        _system_field(),
+        rate("recall %", "recall"),
+        _bar_field("recall", 1.0),
+        interval("recall %"),
+        rate("precision %", "precision"),
+        count("right"),
+        count("spoken", "expected"),
+        count("heard"),
+        *difference(lambda row: compared.get(row["name"]), hint=hint, cells=_recall_difference),
     ]
 
 
-def _judged_recall(verdict: str) -> Cell:
-    cell = judged(verdict)
-    return Cell(cell.text.translate(str.maketrans("▼▲", "▲▼")), mark=cell.mark)
+def _recall_difference(row: Row | None) -> Sequence[Cell]:
+    # Higher recall is better, so the arrows point the other way than for WER.
+    *rest, verdict = difference_cells(row)
+    return [*rest, replace(verdict, text=verdict.text.translate(str.maketrans("▼▲", "▲▼")))]
 
 
-def _term_list(number: int, part: Row) -> Table | None:
-    names = [name for name in MAIN if any(name in row["systems"] for row in part["by_term"])]
-    columns = [Column("term"), Column("spoken", True)]
-    columns += [Column(f"{what} by {name}", True) for name in names for what in ("right", "heard")]
-    rows = [
-        [
-            text(row["term"]),
-            whole(row["expected"]),
-            *(whole(row["systems"][name][what]) for name in names for what in ("right", "heard")),
-        ]
-        for row in part["by_term"]
+def _term_list(n: int, part: Row) -> Table | None:
+    fields = [words("term"), count("spoken", "expected")]
+    for name in MAIN:
+        if any(name in row["systems"] for row in part["by_term"]):
+            for what in ("right", "heard"):
+                title, stored = (f"{what} by {shown}" for shown in (display_name(name), name))
+                fields.append(count(title, "systems", name, what, stored=stored))
+    return build(f"term-list-{n}", f"{set_title(part)}: term by term", part["by_term"], fields, most=200)
+
+
+def forgetting_table(report: Row) -> Table | None:
+    """Pretrained against adapted on each general set."""
+    fields = [
+        field("general set", lambda row: text(f"{row['domain']} {row['split']}")),
+        rate("pretrained WER %", "pretrained"),
+        rate("adapted WER %", "adapted"),
+        *difference(lambda row: {**row, "verdict": ""})[:2],
+        field("relative", _relative, numeric=True),
+        field("within the bound", lambda row: text("yes" if row["passed"] else "no")),
     ]
-    return table(f"term-list-{number}", f"{set_title(part)}: term by term", columns, rows, most=200)
+    return build("forgetting-table", "General speech before and after", report["forgetting"]["rows"], fields)
 
 
-def forgetting_panels(report: Row) -> list[BarPanel]:
-    """Pretrained beside adapted on each general set, with the bound."""
-    forgetting = report["forgetting"]
-    scores = {(s["name"], s["domain"], s["split"]): s for s in report["systems"] if s["role"] == "general"}
-    panels = []
-    for row in forgetting["rows"]:
-        pair = [(name, scores[name, row["domain"], row["split"]]) for name in (PRETRAINED, ADAPTED)]
-        limit = (row["pretrained"] or 0.0) * (1 + forgetting["bound"])
-        top = top_of([limit, *(s[key] for _, s in pair for key in ("wer", "ci_high"))])
-        note = "" if row["difference"] is None else f"difference {signed(row['difference'])} points"
-        if row["ci_low"] is not None:
-            note += f", interval {signed(row['ci_low'])} to {signed(row['ci_high'])}"
-        bars = tuple(_bar_row(name, s, top) for name, s in pair)
-        label = f"bound {100 * limit:.1f} %"
-        panels.append(BarPanel(f"{row['domain']} {row['split']}", bars, note, min(1.0, limit / top), label))
-    return panels
+def example_table(examples: Row) -> Table | None:
+    """The utterances that changed most, five each way: what was said and what both heard."""
+    fields = [
+        field("errors", lambda e: text(f"{e['systems'][0]['errors']} to {e['systems'][-1]['errors']}")),
+        words("said", "reference"),
+        field("pretrained heard", lambda e: text(e["systems"][0]["hypothesis"].strip())),
+        field("adapted heard", lambda e: text(e["systems"][-1]["hypothesis"].strip())),
+    ]
+    return build(
+        "changes", "What changed most", [*examples["most_improved"][:5], *examples["most_worsened"][:5]], fields
+    )
+
+
+def retention_table(rows: Sequence[Row]) -> Table | None:
+    """Words heard per minute where nobody speaks, WER in other languages, and the share of valid timestamps."""
+    fields = [words("target")] if rows and "target" in rows[0] else []
+    fields.append(field("system", lambda row: system(row["system"])))
+    for make, kind, title in ((number, "words_per_minute", "words/min in {}"), (rate, "other_languages", "WER % {}")):
+        names = dict.fromkeys(name for row in rows for name in row.get(kind, {}))
+        fields += [make(title.format(name), kind, name) for name in names]
+    fields.append(rate("valid timestamps %", "valid_timestamps"))
+    return build("retention", "What else was kept", rows, fields)

@@ -1,4 +1,4 @@
-"""The part of a report that is of scores: the systems' rates, adapted against each rival, and what was forgotten."""
+"""The scores in a report: each system's rates, adapted against each rival, terms, and what was forgotten."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from math import inf, isfinite
 from typing import Any
 
 from asr_tv.report.inputs import SystemInput, TermsInput
-from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, BASELINE, PRETRAINED
+from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, MAIN, PRETRAINED
 from asr_tv.report.verdict import NO_TARGET, difference_verdict, set_of
 from asr_tv.scoring.bootstrap import Difference, Interval
 from asr_tv.scoring.evaluation import AUDIO_CONTEXT, Conditions
@@ -18,11 +18,11 @@ SetName = tuple[str, str, str]
 Sets = Mapping[SetName, ScoredSet]
 
 _IDS = 20
-"""So many ids of looping utterances are listed."""
+"""At most this many ids of looping utterances are listed."""
 
 
 def system_row(system: SystemInput, sets: Sets) -> Json:
-    """One line of the WER table; its numbers are null where the system was not scored."""
+    """One row of the WER table; its numbers are null where the system was not scored."""
     row: Json = {
         "name": system.name,
         "role": system.role,
@@ -65,7 +65,7 @@ def _scores(system: SystemInput, scored: ScoredSet) -> Json:
 
 
 def span(interval: Interval) -> Json:
-    """An interval's ends as JSON has them, null where nothing is known of them."""
+    """An interval's ends for JSON, null where they are unknown."""
     known = isfinite(interval.high)
     return {"ci_low": interval.low if known else None, "ci_high": interval.high if known else None}
 
@@ -114,7 +114,7 @@ def _compared(rival: SystemInput, scored: ScoredSet) -> Json:
 
 
 def difference_row(result: Difference) -> Json:
-    """A difference with its interval, null where nothing is known."""
+    """A difference with its interval for JSON, null where they are unknown."""
     low, high = finite(result.low), finite(result.high)
     return {"difference": finite(result.difference), "ci_low": low, "ci_high": high, "p": result.p}
 
@@ -174,7 +174,7 @@ def _recall_difference(rival: str, scored: ScoredSet) -> Json:
 
 
 def _by_term(counts: Mapping[str, Mapping[str, TermCounts]]) -> list[Json]:
-    names = [name for name in (PRETRAINED, BASELINE, ADAPTED) if name in counts]
+    names = [name for name in MAIN if name in counts]
     spoken = {t: c.expected for rows in counts.values() for t, c in rows.items()}
     heard = {name: {t: counts[name].get(t, TermCounts(spoken[t])) for t in spoken} for name in names}
     return [

@@ -1,34 +1,29 @@
-"""The names of a report's rows."""
+"""The names of a report's rows, in the report and on display."""
 
+import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from asr_tv.config.run import Start
+if TYPE_CHECKING:
+    from asr_tv.config.run import Start
 
-TARGET_ROW: Mapping[Start, str] = {
+TARGET_ROW: Mapping["Start", str] = {
     "pretrained": "target_synthetic",
     "source_real": "source_real_then_target_synthetic",
     "source_mixed": "source_mixed_then_target_synthetic",
 }
 
 
-def target_row(start: Start, augmentation: bool) -> str:
+def target_row(start: "Start", augmentation: bool) -> str:
     """The name under which a target-tuned checkpoint is reported."""
     return TARGET_ROW[start] + ("_augmented" if augmentation else "")
 
 
 ADAPTED = "adapted"
-
-
 ADAPTED_AT_30_S = "adapted_at_30_s"
 """The same model in Whisper's full context, as other programs will decode it."""
-
-
 BASELINE = "target_synthetic"
-
-
 PRETRAINED = "pretrained"
-
-
 PRETRAINED_SHORT = "pretrained_short_context"
 """The same model once it was made safe on a short audio context: all trainings start from it."""
 
@@ -38,3 +33,32 @@ SOURCE_MIXED = "source_mixed"
 
 TOPLINE = "topline"
 """Tuned on real recordings of the target: what the text alone stands in for."""
+
+
+MAIN = (PRETRAINED, BASELINE, ADAPTED)
+"""The systems that are shown where there is no room for all."""
+
+_DISPLAY_NAMES = {
+    BASELINE: "target",
+    "source_real_then_target_synthetic": "real → target",
+    "source_mixed_then_target_synthetic": "mixed → target",
+    "source_real": "source real",
+    "source_synthetic": "source synthetic",
+    "source_mixed": "source mixed",
+    "target_real": "target real",
+    PRETRAINED_SHORT: "pretrained, short context",
+    ADAPTED_AT_30_S: "adapted, in 30 s",
+}
+_VARIANTS = {"_augmented": ", augmented", "_ungated": ", ungated"}
+_NAME = re.compile(r"(\w+?)(_augmented|_ungated|)( [(+].*|)", re.DOTALL)
+
+
+def display_name(name: str) -> str:
+    """A row's name short enough for a table; a name that is not known stays as it is.
+
+    What follows a known name stays behind it: `target_synthetic + pooled` is `target + pooled`.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None or match[1] not in _DISPLAY_NAMES:
+        return name
+    return _DISPLAY_NAMES[match[1]] + _VARIANTS.get(match[2], "") + match[3]

@@ -48,7 +48,7 @@ def headline(systems: Sequence[Row], comparison: Sequence[Row], leaks: Sequence[
     ]
     against = f", {' and '.join(claims)} ({100 * confidence:g} % intervals)" if claims else ""
     start = "NOT TEXT-ONLY: " if leaks else ""
-    return f"{start}{percent(adapted['wer'])} word error rate on {adapted['domain']}{against}."
+    return f"{start}{_percent(adapted['wer'])} word error rate on {adapted['domain']}{against}."
 
 
 def _short_claim(row: Row, remark: str) -> str:
@@ -56,7 +56,7 @@ def _short_claim(row: Row, remark: str) -> str:
     if row["ci_low"] is None:
         return f"nothing known against {name}"
     if row["verdict"] == UNDECIDED:
-        return f"not shown to differ from {name} ({points(row['difference'])} points, {_ends(row)})"
+        return f"not shown to differ from {name} ({_points(row['difference'])} points, {_ends(row)})"
     side, sign = ("below", -1) if row["verdict"] == BETTER else ("above", 1)
     ends = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     between = f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
@@ -64,7 +64,7 @@ def _short_claim(row: Row, remark: str) -> str:
 
 
 def _ends(row: Row) -> str:
-    return f"{points(row['ci_low'])} to {points(row['ci_high'])}"
+    return f"{_points(row['ci_low'])} to {_points(row['ci_high'])}"
 
 
 def _is_deaf(row: Row) -> bool:
@@ -72,13 +72,13 @@ def _is_deaf(row: Row) -> bool:
 
 
 def heard_nothing(systems: Sequence[str]) -> str:
-    """A plain word on systems that wrote nothing for any recording, whose WER is 100 % by that; else empty."""
+    """A warning about systems that wrote nothing for any recording, hence 100 % WER; empty if there are none."""
     listed = ", ".join(systems)
     return f"Wrote no word for any recording of the target, so 100 % WER: {listed}." if systems else ""
 
 
 def unfinished(missing: Sequence[str] | None) -> str:
-    """What to say first of a run that has not come to its end; empty for one that has."""
+    """The warning that opens the report of an unfinished run; empty for a finished one."""
     if missing is None:
         return ""
     listed = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
@@ -106,7 +106,7 @@ def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], con
 
 
 def set_of(row: Row) -> tuple[str, str, str]:
-    """Which recordings a row was scored on: rows are compared within one set only."""
+    """The set of recordings a row was scored on; rows are compared only within a set."""
     return row["role"], row["domain"], row["split"]
 
 
@@ -125,24 +125,24 @@ def _named(rivals: Mapping[str, Row], best: str | None) -> list[tuple[str, str]]
 def _headline(adapted: Row) -> str:
     line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
     where = f"On the target domain {adapted['domain']} ({line}{adapted['utterances']} utterances)"
-    return f"{where} adapted has {percent(adapted['wer'])} WER"
+    return f"{where} adapted has {_percent(adapted['wer'])} WER"
 
 
 def simulated_line(row: Row) -> str:
-    """How a score on studio recordings made noisy is to be called, empty for any other."""
+    """The label of a score on studio recordings made noisy; empty for any other."""
     return "simulated line" if row["conditions"].get("simulated_line") else ""
 
 
 def _claim(row: Row, scores: Mapping[str, float | None], confidence: float, remark: str) -> str:
-    name, wer = row["rival"], percent(scores[row["rival"]])
+    name, wer = row["rival"], _percent(scores[row["rival"]])
     if row["difference"] == row["ci_low"] == row["ci_high"] == 0:
         return f"no word more or less wrong than {name} at {wer}{remark}"
     relative = "" if row["relative"] is None else f", {100 * row['relative']:+.0f} % relative"
     if row["ci_low"] is None:
         spread = "interval unknown: fewer than two sentences"
     else:
-        spread = f"{100 * confidence:g} % interval {points(row['ci_low'])} to {points(row['ci_high'])}"
-    numbers = f"{points(row['difference'])} points, {spread}{relative}"
+        spread = f"{100 * confidence:g} % interval {_points(row['ci_low'])} to {_points(row['ci_high'])}"
+    numbers = f"{_points(row['difference'])} points, {spread}{relative}"
     return f"{_PHRASES[row['verdict']]} {name} at {wer}{remark} ({numbers})"
 
 
@@ -157,15 +157,13 @@ def _forgetting(forgetting: Row) -> str:
     failed = [row for row in forgetting["rows"] if not row["passed"]]
     if not failed:
         return f"General speech stays within the bound of {100 * forgetting['bound']:g} % relative."
-    listed = ", ".join(f"{r['domain']} {percent(r['pretrained'])} to {percent(r['adapted'])}" for r in failed)
+    listed = ", ".join(f"{r['domain']} {_percent(r['pretrained'])} to {_percent(r['adapted'])}" for r in failed)
     return f"General speech was lost beyond the bound of {100 * forgetting['bound']:g} % relative: {listed}."
 
 
-def percent(rate: float | None) -> str:
-    """A rate as text; a dash where there is none."""
+def _percent(rate: float | None) -> str:
     return "-" if rate is None else f"{100 * rate:.1f} %"
 
 
-def points(rate: float | None) -> str:
-    """A signed difference of rates in percentage points, as text."""
+def _points(rate: float | None) -> str:
     return "-" if rate is None else f"{100 * rate:+.1f}"

@@ -1,6 +1,6 @@
 """The report as one HTML file that opens from disk and asks nothing of a network: report.json in, page out.
 
-`render_page` is the way in; scores and provenance choose what is shown, tables and charts how.
+`render_page` is the entry point; score_tables, provenance_tables and charts choose what is shown.
 """
 
 import base64
@@ -11,10 +11,11 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from asr_tv.report import charts
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
-from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED
-from asr_tv.report.table import signed
+from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED, display_name
+from asr_tv.report.table import MARKS, signed
 from asr_tv.report.verdict import set_of
 from asr_tv.safe_text import printable
 
@@ -23,7 +24,7 @@ _FOLDER = resources.files("asr_tv.report.page") / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """A recording beside a text: `source` is a data URI or a link, or None with a `note` of why."""
+    """A recording beside a text: `source` is a data URI or a link; where it is None, `note` says why."""
 
     title: str
     source: str | None
@@ -45,22 +46,22 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         tiles=list(_tiles(report)),
         wer_tables=list(scores.wer_tables(report)),
-        curves=scores.curve_charts(report),
+        curves=charts.curve_charts(report),
         recipe_table=scores.recipe_table(report),
         curve_table=scores.curve_table(report),
         breakdowns=list(scores.breakdown_parts(report)),
         term_tables=list(scores.term_tables(report)),
-        forgetting=scores.forgetting_panels(report),
+        forgetting=charts.forgetting_panels(report),
         synthesis=provenance.synthesis_table(report),
         gates=provenance.gate_table(report),
         ledger=provenance.ledger_tables(report),
         dropped=provenance.dropped_tables(report),
         stages=provenance.stage_table(report),
-        strip=provenance.strip(report),
+        strip=charts.time_strip(report["stages"]),
         kinds=list(dict.fromkeys(s["name"] for s in report["stages"])),
         work_note=provenance.work_note(report),
         corpora=provenance.corpus_table(report),
-        conditions=list(provenance.condition_tables(report)),
+        conditions=[*provenance.score_conditions(report), *provenance.run_conditions(report)],
         players=players or {},
     )
     return page
@@ -68,7 +69,7 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A number that stands large at the head of the page."""
+    """A large number at the head of the page."""
 
     title: str
     value: str
@@ -104,9 +105,9 @@ def _tiles(report: Mapping[str, Any]) -> Iterator[Tile]:
 
 def _difference_tile(row: Mapping[str, Any]) -> Tile:
     ends = "interval unknown" if row["ci_low"] is None else f"{signed(row['ci_low'])} to {signed(row['ci_high'])}"
-    mark = {"better": "better", "worse": "worse"}.get(row["verdict"], "even")
+    mark = MARKS.get(row["verdict"], "even")
     value = "–" if row["difference"] is None else f"{signed(row['difference'])} points"
-    return Tile(f"Against {row['rival']}", value, f"{ends}: {row['verdict']}", mark)
+    return Tile(f"Against {display_name(row['rival'])}", value, f"{ends}: {row['verdict']}", mark)
 
 
 def breakable(value: object) -> Any:
