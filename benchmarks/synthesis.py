@@ -20,7 +20,7 @@ from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.engines import SpeechRequest, open_synthesizer
 from asr_tv.synthesis.plan import plan_speech
 from asr_tv.synthesis.synthesize import synthesize, texts_alone
-from asr_tv.synthesis.voices import open_cast
+from asr_tv.synthesis.voices import open_engines
 from asr_tv.testing.speech import dummy_texts
 
 SEED = 17
@@ -41,7 +41,7 @@ def main() -> None:
     print("|---|---|--:|--:|--:|--:|")
     for engine, voice, loop in (("piper", options.piper, piper_loop), ("espeak", options.espeak, espeak_loop)):
         config = SynthesisConfig(engine=engine, voices=(voice,), takes=1)
-        requests = [job.request for job in plan_speech(texts_alone(texts), open_cast(config), config, SEED).jobs]
+        requests = [job.request for job in plan_speech(texts_alone(texts), open_engines(config), config, SEED).jobs]
         audio, plain = best([timed_loop(loop, voice, requests) for _ in range(options.repeats)])
         row(engine, "plain loop, 1 process", audio, plain, 1.0)
         for workers in options.workers:

@@ -8,7 +8,7 @@ from typing import Any
 
 from asr_tv.config.run import Recipe
 from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.pipeline.recipe_scores import RecipeScore
+from asr_tv.pipeline.selection import RecipeScore
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import CorpusInput, DroppedUtterance, ReportInputs, SelectionInput, SystemInput, TermsInput
 from asr_tv.report.ledger import StageEntry
