@@ -9,11 +9,25 @@ from typing import Any
 
 import pytest
 from commands import Command, Done, adapt_slice, record, write_rows
+from schedule import longest_first, place_of
 from stored import finish, small_config
 
 from asr_tv.data.manifest import Manifest
 from asr_tv.store.results import Record, Store
 from asr_tv.testing.runs import SLICE
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return longest_first(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: place_of(item.nodeid))
+    for name in ("slice_report", "whole"):
+        users = [item for item in items if name in getattr(item, "fixturenames", ())]
+        if len({place_of(item.nodeid) for item in users}) > 1:
+            raise pytest.UsageError(f"tests/support/schedule.py: files that use {name} are not in one group")
 
 
 @pytest.fixture
