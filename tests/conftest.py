@@ -24,10 +24,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place_of(item.nodeid))
-    for name in ("slice_report", "unbroken", "whole"):
-        users = [item for item in items if name in getattr(item, "fixturenames", ())]
-        if len({place_of(item.nodeid) for item in users}) > 1:
-            raise pytest.UsageError(f"tests/support/schedule.py: files that use {name} are not in one group")
 
 
 @pytest.fixture
