@@ -9,11 +9,21 @@ from typing import Any
 
 import pytest
 from commands import Command, Done, adapt_slice, record, write_rows
+from schedule import longest_first, place_of
 from stored import finish, small_config
 
 from asr_tv.data.manifest import Manifest
 from asr_tv.store.results import Record, Store
-from asr_tv.testing.runs import SLICE
+from asr_tv.testing.runs import SLICE, fake_config
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return longest_first(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: place_of(item.nodeid))
 
 
 @pytest.fixture
@@ -100,6 +110,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """A small finished run on fakes and its folder, not to be changed."""
     root = tmp_path_factory.mktemp("whole")
     config = small_config(root / "in")
+    finish(config, root)
+    return config, root
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A finished run on fakes of two takes and two epochs, so that a training can be killed between them."""
+    root = tmp_path_factory.mktemp("unbroken")
+    fixed = {"start": "pretrained", "augmentation": False, "scaling_coef": 0.5}
+    config = fake_config(root / "in", selection={"method": "fixed", "fixed": fixed})
     finish(config, root)
     return config, root
 

@@ -73,12 +73,14 @@ def test_the_pretrained_row_is_in_full_context_and_the_tuned_ones_are_not(first:
 
 
 def test_a_context_start_is_a_row_and_what_every_training_starts_from(first: Run) -> None:
-    safe = again(first, context_start={"epochs": 3, "learning_rate": 1e-3})
+    fixed = {"start": "pretrained", "augmentation": False, "scaling_coef": 0.5}
+    chosen = {"method": "fixed", "fixed": fixed}
+    safe = again(first, context_start={"epochs": 3, "learning_rate": 1e-3}, selection=chosen)
     row = safe.rows()["pretrained_short_context"]
     assert row["conditions"]["audio_context"] == "dynamic"
     assert row["text_only"]
     assert safe.executed["context_start"] == 1
-    assert safe.executed["finetune"] == first.executed["finetune"], "every training has another base"
+    assert [plan.total for plan in safe.plans] == [safe.executed["finetune"]], "every training has another base"
     assert safe.report["ledger"]["target_recordings_read_before_scoring"] == []
 
 

@@ -1,6 +1,7 @@
 """The graph with a quality gate, on fakes: what is judged, what is spoken again, what the report says."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -40,33 +41,32 @@ def _detector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 STEPS = (("judge", ""), ("gate", ""), ("synthesize", " again (1)"), ("judge", " again (1)"), ("gate", " again (1)"))
 LENIENT = {"cer_excess": 1000.0, "tempo_ratio": 10.0, "retries": 1}
-FIXED = {"method": "fixed", "fixed": {"scaling_coef": 0.5}}
 
 
-def config_with(folder: Path, gate: dict | None, selection: dict | None = None) -> AdaptConfig:
-    config = fake_config(folder)
-    chosen = {"selection": selection} if selection else {}
-    return AdaptConfig.model_validate(config.model_dump(mode="json") | {"gate": gate} | chosen)
+def gated_by(config: AdaptConfig, gate: dict | None) -> AdaptConfig:
+    return AdaptConfig.model_validate(config.model_dump(mode="json") | {"gate": gate})
 
 
-def test_a_gate_that_finds_nothing_trains_the_same_checkpoints(tmp_path: Path):
-    store = Store(tmp_path / "store")
+def test_a_gate_that_finds_nothing_trains_the_same_checkpoints(unbroken: tuple[AdaptConfig, Path], tmp_path: Path):
+    config, root = unbroken
+    store = Store(shutil.copytree(root / "store", tmp_path / "store"))
     before, gated = InProcess(store), InProcess(store)
-    report = run(config_with(tmp_path, None, FIXED), before, tmp_path / "run")
+    report = run(config, before, tmp_path / "run")
     assert report["gates"] == {}
     assert "Quality gate" not in render_markdown(report)
     assert UNGATED not in {row["name"] for row in report["systems"]}
-    outcome = adapt(config_with(tmp_path, LENIENT, FIXED), gated)
+    outcome = adapt(gated_by(config, LENIENT), gated)
     executed = {done.label for done in gated.done if not done.record.cached}
     assert executed == {"judge target", "judge source", "gate target", "gate source"}
     assert set(outcome.gates) == {"target", "source"}
     assert {d.label for d in gated.done} - {d.label for d in before.done} > executed
-    report = report_of(config_with(tmp_path, {**LENIENT, "ablation": False}, FIXED), outcome, gated.done)
+    report = report_of(gated_by(config, {**LENIENT, "ablation": False}), outcome, gated.done)
     assert UNGATED in {row["name"] for row in report["systems"]}
 
 
 def test_rejected_clips_are_spoken_again_and_counted_in_the_folds_too(tmp_path: Path):
-    config = config_with(tmp_path, {"cer_excess": 1000.0, "tempo_ratio": 1.05, "ablation": False})
+    one = fake_config(tmp_path, selection__starts=["pretrained"], selection__augmentation=[False], training__epochs=1)
+    config = gated_by(one, {"cer_excess": 1000.0, "tempo_ratio": 1.05, "ablation": False})
     execute = InProcess(Store(tmp_path / "store"))
     outcome = adapt(config, execute)
     labels = [done.label for done in execute.done]
@@ -90,7 +90,7 @@ def test_rejected_clips_are_spoken_again_and_counted_in_the_folds_too(tmp_path: 
 
 
 def test_the_plan_counts_the_ablation(tmp_path: Path):
-    with_, without = (config_with(tmp_path, gate) for gate in (LENIENT, None))
+    with_, without = (gated_by(fake_config(tmp_path), gate) for gate in (LENIENT, None))
     assert plan(with_, 2, topline=True).systems == plan(without, 2, topline=True).systems + 1
 
 
