@@ -19,8 +19,8 @@ from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.decoding.options import decoding_for
 from asr_tv.decoding.transcribe import transcribe
-from asr_tv.pipeline.execution.executor import InProcess
-from asr_tv.pipeline.graph import Outcome, adapt
+from asr_tv.pipeline.execution.executor import InProcess, Step
+from asr_tv.pipeline.graph import Chosen, adapt
 from asr_tv.pipeline.scoring import System, TestSet, score_systems
 from asr_tv.pipeline.speech import ClipSet, gated
 from asr_tv.pipeline.trainings import finetune_call
@@ -79,15 +79,15 @@ def main() -> None:
     options = parser.parse_args()
     config, store = load_config(options.config), Store(options.store)
     execute = InProcess(store)
-    outcome = adapt(config, execute)
-    clips = _clips(config, outcome, store, execute, options.scratch)
-    starts = {"pretrained": outcome.material.base, **outcome.trained.sources}
+    chosen = adapt(config, execute).chosen
+    clips = _clips(config, chosen, store, execute, options.scratch)
+    starts = {"pretrained": chosen.material.base, **chosen.trained.sources}
     training = config.training.scaled(learning_rate=1, epochs=config.target_epochs)
     slow = config.training.scaled(learning_rate=config.second_stage_learning_rate, epochs=config.target_epochs)
     calls = [
         finetune_call(
             config,
-            f"finetune {row}",
+            Step("finetune", str(row), options=config.run),
             starts[row.start],
             clips[row.clips],
             training if row.start == "pretrained" else slow,
@@ -96,21 +96,19 @@ def main() -> None:
         for row in ROWS
     ]
     checkpoints = execute(calls)
-    test = outcome.material.target_test
+    test = chosen.material.target_test
     assert test is not None
     systems = [System(str(row), r, config.training.audio_context) for row, r in zip(ROWS, checkpoints, strict=True)]
     scores = score_systems(config, systems, [TestSet("target", test)], execute)
     _print(config, {row: scores[str(row), "target"] for row in ROWS}, {name: len(m) for name, m in clips.items()})
 
 
-def _clips(
-    config: AdaptConfig, outcome: Outcome, store: Store, execute: InProcess, scratch: Path
-) -> dict[str, Manifest]:
-    target = outcome.synthesis[0]
-    manifest, base = stored_manifest(target), outcome.material.base
+def _clips(config: AdaptConfig, chosen: Chosen, store: Store, execute: InProcess, scratch: Path) -> dict[str, Manifest]:
+    target = chosen.speech.spoken[0]
+    manifest, base = stored_manifest(target), chosen.material.base
     with_gate = config.model_copy(update={"gate": GateConfig()})
     (kept,) = gated(
-        with_gate, base, [ClipSet("target", outcome.material.target_texts, config.synthesis)], [target], execute
+        with_gate, base, [ClipSet("target", chosen.material.target_texts, config.synthesis)], [target], execute
     )
     spoilt = _spoilt(manifest, config.seed, scratch.absolute())
     heard = transcribe(Runtime(store), base, spoilt, decoding_for("full", config.language, 200, "auto"))
@@ -118,7 +116,7 @@ def _clips(
     for name, record in (("gate", kept), ("gate on spoilt clips", sifted)):
         print(name, json.dumps({k: v for k, v in record.details.items() if k != "lost_texts"}))
     two = config.synthesis.model_copy(update={"voices": (*config.synthesis.voices, "espeak:en-us"), "takes": 1})
-    both = synthesize(Runtime(store), outcome.material.target_texts, two, seed=config.seed)
+    both = synthesize(Runtime(store), chosen.material.target_texts, two, seed=config.seed)
     return {
         "all": manifest,
         "two engines": stored_manifest(both),

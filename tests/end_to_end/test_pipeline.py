@@ -10,7 +10,6 @@ from urllib.parse import unquote
 
 import pytest
 import torch
-from asr_tv.pipeline.plan import Plan
 from jsonschema import validate
 
 from asr_tv.config.run import AdaptConfig
@@ -21,6 +20,7 @@ from asr_tv.errors import ConfigError, DataError, UserError
 from asr_tv.models.tensors import open_tensors
 from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.graph import adapt
+from asr_tv.pipeline.planning import Plan
 from asr_tv.runs import players
 from asr_tv.runs.outputs import report_terms
 from asr_tv.runs.run import run
@@ -80,7 +80,7 @@ def test_a_context_start_is_a_row_and_what_every_training_starts_from(first: Run
     assert row["conditions"]["audio_context"] == "dynamic"
     assert row["text_only"]
     assert safe.executed["context_start"] == 1
-    assert [plan.total for plan in safe.plans] == [safe.executed["finetune"]], "every training has another base"
+    assert [plan.fine_tunings for plan in safe.plans] == [safe.executed["finetune"]], "every training has another base"
     assert safe.report["ledger"]["target_recordings_read_before_scoring"] == []
 
 
@@ -95,7 +95,7 @@ def test_one_engine_decodes_every_row_also_where_it_is_chosen(first: Run, monkey
 
 
 def test_the_plan_counts_the_trainings_that_were_made(first: Run) -> None:
-    assert [plan.total for plan in first.plans] == [first.executed["finetune"]]
+    assert [plan.fine_tunings for plan in first.plans] == [first.executed["finetune"]]
 
 
 def test_nothing_read_a_target_recording_before_the_final_scoring(first: Run) -> None:
@@ -193,7 +193,7 @@ def test_text_only_without_source_speech(first: Run, tmp_path: Path) -> None:
         selection={"method": "fixed", "fixed": {"start": "pretrained", "augmentation": True, "scaling_coef": 0.0}},
         pretrained_weight=0.5,
     )
-    assert [plan.total for plan in second.plans] == [1]
+    assert [plan.fine_tunings for plan in second.plans] == [1]
     assert set(second.rows("general")) == {"pretrained", "target_synthetic_augmented", "adapted"}
     assert not (second.folder / "vector.safetensors").exists()
     settings = json.loads((second.folder / "model" / "asr_tv.json").read_text())
@@ -217,11 +217,10 @@ def test_leave_one_out_needs_two_source_domains(first: Run) -> None:
 
 def test_mean_of_domains_trains_a_pair_a_domain(first: Run) -> None:
     second = again(first, vector__pooling="mean_of_domains", selection__starts=["pretrained"])
-    assert [plan.vectors for plan in second.plans] == [4]
     pairs = [d for d in second.execute.done if " of " in d.label and d.record.stage == "finetune"]
     assert len(pairs) == 4
     assert sum(d.record.cached for d in pairs) == 2  # of the domain that is also all that the fold leaves
-    assert second.plans[0].total == len([d for d in second.execute.done if d.record.stage == "finetune"])
+    assert second.plans[0].fine_tunings == len([d for d in second.execute.done if d.record.stage == "finetune"])
 
 
 def test_the_report_is_of_the_published_schema(first: Run) -> None:
@@ -235,8 +234,8 @@ def test_recordings_are_inlined_within_the_budget_linked_beyond_it_and_named_whe
 ) -> None:
     store = Store(shutil.copytree(first.execute.store.root, tmp_path / "store"))
     outcome = adapt(fake_config(first.folder.parent), InProcess(store))
-    assert outcome.material.target_test is not None
-    ids = [u.id for u in outcome.material.target_test]
+    assert outcome.chosen.material.target_test is not None
+    ids = [u.id for u in outcome.chosen.material.target_test]
     report = {"examples": {"role": "target", "most_improved": [{"id": ids[0]}], "most_worsened": [{"id": ids[1]}]}}
     inline = players.players(report, outcome, tmp_path)
     assert [len(inline[i]) for i in ids[:2]] == [2, 2]
@@ -302,7 +301,7 @@ def test_only_a_stopped_run_is_unfinished(first: Run, tmp_path: Path) -> None:
 
 
 def test_terms_of_the_user_or_of_the_target_s_texts(first: Run, tmp_path: Path) -> None:
-    material = adapt(fake_config(first.folder.parent), InProcess(first.execute.store)).material
+    material = adapt(fake_config(first.folder.parent), InProcess(first.execute.store)).chosen.material
     words = tmp_path / "terms.txt"
     words.write_text("Boarding pass\n\nGate\n")
     for terms in (str(words), ["Gate,", "Boarding pass", "gate"]):

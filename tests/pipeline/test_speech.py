@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.pipeline import preflight
 from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.graph import UNGATED, adapt
-from asr_tv.pipeline.plan import plan
+from asr_tv.pipeline.planning import plan
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.page import render_page
 from asr_tv.runs.outputs import report_of
@@ -58,9 +59,9 @@ def test_a_gate_that_finds_nothing_trains_the_same_checkpoints(unbroken: tuple[A
     outcome = adapt(gated_by(config, LENIENT), gated)
     executed = {done.label for done in gated.done if not done.record.cached}
     assert executed == {"judge target", "judge source", "gate target", "gate source"}
-    assert set(outcome.gates) == {"target", "source"}
-    assert {d.label for d in gated.done} - {d.label for d in before.done} > executed
-    report = report_of(gated_by(config, {**LENIENT, "ablation": False}), outcome, gated.done)
+    assert set(outcome.chosen.speech.gates) == {"target", "source"}
+    assert {d.label for d in gated.done} - {d.label for d in before.done} == executed, "results are listed once"
+    report = report_of(outcome, gated.done)
     assert UNGATED in {row["name"] for row in report["systems"]}
 
 
@@ -73,12 +74,12 @@ def test_rejected_clips_are_spoken_again_and_counted_in_the_folds_too(tmp_path: 
     order = [labels.index(f"{what} target{again}") for what, again in STEPS]
     assert order == sorted(order)
     assert not any(UNGATED in label for label in labels)
-    assert set(outcome.gates) == {"target", "source", f"{outcome.folds[0]} as target"}
-    counts = outcome.gates["target"].details
+    assert set(outcome.chosen.speech.gates) == {"target", "source", f"{outcome.chosen.folds[0]} as target"}
+    counts = outcome.chosen.speech.gates["target"].details
     assert counts["retakes"] > 0
-    assert counts["judged"] == counts["retakes"] + 2 * len(outcome.material.target_texts)
+    assert counts["judged"] == counts["retakes"] + 2 * len(outcome.chosen.material.target_texts)
     assert counts["all"]["kept"] < counts["all"]["clips"]
-    report = report_of(config, outcome, execute.done)
+    report = report_of(outcome, execute.done)
     assert report["gates"]["target"] == counts
     assert any(row["stage"] == "gate" for row in report["dropped"]["utterances"])
     assert report["ledger"]["target_recordings_read_before_scoring"] == []
@@ -89,9 +90,11 @@ def test_rejected_clips_are_spoken_again_and_counted_in_the_folds_too(tmp_path: 
     assert "fake tone" in text
 
 
-def test_the_plan_counts_the_ablation(tmp_path: Path):
-    with_, without = (gated_by(fake_config(tmp_path), gate) for gate in (LENIENT, None))
-    assert plan(with_, 2, topline=True).systems == plan(without, 2, topline=True).systems + 1
+def test_the_plan_counts_what_a_gate_that_drops_nothing_would_train(tmp_path: Path):
+    configs = [gated_by(fake_config(tmp_path), gate) for gate in (LENIENT, None)]
+    with_, without = (plan(partial(adapt, config), InProcess(Store(tmp_path / "store"))) for config in configs)
+    assert with_.fine_tunings == without.fine_tunings
+    assert with_.stored == without.stored == 0
 
 
 def test_takes_beyond_the_planned_are_other_clips_and_the_planned_keep_their_key(tmp_path: Path):
