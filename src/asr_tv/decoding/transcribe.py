@@ -51,11 +51,7 @@ class Sweep:
 
 
 def transcribe(
-    runtime: Runtime,
-    checkpoint: Record,
-    manifest: Manifest,
-    decoding: Decoding,
-    sweep: Sweep | None = None,
+    runtime: Runtime, checkpoint: Record, manifest: Manifest, decoding: Decoding, sweep: Sweep | None = None
 ) -> Record:
     """The stage: hypotheses of every utterance in `hyp.jsonl`, or in one file per coefficient of a sweep.
 

@@ -109,11 +109,7 @@ class Evaluation:
 
 
 def compare(
-    a: Evaluation,
-    b: Evaluation,
-    *,
-    may_differ: Collection[str] = (AUDIO_CONTEXT,),
-    **options: Unpack[BootstrapOptions],
+    a: Evaluation, b: Evaluation, *, may_differ: Collection[str] = (AUDIO_CONTEXT,), **options: Unpack[BootstrapOptions]
 ) -> Difference:
     """WER of a minus WER of b on the same utterances.
 

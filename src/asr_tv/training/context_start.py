@@ -17,12 +17,7 @@ STAGE, VERSION = "context_start", 1
 
 
 def context_start(
-    runtime: Runtime,
-    base: Record,
-    manifest: Manifest,
-    config: ContextStartConfig,
-    seed: int,
-    language: str = "en",
+    runtime: Runtime, base: Record, manifest: Manifest, config: ContextStartConfig, seed: int, language: str = "en"
 ) -> Record:
     """The stage: distils `base` from itself on `manifest`; the record's folder holds `model/`.
 
