@@ -15,10 +15,7 @@ _MARK = re.compile(r"<\|(\d+\.\d\d)\|>")
 class Retention:
     """Shares of utterances; None where no reference qualifies.
 
-    Attributes:
-        casing: hypotheses with a capital letter, among the utterances whose reference has one.
-        punctuation: the same of punctuation marks.
-        repetition: hypotheses that loop, among all.
+    `casing` and `punctuation`: of those whose reference has a capital letter (a mark), whose hypothesis has one too.
     """
 
     casing: float | None

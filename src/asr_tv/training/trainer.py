@@ -220,7 +220,7 @@ class _Trainer:
             with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=self._job.precision == "bf16"):
                 if len(parts) > 1 and whole is None:
                     whole = self._loss.whole(*batch)
-                loss = self._prepared(*part, whole=whole)
+                loss = self._prepared(*part, whole)
             self._accelerator.backward(loss)
             losses.append(loss.detach())
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
