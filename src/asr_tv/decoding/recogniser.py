@@ -73,7 +73,7 @@ class Decoder(Protocol):
         """Replaces its weights; the tied output projection follows the embedding."""
 
     def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
-        """At most `limit` tokens per row, after the prompt; a text that ended before the limit has its end-of-text."""
+        """At most `limit` tokens per row, after the prompt; a text that ends before the limit keeps its end-of-text."""
 
 
 class WhisperRecogniser:

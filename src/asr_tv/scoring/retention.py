@@ -15,7 +15,7 @@ _MARK = re.compile(r"<\|(\d+\.\d\d)\|>")
 class Retention:
     """Shares of utterances; None where no reference qualifies.
 
-    `casing` and `punctuation`: of those whose reference has a capital letter (a mark), whose hypothesis has one too.
+    Casing: where the reference has a capital letter, the hypothesis has one; punctuation: the same of marks.
     """
 
     casing: float | None
