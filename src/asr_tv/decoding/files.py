@@ -20,8 +20,7 @@ from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.store.results import Record
 from asr_tv.store.runtime import Runtime
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
-"""Files in a folder that are taken for recordings."""
+_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     problems: list[str] = []
     for path in paths:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
         if path.is_dir() and not inside:
-            problems.append(f"{path}: no recording in it ({', '.join(sorted(SUFFIXES))})")
+            problems.append(f"{path}: no recording in it ({', '.join(sorted(_SUFFIXES))})")
         found += inside if path.is_dir() else [path]
     for path in found:
         try:
@@ -89,7 +88,11 @@ def transcribe_files(
         pieces = tuple(u for recording in recordings for _, u in recording.pieces)
         record = transcribe(runtime, checkpoint, Manifest("recordings", pieces), decoding)
         texts = read_hypotheses(record.path / hypotheses_file())
-    return [_transcript(recording, texts) for recording in recordings], problems
+    transcripts = []
+    for recording in recordings:
+        segments = tuple(Cue(span, texts[u.id].strip()) for span, u in recording.pieces)
+        transcripts.append(Transcript(str(recording.path), recording.duration, segments))
+    return transcripts, problems
 
 
 def _read(path: Path, cut: Callable[[Wave], list[Span]], folder: Path) -> _Recording:
@@ -107,17 +110,11 @@ def _write_piece(whole: Utterance, wave: Wave, span: Span, folder: Path) -> Utte
     start, end = (round(second * SAMPLING_RATE) for second in span)
     file = folder / f"{start}.wav"
     write_audio(file, wave[start:end], SAMPLING_RATE)
-    return _measure(
-        replace(whole, id=f"{whole.id}@{span.start:.3f}", audio=str(file), duration=None, audio_digest=None)
-    )
+    name = f"{whole.id}@{span.start:.3f}"
+    return _measure(replace(whole, id=name, audio=str(file), duration=None, audio_digest=None))
 
 
 def _measure(utterance: Utterance) -> Utterance:
     """The utterance with duration and digest of its recording."""
     (measured,) = opened(Manifest("recordings", (utterance,)))
     return measured
-
-
-def _transcript(recording: _Recording, texts: dict[str, str]) -> Transcript:
-    segments = tuple(Cue(span, texts[u.id].strip()) for span, u in recording.pieces)
-    return Transcript(str(recording.path), recording.duration, segments)

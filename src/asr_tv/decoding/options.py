@@ -53,8 +53,7 @@ class Decoding:
     @property
     def options(self) -> dict[str, Any]:
         """As in a key and in a score's conditions; `timestamps` only where it is set."""
-        options = asdict(self)
-        return options if self.timestamps else {k: v for k, v in options.items() if k != "timestamps"}
+        return {key: value for key, value in asdict(self).items() if key != "timestamps" or self.timestamps}
 
 
 def most_tokens(seconds: float, max_new_tokens: int) -> int:
@@ -79,9 +78,8 @@ def decoding_for(
     precision = choose_precision("auto", choose_device(device))
     if family == "ctc":
         if not isinstance(audio_context, str):
-            raise ConfigError(
-                f"audio_context: {audio_context:g} seconds are for Whisper; a CTC model hears the whole clip"
-            )
+            wrong = f"audio_context: {audio_context:g} seconds are for Whisper; a CTC model hears the whole clip"
+            raise ConfigError(wrong)
         return Decoding("full", language, max_new_tokens, precision, CTC)
     chosen = choose_engine(engine, audio_context, device)
     if chosen == "torch":
@@ -107,10 +105,7 @@ def fastest_engine(
     """The engine that was measured to be faster, at the same words.
 
     On a CPU that is CTranslate2, except with 30 s of context where torch computes in bf16, since the encoder is then
-    most of the work. On a GPU only torch was measured.
-
-    Args:
-        installed: whether CTranslate2 is.
+    most of the work. On a GPU only torch was measured. None but torch is chosen unless CTranslate2 is `installed`.
     """
     if not installed or device.type != "cpu":
         return "torch"

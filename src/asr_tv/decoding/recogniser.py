@@ -31,14 +31,13 @@ class Recogniser(Protocol):
 
     Attributes:
         cut: how many hypotheses of the last transcription reached their upper limit of tokens.
-        own_state: its weights as loaded from its directory.
+        own_state: its weights as loaded from its directory, also after `load` has replaced them.
     """
 
     cut: int
     own_state: Mapping[str, Tensor]
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Replaces its weights."""
+    def load(self, state: Mapping[str, Tensor]) -> None: ...
 
     def keep_features(self) -> None:
         """Keeps the features of each batch, to transcribe the same utterances again with other weights."""
@@ -66,11 +65,7 @@ def load_recogniser(
 
 
 class Decoder(Protocol):
-    """A Whisper that generates tokens from features, in one of the engines.
-
-    Attributes:
-        own_state: its weights as loaded from its directory.
-    """
+    """A Whisper that generates tokens from features, in one of the engines; `own_state` as in `Recogniser`."""
 
     own_state: Mapping[str, Tensor]
 
@@ -78,10 +73,7 @@ class Decoder(Protocol):
         """Replaces its weights; the tied output projection follows the embedding."""
 
     def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
-        """Token ids after the prompt for features of shape (batch, mels, frames): at most `limit` per row.
-
-        A row whose text ended before the limit holds the end-of-text token.
-        """
+        """At most `limit` tokens per row, after the prompt; a text that ends before the limit keeps its end-of-text."""
 
 
 class WhisperRecogniser:
@@ -108,7 +100,7 @@ class WhisperRecogniser:
         self._decoder.load(state)
 
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
-        """As the protocol says; only clips of the same context share a batch, which is halved where memory runs out."""
+        """Only clips of the same context share a batch, which is halved where memory runs out."""
         self.cut = 0
         texts: dict[str, str] = {}
         for seconds, group in self._group_by_context(utterances).items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 from asr_tv.audio.silences import Span
 from asr_tv.safe_text import printable
@@ -17,12 +18,7 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One recording's segments in order.
-
-    Attributes:
-        name: the recording's path as given.
-        duration: seconds.
-    """
+    """One recording, called by its path as given: its duration in seconds and its segments in order."""
 
     name: str
     duration: float
@@ -30,7 +26,6 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """The whole text on one line."""
         return " ".join(s.text.strip() for s in self.segments if s.text.strip())
 
     def row(self) -> dict[str, object]:
@@ -52,8 +47,8 @@ def as_srt(transcript: Transcript) -> str:
 
 def as_vtt(transcript: Transcript) -> str:
     """WebVTT, special characters escaped."""
-    cues = _spoken(transcript.segments)
-    return "WEBVTT\n" + "".join(f"\n{_times(cue.span, '.')}\n{_escape(cue.text)}\n" for cue in cues)
+    cues = [(_times(cue.span, "."), escape(cue.text, quote=False)) for cue in _spoken(transcript.segments)]
+    return "WEBVTT\n" + "".join(f"\n{times}\n{text}\n" for times, text in cues)
 
 
 def _spoken(segments: Sequence[Cue]) -> list[Cue]:
@@ -61,14 +56,6 @@ def _spoken(segments: Sequence[Cue]) -> list[Cue]:
     return [Cue(s.span, text) for s in segments if (text := printable(" ".join(s.text.split()), keep=""))]
 
 
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def _times(span: Span, mark: str) -> str:
-    return f"{_time(span.start, mark)} --> {_time(span.end, mark)}"
-
-
-def _time(seconds: float, mark: str) -> str:
-    whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}{mark}{milliseconds:03}"
+    times = [divmod(round(seconds * 1000), 1000) for seconds in span]
+    return " --> ".join(f"{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}{mark}{ms:03}" for s, ms in times)

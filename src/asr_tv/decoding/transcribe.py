@@ -29,8 +29,7 @@ _KEPT_SECONDS = 2 * 3600.0
 class Sweep:
     """Scaling coefficients with which a task vector is added to the checkpoint; one transcription for each.
 
-    Attributes:
-        pretrained: averaged into each sum with `pretrained_weight`, as in the adapted model.
+    The pretrained model is averaged into each sum with `pretrained_weight`, as in the adapted model.
     """
 
     vector: Record
@@ -51,11 +50,7 @@ class Sweep:
 
 
 def transcribe(
-    runtime: Runtime,
-    checkpoint: Record,
-    manifest: Manifest,
-    decoding: Decoding,
-    sweep: Sweep | None = None,
+    runtime: Runtime, checkpoint: Record, manifest: Manifest, decoding: Decoding, sweep: Sweep | None = None
 ) -> Record:
     """The stage: hypotheses of every utterance in `hyp.jsonl`, or in one file per coefficient of a sweep.
 
@@ -64,8 +59,7 @@ def transcribe(
     """
     family = family_of(checkpoint.path / MODEL)
     if family == "whisper":
-        limit = context_seconds(decoding.audio_context, FULL_SECONDS)
-        refuse_longer(manifest, limit, "cut it before transcribing")
+        refuse_longer(manifest, context_seconds(decoding.audio_context, FULL_SECONDS), "cut it before transcribing")
     inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest} | (sweep.inputs if sweep else {})
     parameters = decoding.options | (sweep.parameters if sweep else {})
 
@@ -73,7 +67,8 @@ def transcribe(
         recogniser = load_recogniser(checkpoint.path / MODEL, family, decoding, choose_device(runtime.device), scratch)
         coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
         cut = 0
-        if len(coefs) > 1 and _padded_seconds(manifest, decoding) < _KEPT_SECONDS:
+        padded = sum(context_seconds(decoding.audio_context, u.duration or FULL_SECONDS) for u in manifest)
+        if len(coefs) > 1 and padded < _KEPT_SECONDS:
             recogniser.keep_features()
         with runtime.progress(runtime.label or STAGE, len(manifest) * len(coefs), "utterances") as advance:
             for coef in coefs:
@@ -87,14 +82,9 @@ def transcribe(
     return runtime.store.build(Identity(STAGE, VERSION, parameters, inputs), produce)
 
 
-def _padded_seconds(manifest: Manifest, decoding: Decoding) -> float:
-    return sum(context_seconds(decoding.audio_context, u.duration or FULL_SECONDS) for u in manifest)
-
-
 def _add_vector(own: Mapping[str, Tensor], sweep: Sweep, scaling_coef: float) -> dict[str, Tensor]:
     """The checkpoint's own weights plus `scaling_coef` x vector, averaged as in the adapted model."""
     state = dict(applied(own, open_tensors(sweep.vector.path / VECTOR), scaling_coef))
     if sweep.pretrained_weight:
-        pretrained = open_tensors(sweep.pretrained.path / MODEL)
-        state = dict(interpolated(state, pretrained, sweep.pretrained_weight))
+        state = dict(interpolated(state, open_tensors(sweep.pretrained.path / MODEL), sweep.pretrained_weight))
     return state

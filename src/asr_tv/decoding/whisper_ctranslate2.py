@@ -16,9 +16,7 @@ from asr_tv.models.tensors import WEIGHTS, layout_of, open_tensors, write_tensor
 from asr_tv.models.whisper import whisper_config
 
 ComputeType = Literal["fp32", "int8"]
-
 _NAMES: Mapping[ComputeType, str] = {"fp32": "float32", "int8": "int8"}
-"""As CTranslate2 calls them."""
 
 
 class CTranslate2Decoder:
@@ -26,7 +24,6 @@ class CTranslate2Decoder:
 
     Args:
         prompt: tokens that decoding starts from; unless they exclude timestamps, Whisper's rules for those apply.
-        compute_type: of weights and arithmetic.
         scratch: a folder of its own, whose content is removed, for files while they are loaded.
     """
 

@@ -18,12 +18,10 @@ MAX_INITIAL_TIMESTAMP = 50
 
 
 class TorchDecoder:
-    """A Whisper as a `Decoder`.
+    """A Whisper as a `Decoder`; `bf16` is for its encoder only.
 
     Args:
-        prompt: tokens that decoding starts from.
         first_timestamp: the token of 0 s, to apply Whisper's rules for timestamps; None for a prompt without them.
-        bf16: whether the encoder computes in bf16.
     """
 
     def __init__(
@@ -33,8 +31,7 @@ class TorchDecoder:
         self._prompt, self._first_timestamp = list(prompt), first_timestamp
         self._device, self._bf16 = device, bf16
         state = self._model.state_dict()
-        own = {name: tensor.cpu().clone() for name, tensor in state.items() if name not in TIED}
-        self.own_state: Mapping[str, Tensor] = own
+        self.own_state: Mapping[str, Tensor] = {n: t.cpu().clone() for n, t in state.items() if n not in TIED}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         self._model.load_state_dict(state, strict=False)  # the tied output follows the embedding
@@ -53,7 +50,8 @@ class TorchDecoder:
         from transformers import GenerationMixin
         from transformers.modeling_outputs import BaseModelOutput
 
-        settings = self._generation_config(limit)
+        settings = copy.deepcopy(self._model.generation_config)  # has the checkpoint's suppressed tokens
+        settings.update(max_length=len(self._prompt) + limit, max_new_tokens=None, do_sample=False, num_beams=1)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             states = encode(self._model.model.encoder, features).float()
         prompt = torch.tensor([self._prompt] * len(states), device=self._device)
@@ -77,9 +75,3 @@ class TorchDecoder:
             no_timestamps_token_id=self._first_timestamp - 1, max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP
         )
         return LogitsProcessorList([WhisperTimeStampLogitsProcessor(settings, begin_index=len(self._prompt))])
-
-    def _generation_config(self, limit: int) -> Any:
-        """The checkpoint's own settings, such as suppressed tokens; greedy, at most `limit` new tokens."""
-        settings = copy.deepcopy(self._model.generation_config)
-        settings.update(max_length=len(self._prompt) + limit, max_new_tokens=None, do_sample=False, num_beams=1)
-        return settings

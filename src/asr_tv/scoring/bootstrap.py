@@ -56,17 +56,12 @@ def interval(
 
     With fewer than two clusters their spread is unknown, and the interval is (0, inf). Without any error it is (0, 0):
     the bootstrap cannot show errors that it has not seen. With few clusters (under about 30) percentile intervals are
-    a little narrow.
-
-    Args:
-        errors: one number per utterance, as are `words` (of the reference) and `clusters` (its sentence).
-        options: as `Bootstrap`.
+    a little narrow. Each argument has one entry per utterance: its errors, its words, and its sentence as the cluster.
 
     Raises:
         ValueError: the lengths differ.
     """
-    sums = ResampledSums(clusters, {"errors": errors, "words": words}, Bootstrap(**options))
-    return sums.interval("errors", "words")
+    return ResampledSums(clusters, {"errors": errors, "words": words}, Bootstrap(**options)).interval("errors", "words")
 
 
 def paired_difference(
@@ -90,14 +85,13 @@ def paired_difference(
 
 
 class ResampledSums:
-    """Columns of counts summed over each resampled set of sentences: one draw serves every rate of a test set."""
+    """Columns of counts summed over each resampled set of sentences: one draw serves every rate of a test set.
+
+    Raises:
+        ValueError: a column does not have one number per utterance.
+    """
 
     def __init__(self, clusters: Sequence[str], columns: Mapping[str, Sequence[int]], bootstrap: Bootstrap) -> None:
-        """Draws whole clusters; each column has one number per utterance.
-
-        Raises:
-            ValueError: the lengths differ.
-        """
         sums = _cluster_sums(clusters, *columns.values())
         self._index = {name: row for row, name in enumerate(columns)}
         self._totals = sums.sum(axis=1)

@@ -109,17 +109,9 @@ class Evaluation:
 
 
 def compare(
-    a: Evaluation,
-    b: Evaluation,
-    *,
-    may_differ: Collection[str] = (AUDIO_CONTEXT,),
-    **options: Unpack[BootstrapOptions],
+    a: Evaluation, b: Evaluation, *, may_differ: Collection[str] = (AUDIO_CONTEXT,), **options: Unpack[BootstrapOptions]
 ) -> Difference:
-    """WER of a minus WER of b on the same utterances.
-
-    Args:
-        may_differ: decoding options in which the two may differ, as they may in their checkpoints.
-        options: as `Bootstrap`.
+    """WER of a minus WER of b on the same utterances; the two may differ in their checkpoints and in `may_differ`.
 
     Raises:
         DataError: conditions that differ and must not, with both values, or different utterances or references.
@@ -141,15 +133,11 @@ def require_comparable(a: Evaluation, b: Evaluation, may_differ: Collection[str]
         for name, (left, right) in a.conditions.differences(b.conditions).items()
         if name not in {*may_differ, "checkpoint"}
     ]
-    problems += _different_references(a, b)
+    own, other = ({u.id: u.sentence for u in evaluation.utterances} for evaluation in (a, b))
+    if ids := sorted(i for i in {*own, *other} if own.get(i) != other.get(i)):
+        problems.append(f"evaluations differ in {len(ids)} utterances: {', '.join(map(repr, ids[:3]))}")
     if problems:
         raise DataError(problems)
-
-
-def _different_references(a: Evaluation, b: Evaluation) -> list[str]:
-    left, right = ({u.id: u.sentence for u in evaluation.utterances} for evaluation in (a, b))
-    ids = sorted(i for i in {*left, *right} if left.get(i) != right.get(i))
-    return [f"evaluations differ in {len(ids)} utterances: {', '.join(map(repr, ids[:3]))}"] if ids else []
 
 
 def _columns(evaluation: Evaluation) -> tuple[list[int], list[int], list[str]]:

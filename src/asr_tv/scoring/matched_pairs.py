@@ -48,11 +48,7 @@ def error_slots(reference: str, hypothesis: str) -> list[int]:
 
 
 def segment_differences(a: Sequence[int], b: Sequence[int]) -> list[int]:
-    """Errors of a minus those of b in each segment of one utterance with an error in either.
-
-    Args:
-        a, b: `error_slots` of two hypotheses of the same reference.
-    """
+    """Errors of a minus those of b in each segment with an error in either, from the `error_slots` of one reference."""
     places = zip(count(), a, b, strict=False)
     segments: list[int] = []
     apart = True

@@ -15,10 +15,7 @@ _MARK = re.compile(r"<\|(\d+\.\d\d)\|>")
 class Retention:
     """Shares of utterances; None where no reference qualifies.
 
-    Attributes:
-        casing: hypotheses with a capital letter, among the utterances whose reference has one.
-        punctuation: the same of punctuation marks.
-        repetition: hypotheses that loop, among all.
+    Casing: where the reference has a capital letter, the hypothesis has one; punctuation: the same of marks.
     """
 
     casing: float | None

@@ -31,10 +31,7 @@ def evaluate(
     """Word and character errors of every utterance; both texts pass the same normaliser.
 
     An utterance whose normalised reference is empty is kept: words recognised in it count as insertions.
-
-    Args:
-        checkpoint: digest of the decoded weights, for the conditions.
-        decoding: the decoder's options, for the conditions.
+    The digest of the checkpoint and the options of the decoder are for the conditions.
 
     Raises:
         DataError: the manifest is empty, or references and hypotheses have different ids.
@@ -43,9 +40,8 @@ def evaluate(
     normalize = get_normalizer(normalizer)
     _require_same_ids(reference, hypotheses)
     rows = (_score_utterance(utterance, hypotheses[utterance.id], normalize) for utterance in reference)
-    conditions = Conditions(
-        checkpoint, reference.digest, decoding_pairs(decoding or {}), normalize.name, normalize.version
-    )
+    options = decoding_pairs(decoding or {})
+    conditions = Conditions(checkpoint, reference.digest, options, normalize.name, normalize.version)
     return Evaluation(tuple(sorted(rows, key=lambda row: row.id)), conditions)
 
 
@@ -95,9 +91,8 @@ def score_file(
     Raises:
         DataError: as `read_hypotheses` and `evaluate`.
     """
-    evaluation = evaluate(
-        reference, read_hypotheses(hypotheses), config.normalizer, checkpoint=checkpoint, decoding=decoding
-    )
+    heard = read_hypotheses(hypotheses)
+    evaluation = evaluate(reference, heard, config.normalizer, checkpoint=checkpoint, decoding=decoding)
     write_evaluation(evaluation, folder)
     return evaluation
 

@@ -18,14 +18,12 @@ class ScoredSet:
     """Systems by name, scored on the same utterances under the same conditions except checkpoint and audio context.
 
     All intervals and differences use the same resampled sentences.
+
+    Raises:
+        DataError: two of the evaluations cannot be compared.
     """
 
     def __init__(self, evaluations: Mapping[str, Evaluation], bootstrap: Bootstrap, terms: TermCounter) -> None:
-        """Takes evaluations by name of the system.
-
-        Raises:
-            DataError: two of them cannot be compared.
-        """
         first = next(iter(evaluations.values()))
         for evaluation in evaluations.values():
             require_comparable(evaluation, first)
@@ -80,14 +78,14 @@ class ScoredSet:
         groups: dict[str, set[str]] = defaultdict(set)
         for u in self.utterances:
             groups[group_of(u)].add(u.id)
-        return {group: self._restrict_to(groups[group]) for group in sorted(groups)}
-
-    def _restrict_to(self, ids: set[str]) -> "ScoredSet":
-        part = {
-            name: Evaluation(tuple(u for u in e.utterances if u.id in ids), e.conditions)
-            for name, e in self.evaluations.items()
-        }
-        return ScoredSet(part, self._bootstrap, TermCounter(()))
+        sets: dict[str, ScoredSet] = {}
+        for group, ids in sorted(groups.items()):
+            part = {
+                name: Evaluation(tuple(u for u in e.utterances if u.id in ids), e.conditions)
+                for name, e in self.evaluations.items()
+            }
+            sets[group] = ScoredSet(part, self._bootstrap, TermCounter(()))
+        return sets
 
     def _slots_of(self, name: str) -> list[list[int]]:
         if name not in self._slots:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from asr_tv.scoring.wer import AlignedWord, word_alignment
+from asr_tv.scoring.wer import word_alignment
 
 _MIN_FREQUENCY_RATIO = 5.0
 """Between a term's frequency in the target's texts and in the sources'."""
@@ -72,7 +72,9 @@ class TermCounter:
         expected, heard = (self._occurrences(text.split()) for text in (reference, hypothesis))
         if not expected and not heard:
             return {}
-        right = expected if reference == hypothesis else self._right(word_alignment(reference, hypothesis))
+        # The empty word stands for a step that is no hit: it belongs to no term and so interrupts a phrase.
+        hits = [step.reference if step.op == "hit" else "" for step in word_alignment(reference, hypothesis)]
+        right = self._occurrences(hits)
         return {t: TermCounts(expected[t], heard[t], right[t]) for t in sorted({*expected, *heard})}
 
     def _occurrences(self, words: Sequence[str]) -> Counter[str]:
@@ -81,7 +83,3 @@ class TermCounter:
             for term in self._by_first.get(word, ()):
                 found[" ".join(term)] += tuple(words[start : start + len(term)]) == term
         return +found
-
-    def _right(self, steps: Sequence[AlignedWord]) -> Counter[str]:
-        # The empty word stands for a step that is no hit: it belongs to no term and so interrupts a phrase.
-        return self._occurrences([step.reference if step.op == "hit" else "" for step in steps])

@@ -9,10 +9,6 @@ from asr_tv.errors import DataError
 from asr_tv.scoring.evaluation import AUDIO_CONTEXT, Evaluation, UtteranceScore
 from asr_tv.scoring.wer import AlignedWord, alignment_places
 
-Row = Mapping[str, Any]
-
-_MAY_DIFFER = frozenset({AUDIO_CONTEXT, "checkpoint"})
-
 
 class PairedWord(NamedTuple):
     """One word of the reference and what each system recognised for it; empty where there is no word."""
@@ -89,14 +85,13 @@ def _diff(a: UtteranceScore, b: UtteranceScore) -> UtteranceDiff:
     return UtteranceDiff(a.id, a.domain, errors_a, errors_b, columns)
 
 
-def different_conditions(rows: Mapping[str, Row]) -> list[str]:
+def different_conditions(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Every condition in which runs differ though they must not, one line each; empty if they may be compared.
 
-    Args:
-        rows: by name of the run, its row among the systems of its report.
+    A run is given by its name and its row among the systems of its report.
     """
     sets = {name: {"set": (row["role"], row["split"]), **row["conditions"]} for name, row in rows.items()}
-    keys = sorted({key for conditions in sets.values() for key in conditions} - _MAY_DIFFER)
+    keys = sorted({key for conditions in sets.values() for key in conditions} - {AUDIO_CONTEXT, "checkpoint"})
     return [
         f"runs differ in {key}: " + ", ".join(f"{name} {_short(values.get(key))}" for name, values in sets.items())
         for key in keys

@@ -17,17 +17,11 @@ STAGE, VERSION = "context_start", 1
 
 
 def context_start(
-    runtime: Runtime,
-    base: Record,
-    manifest: Manifest,
-    config: ContextStartConfig,
-    seed: int,
-    language: str = "en",
+    runtime: Runtime, base: Record, manifest: Manifest, config: ContextStartConfig, seed: int, language: str = "en"
 ) -> Record:
-    """The stage: distils `base` from itself on `manifest`; the record's folder holds `model/`.
+    """The stage: distils `base` from itself on `manifest`, any speech; the record's folder holds `model/`.
 
-    Args:
-        manifest: any speech; its texts are the contexts in which the outputs of teacher and student are compared.
+    The texts of the manifest are the contexts in which the outputs of teacher and student are compared.
 
     Raises:
         DataError: an empty manifest, or a clip that cannot be read.

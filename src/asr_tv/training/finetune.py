@@ -1,7 +1,6 @@
 """The stage that fine-tunes a checkpoint on a manifest, wholly or in part."""
 
 from pathlib import Path
-from typing import Any
 
 from asr_tv.config.run import AugmentationConfig, TrainingConfig
 from asr_tv.config.trainable import written
@@ -48,7 +47,19 @@ def finetune(
 
     def produce(scratch: Path) -> Produced:
         losses = train(base.path / MODEL, job, scratch, device, runtime.progress, label)
-        return Produced(manifest.refs(), {"epoch_losses": losses, **_details(job, base.path / MODEL)})
+        model = empty_model(base.path / MODEL)
+        select_trainable(model, job)
+        details = {
+            "epoch_losses": losses,
+            "utterances": len(ordered),
+            "seconds_of_audio": round(ordered.seconds, 1),
+            "updates": job.updates,
+            "audio_context": training.audio_context,
+            "precision": precision,
+            "trainable": written(training.trainable),
+            "trainable_parameters": trainable_parameters(model),
+        }
+        return Produced(manifest.refs(), details)
 
     return runtime.store.build(identity(base, job), produce)
 
@@ -62,17 +73,3 @@ def identity(base: Record, job: Job) -> Identity:
         "language": job.language,
     }
     return Identity(STAGE, VERSION, parameters, {"base": base.digest, "manifest": job.manifest.digest}, job.seed)
-
-
-def _details(job: Job, base: Path) -> dict[str, Any]:
-    model = empty_model(base)
-    select_trainable(model, job)
-    return {
-        "utterances": len(job.manifest),
-        "seconds_of_audio": round(job.manifest.seconds, 1),
-        "updates": job.updates,
-        "audio_context": job.training.audio_context,
-        "precision": job.precision,
-        "trainable": written(job.training.trainable),
-        "trainable_parameters": trainable_parameters(model),
-    }

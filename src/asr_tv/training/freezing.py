@@ -26,16 +26,13 @@ _BLOCK = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.")
 def make_trainable(model: Any, trainable: Trainable, seed: int = 0) -> None:
     """Freezes, in place, all that is not to be tuned, and injects adapters; the model's outputs do not change.
 
-    Args:
-        seed: of the random initialisation of adapters.
-
     Raises:
         ConfigError: the model has no such part or modules, or nothing is left to tune.
     """
     if isinstance(trainable, Lora | Ia3):
         _inject(model, trainable, seed)
         return
-    frozen = frozen_names([name for name, _ in model.named_parameters()], trainable)
+    frozen = frozen_names((name for name, _ in model.named_parameters()), trainable)
     for name, parameter in model.named_parameters():
         if name in frozen:
             parameter.requires_grad_(False)
@@ -114,10 +111,7 @@ def merge_adapters(model: Any) -> None:
 
 
 def frozen_names(names: Iterable[str], trainable: Everything | Blocks | Part) -> frozenset[str]:
-    """Names of the parameters to freeze.
-
-    Args:
-        names: all parameters of a Whisper or of a CTC model, as transformers names them.
+    """Which of a model's parameters, named as transformers names them, are to be frozen.
 
     Raises:
         ConfigError: the model has no such part, or fewer blocks.
@@ -147,12 +141,9 @@ def _frozen_blocks(names: list[str], blocks: Blocks) -> frozenset[str]:
             frozen |= {name for name, number in numbers.items() if number >= count - blocks.count}
             continue
         frozen |= {name for name, number in numbers.items() if number < blocks.count}
-        frozen |= {name for name in names if side == "encoder" and _is_before_blocks(name)}
+        if side == "encoder":
+            frozen |= {n for n in names if group_of(n) == CONV_STEM or without_root(n).startswith(_BEFORE_BLOCKS)}
     return frozenset(frozen)
-
-
-def _is_before_blocks(name: str) -> bool:
-    return group_of(name) == CONV_STEM or without_root(name).startswith(_BEFORE_BLOCKS)
 
 
 def _in_part(name: str, part: str) -> bool:

@@ -12,15 +12,13 @@ from asr_tv.store.results import file_digest, write_atomically
 _log = logging.getLogger(__name__)
 
 LOSSES = "losses.json"
-"""Mean loss of each finished epoch."""
 _DIGESTS, _TEMPORARY = "digests.json", "epoch.tmp"
 
 
 def keep_epoch(scratch: Path, losses: Sequence[float], write: Callable[[Path], None]) -> None:
-    """Keeps the epoch whose loss is the last of `losses`, then removes earlier ones; atomic by a rename.
+    """Keeps the epoch whose loss is the last of `losses`, as `write` writes it into a folder; removes earlier ones.
 
-    Args:
-        write: writes the state of model, optimiser and schedule into a folder.
+    Atomic by a rename.
     """
     folder, temporary = scratch / f"epoch-{len(losses)}", scratch / _TEMPORARY
     shutil.rmtree(temporary, ignore_errors=True)
@@ -50,17 +48,13 @@ def forget_epochs(scratch: Path) -> None:
 
 
 def read_losses(folder: Path) -> list[float]:
-    """The mean loss of each epoch, as written in a folder."""
+    """The mean loss of each finished epoch, as written in a folder."""
     losses: list[float] = json.loads((folder / LOSSES).read_text(encoding="utf-8"))
     return losses
 
 
 def _problems(folder: Path) -> list[str]:
-    """How the files of a kept epoch differ from what was written.
-
-    Raises:
-        OSError: a file cannot be read, which does not mean that it is damaged.
-    """
+    # Another OSError is raised: a file that cannot be read is not for that reason damaged.
     try:
         digests = json.loads((folder / _DIGESTS).read_text(encoding="utf-8"))
         return damage(folder, digests) if LOSSES in digests else [f"{_DIGESTS}: has no {LOSSES}"]

@@ -7,9 +7,6 @@ from asr_tv.config.section import Family
 from asr_tv.config.trainable import ALL
 from asr_tv.errors import ConfigError
 
-_WHISPER_ONLY = ("audio_context", "full_context_share")
-_CTC_ONLY = ("freeze_feature_encoder",)
-
 
 def settings_for(training: TrainingConfig, family: Family) -> TrainingConfig:
     """The training as it applies to this family; a CTC model is always given the whole clip.
@@ -37,7 +34,7 @@ def settings_for(training: TrainingConfig, family: Family) -> TrainingConfig:
 def deciding(training: TrainingConfig, family: Family) -> dict[str, Any]:
     """The settings that determine a result, for a key: as JSON, without those that do not apply."""
     settings = training.model_dump(mode="json")
-    unknown = _WHISPER_ONLY if family == "ctc" else _CTC_ONLY
+    unknown = ("audio_context", "full_context_share") if family == "ctc" else ("freeze_feature_encoder",)
     default = {"trainable": training.trainable == ALL, "gradient_checkpointing": not training.gradient_checkpointing}
     left_out = {*unknown, *(name for name, is_default in default.items() if is_default)}
     return {name: value for name, value in settings.items() if name not in left_out}

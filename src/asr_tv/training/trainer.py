@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from asr_tv.audio.channel import augment
-from asr_tv.audio.recordings import read_audio
+from asr_tv.audio.recordings import Wave, read_audio
 from asr_tv.config.run import AugmentationConfig, TrainingConfig
 from asr_tv.config.section import Family
 from asr_tv.config.trainable import Lora
@@ -48,9 +47,7 @@ _KEPT_SECONDS = 2 * 3600.0
 class Job:
     """Everything that determines the result of a training, except the base checkpoint.
 
-    Attributes:
-        augmentation: of synthetic clips only; None leaves them as they are.
-        subject: what is learnt; "short context" is a Whisper's distillation from itself.
+    Only synthetic clips are augmented. A "short context" is learnt by a Whisper's distillation from itself.
     """
 
     manifest: Manifest
@@ -64,11 +61,9 @@ class Job:
 
     @property
     def updates(self) -> int:
-        """Optimiser steps of the whole training."""
         return self.training.epochs * len(self.batches(0))
 
     def batches(self, epoch: int) -> list[list[Utterance]]:
-        """The batches of one epoch, in order."""
         durations = [u.duration or 0.0 for u in self.manifest]
         batches = group_by_length(durations, self.training.batch_size, seed=self.seed, epoch=epoch)
         return [[self.manifest.utterances[i] for i in indices] for indices in batches]
@@ -146,12 +141,11 @@ class _Trainer:
             weight_decay=training.weight_decay,
             fused=True,
         )
-        schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
-            optimizer, math.ceil(training.warmup * updates), updates
-        )
+        warmup = math.ceil(training.warmup * updates)
+        schedule = get_linear_schedule_with_warmup(optimizer, warmup, updates)  # type: ignore[no-untyped-call]
         self._loss: Any = self._objective.loss()
         self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(self._loss, optimizer, schedule)
-        self._waves: dict[str, NDArray[np.float32]] = {}
+        self._waves: dict[str, Wave] = {}
         # When the CPU trains, no core is left for loader threads, and reading each loss costs nothing.
         self._threads, self._check_every = (0, 1) if device.type == "cpu" else (min(8, cores()), 16)
 
@@ -175,11 +169,7 @@ class _Trainer:
     def _read_losses(
         self, pending: Sequence[Tensor], epoch: int, first: int, batches: Sequence[Sequence[Utterance]]
     ) -> list[float]:
-        """Losses of several updates as numbers, together, since reading one makes the CPU wait for the GPU.
-
-        Raises:
-            DataError: a loss or a gradient norm is not finite, and so the weights are spoilt.
-        """
+        """Losses of several updates as numbers, together, since reading one makes the CPU wait for the GPU."""
         values: list[list[float]] = torch.stack(list(pending)).tolist()
         for number, (loss, norm) in enumerate(values, first):
             for what, value in (("loss", loss), ("gradient's norm", norm)):
@@ -211,11 +201,7 @@ class _Trainer:
         return torch.stack([loss, norm.detach().to(loss)])
 
     def _compute_gradients(self, tensors: Sequence[Tensor]) -> Tensor:
-        """The batch's loss, with gradients accumulated over ever smaller parts where memory runs out.
-
-        Raises:
-            MemoryError: one clip alone does not fit.
-        """
+        """The batch's loss, with gradients accumulated over ever smaller parts where memory runs out."""
         while True:
             rows = self._fits.parts(range(len(tensors[0])))
             try:
@@ -229,12 +215,12 @@ class _Trainer:
 
     def _accumulate(self, parts: Sequence[Sequence[Tensor]], batch: Sequence[Tensor]) -> Tensor:
         losses: list[Tensor] = []
-        shared: dict[str, Any] = {}
+        whole: Any = None
         for part in parts:
             with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=self._job.precision == "bf16"):
-                if len(parts) > 1 and not shared:
-                    shared["whole"] = self._loss.whole(*batch)
-                loss = self._prepared(*part, **shared)
+                if len(parts) > 1 and whole is None:
+                    whole = self._loss.whole(*batch)
+                loss = self._prepared(*part, whole)
             self._accelerator.backward(loss)
             losses.append(loss.detach())
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
@@ -245,7 +231,7 @@ class _Trainer:
         tensors = self._objective.batch([u.id for u in utterances], waves, full=full)
         return [tensor.to(self._accelerator.device) for tensor in tensors]
 
-    def _load_wave(self, utterance: Utterance, epoch: int) -> NDArray[np.float32]:
+    def _load_wave(self, utterance: Utterance, epoch: int) -> Wave:
         if (wave := self._waves.get(utterance.id)) is None:
             if utterance.audio is None:
                 raise DataError(f"{utterance.id}: has no recording to train on")
@@ -259,7 +245,6 @@ class _Trainer:
         return augmented if self._objective.fits(utterance.id, augmented) else wave
 
     def save(self, scratch: Path, losses: Sequence[float]) -> None:
-        """Keeps the finished epoch."""
         self._require_finite_weights()
         # It warns about tied tensors, which safetensors rightly stores once.
         logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from asr_tv.audio.recordings import Wave
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
@@ -33,42 +32,27 @@ class CtcObjective:
         self._ids: dict[str, tuple[int, ...]] = {}
         problems = []
         for u in manifest:
-            self._ids[u.id], unknown = character_ids(u.text, spelling.characters, spelling.delimiter)
+            ids, unknown = character_ids(u.text, spelling.characters, spelling.delimiter)
+            self._ids[u.id] = ids
             if unknown:
                 problems.append(f"{u.id}: the model's vocabulary has no {' '.join(unknown)}: spell it out as spoken")
-            elif not self._ids[u.id]:
+            elif not ids:
                 problems.append(f"{u.id}: no character of its text is in the model's vocabulary")
-            elif u.duration is not None and not self._is_long_enough(u.id, round(u.duration * SAMPLING_RATE)):
-                problems.append(
-                    f"{u.id}: {u.duration:.1f} s are too short for its text of {len(self._ids[u.id])} letters"
-                )
+            elif u.duration is not None and frames(self.model, round(u.duration * SAMPLING_RATE)) < frames_needed(ids):
+                problems.append(f"{u.id}: {u.duration:.1f} s are too short for its text of {len(ids)} letters")
         if problems:
             raise DataError(problems)
 
     def loss(self) -> "CtcLoss":
-        """The model wrapped in its loss, whose arguments are what `batch` returns."""
         return CtcLoss(self.model, masked=bool(self._extractor.return_attention_mask))
 
-    def fits(self, name: str, wave: NDArray[np.float32]) -> bool:
-        """Whether an augmented clip is still long enough for its text."""
-        return self._is_long_enough(name, len(wave))
+    def fits(self, name: str, wave: Wave) -> bool:
+        """Whether a clip, which may be augmented, is long enough for its text."""
+        return frames(self.model, len(wave)) >= frames_needed(self._ids[name])
 
-    def _is_long_enough(self, name: str, samples: int) -> bool:
-        return frames(self.model, samples) >= frames_needed(self._ids[name])
-
-    def batch(
-        self,
-        ids: Sequence[str],
-        waves: Sequence[NDArray[np.float32]],
-        *,
-        full: bool,  # noqa: ARG002
-    ) -> tuple[Tensor, ...]:
-        """Waveforms of shape (batch, samples), their lengths, characters of shape (batch, letters), their lengths.
-
-        Args:
-            full: has no effect, since the model always gets whole clips.
-        """
-        if short := [i for i, wave in zip(ids, waves, strict=True) if not self._is_long_enough(i, len(wave))]:
+    def batch(self, ids: Sequence[str], waves: Sequence[Wave], *, full: bool) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """Waveforms of shape (batch, samples), their lengths, characters of shape (batch, letters), their lengths."""
+        if short := [i for i, wave in zip(ids, waves, strict=True) if not self.fits(i, wave)]:
             raise DataError(f"{name}: its recording is too short for its text" for name in short)
         longest = max(_MIN_SAMPLES, *(len(wave) for wave in waves))
         values = torch.zeros(len(waves), longest)
@@ -98,11 +82,7 @@ class CtcLoss(torch.nn.Module):
     def forward(
         self, values: Tensor, lengths: Tensor, characters: Tensor, letters: Tensor, whole: int | None = None
     ) -> Tensor:
-        """The loss of what `CtcObjective.batch` returns.
-
-        Args:
-            whole: of the batch, if this is a part of it; then its share of the batch's loss is returned.
-        """
+        """The loss of what `CtcObjective.batch` returns; of a part of it, given the `whole`, its share of the loss."""
         mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None] if self._masked else None
         logits = self.ctc(values, attention_mask=None if mask is None else mask.long()).logits
         loss = torch.nn.functional.ctc_loss(

@@ -1,16 +1,14 @@
 """Distils a Whisper into itself: on a short audio context it learns to give the outputs that it gives on 30 s."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax, mse_loss
 
+from asr_tv.audio.recordings import Wave
 from asr_tv.data.manifest import Manifest
 from asr_tv.models.audio_context import FULL_SECONDS, SAMPLING_RATE, context_seconds, encode, log_mel
 from asr_tv.models.whisper import load_model
@@ -20,6 +18,8 @@ from asr_tv.training.objectives.whisper import WhisperObjective, forward_scored
 
 _DYNAMIC_SHARE = 0.5
 """Share of batches with the shortest possible context; others have a random one of up to 30 s."""
+_Totals = tuple[int, Tensor, Tensor]
+"""A batch's clips, its scored tokens, and the variance of the teacher's states."""
 
 
 class ShortContextObjective(WhisperObjective):
@@ -30,10 +30,9 @@ class ShortContextObjective(WhisperObjective):
         self._teacher = load_model(base).requires_grad_(False)
 
     def loss(self) -> "ShortContextLoss":  # type: ignore[override]
-        """The student wrapped in its distance from the teacher."""
         return ShortContextLoss(self.model, self._teacher)
 
-    def batch(self, ids: Sequence[str], waves: Sequence[NDArray[np.float32]], *, full: bool) -> tuple[Tensor, ...]:
+    def batch(self, ids: Sequence[str], waves: Sequence[Wave], *, full: bool) -> tuple[Tensor, ...]:
         """The student's features, those of 30 s, decoder inputs and labels; the context depends on the ids."""
         features, inputs, labels = super().batch(ids, waves, full=True)
         seconds = context_seconds("dynamic", max(len(wave) for wave in waves) / SAMPLING_RATE)
@@ -57,7 +56,7 @@ class ShortContextLoss(torch.nn.Module):
         self._teacher = (teacher,)  # in a tuple, so that it is no submodule and neither trained nor saved
 
     @torch.no_grad()
-    def whole(self, short: Tensor, features: Tensor, _: Tensor, labels: Tensor) -> "BatchTotals":
+    def whole(self, short: Tensor, features: Tensor, _: Tensor, labels: Tensor) -> _Totals:
         """Totals of the batch, with which the losses of its parts add up to its own; computed one clip at a time."""
         encoder = self._teacher[0].to(features.device).model.encoder
         frames = short.shape[-1] // 2
@@ -67,20 +66,12 @@ class ShortContextLoss(torch.nn.Module):
             total, squares = total + states.sum(), squares + states.square().sum()
         count = len(features) * frames * encoder.config.d_model
         variance = (squares - total.square() / count) / (count - 1)
-        return BatchTotals(len(features), (labels != IGNORED).sum(), variance.float())
+        return len(features), (labels != IGNORED).sum(), variance.float()
 
     def forward(
-        self, short: Tensor, features: Tensor, inputs: Tensor, labels: Tensor, whole: "BatchTotals | None" = None
+        self, short: Tensor, features: Tensor, inputs: Tensor, labels: Tensor, whole: _Totals | None = None
     ) -> Tensor:
-        """The distance, a scalar.
-
-        Args:
-            short: the student's features, shape (batch, mels, frames).
-            features: the teacher's, 30 s of the same clips.
-            inputs: decoder tokens, shape (batch, length).
-            labels: the token after each, or `IGNORED`; only their positions are used.
-            whole: of the batch, if this is a part of it; then its share of the batch's loss is returned.
-        """
+        """The distance of what `ShortContextObjective.batch` returns; of a part, given the `whole`, its share of it."""
         scored = labels != IGNORED
         with torch.no_grad():
             teacher = self._teacher[0].to(features.device)
@@ -89,16 +80,8 @@ class ShortContextLoss(torch.nn.Module):
         expected = expected[:, : states.shape[1]].float()
         both = log_softmax(logits.float(), -1), log_softmax(wanted.float(), -1)
         if whole is not None:
-            distance = mse_loss(states.float(), expected) / whole.variance * (len(short) / whole.clips)
-            return distance + kl_div(*both, log_target=True, reduction="sum") / whole.tokens
+            clips, tokens, variance = whole
+            distance = mse_loss(states.float(), expected) / variance * (len(short) / clips)
+            return distance + kl_div(*both, log_target=True, reduction="sum") / tokens
         distance = mse_loss(states.float(), expected) / expected.var()
         return distance + kl_div(*both, log_target=True, reduction="batchmean")
-
-
-@dataclass(frozen=True)
-class BatchTotals:
-    """Clips and scored tokens of a batch, and the variance of the teacher's states."""
-
-    clips: int
-    tokens: Tensor
-    variance: Tensor

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import AudioContext
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import DataError
@@ -30,13 +29,9 @@ class WhisperLoss(torch.nn.Module):
         return (labels != IGNORED).sum()
 
     def forward(self, features: Tensor, inputs: Tensor, labels: Tensor, whole: Tensor | None = None) -> Tensor:
-        """Mean over the scored tokens.
+        """Mean over the scored tokens of a batch; of a part of it, given the `whole`, its share of that mean.
 
-        Args:
-            features: shape (batch, mels, frames).
-            inputs: decoder tokens, shape (batch, length).
-            labels: the token after each, or `IGNORED`; same shape.
-            whole: of the batch, if this is a part of it; then its share of the batch's loss is returned.
+        Features have shape (batch, mels, frames), inputs and labels (batch, length).
         """
         scored = labels != IGNORED
         _, logits = forward_scored(self.whisper, features, inputs, scored)
@@ -75,19 +70,14 @@ class WhisperObjective:
             raise DataError(problems)
 
     def loss(self) -> WhisperLoss:
-        """The model wrapped in its loss, whose arguments are what `batch` returns."""
         return WhisperLoss(self.model)
 
-    def fits(self, _: str, wave: NDArray[np.float32]) -> bool:
+    def fits(self, _: str, wave: Wave) -> bool:
         """Whether an augmented clip still fits the context; cut off, it would lack words of its label."""
         return len(wave) <= context_seconds(self._context, FULL_SECONDS) * SAMPLING_RATE
 
-    def batch(self, ids: Sequence[str], waves: Sequence[NDArray[np.float32]], *, full: bool) -> tuple[Tensor, ...]:
-        """Features, decoder inputs and labels.
-
-        Args:
-            full: pad to 30 s regardless of the audio context.
-        """
+    def batch(self, ids: Sequence[str], waves: Sequence[Wave], *, full: bool) -> tuple[Tensor, ...]:
+        """Features, decoder inputs and labels; `full` pads to 30 s regardless of the audio context."""
         longest = max(len(wave) for wave in waves) / SAMPLING_RATE
         seconds = FULL_SECONDS if full else context_seconds(self._context, longest)
         config = self.model.config
