@@ -13,25 +13,13 @@ from asr_tv.data.text_files import require_utf8_name
 from asr_tv.errors import DataError
 from asr_tv.models.ctc import normalise_ctc
 from asr_tv.models.ctranslate2 import read_variables, to_transformers
-from asr_tv.models.directory import (
-    TOKENIZER,
-    BareWhisper,
-    normalise_directory,
-    parameter_count,
-    write_directory,
-)
+from asr_tv.models.directory import TOKENIZER, BareWhisper, normalise_directory, parameter_count, write_directory
 from asr_tv.models.family import family_of
 from asr_tv.models.hub import Snapshot, cached_snapshot, download_snapshot
 from asr_tv.models.openai import read_openai
 from asr_tv.models.packaged import PackagedModel, install_hint, packages_of
 from asr_tv.models.tensors import CONFIG, WEIGHTS, layout_of, open_tensors, read_json
-from asr_tv.models.vocabulary import (
-    END,
-    LANGUAGES_OF,
-    Tokenizer,
-    load_tokenizer,
-    whisper_tokenizer,
-)
+from asr_tv.models.vocabulary import END, LANGUAGES_OF, Tokenizer, load_tokenizer, whisper_tokenizer
 from asr_tv.models.whisper import checkpoint_digest
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Identity, Produced, Record, Store, file_digest

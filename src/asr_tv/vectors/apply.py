@@ -13,15 +13,7 @@ from asr_tv.models.parameter_names import coefficients_by_name, is_buffer
 from asr_tv.models.tensors import Tensors
 from asr_tv.vectors.base_check import BaseCheck
 from asr_tv.vectors.compatibility import Embedding, matched_names, require_form
-from asr_tv.vectors.files import (
-    ancestors_of,
-    create_vector,
-    model_metadata,
-    naming,
-    object_in,
-    open_model,
-    open_vector,
-)
+from asr_tv.vectors.files import ancestors_of, create_vector, model_metadata, naming, object_in, open_model, open_vector
 from asr_tv.vectors.model_folder import new_model_like, require_apart
 from asr_tv.vectors.streaming import Reader, cuts, exhaust, on_all_cores
 from asr_tv.vectors.task_vector import CHECKPOINT, VECTOR, add_changes, require_coefficients

@@ -12,15 +12,7 @@ from asr_tv.errors import ConfigError, gathered
 from asr_tv.models.tensors import Tensors, write_tensors
 from asr_tv.store.results import file_digest
 from asr_tv.vectors.compatibility import require_same_form
-from asr_tv.vectors.files import (
-    bases_of,
-    common_origin,
-    fp32_layout,
-    naming,
-    object_in,
-    open_vector,
-    vector_metadata,
-)
+from asr_tv.vectors.files import bases_of, common_origin, fp32_layout, naming, object_in, open_vector, vector_metadata
 from asr_tv.vectors.merging import Merge, merged
 from asr_tv.vectors.similarity import GROUP, PartSimilarity, compare
 
