@@ -60,7 +60,9 @@ def write_format(model: Path, out: Path, form: Format, precision: Precision) -> 
         raise DataError(f"{model}: a CTC model, and exports are of Whispers; transformers loads its folder as it is")
     out.mkdir(parents=True, exist_ok=True)
     if form == "hf":
-        _write_hf(model, out, _DTYPES[precision])
+        copy_side_files(model, out)
+        write_json(out / CONFIG, read_json(model / CONFIG) | {"dtype": _QUANTISED[precision]})
+        write_weights(open_tensors(model), out, _DTYPES[precision])
     elif form == "openai":
         _write_openai(model, out / OPENAI_FILE, _DTYPES[precision])
     else:
@@ -68,26 +70,13 @@ def write_format(model: Path, out: Path, form: Format, precision: Precision) -> 
         convert_to_ctranslate2(model, out, _QUANTISED[precision], [TOKENIZER, FEATURES])
 
 
-def _write_hf(model: Path, out: Path, dtype: torch.dtype) -> None:
-    copy_side_files(model, out)
-    config = read_json(model / CONFIG) | {"dtype": str(dtype).removeprefix("torch.")}
-    write_json(out / CONFIG, config)
-    write_weights(open_tensors(model), out, dtype)
-
-
 def convert_to_ctranslate2(model: Path, out: Path, quantisation: str, beside: Sequence[str] = ()) -> None:
-    """Writes the Whisper of a Hugging Face directory in CTranslate2's format, with its own converter.
-
-    Args:
-        quantisation: float32, float16 or int8.
-        beside: files of the directory to copy.
-    """
+    """Writes the Whisper of a Hugging Face directory, and its files `beside`, with CTranslate2's own converter."""
     from ctranslate2.converters import TransformersConverter
 
     with no_progress_bar(), _quiet("transformers"):
-        TransformersConverter(str(model), copy_files=list(beside)).convert(
-            str(out), quantization=quantisation, force=True
-        )
+        converter = TransformersConverter(str(model), copy_files=list(beside))
+        converter.convert(str(out), quantization=quantisation, force=True)
 
 
 def _write_openai(model: Path, path: Path, dtype: torch.dtype) -> None:

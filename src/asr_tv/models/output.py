@@ -92,11 +92,14 @@ class Output:
             start, offsets = _header(layout, reserved)
             self._starts[path] = len(start)
             for name, offset in offsets.items():
-                source = self._copies.get(name, name)
-                self._places.setdefault(source, []).append((path, len(start) + offset))
+                self._places.setdefault(self._copies.get(name, name), []).append((path, len(start) + offset))
 
     def __enter__(self) -> "Output":
-        _require_space(self._starts, self._awaited)
+        needed = sum(self._starts.values()) + sum(_size(*form) for form in self._awaited.values())
+        for folder in {path.parent for path in self._starts}:
+            if (free := shutil.disk_usage(folder).free) < needed:
+                sizes = f"{needed:,} bytes are needed, {free:,} are free"
+                raise OSError(ENOSPC, f"No space left on device: {sizes}", str(folder))
         for path in self._starts:
             with _naming(path):
                 self._files[path] = path.open("wb")
@@ -148,8 +151,7 @@ class Output:
 
 def bytes_of(tensor: Tensor) -> memoryview:
     """The bytes of a tensor's numbers in row-major order, as files hold them."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _header(layout: Layout, metadata: Mapping[str, str], length: int = 0) -> tuple[bytes, dict[str, int]]:
@@ -158,8 +160,7 @@ def _header(layout: Layout, metadata: Mapping[str, str], length: int = 0) -> tup
     offsets: dict[str, int] = {}
     end = 0
     # Wide types first, so that every tensor is aligned.
-    for name in sorted(layout, key=lambda name: (-layout[name][0].itemsize, name)):
-        dtype, shape = layout[name]
+    for name, (dtype, shape) in sorted(layout.items(), key=lambda entry: (-entry[1][0].itemsize, entry[0])):
         offsets[name], end = end, end + _size(dtype, shape)
         entries[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [offsets[name], end]}
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
@@ -176,16 +177,6 @@ def _put(file: BinaryIO, data: memoryview, offset: int) -> None:
     while data:
         written = os.pwrite(file.fileno(), data, offset)
         data, offset = data[written:], offset + written
-
-
-def _require_space(starts: Mapping[Path, int], layout: Layout) -> None:
-    """Reports a disk that is too small before anything is written."""
-    needed = sum(starts.values()) + sum(_size(*form) for form in layout.values())
-    for folder in {path.parent for path in starts}:
-        if (free := shutil.disk_usage(folder).free) < needed:
-            raise OSError(
-                ENOSPC, f"No space left on device: {needed:,} bytes are needed, {free:,} are free", str(folder)
-            )
 
 
 @contextmanager

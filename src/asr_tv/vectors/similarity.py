@@ -16,12 +16,7 @@ WHOLE, GROUP, LAYER = "whole", "group", "layer"
 
 @dataclass(frozen=True)
 class PartSimilarity:
-    """Norms and cosines of one part of the vectors, in the order of the vectors.
-
-    Attributes:
-        kind: whole, group or layer.
-        cosines: one row per vector; None where a norm is zero, and the cosine undefined.
-    """
+    """Norms and rows of cosines of one part, in the order of the vectors; None where a zero norm leaves no cosine."""
 
     kind: str
     name: str
