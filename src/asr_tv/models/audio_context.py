@@ -48,7 +48,7 @@ def refuse_longer(utterances: Iterable[Utterance], seconds: float, advice: str) 
 def log_mel(
     waves: Sequence[NDArray[np.float32]], seconds: float, mels: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Whisper's log-mel features, float32 (len(waves), mels, 100 * seconds), of 16 kHz waveforms cut or padded."""
+    """Whisper's log-mel features (waves, mels, 100 * seconds) of 16 kHz waveforms, cut or padded with silence."""
     from whisper.audio import log_mel_spectrogram
 
     samples = round(seconds * SAMPLING_RATE)

@@ -40,16 +40,16 @@ class _Reader:
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self._path = parts[0]
-        self.bytes = memoryview(_mapped(parts[0]) if len(parts) == 1 else b"".join(p.read_bytes() for p in parts))
+        self.data = memoryview(_mapped(parts[0]) if len(parts) == 1 else b"".join(p.read_bytes() for p in parts))
         self._offset = 0
 
     def take(self, size: int) -> memoryview:
         end = self._offset + size
-        if end > len(self.bytes):
-            ends = f"{size} bytes expected at offset {self._offset}, the file ends at {len(self.bytes)}"
+        if end > len(self.data):
+            ends = f"{size} bytes expected at offset {self._offset}, the file ends at {len(self.data)}"
             raise DataError(f"{self._path}: truncated CTranslate2 file: {ends}")
         start, self._offset = self._offset, end
-        return self.bytes[start:end]
+        return self.data[start:end]
 
     def number(self, code: str) -> int:
         (value,) = struct.unpack("<" + code, self.take(struct.calcsize(code)))
@@ -110,7 +110,7 @@ def read_variables(path: Path, *more: Path) -> dict[str, Array]:
     aliases = [(reader.text(), reader.text()) for _ in range(reader.number("I"))]
     if unknown := [name for _, name in aliases if name not in variables]:
         raise DataError(f"{path}: aliases of {', '.join(unknown[:3])}, which it does not contain")
-    if sum(variables[name].data.nbytes for _, name in aliases) > len(reader.bytes):
+    if sum(variables[name].data.nbytes for _, name in aliases) > len(reader.data):
         raise DataError(f"{path}: its {len(aliases)} aliases stand for more than the file holds")
     arrays = {
         name: _dequantised(path, name, variable, variables)

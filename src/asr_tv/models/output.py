@@ -95,6 +95,7 @@ class Output:
                 self._places.setdefault(self._copies.get(name, name), []).append((path, len(start) + offset))
 
     def __enter__(self) -> "Output":
+        # A disk that is too small is reported before anything is written.
         needed = sum(self._starts.values()) + sum(_size(*form) for form in self._awaited.values())
         for folder in {path.parent for path in self._starts}:
             if (free := shutil.disk_usage(folder).free) < needed:
@@ -160,7 +161,8 @@ def _header(layout: Layout, metadata: Mapping[str, str], length: int = 0) -> tup
     offsets: dict[str, int] = {}
     end = 0
     # Wide types first, so that every tensor is aligned.
-    for name, (dtype, shape) in sorted(layout.items(), key=lambda entry: (-entry[1][0].itemsize, entry[0])):
+    for name in sorted(layout, key=lambda name: (-layout[name][0].itemsize, name)):
+        dtype, shape = layout[name]
         offsets[name], end = end, end + _size(dtype, shape)
         entries[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [offsets[name], end]}
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()

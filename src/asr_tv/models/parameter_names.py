@@ -58,18 +58,22 @@ def coefficients_by_name(
         ConfigError: a pattern that fits nothing, two of one length that fit the same tensor, a tensor with none.
     """
     names = sorted(names)
-    # The patterns that fit, the most specific first.
-    fitting = {n: sorted((p for p in by_module if _fits(n, p)), key=lambda p: (-_depth(p), p)) for n in names}
+    fitting = {name: _fitting(name, by_module) for name in names}
     unused = by_module.keys() - {pattern for patterns in fitting.values() for pattern in patterns}
     problems = [f"{pattern}: no tensor of the model is in such a module" for pattern in sorted(unused)]
-    tied = {n: found for n, found in fitting.items() if len(found) > 1 and _depth(found[0]) == _depth(found[1])}
-    problems += sorted(f"{p} and {q} both fit {n}" for n, (p, q, *_) in tied.items())[:3]
+    contests = [(n, f) for n, f in fitting.items() if len(f) > 1 and _depth(f[0]) == _depth(f[1])]
+    problems += sorted(f"{found[0]} and {found[1]} both fit {name}" for name, found in contests)[:3]
     bare = [name for name in names if not fitting[name]] if rest is None else []
     if bare:
         problems.append(f"{len(bare)} tensors have no coefficient, such as {bare[0]}; give one number for the rest")
     if problems:
         raise ConfigError(problems)
     return {name: by_module[found[0]] if found else float(rest or 0) for name, found in fitting.items()}
+
+
+def _fitting(name: str, patterns: Iterable[str]) -> list[str]:
+    """The patterns that fit, the most specific first."""
+    return sorted((pattern for pattern in patterns if _fits(name, pattern)), key=lambda p: (-_depth(p), p))
 
 
 def _fits(name: str, pattern: str) -> bool:

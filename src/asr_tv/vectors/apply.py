@@ -96,6 +96,7 @@ def apply_vectors(
         plan = _plan(start.tensors, vectors, addends, modes)
         overlay = rows.overlay(start.tensors, vectors, [a.scaling_coef for a in addends]) if rows else None
         recipe: dict[str, Any] = {} if embedding == "same" else {"embedding": embedding}
+        # The source of the rows is named in the recipe of its vector.
         recipe |= {"rows": {str(new): old for new, old in sorted(rows.rows.items())}} if rows else {}
         recipe |= {"operation": "apply", "vectors": [_recipe(*pair) for pair in zip(vectors, addends, strict=True)]}
 

@@ -45,7 +45,7 @@ def create_vector(
     ours, theirs = Reader(open_model(tuned)), Reader(open_model(base))
     with naming(f"{tuned} − {base}"):
         names = matched_names(ours.tensors, theirs.tensors, TUNED, BASE, embedding)
-    # Of tensors with one row per token, the rows that both sides have.
+    # The smaller shape is that of the rows that both sides have.
     layout = {name: (torch.float32, tuple(min(r.tensors[name].shape for r in (ours, theirs)))) for name in names}
 
     def metadata() -> dict[str, str]:

@@ -32,8 +32,6 @@ def new_model_like(model: Tensors, out: Path, metadata: Callable[[], Mapping[str
 
 
 def _copy_other_files(model: Tensors, out: Path) -> None:
-    """Copies the files and folders of a model's folder, except weights and hidden files."""
-
     def is_left_out(path: Path) -> bool:
         return path.name.startswith(".") or (path.name.endswith(_WEIGHTS) and path.is_file())
 

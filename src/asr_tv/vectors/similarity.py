@@ -16,7 +16,7 @@ WHOLE, GROUP, LAYER = "whole", "group", "layer"
 
 @dataclass(frozen=True)
 class PartSimilarity:
-    """Norms and rows of cosines of one part, in the order of the vectors; None where a zero norm leaves no cosine."""
+    """Norms and cosines of one part of the vectors, in their order; a cosine is None where one of its norms is zero."""
 
     kind: str
     name: str
