@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.vectors import task_vector
-from asr_tv.vectors.merging import METHODS, Merge, dare, dare_ties, merged, ties
+from asr_tv.vectors.merging import METHODS, Merge, combined, dare, dare_ties, merged, ties
 from asr_tv.vectors.sparsify import dropped, trimmed
-from asr_tv.vectors.task_vector import combined
 
 SHAPES = {"decoder.embed": (6, 4), "encoder.bias": (5,), "encoder.conv": (2, 3, 2)}
 SIZE = sum(math.prod(shape) for shape in SHAPES.values())

@@ -5,14 +5,13 @@ from hypothesis import strategies as st
 
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.vectors import task_vector
+from asr_tv.vectors.merging import combined, mean
 from asr_tv.vectors.task_vector import (
     BASE,
     TUNED,
     applied,
-    combined,
     floating_names,
     interpolated,
-    mean,
     require_same_names,
     subtract,
 )

@@ -48,11 +48,7 @@ def refuse_longer(utterances: Iterable[Utterance], seconds: float, advice: str) 
 def log_mel(
     waves: Sequence[NDArray[np.float32]], seconds: float, mels: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Whisper's log-mel features of 16 kHz waveforms, cut or padded with silence to `seconds`, on `device`.
-
-    Returns:
-        float32, shape (len(waves), mels, 100 * seconds).
-    """
+    """Whisper's log-mel features (waves, mels, 100 * seconds) of 16 kHz waveforms, cut or padded with silence."""
     from whisper.audio import log_mel_spectrogram
 
     samples = round(seconds * SAMPLING_RATE)
@@ -64,14 +60,9 @@ def log_mel(
 
 
 def encode(encoder: Any, features: Tensor) -> Tensor:
-    """The encoder's hidden states for features of any length up to 30 s.
+    """The encoder's hidden states (batch, frames / 2, d_model) for features (batch, mels, frames) of up to 30 s.
 
-    Args:
-        encoder: transformers' `WhisperEncoder`, whose own forward pass accepts exactly 30 s.
-        features: shape (batch, mels, frames), with an even number of frames.
-
-    Returns:
-        shape (batch, frames / 2, d_model).
+    `encoder` is transformers' `WhisperEncoder`, whose own forward pass accepts exactly 30 s; `frames` must be even.
     """
     hidden = gelu(encoder.conv2(gelu(encoder.conv1(features)))).permute(0, 2, 1)
     hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]

@@ -18,18 +18,13 @@ from asr_tv.models.whisper import loading_problems, no_progress_bar, save_checkp
 
 _MASK = "masked_spec_embed"
 """Replaces masked frames in training; some published checkpoints lack it."""
-_COUNTS = ("num_hidden_layers", "num_adapter_layers")
 _SLACK = 4
 """How many times the numbers in the file config.json may describe; wrong names are reported on loading."""
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """The characters a CTC model writes with their ids, and the delimiter of words.
-
-    Attributes:
-        tokenizer: of transformers, which turns ids back into text.
-    """
+    """The characters a CTC model writes with their ids, the delimiter of words, and transformers' tokenizer."""
 
     characters: dict[str, int]
     delimiter: str
@@ -66,7 +61,7 @@ def load_ctc(directory: Path) -> Any:
 def _require_sizes(directory: Path) -> None:
     """Raises a DataError if config.json describes more than the weights hold, before that much memory is allocated."""
     tensors, path = open_tensors(directory), directory / CONFIG
-    for key in _COUNTS:
+    for key in ("num_hidden_layers", "num_adapter_layers"):
         if not isinstance(count := read_json(path).get(key, 0), int) or not 0 <= count <= len(tensors):
             raise DataError(f"{path}: {key} is {count!r:.40}, and there are {len(tensors)} tensors")
     try:
@@ -78,11 +73,7 @@ def _require_sizes(directory: Path) -> None:
 
 
 def load_spelling(directory: Path) -> Spelling:
-    """The characters of a directory's vocabulary.
-
-    Raises:
-        DataError: no tokenizer that loads, or a vocabulary without single letters or digits.
-    """
+    """The characters of a directory's vocabulary; a DataError if none loads, or without single letters or digits."""
     from transformers import Wav2Vec2CTCTokenizer
 
     try:
@@ -90,11 +81,10 @@ def load_spelling(directory: Path) -> Spelling:
         vocabulary = tokenizer.get_vocab()
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{directory}: has no CTC tokenizer that loads: {error}") from error
-    delimiter = tokenizer.word_delimiter_token or " "
     characters = {token: number for token, number in vocabulary.items() if len(token) == 1}
     if not any(character.isalnum() for character in characters):
         raise DataError(f"{directory / VOCABULARY}: has no single characters, and no other vocabularies are supported")
-    return Spelling(characters, delimiter, tokenizer)
+    return Spelling(characters, tokenizer.word_delimiter_token or " ", tokenizer)
 
 
 def load_extractor(directory: Path) -> Any:
@@ -105,8 +95,7 @@ def load_extractor(directory: Path) -> Any:
     """
     from transformers import Wav2Vec2FeatureExtractor
 
-    rate = read_json(directory / FEATURES).get("sampling_rate", SAMPLING_RATE)
-    if rate != SAMPLING_RATE:
+    if (rate := read_json(directory / FEATURES).get("sampling_rate", SAMPLING_RATE)) != SAMPLING_RATE:
         raise DataError(f"{directory / FEATURES}: a sampling rate of {rate}; only {SAMPLING_RATE} is supported")
     return Wav2Vec2FeatureExtractor.from_pretrained(directory, local_files_only=True)  # nosec B615 - a local folder
 

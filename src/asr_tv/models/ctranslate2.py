@@ -22,13 +22,7 @@ _BINARY_VERSIONS = (4, 5, 6)
 
 Array = npt.NDArray[Any]
 
-_DTYPES: Mapping[int, np.dtype[Any]] = {
-    0: np.dtype("<f4"),
-    1: np.dtype("i1"),
-    2: np.dtype("<i2"),
-    3: np.dtype("<i4"),
-    4: np.dtype("<f2"),
-}
+_DTYPES = {0: "<f4", 1: "i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 _MAX_RANK = 8
 
 
@@ -46,23 +40,16 @@ class _Reader:
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self._path = parts[0]
-        self._bytes = memoryview(_mapped(parts[0]) if len(parts) == 1 else b"".join(p.read_bytes() for p in parts))
+        self.data = memoryview(_mapped(parts[0]) if len(parts) == 1 else b"".join(p.read_bytes() for p in parts))
         self._offset = 0
-
-    @property
-    def size(self) -> int:
-        return len(self._bytes)
 
     def take(self, size: int) -> memoryview:
         end = self._offset + size
-        if end > len(self._bytes):
-            raise DataError(
-                f"{self._path}: truncated CTranslate2 file: {size} bytes expected at offset {self._offset}, "
-                f"the file ends at {len(self._bytes)}"
-            )
-        chunk = self._bytes[self._offset : end]
-        self._offset = end
-        return chunk
+        if end > len(self.data):
+            ends = f"{size} bytes expected at offset {self._offset}, the file ends at {len(self.data)}"
+            raise DataError(f"{self._path}: truncated CTranslate2 file: {ends}")
+        start, self._offset = self._offset, end
+        return self.data[start:end]
 
     def number(self, code: str) -> int:
         (value,) = struct.unpack("<" + code, self.take(struct.calcsize(code)))
@@ -81,9 +68,9 @@ class _Reader:
         if rank > _MAX_RANK:
             raise DataError(f"{self._path}: variable {name!r} claims {rank} dimensions")
         shape = tuple(self.number("I") for _ in range(rank))
-        dtype = _DTYPES.get(code := self.number("B"))
-        if dtype is None:
+        if (code := self.number("B")) not in _DTYPES:
             raise DataError(f"{self._path}: variable {name!r} has type {code}; known types: {sorted(_DTYPES)}")
+        dtype: np.dtype[Any] = np.dtype(_DTYPES[code])
         size = self.number("I")
         expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if size != expected:
@@ -92,7 +79,6 @@ class _Reader:
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:
-    """The file, mapped into memory rather than copied."""
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
@@ -103,18 +89,15 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
 def read_variables(path: Path, *more: Path) -> dict[str, Array]:
     """All variables of a CTranslate2 `model.bin` under their CTranslate2 names, quantised rows rescaled to float32.
 
-    Args:
-        more: the further parts, in order, of a file split into parts.
+    `more` are the further parts, in order, of a file split into parts.
 
     Raises:
         DataError: not a Whisper model in this format, truncated, or of an unknown version.
     """
     reader = _Reader((path, *more))
-    version = reader.number("I")
-    if version not in _BINARY_VERSIONS:
+    if (version := reader.number("I")) not in _BINARY_VERSIONS:
         raise DataError(f"{path}: CTranslate2 binary version {version} is not one of {_BINARY_VERSIONS}")
-    spec = reader.text()
-    if spec != "WhisperSpec":
+    if (spec := reader.text()) != "WhisperSpec":
         raise DataError(f"{path}: holds a {spec!r} model, not a Whisper")
     reader.number("I")
     variables: dict[str, _Variable] = {}
@@ -127,7 +110,7 @@ def read_variables(path: Path, *more: Path) -> dict[str, Array]:
     aliases = [(reader.text(), reader.text()) for _ in range(reader.number("I"))]
     if unknown := [name for _, name in aliases if name not in variables]:
         raise DataError(f"{path}: aliases of {', '.join(unknown[:3])}, which it does not contain")
-    if sum(variables[name].data.nbytes for _, name in aliases) > reader.size:
+    if sum(variables[name].data.nbytes for _, name in aliases) > len(reader.data):
         raise DataError(f"{path}: its {len(aliases)} aliases stand for more than the file holds")
     arrays = {
         name: _dequantised(path, name, variable, variables)
@@ -138,8 +121,7 @@ def read_variables(path: Path, *more: Path) -> dict[str, Array]:
 
 
 def _dequantised(path: Path, name: str, variable: _Variable, variables: Mapping[str, _Variable]) -> Array:
-    scale = variables.get(f"{name}_scale")
-    if scale is None:
+    if (scale := variables.get(f"{name}_scale")) is None:
         return variable.array()
     factors = scale.array().astype(np.float32)
     if not variable.shape or factors.shape not in ((), variable.shape[:1]) or not (factors > 0).all():

@@ -42,7 +42,6 @@ SIDE_FILES = (CONFIG, GENERATION, FEATURES, TOKENIZER, *_VOCABULARY_FILES)
 """The files beside the weights of a Whisper."""
 
 METADATA = {"format": "pt"}
-
 _HEAD_SIZE = 64
 """Width of an attention head in every published Whisper."""
 
@@ -136,8 +135,7 @@ def _whisper_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if config.get("model_type") != "whisper":
         raise DataError(f"{path}: describes a {config.get('model_type')!r} model, not a whisper")
-    wrong = [key for key in _SIZES if not isinstance(config.get(key), int)]
-    if wrong:
+    if wrong := [key for key in _SIZES if not isinstance(config.get(key), int)]:
         raise DataError(f"{path}: {key} should be a whole number, not {config.get(key)!r}" for key in wrong)
     return config
 
@@ -223,9 +221,8 @@ def _require_layout(found: Layout, expected: Layout) -> None:
     if missing := sorted(expected.keys() - found.keys()):
         problems.append(f"the weights lack {len(missing)} tensors of this Whisper: {', '.join(missing[:5])}")
     if extra := sorted(found.keys() - expected.keys()):
-        problems.append(
-            f"the weights hold {len(extra)} tensors that this Whisper does not have: {', '.join(extra[:5])}"
-        )
+        first = ", ".join(extra[:5])
+        problems.append(f"the weights hold {len(extra)} tensors that this Whisper does not have: {first}")
     problems += [
         f"{name}: has shape {list(found[name][1])}, config.json asks for {list(expected[name][1])}"
         for name in sorted(found.keys() & expected.keys())
@@ -252,8 +249,6 @@ def _config_of(model: BareWhisper) -> dict[str, Any]:
     heads = model.heads or max(1, d_model // _HEAD_SIZE)
     if not _divides(heads, d_model):
         raise DataError(f"the weights are not a Whisper's: {heads!r:.40} heads do not divide a width of {d_model}")
-    layers = {f"{side}_layers": _count_layers(shapes, side) for side in ("encoder", "decoder")}
-    attention = {f"{side}_attention_heads": heads for side in ("encoder", "decoder")}
     return {
         "architectures": ["WhisperForConditionalGeneration"],
         "model_type": "whisper",
@@ -263,8 +258,8 @@ def _config_of(model: BareWhisper) -> dict[str, Any]:
         "vocab_size": vocab_size,
         "d_model": d_model,
         **sizes,
-        **layers,
-        **attention,
+        **{f"{side}_layers": _count_layers(shapes, side) for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": heads for side in ("encoder", "decoder")},
         **_special_ids(model.tokenizer),
     }
 
@@ -357,8 +352,7 @@ def _carry_features(source: Path, out: Path, config: Mapping[str, Any]) -> None:
 
 
 def _require_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
-    highest = max(tokenizer.get_vocab().values())
-    if highest >= vocab_size:
+    if (highest := max(tokenizer.get_vocab().values())) >= vocab_size:
         raise DataError(f"the tokenizer does not fit a Whisper of {vocab_size} tokens: its ids go up to {highest}")
 
 

@@ -31,7 +31,7 @@ PRECISIONS: Mapping[str, tuple[Precision, ...]] = {
 """The precisions of the weights in each format."""
 
 _REQUIRED = {"ctranslate2": ("ctranslate2", "faster_whisper")}
-_QUANTISED = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+_TYPE_NAMES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 _OF_MODULE = {ours: theirs for theirs, ours in MODULES.items()}
 _OF_TOP = {ours: theirs for theirs, ours in TOP.items()}
@@ -60,34 +60,23 @@ def write_format(model: Path, out: Path, form: Format, precision: Precision) -> 
         raise DataError(f"{model}: a CTC model, and exports are of Whispers; transformers loads its folder as it is")
     out.mkdir(parents=True, exist_ok=True)
     if form == "hf":
-        _write_hf(model, out, _DTYPES[precision])
+        copy_side_files(model, out)
+        write_json(out / CONFIG, read_json(model / CONFIG) | {"dtype": _TYPE_NAMES[precision]})
+        write_weights(open_tensors(model), out, _DTYPES[precision])
     elif form == "openai":
         _write_openai(model, out / OPENAI_FILE, _DTYPES[precision])
     else:
         # The files that faster-whisper reads beside the weights.
-        convert_to_ctranslate2(model, out, _QUANTISED[precision], [TOKENIZER, FEATURES])
-
-
-def _write_hf(model: Path, out: Path, dtype: torch.dtype) -> None:
-    copy_side_files(model, out)
-    config = read_json(model / CONFIG) | {"dtype": str(dtype).removeprefix("torch.")}
-    write_json(out / CONFIG, config)
-    write_weights(open_tensors(model), out, dtype)
+        convert_to_ctranslate2(model, out, _TYPE_NAMES[precision], [TOKENIZER, FEATURES])
 
 
 def convert_to_ctranslate2(model: Path, out: Path, quantisation: str, beside: Sequence[str] = ()) -> None:
-    """Writes the Whisper of a Hugging Face directory in CTranslate2's format, with its own converter.
-
-    Args:
-        quantisation: float32, float16 or int8.
-        beside: files of the directory to copy.
-    """
+    """Writes a Whisper, and its files `beside`, with CTranslate2's own converter, in float32, float16 or int8."""
     from ctranslate2.converters import TransformersConverter
 
     with no_progress_bar(), _quiet("transformers"):
-        TransformersConverter(str(model), copy_files=list(beside)).convert(
-            str(out), quantization=quantisation, force=True
-        )
+        converter = TransformersConverter(str(model), copy_files=list(beside))
+        converter.convert(str(out), quantization=quantisation, force=True)
 
 
 def _write_openai(model: Path, path: Path, dtype: torch.dtype) -> None:

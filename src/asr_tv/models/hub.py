@@ -60,22 +60,16 @@ def repository(
 ) -> Path:
     """The folder of a repository's files, named by their revision, from the local cache or downloaded.
 
-    Args:
-        files: patterns, each of which must match a file.
-        alternatives: patterns, one of which must match a file.
-        also: patterns of optional files.
+    Each pattern of `files` must match a file, and one of `alternatives`; those of `also` need not.
 
     Raises:
         DataError: why it is not available.
     """
-    wanted: dict[str, Any] = {
-        "repo_type": "dataset" if dataset else "model",
-        "allow_patterns": [*files, *alternatives, *also],
-    }
-    cached = _cached(name, **wanted)
+    kind, patterns = "dataset" if dataset else "model", [*files, *alternatives, *also]
+    cached = _cached(name, repo_type=kind, allow_patterns=patterns)
     if cached is not None and not _lacking(cached, files, alternatives):
         return cached
-    path = _download(name, **wanted)
+    path = _download(name, repo_type=kind, allow_patterns=patterns)
     if lacking := _lacking(path, files, alternatives):
         raise DataError(f"the hub: {name} has no {', no '.join(lacking)}")
     return path

@@ -13,25 +13,13 @@ from asr_tv.data.text_files import require_utf8_name
 from asr_tv.errors import DataError
 from asr_tv.models.ctc import normalise_ctc
 from asr_tv.models.ctranslate2 import read_variables, to_transformers
-from asr_tv.models.directory import (
-    TOKENIZER,
-    BareWhisper,
-    normalise_directory,
-    parameter_count,
-    write_directory,
-)
+from asr_tv.models.directory import TOKENIZER, BareWhisper, normalise_directory, parameter_count, write_directory
 from asr_tv.models.family import family_of
 from asr_tv.models.hub import Snapshot, cached_snapshot, download_snapshot
 from asr_tv.models.openai import read_openai
 from asr_tv.models.packaged import PackagedModel, install_hint, packages_of
 from asr_tv.models.tensors import CONFIG, WEIGHTS, layout_of, open_tensors, read_json
-from asr_tv.models.vocabulary import (
-    END,
-    LANGUAGES_OF,
-    Tokenizer,
-    load_tokenizer,
-    whisper_tokenizer,
-)
+from asr_tv.models.vocabulary import END, LANGUAGES_OF, Tokenizer, load_tokenizer, whisper_tokenizer
 from asr_tv.models.whisper import checkpoint_digest
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Identity, Produced, Record, Store, file_digest
@@ -53,8 +41,7 @@ class _Source:
 def resolve_model(name: str, store: Store) -> Record:
     """The checkpoint of this name, as a record whose payload `model/` transformers loads as it is.
 
-    Args:
-        name: a hub name, or the path of a Hugging Face directory, a CTranslate2 directory, or an openai-whisper `.pt`.
+    It is a hub name, or the path of a Hugging Face directory, a CTranslate2 directory, or an openai-whisper `.pt`.
 
     Raises:
         DataError: it is not available: why, for every source tried, and what to install.
@@ -62,11 +49,11 @@ def resolve_model(name: str, store: Store) -> Record:
     if Path(name).exists():
         require_utf8_name(Path(name))
         return _stored(_local(Path(name)), store)
-    if _is_path(name):
+    if name.startswith(("/", "./", "../", "~")) or name.endswith(".pt") or name.count("/") > 1:
         raise DataError(f"{name}: no such file or directory")
     # A name keeps the weights it once had in this store, so that an unreliable network changes no result.
     for package in packages_of(name):
-        if (record := store.find(_identity(_packaged(package)))) is not None:
+        if (record := store.find(Identity(STAGE, VERSION, {}, _packaged(package).identity))) is not None:
             return record
     if (snapshot := cached_snapshot(name)) is not None:
         return _stored(_hub(snapshot), store)
@@ -84,15 +71,7 @@ def _stored(source: _Source, store: Store) -> Record:
         parameters = parameter_count(layout_of(open_tensors(scratch / MODEL)))
         return Produced(details={**source.details, "parameters": parameters})
 
-    return store.build(_identity(source), produce)
-
-
-def _identity(source: _Source) -> Identity:
-    return Identity(STAGE, VERSION, {}, source.identity)
-
-
-def _is_path(name: str) -> bool:
-    return name.startswith(("/", "./", "../", "~")) or name.endswith(".pt") or name.count("/") > 1
+    return store.build(Identity(STAGE, VERSION, {}, source.identity), produce)
 
 
 def _local(path: Path) -> _Source:
@@ -128,8 +107,7 @@ def _packaged(package: PackagedModel) -> _Source:
 def _from_package(package: PackagedModel) -> BareWhisper:
     parts, config = package.verified_files()
     tensors = to_transformers(read_variables(*parts))
-    tokenizer = whisper_tokenizer(_vocab_size(parts[0], tensors))
-    return _with_hints(tensors, tokenizer, read_json(config))
+    return _with_hints(tensors, whisper_tokenizer(_vocab_size(parts[0], tensors)), read_json(config))
 
 
 def _from_ctranslate2(directory: Path) -> BareWhisper:
@@ -145,12 +123,8 @@ def _with_hints(tensors: Mapping[str, Any], tokenizer: Tokenizer, config: Mappin
     hints = (config.get("suppress_ids") or [], *(config.get("alignment_heads") or []))
     if not all(isinstance(hint, list) and all(isinstance(number, int) for number in hint) for hint in hints):
         raise DataError(f"{CONFIG}: suppress_ids and alignment_heads are not lists of numbers and of pairs of numbers")
-    return BareWhisper(
-        tensors,
-        tokenizer,
-        suppress_tokens=config.get("suppress_ids") or (),
-        alignment_heads=config.get("alignment_heads"),
-    )
+    suppressed = config.get("suppress_ids") or ()
+    return BareWhisper(tensors, tokenizer, suppress_tokens=suppressed, alignment_heads=config.get("alignment_heads"))
 
 
 def _from_openai(path: Path) -> BareWhisper:
@@ -159,8 +133,7 @@ def _from_openai(path: Path) -> BareWhisper:
 
 
 def _vocab_size(path: Path, tensors: Mapping[str, Any]) -> int:
-    embedding = tensors.get("model.decoder.embed_tokens.weight")
-    if embedding is None:
+    if (embedding := tensors.get("model.decoder.embed_tokens.weight")) is None:
         raise DataError(f"{path}: holds no token embedding, so it is not a Whisper")
     return int(embedding.shape[0])
 

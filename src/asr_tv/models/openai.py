@@ -40,7 +40,6 @@ TOP = {
     "decoder.ln.bias": "model.decoder.layer_norm.bias",
 }
 _MAX_MEMBERS = 100_000
-
 BLOCK = re.compile(r"(encoder|decoder)\.blocks\.(\d+)\.(.+)\.(weight|bias)")
 
 
@@ -92,9 +91,8 @@ def _content(path: Path, checkpoint: Any) -> tuple[Mapping[str, int], Mapping[st
     dimensions, state = parts.get("dims"), parts.get("model_state_dict")
     if not isinstance(dimensions, dict) or not isinstance(state, dict):
         raise DataError(f"{path}: has no dims and model_state_dict, as openai-whisper's checkpoints do")
-    if foreign := [
-        f"{name!s:.80}" for name, value in state.items() if not (isinstance(name, str) and _is_whole(value))
-    ]:
+    foreign = [f"{name!s:.80}" for name, value in state.items() if not (isinstance(name, str) and _is_whole(value))]
+    if foreign:
         raise DataError(f"{path}: {', '.join(foreign[:5])} is not a tensor of numbers that the file holds")
     return dimensions, state
 

@@ -92,11 +92,15 @@ class Output:
             start, offsets = _header(layout, reserved)
             self._starts[path] = len(start)
             for name, offset in offsets.items():
-                source = self._copies.get(name, name)
-                self._places.setdefault(source, []).append((path, len(start) + offset))
+                self._places.setdefault(self._copies.get(name, name), []).append((path, len(start) + offset))
 
     def __enter__(self) -> "Output":
-        _require_space(self._starts, self._awaited)
+        # A disk that is too small is reported before anything is written.
+        needed = sum(self._starts.values()) + sum(_size(*form) for form in self._awaited.values())
+        for folder in {path.parent for path in self._starts}:
+            if (free := shutil.disk_usage(folder).free) < needed:
+                sizes = f"{needed:,} bytes are needed, {free:,} are free"
+                raise OSError(ENOSPC, f"No space left on device: {sizes}", str(folder))
         for path in self._starts:
             with _naming(path):
                 self._files[path] = path.open("wb")
@@ -148,8 +152,7 @@ class Output:
 
 def bytes_of(tensor: Tensor) -> memoryview:
     """The bytes of a tensor's numbers in row-major order, as files hold them."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _header(layout: Layout, metadata: Mapping[str, str], length: int = 0) -> tuple[bytes, dict[str, int]]:
@@ -176,16 +179,6 @@ def _put(file: BinaryIO, data: memoryview, offset: int) -> None:
     while data:
         written = os.pwrite(file.fileno(), data, offset)
         data, offset = data[written:], offset + written
-
-
-def _require_space(starts: Mapping[Path, int], layout: Layout) -> None:
-    """Reports a disk that is too small before anything is written."""
-    needed = sum(starts.values()) + sum(_size(*form) for form in layout.values())
-    for folder in {path.parent for path in starts}:
-        if (free := shutil.disk_usage(folder).free) < needed:
-            raise OSError(
-                ENOSPC, f"No space left on device: {needed:,} bytes are needed, {free:,} are free", str(folder)
-            )
 
 
 @contextmanager

@@ -17,12 +17,10 @@ class PackagedModel:
     """Weights in one package, or in parts in several.
 
     Attributes:
-        name: the model's name on the hub.
         extra: the extra of asr-tv that installs the packages, or None.
         parts: (package, path inside it) of the pieces of `model.bin`, in order.
         config: (package, path) of CTranslate2's config.json.
         sha256: of the joined `model.bin`.
-        config_sha256: of the config.json.
     """
 
     name: str
@@ -45,11 +43,7 @@ class PackagedModel:
         return (paths[:-1], paths[-1]) if len(paths) == len(found) else None
 
     def verified_files(self) -> tuple[Sequence[Path], Path]:
-        """The parts and the config, after checking their digests.
-
-        Raises:
-            DataError: not installed, or other files than the pinned ones.
-        """
+        """The parts and the config; a DataError unless they are installed and have the pinned digests."""
         if (files := self.files()) is None:
             raise DataError(f"{self.source}: is not installed")
         parts, config = files

@@ -14,9 +14,6 @@ _BUFFERS = frozenset({"running_mean", "running_var", "num_batches_tracked", "inv
 _LAYER = re.compile(r"(.*?\.?(?:layers|blocks|h)\.\d+)(?:\.|$)")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _ROOTS = ("model.", "wav2vec2.", "wav2vec2_conformer.")
-_GROUP_DEPTH = 2
-"""The depth of the modules they stand for: encoder.conv1, decoder.embed_tokens."""
-_SHOWN = 3
 
 
 def group_of(name: str) -> str:
@@ -55,10 +52,7 @@ def coefficients_by_name(
 
     A pattern is a module and all below it: encoder, decoder.layers.2, encoder.layers.0-3 (both ends included),
     decoder.layers.*.encoder_attn; or a group, conv_stem or embedding. The longest pattern that fits a tensor applies,
-    so that encoder.layers.0-3 may differ from encoder; groups count as two parts.
-
-    Args:
-        rest: the coefficient of tensors that no pattern fits.
+    so that encoder.layers.0-3 may differ from encoder; groups count as two parts; `rest` is for what no pattern fits.
 
     Raises:
         ConfigError: a pattern that fits nothing, two of one length that fit the same tensor, a tensor with none.
@@ -67,7 +61,8 @@ def coefficients_by_name(
     fitting = {name: _fitting(name, by_module) for name in names}
     unused = by_module.keys() - {pattern for patterns in fitting.values() for pattern in patterns}
     problems = [f"{pattern}: no tensor of the model is in such a module" for pattern in sorted(unused)]
-    problems += sorted({f"{p} and {q} both fit {n}" for n, (p, q) in _contests(fitting).items()})[:_SHOWN]
+    contests = [(n, f) for n, f in fitting.items() if len(f) > 1 and _depth(f[0]) == _depth(f[1])]
+    problems += sorted(f"{found[0]} and {found[1]} both fit {name}" for name, found in contests)[:3]
     bare = [name for name in names if not fitting[name]] if rest is None else []
     if bare:
         problems.append(f"{len(bare)} tensors have no coefficient, such as {bare[0]}; give one number for the rest")
@@ -79,11 +74,6 @@ def coefficients_by_name(
 def _fitting(name: str, patterns: Iterable[str]) -> list[str]:
     """The patterns that fit, the most specific first."""
     return sorted((pattern for pattern in patterns if _fits(name, pattern)), key=lambda p: (-_depth(p), p))
-
-
-def _contests(fitting: Mapping[str, list[str]]) -> dict[str, tuple[str, str]]:
-    pairs = {name: (found[0], found[1]) for name, found in fitting.items() if len(found) > 1}
-    return {name: (p, q) for name, (p, q) in pairs.items() if _depth(p) == _depth(q)}
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -100,7 +90,8 @@ def _word_fits(word: str, wanted: str) -> bool:
 
 
 def _depth(pattern: str) -> int:
-    return _GROUP_DEPTH if pattern in (CONV_STEM, EMBEDDING) else len(_parts(pattern))
+    # Groups stand for modules of this depth: encoder.conv1, decoder.embed_tokens.
+    return 2 if pattern in (CONV_STEM, EMBEDDING) else len(_parts(pattern))
 
 
 def _parts(name: str) -> list[str]:

@@ -28,9 +28,7 @@ _EMBEDDINGS = ("model.embed_tokens.weight", "transformer.wte.weight", "model.dec
 """Names of the embedding of which a tied `lm_head.weight` is a copy."""
 
 _NAMED = {name: dtype for dtype, name in DTYPES.items()}
-
 _LONGEST_JSON = 1 << 28
-
 _FAULTED_AROUND = 1 << 17
 """Bytes around a page, before it as well, that Linux maps together with it."""
 
@@ -84,11 +82,6 @@ class Tensors(Mapping[str, Tensor]):
         self.metadata: Mapping[str, str] = next(iter(files.values())).metadata
         self.files = {name: tuple(file.names) for name, file in files.items()}
         self._homes = {name: file for file in files.values() for name in file.names if name not in copies}
-
-    @property
-    def is_sharded(self) -> bool:
-        """Whether the tensors are in shards with an index."""
-        return self.path.is_dir() and WEIGHTS not in self.files
 
     def form_of(self, name: str) -> tuple[torch.dtype, tuple[int, ...]]:
         """Type and shape of a tensor or of a tied copy."""
@@ -173,7 +166,7 @@ def _from_files(
 
 
 def _validated(file: Path) -> tuple[list[str], Mapping[str, str]]:
-    """The names and the metadata of a file, after checking that it is complete."""
+    """The names and the metadata of a file that is checked to be complete."""
     from safetensors import SafetensorError, safe_open
 
     if not file.is_file():
@@ -186,7 +179,6 @@ def _validated(file: Path) -> tuple[list[str], Mapping[str, str]]:
 
 
 def _listed_shards(directory: Path) -> Mapping[str, str]:
-    """The shard of each tensor, as the index lists them."""
     index = directory / INDEX
     shards = read_json(index).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(shard, str) for shard in shards.values()):

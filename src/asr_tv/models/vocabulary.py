@@ -68,8 +68,7 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     except Exception as error:
         raise DataError(f"{directory}: has no tokenizer that loads: {error}") from error
     # Without any file, transformers returns an empty tokenizer.
-    lacking = [token for token in (END, START, NO_TIMESTAMPS) if token not in tokenizer.get_vocab()]
-    if lacking:
+    if lacking := [token for token in (END, START, NO_TIMESTAMPS) if token not in tokenizer.get_vocab()]:
         raise DataError(f"{directory}: has no tokenizer that loads as one of Whisper: it lacks {', '.join(lacking)}")
     return tokenizer
 
@@ -86,10 +85,8 @@ def suppressed_tokens(vocab_size: int) -> list[int]:
 
 
 def is_multilingual(tokenizer: Tokenizer) -> bool:
-    """Whether a Whisper tokenizer is multilingual.
-
-    Both vocabularies contain the language tokens; only the multilingual byte-pair table ends with an empty token.
-    """
+    """Whether a Whisper tokenizer is multilingual."""
+    # Both vocabularies contain the language tokens; only the multilingual byte-pair table ends with an empty token.
     return "" in tokenizer.get_vocab()
 
 

@@ -19,8 +19,6 @@ __all__ = ["checkpoint_digest", "load_model", "load_tokenizer", "prompt_ids", "s
 Whisper = Any
 """A `transformers.WhisperForConditionalGeneration`."""
 
-_LANGUAGES_SHOWN = 8
-
 
 def load_model(directory: Path) -> Whisper:
     """The Whisper of a directory in fp32, for inference, its output tied to the embedding.
@@ -67,18 +65,15 @@ def prompt_ids(tokenizer: Tokenizer, language: str | None) -> tuple[int, ...]:
     """
     start, transcribe, no_timestamps = tokenizer.convert_tokens_to_ids([START, "<|transcribe|>", NO_TIMESTAMPS])
     if is_multilingual(tokenizer):
-        return start, _language_id(language_ids(tokenizer), language), transcribe, no_timestamps
+        known = language_ids(tokenizer)
+        if (number := known.get(f"<|{language}|>")) is not None:
+            return start, number, transcribe, no_timestamps
+        some = ", ".join(token.strip("<|>") for token in list(known)[:8])
+        asked = "a multilingual model needs a language" if language is None else f"language {language}: not known"
+        raise ConfigError(f"{asked}; it has {len(known)}, by two-letter code: {some}, ...")
     if language not in (None, "en"):
         raise ConfigError(f"language {language}: this model knows English only; a multilingual one is needed")
     return start, no_timestamps
-
-
-def _language_id(known: dict[str, int], language: str | None) -> int:
-    if (number := known.get(f"<|{language}|>")) is not None:
-        return number
-    some = ", ".join(token.strip("<|>") for token in list(known)[:_LANGUAGES_SHOWN])
-    asked = "a multilingual model needs a language" if language is None else f"language {language}: not known"
-    raise ConfigError(f"{asked}; it has {len(known)}, by two-letter code: {some}, ...")
 
 
 def save_checkpoint(model: Whisper, like: Path, out: Path) -> None:
@@ -92,11 +87,7 @@ def save_checkpoint(model: Whisper, like: Path, out: Path) -> None:
 
 
 def checkpoint_digest(directory: Path) -> str:
-    """sha256 over the weights and the side files.
-
-    Raises:
-        DataError: weights missing or damaged.
-    """
+    """sha256 over the weights and the side files; a DataError for weights that are missing or damaged."""
     open_tensors(directory)
     weights = [WEIGHTS]
     if not (directory / WEIGHTS).exists():

@@ -13,15 +13,7 @@ from asr_tv.models.parameter_names import coefficients_by_name, is_buffer
 from asr_tv.models.tensors import Tensors
 from asr_tv.vectors.base_check import BaseCheck
 from asr_tv.vectors.compatibility import Embedding, matched_names, require_form
-from asr_tv.vectors.files import (
-    ancestors_of,
-    create_vector,
-    model_metadata,
-    naming,
-    object_in,
-    open_model,
-    open_vector,
-)
+from asr_tv.vectors.files import ancestors_of, create_vector, model_metadata, naming, object_in, open_model, open_vector
 from asr_tv.vectors.model_folder import new_model_like, require_apart
 from asr_tv.vectors.streaming import Reader, cuts, exhaust, on_all_cores
 from asr_tv.vectors.task_vector import CHECKPOINT, VECTOR, add_changes, require_coefficients
@@ -51,12 +43,7 @@ class Addend:
 
 @dataclass(frozen=True)
 class Applied:
-    """The outcome of adding vectors.
-
-    Attributes:
-        model: digest of the model they were added to.
-        foreign: the vectors that were made on another model.
-    """
+    """The digest of the model that vectors were added to, and which of them were made on another model."""
 
     model: str
     foreign: tuple[Path, ...]
@@ -98,7 +85,8 @@ def apply_vectors(
     require_apart(out, (model, *(addend.vector for addend in addends), *([rows.model] if rows else [])))
     vectors: list[Tensors] = gathered(*(lambda path=addend.vector: open_vector(path) for addend in addends))
     start = Reader(open_model(model))
-    modes = [_embedding_mode(vector, embedding) for vector in vectors]
+    # Rows that were left out when a vector was made cannot be added.
+    modes: list[Embedding] = ["skip" if v.metadata.get("embedding") == "skip" else embedding for v in vectors]
     for vector, mode in zip(vectors, modes, strict=True):
         require_form(vector.metadata, model, f"{vector.path} and {model}", mode)
     lineage = BaseCheck(start.tensors, vectors)
@@ -107,8 +95,10 @@ def apply_vectors(
     with naming(f"{model} + {' + '.join(addend.text for addend in addends)}"):
         plan = _plan(start.tensors, vectors, addends, modes)
         overlay = rows.overlay(start.tensors, vectors, [a.scaling_coef for a in addends]) if rows else None
-        recipe = {"operation": "apply", "vectors": [_recipe(*pair) for pair in zip(vectors, addends, strict=True)]}
-        recipe |= ({} if embedding == "same" else {"embedding": embedding}) | (rows.recipe if rows else {})
+        recipe: dict[str, Any] = {} if embedding == "same" else {"embedding": embedding}
+        # The source of the rows is named in the recipe of its vector.
+        recipe |= {"rows": {str(new): old for new, old in sorted(rows.rows.items())}} if rows else {}
+        recipe |= {"operation": "apply", "vectors": [_recipe(*pair) for pair in zip(vectors, addends, strict=True)]}
 
         def metadata() -> dict[str, str]:
             digest = start.digest_or_blank
@@ -164,11 +154,6 @@ def apply_analogy(
             raise type(error)(problem.replace(str(vector), f"({b} − {a})") for problem in error.problems) from error
 
 
-def _embedding_mode(vector: Tensors, embedding: Embedding) -> Embedding:
-    """The mode for one vector: rows that were left out when it was made cannot be added."""
-    return "skip" if vector.metadata.get("embedding") == "skip" else embedding
-
-
 def _plan(
     model: Tensors, vectors: Sequence[Tensors], addends: Sequence[Addend], modes: Sequence[Embedding]
 ) -> dict[str, list[tuple[int, float]]]:
@@ -176,8 +161,7 @@ def _plan(
     plan: dict[str, list[tuple[int, float]]] = {}
     for number, (vector, addend, mode) in enumerate(zip(vectors, addends, modes, strict=True)):
         names = matched_names(model, vector, CHECKPOINT, VECTOR, mode)
-        longer = [name for name in names if vector[name].numel() > model[name].numel()]
-        if longer:
+        if longer := [name for name in names if vector[name].numel() > model[name].numel()]:
             raise DataError(f"{name}: {vector.path} has more rows than {model.path}" for name in longer)
         coefficients = coefficients_by_name(names, addend.by_module, addend.scaling_coef)
         require_coefficients(coefficients.values())

@@ -12,15 +12,7 @@ from asr_tv.errors import ConfigError, gathered
 from asr_tv.models.tensors import Tensors, write_tensors
 from asr_tv.store.results import file_digest
 from asr_tv.vectors.compatibility import require_same_form
-from asr_tv.vectors.files import (
-    bases_of,
-    common_origin,
-    fp32_layout,
-    naming,
-    object_in,
-    open_vector,
-    vector_metadata,
-)
+from asr_tv.vectors.files import bases_of, common_origin, fp32_layout, naming, object_in, open_vector, vector_metadata
 from asr_tv.vectors.merging import Merge, merged
 from asr_tv.vectors.similarity import GROUP, PartSimilarity, compare
 
@@ -30,12 +22,9 @@ class VectorInfo:
     """The contents of a task vector's file.
 
     Attributes:
-        digest: sha256 of the file.
         recipe: operation and parents.
         bases: digests of the models it was made on; empty where the file does not state them.
         versions: of the software that made it.
-        norm: Euclidean, over all tensors.
-        groups: norms of the module groups.
     """
 
     path: Path
@@ -112,9 +101,7 @@ class _OneAtATime(Mapping[str, Tensor]):
     """A vector with one tensor in memory at a time: reading another releases the one before."""
 
     def __init__(self, vector: Tensors) -> None:
-        self.path = vector.path
-        self._vector = vector
-        self._held = ""
+        self.path, self._vector, self._held = vector.path, vector, ""
 
     def __getitem__(self, name: str) -> Tensor:
         if self._held not in ("", name):
@@ -133,10 +120,7 @@ def _open_alike(vectors: Sequence[Path]) -> list[Tensors]:
     if not vectors:
         raise ConfigError("there are no vectors")
     opened: list[Tensors] = gathered(*(partial(open_vector, path) for path in vectors))
-    first = opened[0]
-
-    def require_alike(other: Tensors) -> None:
-        require_same_form(first.metadata, other.metadata, f"{first.path} and {other.path}")
-
-    gathered(*(partial(require_alike, other) for other in opened[1:]))
+    a = opened[0]
+    checks = (partial(require_same_form, a.metadata, b.metadata, f"{a.path} and {b.path}") for b in opened[1:])
+    gathered(*checks)
     return opened

@@ -41,11 +41,7 @@ _OF_TOKENS = frozenset({"vocab_size", "tie_word_embeddings"})
 
 
 def form_of(path: Path, tokens: int | None = None) -> dict[str, str]:
-    """Architecture, vocabulary digest and number of ordinary tokens, as far as known, as in a vector's metadata.
-
-    Args:
-        tokens: hash only the tokens below this id.
-    """
+    """Architecture, vocabulary digest and number of ordinary tokens (those below the id `tokens`), as far as known."""
     form: dict[str, str] = {}
     if (path / CONFIG).is_file():
         form["architecture"] = canonical_json(_architecture(read_json(path / CONFIG)))
@@ -87,7 +83,13 @@ def _ordinary_tokens(directory: Path) -> dict[str, int] | None:
 
 def require_same_form(a: Mapping[str, str], b: Mapping[str, str], which: str, embedding: Embedding = "same") -> None:
     """Raises a DataError if architectures or vocabularies are known and differ; `which` names the two sides."""
-    problems = _unlike(a, b, which, frozenset() if embedding == "same" else _OF_TOKENS)
+    ignored = frozenset() if embedding == "same" else _OF_TOKENS
+    ours, theirs = (json.loads(form.get("architecture", "{}")) for form in (a, b))
+    problems = [
+        f"{which}: different architectures: {key} is {ours[key]} and {theirs[key]}"
+        for key in dict.fromkeys((*_WHISPER, *_CTC, *_ANY))
+        if key in ours and key in theirs and key not in ignored and ours[key] != theirs[key]
+    ]
     if "vocabulary" in a and "vocabulary" in b and a["vocabulary"] != b["vocabulary"]:
         if embedding == "same":
             problems.append(f"{which}: different vocabularies: a row of the embedding is not the same token in both")
@@ -101,15 +103,6 @@ def require_form(ours: Mapping[str, str], path: Path, which: str, embedding: Emb
     """As `require_same_form` for a model; unless all rows are added, its vocabulary may extend `ours`."""
     limit = int(ours["tokens"]) if embedding != "same" and "tokens" in ours else None
     require_same_form(ours, form_of(path, limit), which, embedding)
-
-
-def _unlike(a: Mapping[str, str], b: Mapping[str, str], which: str, ignored: frozenset[str]) -> list[str]:
-    ours, theirs = (json.loads(form.get("architecture", "{}")) for form in (a, b))
-    return [
-        f"{which}: different architectures: {key} is {ours[key]} and {theirs[key]}"
-        for key in dict.fromkeys((*_WHISPER, *_CTC, *_ANY))
-        if key in ours and key in theirs and key not in ignored and ours[key] != theirs[key]
-    ]
 
 
 def matched_names(

@@ -33,11 +33,7 @@ SHORT = 16
 def create_vector(
     tuned: Path, base: Path, out: Path, provenance: Mapping[str, Any], embedding: Embedding = "same"
 ) -> None:
-    """Writes the task vector tuned − base of two models, in fp32.
-
-    Args:
-        provenance: further entries of the file's recipe, JSON-able.
-        embedding: what happens to tensors with one row per token, see `Embedding`.
+    """Writes the task vector tuned − base of two models, in fp32; `provenance` adds to the file's recipe.
 
     Raises:
         ConfigError: `out` touches one of the models.
@@ -49,7 +45,8 @@ def create_vector(
     ours, theirs = Reader(open_model(tuned)), Reader(open_model(base))
     with naming(f"{tuned} − {base}"):
         names = matched_names(ours.tensors, theirs.tensors, TUNED, BASE, embedding)
-    layout = {name: (torch.float32, _shared_shape(ours.tensors[name], theirs.tensors[name])) for name in names}
+    # The smaller shape is that of the rows that both sides have.
+    layout = {name: (torch.float32, tuple(min(r.tensors[name].shape for r in (ours, theirs)))) for name in names}
 
     def metadata() -> dict[str, str]:
         digests = {"tuned": ours.digest_or_blank, "base": theirs.digest_or_blank}
@@ -64,7 +61,7 @@ def create_vector(
 
 
 def _subtract(name: str, tuned: Reader, base: Reader, output: Output, layout: Layout) -> None:
-    """Writes the difference of one tensor, if it has one; reads both sides in any case, for the digests."""
+    # Both sides are read in any case, for the digests.
     sides = [reader for reader in (tuned, base) if name in reader.tensors]
     length = torch.Size(layout[name][1]).numel() if name in layout else 0
     reading = [reader.pieces(name, cuts(reader.tensors[name].numel(), length)) for reader in sides]
@@ -76,19 +73,12 @@ def _subtract(name: str, tuned: Reader, base: Reader, output: Output, layout: La
         exhaust(rest)
 
 
-def _shared_shape(a: Tensor, b: Tensor) -> tuple[int, ...]:
-    """The shape of the rows that both sides have."""
-    return tuple(a.shape if not a.dim() or len(a) <= len(b) else b.shape)
-
-
 def write_lora_vector(
     factors: Mapping[str, tuple[Tensor, Tensor]], scale: float, tuned: Path, base: Path, out: Path
 ) -> None:
     """Writes the LoRA update between two model directories as a low-rank task vector.
 
-    Args:
-        factors: (a, b) of each updated tensor, whose update is `scale` · b @ a.
-        tuned: the base with the update merged in.
+    The update of a tensor is `scale` · b @ a with its factors (a, b); it is merged into `tuned`.
     """
     before, after = open_model(base), open_model(tuned)
     digest = weights_digest(before)
@@ -125,11 +115,7 @@ def average_checkpoints(a: Path, b: Path, weight_of_b: float, out: Path) -> None
 
 
 def open_model(path: Path) -> Tensors:
-    """The tensors and metadata of a model.
-
-    Raises:
-        DataError: missing or damaged files, or a task vector.
-    """
+    """The tensors and metadata of a model; a DataError for missing or damaged files, or a task vector."""
     tensors = open_tensors(path)
     if tensors.metadata.get("kind") == KIND:
         raise DataError(f"{path}: is a task vector, not a model")
@@ -137,11 +123,7 @@ def open_model(path: Path) -> Tensors:
 
 
 def open_vector(path: Path) -> Tensors:
-    """The tensors and metadata of a task vector's file.
-
-    Raises:
-        DataError: not a task vector, or damaged metadata.
-    """
+    """The tensors and metadata of a task vector's file; a DataError if it is none, or its metadata are damaged."""
     if path.is_dir():
         raise DataError(f"{path}: is a directory; a task vector is one .safetensors file")
     tensors = open_tensors(path)

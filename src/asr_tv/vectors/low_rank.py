@@ -24,10 +24,8 @@ class LowRankVector(Tensors):
     """The tensors of the whole vector, computed on access: scale · b @ a, or zeros."""
 
     def __init__(self, stored: Tensors) -> None:
-        self.path = stored.path
-        self.metadata = stored.metadata
+        self.path, self.metadata, self._stored = stored.path, stored.metadata, stored
         self.copies, self.files = {}, {}
-        self._stored = stored
         try:
             form: Any = json.loads(stored.metadata[FORM])
             self._scale = float(form["scale"])
@@ -65,11 +63,7 @@ def write_low_rank(
     shapes: Mapping[str, tuple[int, ...]],
     metadata: Mapping[str, str],
 ) -> None:
-    """Writes the factors (a, b) of each updated tensor.
-
-    Args:
-        shapes: of all tensors of the vector.
-    """
+    """Writes the factors (a, b) of each updated tensor, with the shapes of all tensors of the vector."""
     tensors = {f"{name}{suffix}": f for name, pair in factors.items() for suffix, f in zip((_A, _B), pair, strict=True)}
     layout = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
     form = canonical_json({"scale": scale, "shapes": {name: list(shape) for name, shape in shapes.items()}})

@@ -18,8 +18,6 @@ from asr_tv.vectors.task_vector import (
     Named,
     State,
     chunks,
-    combined,
-    mean,
     name_of,
     require_alike,
     require_coefficients,
@@ -34,7 +32,13 @@ _TAKES: Mapping[str, tuple[str, ...]] = {
     "dare-ties": ("keep", "drop", "seed"),
 }
 _DEFAULTS: Mapping[str, Any] = {"coefficients": None, "keep": 0.2, "drop": 0.9, "seed": 17}
+_CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "keep": require_keep,
+    "drop": require_drop,
+    "coefficients": require_coefficients,
+}
 METHODS = tuple(_TAKES)
+_MERGED = "the merged vector"
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,22 @@ def merged(vectors: Sequence[State], merge: Merge) -> Named:
         ConfigError: no vectors, or not one coefficient per vector.
         DataError: vectors of different names or shapes; NaN or infinity.
     """
-    if not vectors:
-        raise ConfigError("there are no vectors to merge")
     return _FUNCTIONS[merge.method](vectors, **merge.parameters)
 
 
-def _sum(vectors: Sequence[State], coefficients: Sequence[float] | None) -> Named:
-    return combined(vectors, [1.0] * len(vectors) if coefficients is None else coefficients)
+def combined(vectors: Sequence[State], coefficients: Sequence[float] | None = None) -> Named:
+    """Σ coefficient · vector, by default their sum, rounded once to fp32, so that the order does not matter.
+
+    Raises:
+        ConfigError: no vectors, or not one finite coefficient per vector.
+        DataError: vectors of different names or shapes; NaN or infinity.
+    """
+    return _weighted(_as_streams(vectors), coefficients, 1, "the combination")
+
+
+def mean(vectors: Sequence[State]) -> Named:
+    """The mean of vectors, exactly that vector if they are equal; raises as `combined`."""
+    return _weighted(_as_streams(vectors), None, len(vectors), "the combination")
 
 
 def ties(vectors: Sequence[State], keep: float) -> Named:
@@ -114,13 +127,8 @@ def dare(vectors: Sequence[State], drop: float, seed: int, coefficients: Sequenc
         ConfigError: no vectors, `drop` outside 0 <= drop < 1, or not one finite coefficient per vector.
         DataError: vectors of different names or shapes; NaN or infinity.
     """
-    weights, divisor = ([1.0] * len(vectors), len(vectors)) if coefficients is None else (coefficients, 1)
-    require_coefficients(weights)
-    if len(weights) != len(vectors):
-        raise ConfigError(f"{len(vectors)} vectors need as many coefficients, got {len(weights)}")
-    column = torch.tensor(weights, dtype=torch.float64).unsqueeze(1)
     sparse = [dropped(vector, drop, seed) for vector in _as_streams(vectors)]
-    return _fold(sparse, lambda stack: (column * stack).sum(0) / divisor)
+    return _weighted(sparse, coefficients, len(vectors) if coefficients is None else 1)
 
 
 def dare_ties(vectors: Sequence[State], keep: float, drop: float, seed: int) -> Named:
@@ -137,7 +145,7 @@ def dare_ties(vectors: Sequence[State], keep: float, drop: float, seed: int) -> 
 
 _FUNCTIONS: Mapping[str, Callable[..., Named]] = {
     "mean": mean,
-    "sum": _sum,
+    "sum": combined,
     "ties": ties,
     "dare": dare,
     "dare-ties": dare_ties,
@@ -150,11 +158,15 @@ def _as_streams(vectors: Sequence[State]) -> list[Streamed]:
     return [streamed(v, name_of(v, f"vector {number}")) for number, v in enumerate(require_alike(vectors), start=1)]
 
 
-_CHECKS: Mapping[str, Callable[[Any], None]] = {
-    "keep": require_keep,
-    "drop": require_drop,
-    "coefficients": require_coefficients,
-}
+def _weighted(
+    vectors: Sequence[Streamed], coefficients: Sequence[float] | None, divisor: int, called: str = _MERGED
+) -> Named:
+    weights = [1.0] * len(vectors) if coefficients is None else coefficients
+    require_coefficients(weights)
+    if len(weights) != len(vectors):
+        raise ConfigError(f"{len(vectors)} vectors need as many coefficients, got {len(weights)}")
+    column = torch.tensor(weights, dtype=torch.float64).unsqueeze(1)
+    return _fold(vectors, lambda stack: (column * stack).sum(0) / divisor, called)
 
 
 def _elect_signs(vectors: Sequence[Streamed]) -> Named:
@@ -171,13 +183,13 @@ def _elect_signs(vectors: Sequence[Streamed]) -> Named:
     return _fold(vectors, fold)
 
 
-def _fold(vectors: Sequence[Streamed], fold: Callable[[Tensor], Tensor]) -> Named:
+def _fold(vectors: Sequence[Streamed], fold: Callable[[Tensor], Tensor], called: str = _MERGED) -> Named:
     """Each tensor from `fold`, which maps stacked entries (vectors, n) to entries (n,) in fp64, rounded to fp32."""
     for name in vectors[0]:
         total = torch.empty(vectors[0].shapes[name])
         for (into,), stack in zip(chunks(total), _stacks(vectors, name), strict=True):
             into.copy_(fold(stack))
-        yield name, require_finite(name, total, "the merged vector")
+        yield name, require_finite(name, total, called)
 
 
 def _stacks(vectors: Sequence[Streamed], name: str) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asr_tv.errors import ConfigError
 from asr_tv.models.output import Output, new_file, new_folder
-from asr_tv.models.tensors import INDEX, Tensors
+from asr_tv.models.tensors import INDEX, WEIGHTS, Tensors
 
 _WEIGHTS = (
     *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx", ".ot", ".npz"),
@@ -32,8 +32,6 @@ def new_model_like(model: Tensors, out: Path, metadata: Callable[[], Mapping[str
 
 
 def _copy_other_files(model: Tensors, out: Path) -> None:
-    """Copies the files and folders of a model's folder, except weights and hidden files."""
-
     def is_left_out(path: Path) -> bool:
         return path.name.startswith(".") or (path.name.endswith(_WEIGHTS) and path.is_file())
 
@@ -43,7 +41,7 @@ def _copy_other_files(model: Tensors, out: Path) -> None:
             shutil.copytree(path, out / path.name, ignore=ignored)
         elif not is_left_out(path):
             shutil.copyfile(path, out / path.name)
-    if model.is_sharded:
+    if WEIGHTS not in model.files:
         shutil.copyfile(model.path / INDEX, out / INDEX)
 
 

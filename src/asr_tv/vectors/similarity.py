@@ -16,12 +16,7 @@ WHOLE, GROUP, LAYER = "whole", "group", "layer"
 
 @dataclass(frozen=True)
 class PartSimilarity:
-    """Norms and cosines of one part of the vectors, in the order of the vectors.
-
-    Attributes:
-        kind: whole, group or layer.
-        cosines: one row per vector; None where a norm is zero, and the cosine undefined.
-    """
+    """Norms and cosines of one part of the vectors, in their order; a cosine is None where one of its norms is zero."""
 
     kind: str
     name: str

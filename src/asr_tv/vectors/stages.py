@@ -19,7 +19,8 @@ from asr_tv.vectors.combine import combine_vectors
 from asr_tv.vectors.files import average_checkpoints, create_vector, open_vector
 from asr_tv.vectors.merging import Merge
 from asr_tv.vectors.similarity import LAYER, compare
-from asr_tv.vectors.task_vector import floating_names
+from asr_tv.vectors.sparsify import Streamed
+from asr_tv.vectors.task_vector import chunks, floating_names
 
 VERSION = 1
 
@@ -71,23 +72,17 @@ def adapt_stage(
     inputs = {"start": start.digest, "pretrained": pretrained.digest} | ({"vector": vector.digest} if vector else {})
 
     def write(scratch: Path) -> None:
-        _write_adapted(scratch, start, vector, pretrained, scaling_coef, pretrained_weight)
+        summed = start.path / MODEL
+        if vector is not None:
+            summed = scratch / ("summed" if pretrained_weight else MODEL)
+            apply_vector(start.path / MODEL, vector.path / VECTOR, scaling_coef, summed)
+        if pretrained_weight or vector is None:
+            average_checkpoints(summed, pretrained.path / MODEL, pretrained_weight, scratch / MODEL)
+        if summed.name == "summed":
+            shutil.rmtree(summed)
 
     identity = Identity("adapt", VERSION, parameters, inputs)
     return _build(runtime, identity, "adapted model", "models", write, details=parameters)
-
-
-def _write_adapted(
-    scratch: Path, start: Record, vector: Record | None, pretrained: Record, scaling_coef: float, share: float
-) -> None:
-    summed = start.path / MODEL
-    if vector is not None:
-        summed = scratch / MODEL if not share else scratch / "summed"
-        apply_vector(start.path / MODEL, vector.path / VECTOR, scaling_coef, summed)
-    if share or vector is None:
-        average_checkpoints(summed, pretrained.path / MODEL, share, scratch / MODEL)
-    if summed.name == "summed":
-        shutil.rmtree(summed)
 
 
 def _build(
@@ -98,8 +93,6 @@ def _build(
     write: Callable[[Path], None],
     details: Mapping[str, Any] | None = None,
 ) -> Record:
-    """Builds a result that counts as one step of progress."""
-
     def produce(scratch: Path) -> Produced:
         with runtime.progress(label, 1, unit) as advance:
             write(scratch)
@@ -120,12 +113,6 @@ class Direction:
     of: Record
     minus: Record | None = None
 
-    @property
-    def inputs(self) -> dict[str, str]:
-        """Digests of its records by role."""
-        less = {} if self.minus is None else {f"{self.name}: minus": self.minus.digest}
-        return {f"{self.name}: of": self.of.digest, **less}
-
     def tensors(self) -> Mapping[str, Tensor]:
         """Its tensors, read lazily."""
         if self.minus is None:
@@ -133,26 +120,25 @@ class Direction:
         return _Shift(open_tensors(self.of.path / MODEL), open_tensors(self.minus.path / MODEL))
 
 
-class _Shift(Mapping[str, Tensor]):
-    """tuned − base in fp32, computed per tensor on access."""
+class _Shift(Streamed):
+    """tuned − base in fp32, computed on access."""
 
     def __init__(self, tuned: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
+        super().__init__({name: base[name].shape for name in floating_names(base)})
         self._tuned, self._base = tuned, base
-        self._names = floating_names(base)
 
-    def __getitem__(self, name: str) -> Tensor:
-        return self._tuned[name].float() - self._base[name].float()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+    def pieces(self, name: str) -> Iterator[Tensor]:
+        for tuned, base in chunks(self._tuned[name], self._base[name]):
+            yield tuned.float() - base.float()
 
 
 def compare_stage(runtime: Runtime, directions: tuple[Direction, ...]) -> Record:
     """Writes comparison.json: norms and cosines of the whole and of each module group, in the order of `names`."""
-    inputs = {key: digest for direction in directions for key, digest in direction.inputs.items()}
+    inputs: dict[str, str] = {}
+    for direction in directions:
+        inputs[f"{direction.name}: of"] = direction.of.digest
+        if direction.minus is not None:
+            inputs[f"{direction.name}: minus"] = direction.minus.digest
     names = [direction.name for direction in directions]
 
     def write(scratch: Path) -> None:

@@ -1,7 +1,7 @@
 """Checkpoints read once, piece by piece on all cores, in the memory of a few pieces and with a digest on the way."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from itertools import pairwise
 from threading import Barrier, Lock
@@ -35,13 +35,17 @@ def cuts(length: int, *breaks: int) -> Cuts:
 
 
 class Reader:
-    """Reads the tensors of a checkpoint in flat pieces, hashing them and releasing their memory on the way."""
+    """Reads the tensors of a checkpoint in flat pieces, hashing them and releasing their memory on the way.
+
+    Attributes:
+        hashes: sha256 by name of the tensors that were read to the end.
+    """
 
     def __init__(self, tensors: Tensors, *, digest: bool = True) -> None:
         self.tensors = tensors
         self.called = str(tensors.path)
         self._digest = digest
-        self._hashes: dict[str, str] = {}
+        self.hashes: dict[str, str] = {}
 
     def pieces(self, name: str, at: Cuts | None = None) -> Iterator[Tensor]:
         """The pieces between the cuts, by default of the whole tensor."""
@@ -58,25 +62,20 @@ class Reader:
                 held = stop
         # A page of a large folio maps the others again that were released already.
         self.tensors.release(name)
-        self._hashes[name] = digest.hexdigest()
-
-    @property
-    def hashes(self) -> Mapping[str, str]:
-        """sha256 by name of the tensors that were read to the end."""
-        return self._hashes
+        self.hashes[name] = digest.hexdigest()
 
     @property
     def digest(self) -> str:
         """sha256 over names, types, shapes and numbers of all tensors, however they are sharded."""
-        if lacking := self.tensors.keys() - self._hashes.keys():
+        if lacking := self.tensors.keys() - self.hashes.keys():
             raise ValueError(f"not read: {', '.join(sorted(lacking)[:5])}")
-        forms = {name: [str(t.dtype), list(t.shape), self._hashes[name]] for name, t in self.tensors.items()}
+        forms = {name: [str(t.dtype), list(t.shape), self.hashes[name]] for name, t in self.tensors.items()}
         return hashlib.sha256(canonical_json(forms).encode()).hexdigest()
 
     @property
     def digest_or_blank(self) -> str:
         """The digest, or `NO_DIGEST` before the first tensor was read."""
-        return self.digest if self._hashes else NO_DIGEST
+        return self.digest if self.hashes else NO_DIGEST
 
 
 def weights_digest(tensors: Tensors) -> str:

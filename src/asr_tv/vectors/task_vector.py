@@ -23,10 +23,7 @@ _CHUNK = 1 << 18
 
 
 def subtract(name: str, tuned: Tensor, base: Tensor, called: tuple[str, str] = (TUNED, BASE)) -> Tensor:
-    """The difference tuned − base in fp32, of one tensor or of a piece of it.
-
-    Args:
-        called: the names of the two in errors.
+    """The difference tuned − base in fp32, of one tensor or of a piece of it; `called` names the two in errors.
 
     Raises:
         DataError: NaN or infinity, and in which of the two.
@@ -39,9 +36,6 @@ def applied(state: State, vector: State, scaling_coef: float | Mapping[str, floa
     """`state` + scaling_coef · `vector` in fp32, each tensor rounded once to the state's dtype, on the state's device.
 
     A coefficient of 0 gives the state's own tensors, byte for byte; integer tensors and buffers pass unchanged.
-
-    Args:
-        scaling_coef: one number, or one per tensor by name.
 
     Raises:
         ConfigError: a coefficient is not a finite number, or a tensor has none.
@@ -64,10 +58,7 @@ def add_changes(
 ) -> Tensor:
     """Tensor + Σ coefficient · change in fp32, rounded once to the tensor's dtype, of a tensor or of a piece of it.
 
-    Where all coefficients are 0, the tensor itself.
-
-    Args:
-        called: the names of the tensor and of each change in errors.
+    Where all coefficients are 0, the tensor itself. `called` names the tensor and each change in errors.
 
     Raises:
         DataError: NaN or infinity in an input, and in which; or a sum that overflows the tensor's dtype.
@@ -86,41 +77,6 @@ def require_coefficients(values: Iterable[float]) -> None:
     """Raises a ConfigError for NaN or infinity."""
     if wrong := sorted({value for value in values if not math.isfinite(value)}, key=str):
         raise ConfigError(f"a scaling coefficient must be a finite number, not {value}" for value in wrong)
-
-
-def combined(vectors: Sequence[State], coefficients: Sequence[float]) -> Named:
-    """Σ coefficient · vector, accumulated in fp64 and rounded once to fp32, so that the order does not matter.
-
-    Raises:
-        ConfigError: no vectors, or not one finite coefficient per vector.
-        DataError: vectors of different names or shapes; NaN or infinity.
-    """
-    if not vectors or len(vectors) != len(coefficients) or not all(map(math.isfinite, coefficients)):
-        raise ConfigError(f"{len(vectors)} vectors need as many finite coefficients, got {list(coefficients)}")
-    return _combinations(require_alike(vectors), coefficients, 1.0)
-
-
-def mean(vectors: Sequence[State]) -> Named:
-    """The mean of vectors; the mean of equal vectors is exactly that vector.
-
-    Raises:
-        ConfigError: no vectors.
-        DataError: vectors of different names or shapes; NaN or infinity.
-    """
-    if not vectors:
-        raise ConfigError("the mean of no vectors is undefined")
-    return _combinations(require_alike(vectors), [1.0] * len(vectors), float(len(vectors)))
-
-
-def _combinations(vectors: Sequence[State], coefficients: Sequence[float], divisor: float) -> Named:
-    for name in floating_names(vectors[0]):
-        tensors = [vector[name] for vector in vectors]
-        total = torch.empty(tensors[0].shape, dtype=torch.float32)
-        for into, *parts in chunks(total, *tensors):
-            weighted = (c * part.double() for c, part in zip(coefficients, parts, strict=True))
-            into.copy_(sum(weighted, start=torch.zeros((), dtype=torch.float64)) / divisor)
-        names = (name_of(vector, f"vector {number}") for number, vector in enumerate(vectors, start=1))
-        yield name, _checked(name, total, "the combination", dict(zip(names, tensors, strict=True)))
 
 
 def interpolated(a: State, b: State, weight_of_b: float) -> Named:
@@ -168,7 +124,7 @@ def require_finite(name: str, tensor: Tensor, what: str) -> Tensor:
 
 
 def _checked(name: str, result: Tensor, what: str, inputs: Mapping[str, Tensor]) -> Tensor:
-    """The result, if finite; the error names the input that NaN or infinity came from."""
+    """The result, if finite; a DataError names the input that NaN or infinity came from."""
     if _is_finite(result):
         return result
     for called, tensor in inputs.items():
@@ -212,8 +168,7 @@ def require_same_names(a: State, b: State, a_is: str, b_is: str) -> None:
 
 
 def _lacking(has: State, lacks: State, lacks_is: str) -> list[str]:
-    missing = sorted(has.keys() - lacks.keys())
-    if not missing:
+    if not (missing := sorted(has.keys() - lacks.keys())):
         return []
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     return [f"{lacks_is} lacks {', '.join(missing[:_SHOWN])}{more}"]

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -17,10 +16,9 @@ from asr_tv.vectors.task_vector import floating_names, require_finite
 
 @dataclass(frozen=True)
 class RowMap:
-    """Tokens that a model never learnt, and the rows of another model that replace theirs.
+    """Rows for tokens that a model never learnt, from `model`, the tuned model of one of the vectors.
 
     Attributes:
-        model: the source of the rows, the tuned model of one of the vectors.
         rows: token id in the model that vectors are added to -> token id in `model`.
     """
 
@@ -58,11 +56,6 @@ class RowMap:
         if problems:
             raise ConfigError(problems)
         return Overlay({name: source[other] for name, other in names.items()}, self.rows, ratio)
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """The rows as metadata; their source is named in the recipe of its vector."""
-        return {"rows": {str(new): old for new, old in sorted(self.rows.items())}}
 
 
 def _source(name: str, target: Tensors, source: Tensors) -> str:
