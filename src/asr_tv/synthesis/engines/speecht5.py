@@ -20,14 +20,7 @@ from asr_tv.models.hub import repository
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
 from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest
 from asr_tv.synthesis.engines.arrays import Array, read_npz
-from asr_tv.synthesis.engines.neural import (
-    ModelFolder,
-    NeuralSynthesizer,
-    find_model,
-    generator,
-    stream_seed,
-    to_wave,
-)
+from asr_tv.synthesis.engines.neural import ModelFolder, NeuralSynthesizer, find_model, generator, stream_seed, to_wave
 from asr_tv.synthesis.engines.sentence_pieces import pieces
 
 ANY = "any"

@@ -49,12 +49,7 @@ class _Measured:
 
 
 def gate(
-    runtime: Runtime,
-    rounds: Sequence[Round],
-    config: GateConfig,
-    judge: Record,
-    engine: str,
-    language: str = "en",
+    runtime: Runtime, rounds: Sequence[Round], config: GateConfig, judge: Record, engine: str, language: str = "en"
 ) -> Record:
     """Writes `manifest.jsonl` of the clips to train on, `verdicts.jsonl` with a row per clip, and `dropped.json`.
 
