@@ -10,7 +10,7 @@ from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any
 
 from asr_tv.errors import ConfigError
 
@@ -34,11 +34,9 @@ _PROBES = (
 
 @dataclass(frozen=True)
 class Normalizer:
-    """A normaliser, with the name and version that scores state.
+    """A normaliser to words separated by single spaces, with the name and version that scores state.
 
-    Attributes:
-        version: of the package, with 12 hexadecimal digits of the sha256 of its outputs for fixed probes.
-        apply: text to normalised text: words separated by single spaces.
+    The version is that of the package, with 12 hexadecimal digits of the sha256 of its outputs for fixed probes.
     """
 
     name: str
@@ -64,9 +62,9 @@ def get_normalizer(name: str) -> Normalizer:
     if name == "none":
         return _versioned(name, "asr-tv", collapse_whitespace)
     package = f"openai-whisper-{metadata.version('openai-whisper')}"
-    whisper = _whisper_normalizers()
+    whisper: Any = _whisper_normalizers()
     clean = whisper.EnglishTextNormalizer() if name == "english" else whisper.BasicTextNormalizer()
-    return _versioned(name, package, cast("Callable[[str], str]", clean))
+    return _versioned(name, package, clean)
 
 
 def collapse_whitespace(text: str) -> str:
