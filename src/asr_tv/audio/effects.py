@@ -81,7 +81,7 @@ def band_pass(wave: Wave, sampling_rate: int, low: float, high: float) -> Wave:
 
 
 def apply_codec(wave: Wave, sampling_rate: int, codec: Codec, level: float = 1.0) -> Wave:
-    """The wave encoded and decoded, at the same sampling rate and length; `level` is the compression level of Opus.
+    """The wave encoded and decoded, at the same sampling rate and length; `level` is how far Opus compresses.
 
     Raises:
         ConfigError: libsndfile on this machine does not support the codec.

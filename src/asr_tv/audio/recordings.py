@@ -90,7 +90,7 @@ def audio_duration(path: Path, *, utterance: str | None = None) -> float:
 
 
 def write_audio(path: Path, wave: Wave, sampling_rate: int) -> None:
-    """Writes 16-bit mono FLAC or WAV, by the suffix, atomically; equal waves give equal bytes, 16-bit samples stay.
+    """Writes 16-bit mono FLAC or WAV, by the suffix, atomically; equal waves give equal bytes.
 
     Raises:
         DataError: another suffix, no samples, or samples that are not finite.

@@ -85,21 +85,18 @@ def _whisper_normalizers() -> ModuleType:
     if _ALIAS in sys.modules:
         return sys.modules[_ALIAS]
     parent = importlib.util.find_spec("whisper")
-    spec = PathFinder.find_spec("normalizers", parent.submodule_search_locations) if parent else None
-    if spec is None or spec.origin is None:
+    found = PathFinder.find_spec("normalizers", parent.submodule_search_locations) if parent else None
+    if found is None or found.origin is None:
         raise ConfigError("the normalizers english and basic need the package openai-whisper, which is not installed")
-    return _load_as(_ALIAS, Path(spec.origin))
-
-
-def _load_as(name: str, init: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
+    folder = str(Path(found.origin).parent)
+    spec = importlib.util.spec_from_file_location(_ALIAS, found.origin, submodule_search_locations=[folder])
     if spec is None or spec.loader is None:
-        raise ConfigError(f"{init}: not a Python package")
+        raise ConfigError(f"{found.origin}: not a Python package")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before execution, for its own relative imports
+    sys.modules[_ALIAS] = module  # before execution, for its own relative imports
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[_ALIAS]
         raise
     return module
