@@ -40,7 +40,7 @@ Outcome = Clip | str
 class PoolResult:
     """The outcome of the jobs, by key: `executed` are the clips spoken by this call, in `seconds` of wall time.
 
-    `failures` are reasons for clips whose text the engine cannot speak, `unfinished` for those that memory lacked for.
+    `failures` are reasons for clips whose text the engine cannot speak, `unfinished` for those memory ran out on.
     """
 
     clips: Mapping[str, Clip]
