@@ -16,7 +16,6 @@ from asr_tv.config.run import ChannelConfig
 from asr_tv.errors import ConfigError
 
 TELEPHONE_RATE = 8_000
-"""Hz, of a telephone line and its codecs."""
 _NARROW = {"gsm": ("WAV", "GSM610"), "mulaw": ("WAV", "ULAW"), "alaw": ("WAV", "ALAW"), "g726": ("WAV", "G721_32")}
 """Telephone codecs at 8 kHz: GSM 06.10 full rate, G.711 (mu-law and A-law), G.726 at 32 kbit/s (G.721)."""
 _OPUS_LEVELS = (0.9, 1.0)

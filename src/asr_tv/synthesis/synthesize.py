@@ -144,7 +144,6 @@ def _require_finished(plan: SpeechPlan, result: PoolResult, name: str) -> None:
 
 
 def _write_payload(folder: Path, name: str, plan: SpeechPlan, result: PoolResult) -> dict[str, Any]:
-    """Writes the manifest and the drops, and returns the counts for the record."""
     reasons = {clip.id: reason for clip in plan.clips if (reason := _drop_reason(clip, result)) is not None}
     drops = sorted([*plan.drops, *_drops(plan.clips, reasons)], key=lambda drop: (drop.id, drop.reason))
     kept = [_utterance(clip, result.clips[clip.job.key]) for clip in plan.clips if clip.id not in reasons]

@@ -84,7 +84,8 @@ class BarkSynthesizer(NeuralSynthesizer[_Voice]):
             turn = [n for n, parts in enumerate(texts) if number < len(parts)]
             groups = [turn] if preset is not None or number == 0 else [[n] for n in turn]
             for group in groups:
-                history = preset if preset is not None or number == 0 else _first_said(said[group[0]])
+                first = next((prompt for prompt in said[group[0]] if prompt["semantic_prompt"].numel()), None)
+                history = first if preset is None else preset
                 words = [texts[n][number] for n in group]
                 seeds = [stream_seed(requests[n].seed, number) for n in group]
                 for n, prompt in zip(group, bark.say(words, seeds, history), strict=True):
@@ -110,10 +111,6 @@ class BarkSynthesizer(NeuralSynthesizer[_Voice]):
         return _Voice(VoiceInfo(label, version, _sampling_rate(model.path), language), model, arrays)
 
 
-def _first_said(said: Sequence[Prompt]) -> Prompt | None:
-    return next((prompt for prompt in said if prompt["semantic_prompt"].numel()), None)
-
-
 def _sampling_rate(folder: Path) -> int:
     from transformers import BarkConfig
 
@@ -122,8 +119,6 @@ def _sampling_rate(folder: Path) -> int:
 
 
 class _Bark:
-    """The loaded models."""
-
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, config: BarkConfig) -> None:
         from transformers import AutoTokenizer, BarkModel
         from transformers.models.bark import generation_configuration_bark
@@ -143,7 +138,8 @@ class _Bark:
         self._semantic = settings.BarkSemanticGenerationConfig(**{**_dict(given.semantic_config), **hotter})
         self._coarse = settings.BarkCoarseGenerationConfig(**{**_dict(given.coarse_acoustics_config), **hotter})
         self._fine = settings.BarkFineGenerationConfig(**_dict(given.fine_acoustics_config))
-        self._codebook_size = int(given.codebook_size)
+        self._shared = {"semantic_generation_config": self._semantic, "coarse_generation_config": self._coarse}
+        self._shared["codebook_size"] = int(given.codebook_size)
         self._rate = int(self._model.config.codec_config.sampling_rate)
 
     def prompt(self, arrays: Mapping[str, Array]) -> Prompt:
@@ -169,19 +165,12 @@ class _Bark:
             )
         with ClipStreams([stream_seed(seed, _COARSE) for seed in seeds]):
             coarse, lengths = self._model.coarse_acoustics.generate(
-                semantic.clone(), history_prompt=history, return_output_lengths=True, **self._configs()
+                semantic.clone(), history_prompt=history, return_output_lengths=True, **self._shared
             )
         return [
             self._finish(semantic[n], coarse[n : n + 1, : int(lengths[n])], stream_seed(seed, _FINE), history)
             for n, seed in enumerate(seeds)
         ]
-
-    def _configs(self) -> dict[str, Any]:
-        return {
-            "semantic_generation_config": self._semantic,
-            "coarse_generation_config": self._coarse,
-            "codebook_size": self._codebook_size,
-        }
 
     def _finish(self, semantic: torch.Tensor, coarse: torch.Tensor, seed: int, history: Prompt | None) -> Prompt:
         """One clip's tokens; spoken alone, since the fine model is not causal and would attend to a batch's padding."""
@@ -191,7 +180,7 @@ class _Bark:
             return dict.fromkeys(_PARTS, empty)
         with ClipStreams([seed]):
             fine = self._model.fine_acoustics.generate(
-                coarse, history_prompt=history, fine_generation_config=self._fine, **self._configs()
+                coarse, history_prompt=history, fine_generation_config=self._fine, **self._shared
             )[0]
         return {"semantic_prompt": kept, "coarse_prompt": fine[: self._coarse.n_coarse_codebooks], "fine_prompt": fine}
 
@@ -218,7 +207,6 @@ def _dict(config: Any) -> dict[str, Any]:
 
 
 def _read_preset(preset: str, model: ModelFolder, voice: str) -> tuple[dict[str, Array], str]:
-    """The arrays of a speaker prompt, and their digest for the version."""
     where = f"synthesis.voices: {voice}"
     named = not preset.endswith(".npz")
     prompts = _package_prompts() if named else None

@@ -24,11 +24,7 @@ _Field = tuple[int, memoryview, memoryview]
 
 
 def with_noise_inputs(model: bytes, source: str) -> bytes:
-    """The model with each RandomNormalLike replaced by a read from its own input.
-
-    Args:
-        model: a serialised onnx ModelProto of opset 11 or later.
-        source: the file's name, for messages.
+    """A serialised ModelProto of opset 11 or later, with each RandomNormalLike replaced by a read from its own input.
 
     Raises:
         DataError: not an ONNX model, or one that draws random numbers by another operator.

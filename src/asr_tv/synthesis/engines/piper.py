@@ -129,7 +129,6 @@ def _synthesize(
     speaker: int | None,
     rng: np.random.Generator,
 ) -> Wave:
-    """The wave [samples] of one sentence of phoneme ids."""
     feeds: dict[str, Any] = {
         "input": np.array([ids], np.int64),
         "input_lengths": np.array([len(ids)], np.int64),
@@ -213,7 +212,6 @@ def _packaged_model(name: str) -> Path:
 
 
 def _installed_model(name: str) -> Path | None:
-    """The file NAME.onnx for `package/NAME`, if an installed package contains it."""
     package, slash, voice = name.partition("/")
     if not slash or not package.isidentifier() or not voice:
         return None

@@ -172,8 +172,6 @@ def _sampling_rate(vocoder: Path) -> int:
 
 
 class _SpeechT5:
-    """The loaded model and vocoder."""
-
     def __init__(self, folder: Path, vocoder: Path, device: torch.device) -> None:
         from transformers import SpeechT5ForTextToSpeech, SpeechT5HifiGan, SpeechT5Tokenizer
 

@@ -128,8 +128,6 @@ def _words(case: _Case, peers: Sequence[_Case], texts: "_Texts", config: GateCon
 
 
 class _Texts:
-    """The texts of all clips, indexed by word."""
-
     def __init__(self, references: Iterable[str]) -> None:
         self._by_word: dict[str, set[str]] = {}
         for reference in references:
@@ -145,10 +143,7 @@ class _Texts:
         return nearest <= _HEARD_AS and case.cer - nearest >= _HEARD_AS
 
     def _like(self, heard: str) -> list[str]:
-        shared: dict[str, int] = {}
-        for word in set(heard.split()):
-            for text in self._by_word.get(word, ()):
-                shared[text] = shared.get(text, 0) + 1
+        shared = Counter(text for word in set(heard.split()) for text in self._by_word.get(word, ()))
         likely = sorted(shared, key=lambda text: (-shared[text] / (1 + abs(len(text) - len(heard))), text))
         return [text for text in likely[:_CANDIDATES] if len(text) >= _SHORTEST_HEARD]
 

@@ -148,7 +148,6 @@ def _write(
     measured: Mapping[str, ClipMeasure],
     verdicts: Mapping[str, Verdict],
 ) -> dict[str, Any]:
-    """Writes the payload, and returns the counts for the record."""
     sentences = {name: m.sentence for name, m in measured.items()}
     chosen = set(choose_clips(verdicts, sentences, planned, [u.id for u in clips]))
     if not chosen:
