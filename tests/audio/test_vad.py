@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asr_tv.audio.vad import SAMPLING_RATE, SpeechDetector, _find_speech, _join
+from asr_tv.audio.vad import SAMPLING_RATE, SpeechDetector, _find_speech
 from asr_tv.errors import ConfigError
 
 
@@ -15,13 +15,16 @@ def test_silence_noise_and_nothing_are_no_speech():
 
 
 def test_speech_begins_above_one_threshold_and_ends_below_another():
-    probabilities = np.array([0.4, 0.6, 0.4, 0.6, 0.3, 0.4, 0.1, 0.9, 0.9], np.float32)
-    assert _find_speech(probabilities) == [(1, 4), (7, 9)]
+    probabilities = np.array([0.4, 0.6, 0.4, 0.6, 0.3, 0.4, 0.1, 0.2, 0.9, 0.9], np.float32)
+    assert _find_speech(probabilities) == [(1, 4), (8, 10)]
     assert _find_speech(np.zeros(3, np.float32)) == []
 
 
 def test_a_stop_consonant_is_no_pause():
-    assert _join([(1, 4), (7, 9), (13, 15)]) == [(1, 9), (13, 15)]
+    probabilities = np.zeros(16, np.float32)
+    for first, end in ((1, 4), (7, 9), (13, 15)):
+        probabilities[first:end] = 0.9
+    assert _find_speech(probabilities) == [(1, 9), (13, 15)]
 
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):

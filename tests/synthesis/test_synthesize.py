@@ -129,11 +129,7 @@ def test_batches_change_nothing(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"seed": 8},
-        {"synthesizer": FakeSynthesizer(version="2")},
-        {"synthesizer": FakeSynthesizer(labels=("other",))},
-    ],
+    [{"seed": 8}, {"synthesizer": FakeSynthesizer(version="2")}, {"synthesizer": FakeSynthesizer(labels=("other",))}],
 )
 def test_what_changes_a_clip_changes_its_key(tmp_path: Path, change: dict):
     texts = said("Hello there.")

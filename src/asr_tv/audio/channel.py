@@ -15,25 +15,21 @@ LINE_SAMPLING_RATE = TELEPHONE_RATE
 def simulate_line(wave: Wave, sampling_rate: int, config: LineConfig, key: str) -> Wave:
     """The recording as a *simulated line* would deliver it: at 8 kHz, coded, with white noise at `config.snr_db`.
 
-    Args:
-        key: the utterance's id, which together with `config.seed` determines the noise.
-
-    Returns:
-        float32 at `LINE_SAMPLING_RATE`, in [-1, 1], as long as the speech.
+    The noise is determined by `config.seed` and `key`, the utterance's id. The wave at `LINE_SAMPLING_RATE` is in
+    [-1, 1] and as long as the speech.
     """
     speech = resample(limit_peak(wave), sampling_rate, LINE_SAMPLING_RATE)
     speech = apply_codec(speech, LINE_SAMPLING_RATE, config.codec)
-    return limit_peak(add_noise(speech, config.snr_db, _rng(config.seed, key)))
+    digest = hashlib.sha256(f"{config.seed}:{key}".encode()).digest()  # Python's own hash differs between processes
+    rng = np.random.default_rng(int.from_bytes(digest[:16], "big"))
+    return limit_peak(add_noise(speech, config.snr_db, rng))
 
 
 def augment(wave: Wave, sampling_rate: int, config: AugmentationConfig, rng: np.random.Generator) -> Wave:
     """With probability `config.probability`: a change of speed, silence before and after, a gain, and white noise.
 
     With `config.channel`, also a room before the noise, which may be pink, and a band and a codec at the end. Equal
-    states of `rng` give equal waves. As on a real channel, the noise covers the silence too.
-
-    Returns:
-        float32 at the same sampling rate, in [-1, 1].
+    states of `rng` give equal waves, in [-1, 1]. As on a real channel, the noise covers the silence too.
     """
     if rng.random() >= config.probability or not wave.size:
         return limit_peak(wave)
@@ -55,10 +51,9 @@ def augment(wave: Wave, sampling_rate: int, config: AugmentationConfig, rng: np.
 def add_noise(
     wave: Wave, snr_db: float, rng: np.random.Generator, power: float | None = None, *, is_pink: bool = False
 ) -> Wave:
-    """The wave plus white or pink noise; 10 log10(power / noise power) = `snr_db`.
+    """The wave plus white or pink noise; 10 log10(power / noise power) = `snr_db`. Silence gets no noise.
 
-    Args:
-        power: mean square of the speech; that of the whole wave if not given. Silence gets no noise.
+    `power` is the mean square of the speech; that of the whole wave if not given.
     """
     speech_power = _power(wave) if power is None else power
     scale = np.float32(np.sqrt(speech_power * 10 ** (-snr_db / 10)))
@@ -75,9 +70,3 @@ def _change_speed(wave: Wave, speed: float) -> Wave:
     """Changes speed and pitch together, like a tape: resamples as if recorded at `speed` times the sampling rate."""
     changed: Wave = soxr.resample(wave, speed, 1.0, quality="MQ")
     return changed if changed.size else wave
-
-
-def _rng(seed: int, key: str) -> np.random.Generator:
-    """A generator seeded by sha256: Python's own hash differs between processes."""
-    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "big"))

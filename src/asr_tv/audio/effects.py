@@ -16,12 +16,10 @@ from asr_tv.config.run import ChannelConfig
 from asr_tv.errors import ConfigError
 
 TELEPHONE_RATE = 8_000
-"""Hz, of a telephone line and its codecs."""
 _NARROW = {"gsm": ("WAV", "GSM610"), "mulaw": ("WAV", "ULAW"), "alaw": ("WAV", "ALAW"), "g726": ("WAV", "G721_32")}
 """Telephone codecs at 8 kHz: GSM 06.10 full rate, G.711 (mu-law and A-law), G.726 at 32 kbit/s (G.721)."""
 _OPUS_LEVELS = (0.9, 1.0)
 """Compression levels of libsndfile, about 32 and 10 kbit/s."""
-_ORDER = 4
 
 
 def add_room(speech: Wave, sampling_rate: int, config: ChannelConfig, rng: np.random.Generator) -> Wave:
@@ -31,17 +29,14 @@ def add_room(speech: Wave, sampling_rate: int, config: ChannelConfig, rng: np.ra
     """
     if rng.random() >= config.room_probability:
         return speech
-    response = room_response(
-        rng.uniform(*config.reverberation_seconds), rng.uniform(*config.direct_db), sampling_rate, rng
-    )
-    return reverberate(speech, response)
+    seconds, direct_db = rng.uniform(*config.reverberation_seconds), rng.uniform(*config.direct_db)
+    return reverberate(speech, room_response(seconds, direct_db, sampling_rate, rng))
 
 
 def room_response(seconds: float, direct_db: float, sampling_rate: int, rng: np.random.Generator) -> Wave:
     """An impulse response [seconds x sampling_rate]: 1, then noise that decays by 60 dB over its length.
 
-    Args:
-        direct_db: ratio of the energy of the direct sound to that of the reverberation, in dB.
+    `direct_db` is the ratio of the energy of the direct sound to that of the reverberation.
     """
     count = max(round(seconds * sampling_rate), 2)
     decay = np.exp(-3 * log(10) * np.arange(1, count) / count)
@@ -73,25 +68,19 @@ def apply_line(wave: Wave, sampling_rate: int, config: ChannelConfig, rng: np.ra
     if rng.random() < config.band_probability:
         wave = band_pass(wave, sampling_rate, rng.uniform(*config.low_hz), rng.uniform(*config.high_hz))
     codec = config.codecs[int(rng.integers(len(config.codecs)))]
-    level = float(rng.uniform(*_OPUS_LEVELS))
-    return apply_codec(wave, sampling_rate, codec, level)
+    return apply_codec(wave, sampling_rate, codec, float(rng.uniform(*_OPUS_LEVELS)))
 
 
 def band_pass(wave: Wave, sampling_rate: int, low: float, high: float) -> Wave:
     """The wave through a Butterworth band-pass of order 4 between two frequencies in Hz."""
     from scipy.signal import butter, sosfilt
 
-    edges = [low, min(high, 0.49 * sampling_rate)]
-    return limit_peak(
-        np.asarray(sosfilt(butter(_ORDER, edges, "bandpass", fs=sampling_rate, output="sos"), wave), np.float32)
-    )
+    sections = butter(4, [low, min(high, 0.49 * sampling_rate)], "bandpass", fs=sampling_rate, output="sos")
+    return limit_peak(np.asarray(sosfilt(sections, wave), np.float32))
 
 
 def apply_codec(wave: Wave, sampling_rate: int, codec: Codec, level: float = 1.0) -> Wave:
-    """The wave encoded and decoded, at the same sampling rate and length.
-
-    Args:
-        level: compression level of libsndfile, for Opus.
+    """The wave encoded and decoded, at the same sampling rate and length; `level` is how far Opus compresses.
 
     Raises:
         ConfigError: libsndfile on this machine does not support the codec.

@@ -35,10 +35,7 @@ _STREAMED = 0x7FFF0000
 
 
 def read_audio(path: Path, *, sampling_rate: int = 16_000, utterance: str | None = None) -> Wave:
-    """The recording, channels averaged, at `sampling_rate`.
-
-    Args:
-        utterance: id for messages.
+    """The recording, channels averaged, at `sampling_rate`; `utterance` is an id for messages.
 
     Raises:
         DataError: the file is missing, empty, truncated, not audio, longer than `MAX_SECONDS` or `MAX_SAMPLES`, or has
@@ -80,15 +77,20 @@ def audio_duration(path: Path, *, utterance: str | None = None) -> float:
     """
     with _open(path, utterance) as file:
         if file.format != "MP3":
-            return _duration_from_header(file, path, utterance)
+            frames = int(file.frames)
+            if not frames:
+                raise DataError(f"{_named(path, utterance)}: empty: no samples")
+            tail = min(frames, _TAIL)
+            file.seek(frames - tail)
+            if missing := _missing(file, path, frames - tail + len(file.read(tail, always_2d=True))):
+                raise DataError(f"{_named(path, utterance)}: truncated: {missing}")
+            return frames / float(file.samplerate)
     wave, sampling_rate = read_recording(path, utterance=utterance)
     return wave.size / sampling_rate
 
 
 def write_audio(path: Path, wave: Wave, sampling_rate: int) -> None:
     """Writes 16-bit mono FLAC or WAV, by the suffix, atomically; equal waves give equal bytes.
-
-    Reading and writing a 16-bit recording preserves every sample.
 
     Raises:
         DataError: another suffix, no samples, or samples that are not finite.
@@ -142,7 +144,8 @@ def _open(path: Path, utterance: str | None) -> Iterator[Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except soundfile.SoundFileError as error:
-        raise DataError(f"{where}: {_why_unreadable(path)} ({_libsndfile_says(error)})") from None
+        says = str(getattr(error, "error_string", error)).strip()
+        raise DataError(f"{where}: {_why_unreadable(path)} ({says})") from None
 
 
 def _check_header(file: Any, where: str) -> None:
@@ -171,10 +174,6 @@ def _why_unreadable(path: Path) -> str:
     return "truncated or damaged" if known else "not audio that libsndfile reads"
 
 
-def _libsndfile_says(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).strip()
-
-
 def _decode(file: Any, where: str) -> Wave:
     """All samples, channels averaged; in blocks, so that memory depends on the content and not on the header."""
     blocks: list[Wave] = []
@@ -185,17 +184,6 @@ def _decode(file: Any, where: str) -> Wave:
         if samples > most:
             raise DataError(f"{where}: longer than {most / file.samplerate / 3600:.2g} hours")
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-
-
-def _duration_from_header(file: Any, path: Path, utterance: str | None) -> float:
-    frames = int(file.frames)
-    if not frames:
-        raise DataError(f"{_named(path, utterance)}: empty: no samples")
-    tail = min(frames, _TAIL)
-    file.seek(frames - tail)
-    if missing := _missing(file, path, frames - tail + len(file.read(tail, always_2d=True))):
-        raise DataError(f"{_named(path, utterance)}: truncated: {missing}")
-    return frames / float(file.samplerate)
 
 
 def _missing(file: Any, path: Path, samples: int) -> str:

@@ -34,10 +34,8 @@ def cut_at_silences(
     """Consecutive spans of at most `longest` seconds that cover the recording except for silent pieces.
 
     A recording that fits is one span. A longer one is cut where the second half of the allowed length is quietest, so
-    words are cut only if there is no pause for half of `longest`.
-
-    Args:
-        at_each_pause: cut at every pause, so that pieces are sentences, for recognisers fine-tuned on sentences.
+    words are cut only if there is no pause for half of `longest`. With `at_each_pause` it is cut at every pause, so
+    that pieces are sentences, for recognisers fine-tuned on sentences.
 
     Raises:
         ValueError: `longest` is too short.
@@ -66,7 +64,10 @@ def _next_cut(
         return pause
     if end - start <= limit:
         return None
-    return _quietest(levels, (start + limit // 2) // step + 1, (start + limit) // step) * step
+    first = (start + limit // 2) // step + 1
+    window = levels[first : (start + limit) // step]
+    # The last of equally quiet frames, since longer pieces give more context.
+    return (first + len(window) - 1 - int(np.argmin(window[::-1]))) * step
 
 
 def _pauses(levels: NDArray[np.float64]) -> list[int]:
@@ -94,12 +95,6 @@ def _levels(wave: NDArray[np.float32], step: int, seconds: float) -> NDArray[np.
     width = round(seconds / _FRAME_SECONDS) | 1
     padded = np.pad(power, width // 2, mode="edge")
     return np.convolve(padded, np.full(width, 1 / width), mode="valid")
-
-
-def _quietest(levels: NDArray[np.float64], first: int, last: int) -> int:
-    """The quietest frame of first <= frame < last; the last of equals, since longer pieces give more context."""
-    window = levels[first:last]
-    return first + len(window) - 1 - int(np.argmin(window[::-1]))
 
 
 def _is_heard(wave: NDArray[np.float32], sampling_rate: int, span: Span) -> bool:

@@ -23,23 +23,15 @@ _ON, _OFF = 0.5, 0.35
 _SHORTEST_GAP = 4
 """Frames (128 ms); a shorter gap may be a stop consonant and is bridged."""
 
-_Frames = tuple[int, int]
-"""First frame, and the frame after the last."""
-
 
 class SpeechDetector:
-    """A single-threaded detector whose result depends on the recording alone.
+    """A single-threaded detector whose result depends on the recording alone; its `version` is for keys.
 
-    Attributes:
-        version: sha256 of the weights, for keys.
+    Raises:
+        ConfigError: silero-vad or onnxruntime is not installed.
     """
 
     def __init__(self) -> None:
-        """Loads the weights.
-
-        Raises:
-            ConfigError: silero-vad or onnxruntime is not installed.
-        """
         model = _weights()
         if find_spec("onnxruntime") is None:
             raise ConfigError("the quality gate needs the package onnxruntime (extra gate of asr-tv)")
@@ -54,7 +46,7 @@ class SpeechDetector:
         """Stretches of speech in a wave [samples] at `SAMPLING_RATE`, in order; none in silence or noise."""
         if not wave.size:
             return ()
-        frames = _join(_find_speech(self._probabilities(wave)))
+        frames = _find_speech(self._probabilities(wave))
         seconds = wave.size / SAMPLING_RATE
         step = _FRAME / SAMPLING_RATE
         return tuple(Span(start * step, min(end * step, seconds)) for start, end in frames)
@@ -88,25 +80,15 @@ def _frames(wave: Wave) -> NDArray[np.float32]:
     return np.ascontiguousarray(windows[::_FRAME])
 
 
-def _find_speech(probabilities: NDArray[np.float32]) -> list[_Frames]:
-    """Each stretch of speech, by hysteresis."""
-    spans: list[_Frames] = []
+def _find_speech(probabilities: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """First frame of each stretch of speech and the frame after its last, by hysteresis, short gaps bridged."""
+    spans: list[tuple[int, int]] = []
     start: int | None = None
-    for index, probability in enumerate(probabilities.tolist()):
+    for index, probability in enumerate([*probabilities.tolist(), 0.0]):  # the end of the recording ends the speech
         if start is None and probability >= _ON:
-            start = index
+            bridged = spans and index - spans[-1][1] < _SHORTEST_GAP
+            start = spans.pop()[0] if bridged else index
         elif start is not None and probability < _OFF:
             spans.append((start, index))
             start = None
-    return [*spans, (start, len(probabilities))] if start is not None else spans
-
-
-def _join(spans: list[_Frames]) -> list[_Frames]:
-    """The spans, with those closer than `_SHORTEST_GAP` merged."""
-    joined: list[_Frames] = []
-    for start, end in spans:
-        if joined and start - joined[-1][1] < _SHORTEST_GAP:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return joined
+    return spans

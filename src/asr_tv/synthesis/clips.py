@@ -36,16 +36,13 @@ class ClipJob:
 
     @property
     def engine(self) -> str:
-        """The name of its engine."""
         return str(self.parts["engine"])
 
 
 def key_parts(request: SpeechRequest, engine: str, version: str, seed: int) -> dict[str, Any]:
     """Everything that a clip depends on; independent of the manifest that asks for it.
 
-    Args:
-        version: of the voice, including that of the engine.
-        seed: of the stage; `request.seed` is derived from it.
+    The version of a voice includes that of its engine; `request.seed` is derived from `seed`, that of the stage.
     """
     return {
         "text": request.text,

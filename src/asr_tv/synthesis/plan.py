@@ -38,15 +38,12 @@ class Drop:
 
 @dataclass(frozen=True)
 class SpeechPlan:
-    """The clips to speak, in the order of the texts, and those dropped.
-
-    Attributes:
-        rewritten: whether the text front end changed or refused a text, so that its version enters the key.
-    """
+    """The clips to speak, in the order of the texts, and those dropped."""
 
     clips: tuple[PlannedClip, ...]
     drops: tuple[Drop, ...]
     rewritten: bool
+    """Whether the text front end changed or refused a text, so that its version enters the key."""
 
     @property
     def jobs(self) -> tuple[ClipJob, ...]:

@@ -38,14 +38,9 @@ Outcome = Clip | str
 
 @dataclass(frozen=True)
 class PoolResult:
-    """The outcome of the jobs, by key.
+    """The outcome of the jobs, by key: `executed` are the clips spoken by this call, in `seconds` of wall time.
 
-    Attributes:
-        clips: all clips, from the cache or spoken now.
-        failures: reasons for clips whose text the engine cannot speak.
-        unfinished: reasons for clips that this machine lacked the memory for.
-        executed: keys of the clips spoken by this call.
-        seconds: wall time spent speaking.
+    `failures` are reasons for clips whose text the engine cannot speak, `unfinished` for those memory ran out on.
     """
 
     clips: Mapping[str, Clip]
@@ -109,13 +104,10 @@ def _speak_all(
     count = max(1, min(workers or cores(), math.floor(worth + 1e-9)))
     yield from _in_pool(single, reopen, cache, count) if count > 1 else _in_process(single, engines, cache)
     for name in alone:
-        batched = sorted((job for job in jobs if job.engine == name), key=_alike)
-        yield from _in_batches(batched, engines[name], cache)
-
-
-def _alike(job: ClipJob) -> tuple[str, int, str]:
-    """Sort key that puts clips of one voice and similar length into one batch, where they need the least padding."""
-    return job.request.voice, len(job.request.text), job.key
+        own = [job for job in jobs if job.engine == name]
+        # Clips of one voice and similar length need the least padding in a batch.
+        own.sort(key=lambda job: (job.request.voice, len(job.request.text), job.key))
+        yield from _in_batches(own, engines[name], cache)
 
 
 def _in_process(jobs: Sequence[ClipJob], engines: Engines, cache: ClipCache) -> Iterator[dict[str, Outcome]]:
@@ -186,28 +178,18 @@ def _round(
         pool.shutdown(cancel_futures=True)
 
 
-@dataclass
-class _Worker:
-    reopen: Callable[[], Engines]
-    cache: ClipCache
-
-    @functools.cached_property
-    def engines(self) -> Engines:
-        """Opened at first use and not at the start, where an error would reach the parent only as a broken pool."""
-        return self.reopen()
-
-
-_worker: _Worker
-"""State of a worker process, set when it starts."""
+_worker: tuple[Callable[[], Engines], ClipCache]
+"""State of a worker process. Its engines are opened at first use: at the start, an error would only break the pool."""
 
 
 def _start_worker(reopen: Callable[[], Engines], cache: ClipCache) -> None:
     global _worker
-    _worker = _Worker(reopen, cache)
+    _worker = functools.cache(reopen), cache
 
 
 def _work(jobs: Sequence[ClipJob]) -> dict[str, Outcome]:
-    done = _in_process(jobs, _worker.engines, _worker.cache)
+    open_once, cache = _worker
+    done = _in_process(jobs, open_once(), cache)
     return {key: outcome for part in done for key, outcome in part.items()}
 
 

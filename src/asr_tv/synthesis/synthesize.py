@@ -60,7 +60,8 @@ def synthesize(
     plan = plan_speech(alone, engines, config, seed, first_take)
 
     def produce(folder: Path) -> Produced:
-        _empty(folder)
+        for path in folder.iterdir():  # left by a killed call, and would count as payload; finished clips lie elsewhere
+            path.unlink()
         write_atomically(folder / PLAN, plan.rows)
         label = runtime.label or f"{STAGE} {texts.name}"
         cache = ClipCache(runtime.store)
@@ -105,12 +106,6 @@ def texts_alone(texts: Manifest) -> Manifest:
     return Manifest(texts.name, tuple(sorted(first.values(), key=lambda text: text.id)))
 
 
-def _empty(folder: Path) -> None:
-    """Removes what a killed call left in the folder, which would count as payload; finished clips are elsewhere."""
-    for path in folder.iterdir():
-        path.unlink()
-
-
 def _identity(
     alone: Manifest, config: SynthesisConfig, engines: Engines, plan: SpeechPlan, seed: int, first_take: int
 ) -> Identity:
@@ -149,7 +144,6 @@ def _require_finished(plan: SpeechPlan, result: PoolResult, name: str) -> None:
 
 
 def _write_payload(folder: Path, name: str, plan: SpeechPlan, result: PoolResult) -> dict[str, Any]:
-    """Writes the manifest and the drops, and returns the counts for the record."""
     reasons = {clip.id: reason for clip in plan.clips if (reason := _drop_reason(clip, result)) is not None}
     drops = sorted([*plan.drops, *_drops(plan.clips, reasons)], key=lambda drop: (drop.id, drop.reason))
     kept = [_utterance(clip, result.clips[clip.job.key]) for clip in plan.clips if clip.id not in reasons]
@@ -159,17 +153,20 @@ def _write_payload(folder: Path, name: str, plan: SpeechPlan, result: PoolResult
     write_manifest(manifest, folder / MANIFEST)
     rows = [vars(drop) for drop in drops]
     write_atomically(folder / DROPPED, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+    audio = sum(result.clips[key].duration for key in result.executed)
     return {
         "clips": len(manifest),
         "audio_seconds": round(manifest.seconds, 3),
         "dropped_texts": len({drop.id for drop in drops}),
         "dropped_clips": sum(len(drop.clips) for drop in drops),
-        **_costs(result),
+        "executed_clips": len(result.executed),
+        "reused_clips": len(result.clips) - len(result.executed),
+        # Of this call alone: wall seconds per second of audio.
+        "real_time_factor": round(result.seconds / audio, 4) if audio else None,
     }
 
 
 def _drop_reason(clip: PlannedClip, result: PoolResult) -> str | None:
-    """Why the clip is left out of the manifest, or None if it is not."""
     key = clip.job.key
     if key not in result.clips:
         return result.failures[key]
@@ -195,13 +192,3 @@ def _utterance(clip: PlannedClip, spoken: Clip) -> Utterance:
         duration=spoken.duration,
         audio_digest=spoken.digest,
     )
-
-
-def _costs(result: PoolResult) -> dict[str, Any]:
-    """Distinct clips spoken and reused; `real_time_factor` is wall seconds per second of audio spoken by this call."""
-    audio = sum(result.clips[key].duration for key in result.executed)
-    return {
-        "executed_clips": len(result.executed),
-        "reused_clips": len(result.clips) - len(result.executed),
-        "real_time_factor": round(result.seconds / audio, 4) if audio else None,
-    }

@@ -14,12 +14,7 @@ Engines = Mapping[str, Synthesizer]
 
 @dataclass(frozen=True)
 class Speaker:
-    """One voice in a run.
-
-    Attributes:
-        label: identifies the voice in clip ids and manifests; prefixed with its engine if the run has several engines.
-        engine: the engine's name.
-    """
+    """One voice in a run; its label in clip ids and manifests is prefixed with the engine if there are several."""
 
     label: str
     engine: str

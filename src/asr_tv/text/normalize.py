@@ -10,7 +10,7 @@ from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any
 
 from asr_tv.errors import ConfigError
 
@@ -34,11 +34,9 @@ _PROBES = (
 
 @dataclass(frozen=True)
 class Normalizer:
-    """A normaliser, with the name and version that scores state.
+    """A normaliser to words separated by single spaces, with the name and version that scores state.
 
-    Attributes:
-        version: of the package, with 12 hexadecimal digits of the sha256 of its outputs for fixed probes.
-        apply: text to normalised text: words separated by single spaces.
+    The version is that of the package, with 12 hexadecimal digits of the sha256 of its outputs for fixed probes.
     """
 
     name: str
@@ -64,9 +62,9 @@ def get_normalizer(name: str) -> Normalizer:
     if name == "none":
         return _versioned(name, "asr-tv", collapse_whitespace)
     package = f"openai-whisper-{metadata.version('openai-whisper')}"
-    whisper = _whisper_normalizers()
+    whisper: Any = _whisper_normalizers()
     clean = whisper.EnglishTextNormalizer() if name == "english" else whisper.BasicTextNormalizer()
-    return _versioned(name, package, cast("Callable[[str], str]", clean))
+    return _versioned(name, package, clean)
 
 
 def collapse_whitespace(text: str) -> str:
@@ -87,21 +85,18 @@ def _whisper_normalizers() -> ModuleType:
     if _ALIAS in sys.modules:
         return sys.modules[_ALIAS]
     parent = importlib.util.find_spec("whisper")
-    spec = PathFinder.find_spec("normalizers", parent.submodule_search_locations) if parent else None
-    if spec is None or spec.origin is None:
+    found = PathFinder.find_spec("normalizers", parent.submodule_search_locations) if parent else None
+    if found is None or found.origin is None:
         raise ConfigError("the normalizers english and basic need the package openai-whisper, which is not installed")
-    return _load_as(_ALIAS, Path(spec.origin))
-
-
-def _load_as(name: str, init: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
+    folder = str(Path(found.origin).parent)
+    spec = importlib.util.spec_from_file_location(_ALIAS, found.origin, submodule_search_locations=[folder])
     if spec is None or spec.loader is None:
-        raise ConfigError(f"{init}: not a Python package")
+        raise ConfigError(f"{found.origin}: not a Python package")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before execution, for its own relative imports
+    sys.modules[_ALIAS] = module  # before execution, for its own relative imports
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[_ALIAS]
         raise
     return module

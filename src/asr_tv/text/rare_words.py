@@ -3,6 +3,7 @@
 A byte-pair vocabulary merges the frequent words of its training text first, so words in several tokens were rare there.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +14,11 @@ Known = Callable[[str], bool]
 
 def is_known(tokenizer: Any) -> Known:
     """By a byte-level tokenizer: a word inside a sentence is one token as it is, in lower case or capitalised."""
-    cache: dict[str, bool] = {}
 
+    @functools.cache
     def known(word: str) -> bool:
-        if word not in cache:
-            forms = {word, word.lower(), word.capitalize()}
-            cache[word] = any(len(tokenizer.encode(f" {form}", add_special_tokens=False)) == 1 for form in forms)
-        return cache[word]
+        forms = {word, word.lower(), word.capitalize()}
+        return any(len(tokenizer.encode(f" {form}", add_special_tokens=False)) == 1 for form in forms)
 
     return known
 

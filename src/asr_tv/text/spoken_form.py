@@ -44,29 +44,16 @@ _UNITS = {
 _UNCOUNTED = {"hertz", "kilohertz"}
 _SPEEDS = {"mph": "miles an hour", "km/h": "kilometers an hour", "kmh": "kilometers an hour"}
 _FRACTIONS = {"1/2": "one half", "1/3": "one third", "2/3": "two thirds", "1/4": "one quarter", "3/4": "three quarters"}
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
+_MONTHS = "January February March April May June July August September October November December"
+_SYMBOLS = {"&": "and", "@": "at", "+": "plus", "=": "equals", "%": "percent", "°": "degrees", "_": "underscore"}
 _DOMAINS = "com|org|net|edu|gov|io|co|uk|de|info|app|dev|ai"
-_PAUSE, _LONG_NUMBER = ", ", 7
+_LONG_NUMBER = 7
 _PLAIN_NUMBER = (
     r"(?:^|(?<=[\s(\"]))\d{1,3}[A-Z]?(?![\w%°:/-]|[.,]\d)"
     rf"(?!\s?(?:[€£%°]|[ap]\.?\s?m\b|(?:{'|'.join(map(re.escape, (*_UNITS, *_SPEEDS)))})\b))"
 )
 _PLAIN = re.compile(rf"(?:[^\W\d_]|\s|[.,;:!?'\"()&*#/’“”…-](?!\d)|{_PLAIN_NUMBER})*")
 """Words, punctuation, lone signs, and whole numbers up to 999 that count nothing written as a sign."""
-_Rule = tuple[re.Pattern[str], Callable[["re.Match[str]"], str]]
 
 
 def spoken_form(text: str, language: str | None, *, reads_numbers: bool = False) -> str:
@@ -101,7 +88,7 @@ def other_script(text: str, language: str | None) -> str | None:
 
 
 @functools.cache
-def _rules(language: str) -> tuple[_Rule, ...]:
+def _rules(language: str) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
     """In their order: what needs its neighbours to be understood comes before what stands alone."""
     british = language.replace("_", "-").startswith("en-gb")
     rules: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
@@ -130,23 +117,12 @@ def _rules(language: str) -> tuple[_Rule, ...]:
         (_NUMBER, lambda m: f" {_number(m[0])} "),
         (r"(?<!\w)#(?!\w)", lambda m: " hash " if british else " pound "),
         (r"(?<!\w)\*(?!\w)", lambda m: " star "),
-        (r"[&@+=%°_]", lambda m: _SYMBOLS[m[0]]),
+        (r"[&@+=%°_]", lambda m: f" {_SYMBOLS[m[0]]} "),
         # Emoji and other pictures, with what joins and colours them.
         ("[\\U0001F000-\\U0001FAFF\u2190-\u2bff\ufe0e\ufe0f\u200d\u20e3]", lambda m: " "),
         (r" +(?=[,.;:!?])", lambda m: ""),
     )
     return tuple((re.compile(pattern), words) for pattern, words in rules)
-
-
-_SYMBOLS = {
-    "&": " and ",
-    "@": " at ",
-    "+": " plus ",
-    "=": " equals ",
-    "%": " percent ",
-    "°": " degrees ",
-    "_": " underscore ",
-}
 
 
 @functools.cache
@@ -227,19 +203,16 @@ def _time(match: "re.Match[str]") -> str:
     after = f" {half.lower()} m" if half else ""
     if minute != "00":
         return f"{_cardinal(match[1])} {'oh ' if minute[0] == '0' else ''}{_cardinal(minute)}{after}"
-    if after:
-        return f"{_cardinal(match[1])}{after}"
-    return f"{_cardinal(match[1])} o'clock" if 1 <= hour <= 12 else f"{_cardinal(match[1])} hundred hours"
+    return _cardinal(match[1]) + (after or (" o'clock" if 1 <= hour <= 12 else " hundred hours"))
 
 
 def _date(match: "re.Match[str]") -> str:
-    return f"{_MONTHS[int(match[2]) - 1]} {_ordinal(match[3])}, {_whole(match[1])}"
+    return f"{_MONTHS.split()[int(match[2]) - 1]} {_ordinal(match[3])}, {_whole(match[1])}"
 
 
 def _telephone(match: "re.Match[str]") -> str:
-    return ("plus " if match[0].startswith("+") else "") + _PAUSE.join(
-        _one_by_one(group) for group in re.findall(r"\d+", match[0])
-    )
+    groups = ", ".join(_one_by_one(group) for group in re.findall(r"\d+", match[0]))
+    return f"plus {groups}" if match[0].startswith("+") else groups
 
 
 def _script(word: str) -> str:

@@ -58,10 +58,7 @@ def run(serialised: bytes, feeds: dict[str, np.ndarray]) -> np.ndarray:
 def test_noise_is_read_in_order_and_in_shape():
     x = np.full((2, 3), 10, np.float32)
     first, second = np.arange(6, dtype=np.float32), np.full(6, 100, np.float32)
-    y = run(
-        with_noise_inputs(TWO_DRAWS, "m"),
-        {"x": x, f"{NOISE_PREFIX}0": first, f"{NOISE_PREFIX}1": second},
-    )
+    y = run(with_noise_inputs(TWO_DRAWS, "m"), {"x": x, f"{NOISE_PREFIX}0": first, f"{NOISE_PREFIX}1": second})
     assert y.tolist() == [[-90, -89, -88], [-87, -86, -85]]
 
 

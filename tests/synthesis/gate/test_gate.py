@@ -46,7 +46,7 @@ def written(folder: Path, text: str, take: int, wave: np.ndarray | None = None) 
     write_audio(path, wave, RATE)
     return Utterance(
         f"{text} {take}", text, audio=str(path), domain="d", origin="synthetic", speaker="joe",
-        duration=wave.size / RATE, audio_digest=file_digest(path),
+        duration=wave.size / RATE, audio_digest=file_digest(path)
     )  # fmt: skip
 
 

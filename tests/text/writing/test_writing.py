@@ -155,7 +155,7 @@ class TestChoice:
     def test_the_users_own_sentences_are_never_crowded_out(self):
         own = Candidate("hello", (), "given")
         others = [Candidate(f"the khao soi number {n} is good", ("khao soi",), "template") for n in range(5)]
-        assert choose([*others, own], 1, known, wanted=lambda c: c.source == "given") == [own]
+        assert choose([*others, own], 1, known) == [own]
 
     def test_lazy_greedy_is_greedy(self):
         candidates = [
@@ -196,15 +196,15 @@ REQUEST = Request(
 
 
 class TestCorpus:
-    def test_terms_and_sentences_make_a_corpus_without_a_model(self):
-        written = write_corpus(REQUEST, ENGLISH, known)
+    def test_terms_and_sentences_make_a_corpus_without_a_model(self, tmp_path):
+        written = write_corpus(REQUEST, ENGLISH, known, store=Store(tmp_path))
         assert written.sentences[0] == "How spicy is it today?"
         assert len(written.sentences) == written.coverage["sentences"] == 12
         assert all(written.coverage["terms"][t] for t in ("khao soi", "Sukhumvit", "larb gai"))
         assert written.coverage["terms_without_a_sentence"] == ["pad thai"], "its only place is a sentence of the test"
         assert written.coverage["sources"] == {"given": 1, "template": 11}
         assert written.coverage["rare_words"]["sukhumvit"] > 0
-        assert written == write_corpus(REQUEST, ENGLISH, known)
+        assert written == write_corpus(REQUEST, ENGLISH, known, store=Store(tmp_path))
 
     def test_a_models_sentences_are_sifted_and_its_answers_kept(self, tmp_path):
         writer = FixedWriter(

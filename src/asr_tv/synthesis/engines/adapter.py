@@ -1,7 +1,8 @@
 """What the adapters of engines share: opening voices with all problems at once, levels, files of packages, digests."""
 
 import functools
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,6 +64,13 @@ def cached_digest(path: Path) -> str:
     """sha256 of a file, computed again only when its size or modification time has changed."""
     status = path.stat()
     return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+def files_digest(folder: Path, files: Iterable[Path]) -> str:
+    """sha256 of the names and contents of files in a folder, cut to 16 digits."""
+    kept = sorted(file for file in files if file.is_file())
+    lines = [f"{file.relative_to(folder).as_posix()} {cached_digest(file)}" for file in kept]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 @functools.cache

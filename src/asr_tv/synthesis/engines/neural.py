@@ -1,6 +1,5 @@
 """What the engines of transformers share: finding weights, requests in groups, and a random stream per clip."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from asr_tv.errors import ConfigError, DataError
 from asr_tv.memory import memory_errors
 from asr_tv.models.hub import repository
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import Voice, cached_digest, open_voices, scale_to_peak
+from asr_tv.synthesis.engines.adapter import Voice, files_digest, open_voices, scale_to_peak
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -31,12 +30,9 @@ class ModelFolder:
 
 
 def find_model(name: str, files: Sequence[str], what: str, also: Sequence[str] = ()) -> ModelFolder:
-    """A local directory, or a model of the hub from its cache or downloaded.
+    """A local directory, or a model of the hub from its cache or downloaded; `what` is the setting, for messages.
 
-    Args:
-        files: patterns of required files other than the weights.
-        what: the place in the configuration, for messages.
-        also: patterns of optional files.
+    `files` and `also` are patterns of required and of optional files, other than the weights.
 
     Raises:
         ConfigError: the model is not found, or lacks a file.
@@ -48,19 +44,12 @@ def find_model(name: str, files: Sequence[str], what: str, also: Sequence[str] =
             lacking.append(" or ".join(_WEIGHTS))
         if lacking:
             raise ConfigError(f"{what}: {name} has no {', no '.join(lacking)}")
-        return ModelFolder(path.resolve().name, path, f"sha256:{folder_digest(path)}")
+        return ModelFolder(path.resolve().name, path, f"sha256:{files_digest(path, path.iterdir())}")
     try:
         found = repository(name, files, alternatives=_WEIGHTS, also=also)
     except DataError as error:
         raise ConfigError(f"{what}: {name} is no directory, and {problem}" for problem in error.problems) from error
     return ModelFolder(name, found, f"revision {found.name[:12]}")
-
-
-def folder_digest(path: Path) -> str:
-    """sha256 of the names and contents of the files in a folder, cut to 16 digits."""
-    files = sorted(file for file in path.iterdir() if file.is_file())
-    lines = [f"{file.name} {cached_digest(file)}" for file in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 class NeuralSynthesizer(ABC, Generic[Voice]):
@@ -95,8 +84,7 @@ class NeuralSynthesizer(ABC, Generic[Voice]):
         return [waves[n] for n in range(len(requests))]
 
     @abstractmethod
-    def _find_voice(self, name: str) -> Voice:
-        """The voice of this name; raises ConfigError if it is not found."""
+    def _find_voice(self, name: str) -> Voice: ...
 
     def _group(self, label: str) -> Hashable:
         """Voices with equal values can be spoken in one batch; by default each voice for itself."""

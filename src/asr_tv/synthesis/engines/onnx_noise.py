@@ -24,11 +24,7 @@ _Field = tuple[int, memoryview, memoryview]
 
 
 def with_noise_inputs(model: bytes, source: str) -> bytes:
-    """The model with each RandomNormalLike replaced by a read from its own input.
-
-    Args:
-        model: a serialised onnx ModelProto of opset 11 or later.
-        source: the file's name, for messages.
+    """A serialised ModelProto of opset 11 or later, with each RandomNormalLike replaced by a read from its own input.
 
     Raises:
         DataError: not an ONNX model, or one that draws random numbers by another operator.
@@ -62,26 +58,20 @@ def _rewrite_graph(graph: memoryview, source: str) -> bytes:
 
 def _is_random(node: memoryview, source: str) -> bool:
     fields = list(_fields(node))
-    kind = "".join(_text(content) for number, content, _ in fields if number == _NODE_OP_TYPE)
+    kind = "".join(str(content, "utf-8") for number, content, _ in fields if number == _NODE_OP_TYPE)
     if kind in _RANDOM:
         raise DataError(f"{source}: draws random numbers with {kind}, so its clips cannot be made reproducible")
     if kind != "RandomNormalLike":
         return False
-    names = {_attribute_name(content) for number, content, _ in fields if number == _NODE_ATTRIBUTE}
+    names = {_text(content, 1) for number, content, _ in fields if number == _NODE_ATTRIBUTE}
     if extra := sorted(names - {"dtype", "seed"}):
         raise DataError(f"{source}: RandomNormalLike with {', '.join(extra)} is not supported")
     return True
 
 
-def _attribute_name(attribute: memoryview) -> str:
-    return next(_text(content) for number, content, _ in _fields(attribute) if number == 1)
-
-
 def _reading_nodes(random_node: memoryview, noise: str) -> list[bytes]:
     """noise[arange(size(x)) mod size(noise)] reshaped like x, under the name of the replaced output."""
-    fields = list(_fields(random_node))
-    like = next(_text(content) for number, content, _ in fields if number == _NODE_INPUT)
-    output = next(_text(content) for number, content, _ in fields if number == _NODE_OUTPUT)
+    like, output = _text(random_node, _NODE_INPUT), _text(random_node, _NODE_OUTPUT)
     return [
         _node("Size", [like], f"{noise}/wanted"),
         _node("Range", [_ZERO, f"{noise}/wanted", _ONE], f"{noise}/count"),
@@ -113,16 +103,13 @@ def _int64(name: str, value: int) -> bytes:
     return _number(2, _INT64) + _number(7, value) + _delimited(8, name.encode())
 
 
-def _text(content: memoryview) -> str:
-    return str(content, "utf-8")
+def _text(message: memoryview, field: int) -> str:
+    """The text in the first field of this number."""
+    return next(str(content, "utf-8") for number, content, _ in _fields(message) if number == field)
 
 
 def _fields(message: memoryview) -> Iterator[_Field]:
-    """The fields of a protobuf message.
-
-    Raises:
-        IndexError: the message ends within a field, or is not a protobuf message.
-    """
+    """The fields of a protobuf message; raises IndexError if it is none, or ends within a field."""
     position = 0
     while position < len(message):
         start = position

@@ -66,17 +66,15 @@ class PiperSynthesizer:
 
     A voice is a name in `PACKAGED_VOICES`, the path of an .onnx file with its .onnx.json beside it, or `package/NAME`
     for NAME.onnx in an installed package; `#` and a number or name select one speaker of a multi-speaker voice.
+
+    Raises:
+        ConfigError: piper-tts is not installed, or a voice or speaker is unknown.
     """
 
     name = "piper"
     batch_size = 1
 
     def __init__(self, config: SynthesisConfig) -> None:
-        """Finds and checks the voices, and loads none.
-
-        Raises:
-            ConfigError: piper-tts is not installed, or a voice or speaker is unknown.
-        """
         try:
             import piper  # noqa: F401
         except ImportError:
@@ -95,21 +93,17 @@ class PiperSynthesizer:
         return {name: round(float(rng.uniform(*getattr(self._config, name))), 4) for name in _SCALES}
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        """One wave per request at the voice's sampling rate; empty if the text has no phonemes."""
         return [self._clip(request) for request in requests]
 
     def _clip(self, request: SpeechRequest) -> Wave:
         voice = self._voices[request.voice]
-        vits = self._vits(voice.model)
+        if voice.model not in self._loaded:
+            self._loaded[voice.model] = _load(voice.model)
+        vits = self._loaded[voice.model]
         rng = np.random.default_rng([request.seed, 1])  # not the stream that `settings` drew from
         sentences = [phonemes for phonemes in vits.phonemize(request.text) if _has_sound(phonemes)]
         waves = [_synthesize(vits, vits.phonemes_to_ids(p), request.settings, voice.speaker, rng) for p in sentences]
         return scale_to_peak(np.concatenate(waves) if waves else np.zeros(0, np.float32))
-
-    def _vits(self, model: Path) -> "PiperVoice":
-        if model not in self._loaded:
-            self._loaded[model] = _load(model)
-        return self._loaded[model]
 
 
 def _has_sound(phonemes: Sequence[str]) -> bool:
@@ -135,7 +129,6 @@ def _synthesize(
     speaker: int | None,
     rng: np.random.Generator,
 ) -> Wave:
-    """The wave [samples] of one sentence of phoneme ids."""
     feeds: dict[str, Any] = {
         "input": np.array([ids], np.int64),
         "input_lengths": np.array([len(ids)], np.int64),
@@ -219,7 +212,6 @@ def _packaged_model(name: str) -> Path:
 
 
 def _installed_model(name: str) -> Path | None:
-    """The file NAME.onnx for `package/NAME`, if an installed package contains it."""
     package, slash, voice = name.partition("/")
     if not slash or not package.isidentifier() or not voice:
         return None

@@ -20,14 +20,7 @@ from asr_tv.models.hub import repository
 from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
 from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest
 from asr_tv.synthesis.engines.arrays import Array, read_npz
-from asr_tv.synthesis.engines.neural import (
-    ModelFolder,
-    NeuralSynthesizer,
-    find_model,
-    generator,
-    stream_seed,
-    to_wave,
-)
+from asr_tv.synthesis.engines.neural import ModelFolder, NeuralSynthesizer, find_model, generator, stream_seed, to_wave
 from asr_tv.synthesis.engines.sentence_pieces import pieces
 
 ANY = "any"
@@ -53,16 +46,14 @@ class SpeechT5Synthesizer(NeuralSynthesizer[_Voice]):
     """The voices of `synthesis.voices`: a model, such as `microsoft/speecht5_tts` or a directory, `#` and a speaker.
 
     A speaker is a number or a name in `synthesis.speecht5.embeddings`, or `any` for a random one in each clip.
+
+    Raises:
+        ConfigError: weights or x-vectors are not found, or a voice names no speaker or an unknown one.
     """
 
     name = "speecht5"
 
     def __init__(self, config: SynthesisConfig) -> None:
-        """Finds weights and x-vectors, and loads no weights.
-
-        Raises:
-            ConfigError: weights or x-vectors are not found, or a voice names no speaker or an unknown one.
-        """
         if util.find_spec("sentencepiece") is None:
             raise ConfigError("synthesis.engine: speecht5 needs the package sentencepiece (extra speecht5 of asr-tv)")
         self._config = config.speecht5
@@ -181,8 +172,6 @@ def _sampling_rate(vocoder: Path) -> int:
 
 
 class _SpeechT5:
-    """The loaded model and vocoder."""
-
     def __init__(self, folder: Path, vocoder: Path, device: torch.device) -> None:
         from transformers import SpeechT5ForTextToSpeech, SpeechT5HifiGan, SpeechT5Tokenizer
 

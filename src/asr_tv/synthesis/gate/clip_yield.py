@@ -13,11 +13,7 @@ Judged = tuple[Utterance, Verdict, bool]
 
 
 def clip_yield(clips: Sequence[Judged], engine: str, known: Known) -> dict[str, Any]:
-    """Counts and rates over all judged clips, including retakes, as JSON values.
-
-    Args:
-        known: whether a word is one token of the recogniser's vocabulary; a text with any other word is rare.
-    """
+    """Counts and rates over all judged clips, retakes included, as JSON values; a text with an unknown word is rare."""
     voices = sorted({u.speaker or "" for u, _, _ in clips})
     rare = {u.text: bool(rare_words(u.text, known)) for u, _, _ in clips}
     return {

@@ -4,6 +4,7 @@ A recogniser mishears a rare word in every take alike, so rare words cost no cli
 other takes is wrong. Thresholds were set on real Piper clips, see docs/gate.md.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
@@ -72,20 +73,14 @@ def judge_clips(clips: Sequence[ClipMeasure], config: GateConfig) -> tuple[Verdi
 
 def _verdict(case: _Case, takes: Sequence[_Case], texts: "_Texts", config: GateConfig) -> Verdict:
     peers = [other for other in takes if other is not case and other.clip.speech_seconds > 0]
-    reasons = [*_sound(case.clip, config)]
-    if NO_SPEECH not in reasons:
-        reasons += _length(case, peers, config)
-        reasons += _words(case, peers, texts, config)
+    reasons = [CLIPPED] if case.clip.clipped > config.clipped_share else []
+    if case.clip.speech_seconds:
+        reasons += _length(case, peers, config) + _words(case, peers, texts, config)
+    else:
+        reasons = [NO_SPEECH, *reasons]
     excess = case.cer - _typical((p.cer for p in peers), case.cer) if peers else None
     doubtful = not reasons and not peers and case.cer > config.cer_excess
     return Verdict(case.clip.id, tuple(reasons), doubtful, case.cer, excess, exp(case.tempo))
-
-
-def _sound(clip: ClipMeasure, config: GateConfig) -> Iterable[str]:
-    if not clip.speech_seconds:
-        yield NO_SPEECH
-    if clip.clipped > config.clipped_share:
-        yield CLIPPED
 
 
 def _length(case: _Case, peers: Sequence[_Case], config: GateConfig) -> list[str]:
@@ -133,8 +128,6 @@ def _words(case: _Case, peers: Sequence[_Case], texts: "_Texts", config: GateCon
 
 
 class _Texts:
-    """The texts of all clips, indexed by word."""
-
     def __init__(self, references: Iterable[str]) -> None:
         self._by_word: dict[str, set[str]] = {}
         for reference in references:
@@ -150,10 +143,7 @@ class _Texts:
         return nearest <= _HEARD_AS and case.cer - nearest >= _HEARD_AS
 
     def _like(self, heard: str) -> list[str]:
-        shared: dict[str, int] = {}
-        for word in set(heard.split()):
-            for text in self._by_word.get(word, ()):
-                shared[text] = shared.get(text, 0) + 1
+        shared = Counter(text for word in set(heard.split()) for text in self._by_word.get(word, ()))
         likely = sorted(shared, key=lambda text: (-shared[text] / (1 + abs(len(text) - len(heard))), text))
         return [text for text in likely[:_CANDIDATES] if len(text) >= _SHORTEST_HEARD]
 
@@ -161,23 +151,16 @@ class _Texts:
 def choose_clips(
     verdicts: Mapping[str, Verdict], sentences: Mapping[str, str], planned: frozenset[str], order: Sequence[str]
 ) -> tuple[str, ...]:
-    """The clips to train on: the planned clips that are kept, and kept retakes in place of the others.
+    """The clips to train on: the planned clips that are kept, and kept retakes in place of the others, in order.
 
-    Args:
-        sentences: clip -> sentence.
-        planned: clips of the first round; no sentence gets more clips than it has here.
-        order: all clips; retakes are chosen in this order.
+    No sentence gets more clips than were planned.
     """
-    missing: dict[str, int] = {}
-    for clip in planned:
-        missing[sentences[clip]] = missing.get(sentences[clip], 0) + (not verdicts[clip].kept)
+    missing = Counter(sentences[clip] for clip in planned if not verdicts[clip].kept)
     chosen = []
     for clip in order:
-        if not verdicts[clip].kept:
+        if not verdicts[clip].kept or (clip not in planned and not missing[sentences[clip]]):
             continue
         if clip not in planned:
-            if missing.get(sentences[clip], 0) <= 0:
-                continue
             missing[sentences[clip]] -= 1
         chosen.append(clip)
     return tuple(chosen)

@@ -42,19 +42,8 @@ class Round:
     heard: Record
 
 
-@dataclass(frozen=True)
-class _Measured:
-    measure: ClipMeasure
-    trim: Span | None
-
-
 def gate(
-    runtime: Runtime,
-    rounds: Sequence[Round],
-    config: GateConfig,
-    judge: Record,
-    engine: str,
-    language: str = "en",
+    runtime: Runtime, rounds: Sequence[Round], config: GateConfig, judge: Record, engine: str, language: str = "en"
 ) -> Record:
     """Writes `manifest.jsonl` of the clips to train on, `verdicts.jsonl` with a row per clip, and `dropped.json`.
 
@@ -84,12 +73,12 @@ def gate(
 
     def produce(folder: Path) -> Produced:
         heard = {name: text for r in rounds for name, text in _hypotheses(r).items()}
-        measured: dict[str, _Measured] = {}
+        measured: dict[str, ClipMeasure] = {}
         with runtime.progress(runtime.label or STAGE, len(clips), "clips") as advance:
             for clip in clips:
                 measured[clip.id] = _measure(clip, normalizer, heard[clip.id], detector, config)
                 advance()
-        verdicts = {v.id: v for v in judge_clips([m.measure for m in measured.values()], config)}
+        verdicts = {v.id: v for v in judge_clips(list(measured.values()), config)}
         planned = frozenset(u.id for u in rounds[0].clips)
         known = is_known(whisper_tokenizer(vocabulary_size(language)))
         details = _write(folder, clips, planned, measured, verdicts)
@@ -108,12 +97,12 @@ def _hypotheses(one: Round) -> dict[str, str]:
 
 def _measure(
     clip: Utterance, normalizer: Any, hypothesis: str, detector: SpeechDetector, config: GateConfig
-) -> _Measured:
+) -> ClipMeasure:
     wave = read_audio(Path(clip.audio or ""), sampling_rate=SAMPLING_RATE, utterance=clip.id)
     spans = detector.spans(wave)
     seconds = wave.size / SAMPLING_RATE
     trim = _trim(spans, seconds, config.edge_seconds)
-    measure = ClipMeasure(
+    return ClipMeasure(
         id=clip.id,
         sentence=_sentence(clip),
         voice=clip.speaker or "",
@@ -122,8 +111,8 @@ def _measure(
         seconds=trim[1] - trim[0] if trim else seconds,
         speech_seconds=sum(end - start for start, end in spans),
         clipped=clipped_share(wave),
+        trim=trim,
     )
-    return _Measured(measure, trim)
 
 
 def _sentence(utterance: Utterance) -> str:
@@ -147,22 +136,19 @@ def _trim(spans: Sequence[Span], seconds: float, longest: float) -> Span | None:
     if not spans:
         return None
     start, end = spans[0][0], spans[-1][1]
-    kept = Span(
-        max(start - _MARGIN, 0.0) if start > longest else 0.0,
-        min(end + _MARGIN, seconds) if seconds - end > longest else seconds,
-    )
-    return kept if kept != (0.0, seconds) else None
+    first = max(start - _MARGIN, 0.0) if start > longest else 0.0
+    last = min(end + _MARGIN, seconds) if seconds - end > longest else seconds
+    return Span(first, last) if (first, last) != (0.0, seconds) else None
 
 
 def _write(
     folder: Path,
     clips: Manifest,
     planned: frozenset[str],
-    measured: Mapping[str, _Measured],
+    measured: Mapping[str, ClipMeasure],
     verdicts: Mapping[str, Verdict],
 ) -> dict[str, Any]:
-    """Writes the payload, and returns the counts for the record."""
-    sentences = {name: m.measure.sentence for name, m in measured.items()}
+    sentences = {name: m.sentence for name, m in measured.items()}
     chosen = set(choose_clips(verdicts, sentences, planned, [u.id for u in clips]))
     if not chosen:
         reasons = sorted({reason for v in verdicts.values() for reason in v.reasons})
@@ -182,8 +168,7 @@ def _write(
     }
 
 
-def _row(clip: Utterance, measured: _Measured, verdict: Verdict, chosen: set[str]) -> str:
-    measure = measured.measure
+def _row(clip: Utterance, measure: ClipMeasure, verdict: Verdict, chosen: set[str]) -> str:
     row = {
         **asdict(verdict),
         "kept": verdict.kept,
@@ -193,7 +178,7 @@ def _row(clip: Utterance, measured: _Measured, verdict: Verdict, chosen: set[str
         "heard": measure.hypothesis,
         "speech_seconds": measure.speech_seconds,
         "clipped": measure.clipped,
-        "trim": measured.trim,
+        "trim": measure.trim,
     }
     rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
     return json.dumps(rounded, ensure_ascii=False, sort_keys=True) + "\n"
@@ -207,9 +192,8 @@ def _trim_clip(clip: Utterance, trim: Span | None, folder: Path) -> Utterance:
     start, end = (round(second * SAMPLING_RATE) for second in trim)
     path = folder / "audio" / f"{clip.audio_digest or file_digest(Path(clip.audio or ''))}.flac"
     write_audio(path, wave[start:end], SAMPLING_RATE)
-    return replace(
-        clip, audio=str(path), duration=round((end - start) / SAMPLING_RATE, 6), audio_digest=file_digest(path)
-    )
+    duration = round((end - start) / SAMPLING_RATE, 6)
+    return replace(clip, audio=str(path), duration=duration, audio_digest=file_digest(path))
 
 
 def sentences_to_repeat(record: Record, texts: Manifest) -> Manifest:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import exp, log
 from statistics import median
 
+from asr_tv.audio.silences import Span
 from asr_tv.scoring.wer import count_characters
 
 MAX_CER = 10.0
@@ -28,6 +29,7 @@ class ClipMeasure:
         reference: the text, and `hypothesis` the judge's transcription, both normalised.
         seconds: duration without the silence trimmed off the ends; `speech_seconds` without any silence.
         clipped: share of clipped samples.
+        trim: the part to keep; None for all of it.
     """
 
     id: str
@@ -38,6 +40,7 @@ class ClipMeasure:
     seconds: float
     speech_seconds: float
     clipped: float
+    trim: Span | None = None
 
     @property
     def cer(self) -> float:

@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,27 +23,21 @@ class Candidate:
     source: str
 
 
-def choose(
-    candidates: Sequence[Candidate], count: int, known: Known, wanted: Callable[[Candidate], bool] = lambda c: False
-) -> list[Candidate]:
-    """At most `count` of the candidates, the most valuable first.
+def choose(candidates: Sequence[Candidate], count: int, known: Known) -> list[Candidate]:
+    """At most `count` of the candidates: the user's own before all others, else the most valuable first.
 
     Greedy maximisation of a submodular function, divided by the square root of the length so that long sentences are
-    not preferred for their length; deterministic.
-
-    Args:
-        known: whether a word is one token of the recogniser's vocabulary; other words count for more.
-        wanted: candidates to choose before all others.
+    not preferred for their length; deterministic. Words that are not known count for more.
     """
     said: Counter[str] = Counter()
     chosen: list[Candidate] = []
     # A candidate's value only falls, so a stale one on top of the heap is an upper bound (lazy greedy).
-    heap = [(-_worth(c, said, known) - 1e9 * wanted(c), c.text, i) for i, c in enumerate(candidates)]
+    heap = [(-_worth(c, said, known), c.text, i) for i, c in enumerate(candidates)]
     heapq.heapify(heap)
     while heap and len(chosen) < count:
         _, text, index = heapq.heappop(heap)
         candidate = candidates[index]
-        worth = _worth(candidate, said, known) + 1e9 * wanted(candidate)
+        worth = _worth(candidate, said, known)
         if heap and (-worth, text) > heap[0][:2]:
             heapq.heappush(heap, (-worth, text, index))
             continue
@@ -55,7 +49,7 @@ def choose(
 def _worth(candidate: Candidate, said: Counter[str], known: Known) -> float:
     parts = _parts(candidate, known)
     total = sum(weight / (1 + said[part]) ** 2 for part, weight in parts.items())
-    return total / math.sqrt(max(len(candidate.text.split()), 1))
+    return total / math.sqrt(max(len(candidate.text.split()), 1)) + 1e9 * (candidate.source == "given")
 
 
 def _parts(candidate: Candidate, known: Known) -> dict[str, float]:

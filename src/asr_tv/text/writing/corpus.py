@@ -18,18 +18,14 @@ from asr_tv.text.writing.terms import Term, finder, slots_of
 
 STAGE, VERSION = "written", 1
 _ANSWER = "answer.json"
-_TEMPLATE_CANDIDATES = 20
-"""Candidates from templates per requested sentence."""
+_CANDIDATES_PER_SENTENCE = 20
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to write.
+    """What to write: at most `count` sentences for the terms, like `sentences`, which may have slots.
 
-    Attributes:
-        sentences: of the domain, with or without slots.
-        count: maximum number of sentences.
-        exclude: sentences that must not be written, such as those of a test set.
+    `exclude` is what must not be written, such as the sentences of a test set.
     """
 
     domain: str
@@ -54,15 +50,14 @@ def write_corpus(
     identity: Callable[[str], str],
     known: Known,
     *,
+    store: Store,
     writer: Writer | None = None,
-    store: Store | None = None,
     progress: Progress = silent,
 ) -> WrittenCorpus:
-    """The user's own sentences first, then those that cover the terms best.
+    """The user's own sentences first, then those that cover the terms best; terms with unknown words count for more.
 
     Args:
         identity: texts with equal values are the same sentence.
-        known: whether a word is one token of the recogniser's vocabulary; terms with other words are covered first.
         writer: a language model, in addition to the templates; its answers are cached in `store`.
 
     Raises:
@@ -81,18 +76,18 @@ def write_corpus(
     sources: list[tuple[str, Sequence[str]]] = [("given", plain)]
     if writer is not None:
         sources.append(("model", _ask(request, writer, store, progress)))
-    limit = _TEMPLATE_CANDIDATES * max(request.count, len(request.terms))
+    limit = _CANDIDATES_PER_SENTENCE * max(request.count, len(request.terms))
     sources.append(("template", list(fill_templates(templates, request.terms, limit, request.seed))))
     candidates = [
         Candidate(sentence, terms_in(sentence), source)
         for source, sentences in sources
         for sentence in sieve.passing(sentences)
     ]
-    chosen = choose(candidates, request.count, known, wanted=lambda c: c.source == "given")
+    chosen = choose(candidates, request.count, known)
     return WrittenCorpus(tuple(c.text for c in chosen), coverage(chosen, request.terms, known, sieve.dropped))
 
 
-def _ask(request: Request, writer: Writer, store: Store | None, progress: Progress) -> list[str]:
+def _ask(request: Request, writer: Writer, store: Store, progress: Progress) -> list[str]:
     """Every sentence that the model writes; answers in the store are not requested again."""
     wanted = list(prompts(request.domain, request.language, request.sentences, request.terms))
     sentences: list[str] = []
@@ -103,10 +98,7 @@ def _ask(request: Request, writer: Writer, store: Store | None, progress: Progre
     return sentences
 
 
-def _answer(writer: Writer, prompt: str, seed: int, store: Store | None) -> str:
-    if store is None:
-        return writer.answer(prompt, seed)
-
+def _answer(writer: Writer, prompt: str, seed: int, store: Store) -> str:
     def produce(folder: Path) -> Produced:
         write_atomically(folder / _ANSWER, json.dumps(writer.answer(prompt, seed), ensure_ascii=False))
         return Produced()

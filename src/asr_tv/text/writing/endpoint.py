@@ -8,7 +8,6 @@ from asr_tv.errors import ConfigError, DataError
 
 _SECONDS = 120.0
 _TRIES = 4
-_PAUSE = 1.0
 _AGAIN = (408, 429, 500, 502, 503, 504)
 
 
@@ -16,16 +15,14 @@ _AGAIN = (408, 429, 500, 502, 503, 504)
 class EndpointWriter:
     """Chat completions of one model; the key is sent as a bearer token and never shown.
 
-    Attributes:
-        url: without /chat/completions.
-        pause: seconds before the second attempt, doubled for each further one.
+    `url` is without /chat/completions; `pause` is in seconds before the second attempt, doubled for each further one.
     """
 
     url: str
     model: str
     key: str | None = field(default=None, repr=False)
     temperature: float = 0.9
-    pause: float = _PAUSE
+    pause: float = 1.0
 
     @property
     def name(self) -> str:

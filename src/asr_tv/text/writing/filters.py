@@ -18,12 +18,9 @@ _QUOTES = "\"'“”„«»`"
 
 @dataclass
 class Sieve:
-    """Passes each sentence once, and counts the reasons for dropping others.
+    """Passes each sentence once, and counts those dropped by reason; texts of equal `identity` are the same sentence.
 
-    Attributes:
-        identity: texts with equal values are the same sentence.
-        terms_in: the terms in a sentence; similar sentences with different terms are both passed.
-        dropped: reason -> number of sentences.
+    Of similar sentences, those that differ in `terms_in` are all passed.
     """
 
     identity: Callable[[str], str]
@@ -76,16 +73,12 @@ class _Neighbours:
         shingles = {sentence[i : i + _SHINGLE] for i in range(max(1, len(sentence) - _SHINGLE + 1))}
         sketch = MinHash(num_perm=_HASHES, seed=1)
         sketch.update_batch([shingle.encode() for shingle in sorted(shingles)])
-        # The index is approximate, so what it finds is compared exactly.
-        if any(_jaccard(shingles, self._shingles[found]) >= SIMILAR for found in self._index.query(sketch)):
+        near = [self._shingles[found] for found in self._index.query(sketch)]  # approximately, so compare exactly
+        if any(len(shingles & other) / len(shingles | other) >= SIMILAR for other in near):
             return True
         self._index.insert(len(self._shingles), sketch)
         self._shingles.append(shingles)
         return False
-
-
-def _jaccard(a: set[str], b: set[str]) -> float:
-    return len(a & b) / len(a | b)
 
 
 def clean_sentence(text: str) -> str:

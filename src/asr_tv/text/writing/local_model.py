@@ -8,21 +8,15 @@ from asr_tv.devices import choose_device, shape_independent_attention
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import canonical_json
 
-_NEW_TOKENS = 400
-
 
 @dataclass(frozen=True)
 class LocalWriter:
-    """A causal language model by name or folder; its sampling is reproducible by seed on the same machine.
-
-    Attributes:
-        new_tokens: maximum length of an answer.
-    """
+    """A causal language model by name or folder; its sampling is reproducible by seed on the same machine."""
 
     model: str
     device: str = "auto"
     temperature: float = 0.9
-    new_tokens: int = _NEW_TOKENS
+    new_tokens: int = 400
 
     @property
     def name(self) -> str:

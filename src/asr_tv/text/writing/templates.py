@@ -64,8 +64,7 @@ def fill_templates(templates: Sequence[str], terms: Sequence[Term], limit: int, 
     by_slot: dict[str, list[str]] = {}
     for term in terms:
         by_slot.setdefault(term.slot, []).append(term.text)
-    streams = [_sentences(template, by_slot, seed) for template in templates]
-    yield from islice(_in_turn(streams), limit)
+    return islice(_in_turn([_sentences(template, by_slot, seed) for template in templates]), limit)
 
 
 def _in_turn(streams: list[Iterator[str]]) -> Iterator[str]:

@@ -24,9 +24,6 @@ class Term:
 def parse_terms(content: str, name: str) -> tuple[Term, ...]:
     """Distinct terms from lines of `term` or `slot: term`; blank lines and lines starting with # are ignored.
 
-    Args:
-        name: of the file, for messages.
-
     Raises:
         DataError: every term that has braces or no letter or digit; or there is no term.
     """
