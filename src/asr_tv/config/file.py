@@ -42,11 +42,7 @@ def section_of(kind: type[Kind], overrides: Sequence[str]) -> Kind:
 
 
 def _configured(
-    kind: type[Kind],
-    read: Callable[[], dict[str, Any]],
-    overrides: Sequence[str],
-    chosen: dict[str, Any],
-    source: str,
+    kind: type[Kind], read: Callable[[], dict[str, Any]], overrides: Sequence[str], chosen: dict[str, Any], source: str
 ) -> Kind:
     settings, problems = _settings(overrides)
     try:

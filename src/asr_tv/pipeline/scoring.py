@@ -104,16 +104,7 @@ def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor
     )
     records = execute(
         [
-            call(
-                replace(c.step, kind="score"),
-                score,
-                c.manifest,
-                record,
-                c.checkpoint,
-                d,
-                config.scoring,
-                sweep,
-            )
+            call(replace(c.step, kind="score"), score, c.manifest, record, c.checkpoint, d, config.scoring, sweep)
             for c, d, record, sweep in zip(curves, decodings, transcriptions, sweeps, strict=True)
         ]
     )

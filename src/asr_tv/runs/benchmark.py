@@ -27,11 +27,7 @@ TABLE_JSON, TABLE_MD = "benchmark.json", "benchmark.md"
 
 
 def run_benchmark(
-    config: BenchmarkConfig,
-    execute: Executor,
-    folder: Path,
-    *,
-    announce: Callable[[Plan], Any] | None = None,
+    config: BenchmarkConfig, execute: Executor, folder: Path, *, announce: Callable[[Plan], Any] | None = None
 ) -> dict[str, Any]:
     """Runs the table and leaves benchmark.json and benchmark.md in `folder`; returns the former's content.
 
