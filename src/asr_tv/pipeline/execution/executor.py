@@ -18,7 +18,6 @@ from asr_tv.store.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
-
 Kind = Literal[
     "checkpoint",
     "corpus",
@@ -37,7 +36,6 @@ Kind = Literal[
     "sweep",
     "score",
 ]
-
 
 DEFAULT_OPTIONS = RunOptions()
 
@@ -98,11 +96,8 @@ class Call:
         Raises:
             Damaged: something that the stage was about to read.
         """
-        guarded = store.guarded(partial(check_inputs, self.arguments, store))
-        options = self.step.options
-        runtime = Runtime(
-            guarded, progress, self.label, options.device, options.eval_batch_size, workers=options.workers
-        )
+        guarded, how = store.guarded(partial(check_inputs, self.arguments, store)), self.step.options
+        runtime = Runtime(guarded, progress, self.label, how.device, how.eval_batch_size, workers=how.workers)
         return self.stage(runtime, **self.arguments)
 
 
