@@ -120,11 +120,7 @@ def settled(config: AdaptConfig) -> AdaptConfig:
 
 
 def choose(config: AdaptConfig, material: Material, execute: Executor, run: str = "") -> Chosen:
-    """Speaks, trains and scores on the folds, up to the choice of the recipe.
-
-    Args:
-        run: which run of a table this is; empty for a run of its own.
-    """
+    """Speaks, trains and scores on the folds, up to the choice of the recipe; `run` as in `Step`."""
     family = family_of(material.base.path / MODEL)
     settings_for(config.training, family)
     check_engine(config.scoring.engine, family, config.run.device)

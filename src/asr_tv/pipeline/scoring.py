@@ -38,11 +38,7 @@ class TestSet:
 def score_systems(
     config: AdaptConfig, systems: Sequence[System], tests: Sequence[TestSet], execute: Executor, run: str = ""
 ) -> dict[tuple[str, str], Evaluation]:
-    """Every system on every test set, by (system, test set).
-
-    Args:
-        run: which run of a table this is; empty for a run of its own.
-    """
+    """Every system on every test set, by (system, test set); `run` as in `Step`."""
     pairs = [(system, test) for test in tests for system in systems]
     scored = score_pairs(config, pairs, execute, run)
     return {(s.name, t.name): evaluation for (s, t), evaluation in zip(pairs, scored, strict=True)}

@@ -30,10 +30,9 @@ class ClipSet:
 def synthesis_call(
     config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig, *, retake: int = 0, run: str = ""
 ) -> Call:
-    """Speaking texts as this configuration of speech has it.
+    """Speaking texts as this configuration of speech has it; `run` as in `Step`.
 
     Args:
-        run: which run of a table this is; empty for a run of its own.
         retake: n asks for one take of each text beyond the planned ones and n - 1 earlier retakes.
     """
     step = Step("synthesize", f"{what}{_again(retake)}", run=run, options=config.run, alone=True)

@@ -30,7 +30,7 @@ class Scope:
         source_clips: one synthetic clip of each of their sentences.
         target_clips: all takes of the target's sentences.
         starts, augmentations: of the target's trainings.
-        run: which run of a table this is; empty for a run of its own.
+        run: as in `Step`.
         table: whether this is a run of a table, which has a row for the vector on source_mixed, too.
     """
 

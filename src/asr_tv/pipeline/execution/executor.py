@@ -48,7 +48,7 @@ class Step:
         subject: what it makes or reads: "source_real".
         test: the name of the recordings it is scored on, where it is: "target".
         fold: the source domain that plays the target, in a fold.
-        run: which run of a table it belongs to: "travel, seed 17".
+        run: which run of a table it belongs to: "travel, seed 17"; empty for a run of its own.
         options: how to run it; never part of a key.
         alone: not to be run beside other calls, because it spreads its work by itself.
     """

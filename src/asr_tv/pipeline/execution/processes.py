@@ -138,7 +138,6 @@ class Processes:
 
 
 def _show(events: Any, progress: Progress) -> None:
-    """Draws the workers' lines of progress, in the parent."""
     lines: dict[str, tuple[ExitStack, Advance]] = {}
     while (event := events.get()) is not None:
         if event.total is not None:
