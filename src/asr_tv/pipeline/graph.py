@@ -201,9 +201,10 @@ def _scopes(config: AdaptConfig, material: Material, folds: tuple[str, ...], spe
     target, *rest = [stored_manifest(record) for record in speech.used]
     source = rest[0] if len(real) else Manifest("source clips", ())
     normalize = sentence_identity(config.language)
-    starts, augmentations, table = STARTS, (selection.augmentation if run else (False, True)), bool(run)
+    starts, augmentations = STARTS, (selection.augmentation if run else (False, True))
     if not len(real):
         starts, augmentations = ("pretrained",), (selection.fixed.augmentation,)
+    table = bool(run)
     scopes = [Scope("", *paired(real, source, normalize), target, starts, augmentations, run, table)]
     for domain, clips in zip(folds, rest[1:], strict=True):
         asked = {normalize(u.text) for u in material.source_dev if u.domain == domain}

@@ -100,8 +100,8 @@ def joined(name: str, records: Sequence[Record]) -> Manifest:
     manifests = [stored_manifest(record) for record in records]
     if len(manifests) == 1:
         return replace(manifests[0], name=name)
-    numbered = enumerate(manifests)
-    return concatenate(name, (Manifest(name, tuple(replace(u, id=f"{n}/{u.id}") for u in m)) for n, m in numbered))
+    renamed = (Manifest(name, tuple(replace(u, id=f"{n}/{u.id}") for u in m)) for n, m in enumerate(manifests))
+    return concatenate(name, renamed)
 
 
 def _target(config: AdaptConfig, labelled: Manifest, normalize: Normalize) -> tuple[str, Manifest]:

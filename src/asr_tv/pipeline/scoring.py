@@ -69,11 +69,11 @@ _Reading = tuple[Step, Record, Manifest, Decoding, Sweep | None]
 
 
 def _scored(config: AdaptConfig, readings: Sequence[_Reading], execute: Executor) -> list[Record]:
-    heard = execute([call(step, transcribe, base, clips, how, sweep) for step, base, clips, how, sweep in readings])
+    heard = execute([call(step, transcribe, model, clips, how, sweep) for step, model, clips, how, sweep in readings])
     return execute(
         [
-            call(replace(step, kind="score"), score, clips, record, base, how, config.scoring, sweep)
-            for (step, base, clips, how, sweep), record in zip(readings, heard, strict=True)
+            call(replace(step, kind="score"), score, clips, record, model, how, config.scoring, sweep)
+            for (step, model, clips, how, sweep), record in zip(readings, heard, strict=True)
         ]
     )
 

@@ -173,8 +173,8 @@ def domain_pairs(
     calls = []
     for domain in domains:
         for kind, manifest in (("real", whole.source_real), ("synthetic", whole.source_clips)):
-            step, own = f"{kind} of {domain}", manifest.where(f"{domain} {kind}", in_domain(domain))
-            calls.append(finetune_call(config, whole.step(config, "finetune", step), base, own, config.training))
+            what, own = f"{kind} of {domain}", manifest.where(f"{domain} {kind}", in_domain(domain))
+            calls.append(finetune_call(config, whole.step(config, "finetune", what), base, own, config.training))
     records = execute(calls)
     return dict(zip(domains, zip(records[::2], records[1::2], strict=True), strict=True))
 

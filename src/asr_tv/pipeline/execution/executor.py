@@ -96,7 +96,8 @@ class Call:
         Raises:
             Damaged: something that the stage was about to read.
         """
-        guarded, how = store.guarded(partial(check_inputs, self.arguments, store)), self.step.options
+        guarded = store.guarded(partial(check_inputs, self.arguments, store))
+        how = self.step.options
         runtime = Runtime(guarded, progress, self.label, how.device, how.eval_batch_size, workers=how.workers)
         return self.stage(runtime, **self.arguments)
 
