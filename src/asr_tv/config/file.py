@@ -1,6 +1,6 @@
 """Reads a run's YAML file, with `--set section.key=value` on top."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,12 +24,12 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, target_texts: Path
         ConfigError: every problem of file, overrides and values at once.
     """
     chosen = {} if target_texts is None else {"target.texts": str(target_texts), "target.domain": None}
-    return _configured(AdaptConfig, lambda: _read(path), overrides, chosen, path.name)
+    return _configured(AdaptConfig, path, overrides, chosen)
 
 
 def read_config(kind: type[Kind], path: Path, overrides: Sequence[str] = ()) -> Kind:
     """As `load_config`, for a configuration of another kind."""
-    return _configured(kind, lambda: _read(path), overrides, {}, path.name)
+    return _configured(kind, path, overrides, {})
 
 
 def section_of(kind: type[Kind], overrides: Sequence[str]) -> Kind:
@@ -38,19 +38,14 @@ def section_of(kind: type[Kind], overrides: Sequence[str]) -> Kind:
     Raises:
         ConfigError: every problem of the overrides at once.
     """
-    return _configured(kind, dict, overrides, {}, "--set")
+    return _configured(kind, None, overrides, {})
 
 
-def _configured(
-    kind: type[Kind],
-    read: Callable[[], dict[str, Any]],
-    overrides: Sequence[str],
-    chosen: dict[str, Any],
-    source: str,
-) -> Kind:
+def _configured(kind: type[Kind], path: Path | None, overrides: Sequence[str], chosen: dict[str, Any]) -> Kind:
     settings, problems = _settings(overrides)
     try:
-        section = parse_section(kind, with_overrides(read(), settings | chosen), source)
+        values = with_overrides(_read(path) if path else {}, settings | chosen)
+        section = parse_section(kind, values, path.name if path else "--set")
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     if problems:

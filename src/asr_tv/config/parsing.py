@@ -49,10 +49,9 @@ def _secrets_in(values: Any, path: str = "") -> Iterator[str]:
         if holds_secret(values):
             yield path
         return
-    items = (
-        values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list | tuple) else ()
-    )
-    for key, inner in items:
+    if isinstance(values, list | tuple):
+        values = dict(enumerate(values))
+    for key, inner in values.items() if isinstance(values, dict) else ():
         yield from _secrets_in(inner, f"{path}.{key}" if path else str(key))
 
 

@@ -7,13 +7,7 @@ says only how to run.
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from asr_tv.config.clips import AugmentationConfig as AugmentationConfig
 from asr_tv.config.clips import ChannelConfig as ChannelConfig
@@ -21,13 +15,7 @@ from asr_tv.config.clips import GateConfig as GateConfig
 from asr_tv.config.corpora import CorpusConfig as CorpusConfig
 from asr_tv.config.corpora import LineConfig as LineConfig
 from asr_tv.config.section import AudioContext as AudioContext
-from asr_tv.config.section import (
-    Choices,
-    Fraction,
-    NotNegative,
-    Positive,
-    distinct,
-)
+from asr_tv.config.section import Choices, Fraction, NotNegative, Positive, distinct
 from asr_tv.config.section import Section as Section
 from asr_tv.config.synthesis import SynthesisConfig as SynthesisConfig
 from asr_tv.config.trainable import ALL, Trainable, parse_trainable, written
@@ -98,10 +86,7 @@ class TrainingConfig(Section):
     def scaled(self, learning_rate: float, epochs: float) -> "TrainingConfig":
         """The same recipe with the learning rate and the number of epochs multiplied."""
         return self.model_copy(
-            update={
-                "learning_rate": self.learning_rate * learning_rate,
-                "epochs": max(1, round(self.epochs * epochs)),
-            }
+            update={"learning_rate": self.learning_rate * learning_rate, "epochs": max(1, round(self.epochs * epochs))}
         )
 
 

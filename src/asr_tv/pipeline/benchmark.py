@@ -141,8 +141,7 @@ def _choose(config: BenchmarkConfig, domains: Domains, cell: TableRun, execute: 
 def _best(by_kind: Mapping[Pooling, Chosen]) -> Choice:
     """Equal WERs go to the simpler recipe, then to the earlier kind of vector."""
     tried = [(c.recipes[0].preference, number) for number, c in enumerate(by_kind.values()) if c.recipes]
-    number = min(tried)[1] if tried else 0
-    kind, chosen = list(by_kind.items())[number]
+    kind, chosen = list(by_kind.items())[min(tried)[1] if tried else 0]
     readings = tuple(reading for c in by_kind.values() for reading in c.readings)
     return Choice(chosen, kind if chosen.recipe.scaling_coef else None, readings)
 
@@ -160,10 +159,8 @@ def _ablations(config: BenchmarkConfig, chosen: Chosen, execute: Executor) -> li
     scope, base = chosen.scope, chosen.material.base
     start, augmentation = config.benchmark.ablation_start, max(config.selection.augmentation)
     row = target_row(start, augmentation)
-    varied = {f"{row} ({name})": own for name, own in config.ablated().items()}
-    varied = {
-        name: own.model_copy(update={"training_seed": chosen.config.training_seed}) for name, own in varied.items()
-    }
+    seed = {"training_seed": chosen.config.training_seed}
+    varied = {f"{row} ({name})": own.model_copy(update=seed) for name, own in config.ablated().items()}
     checkpoint = chosen.trained.sources.get(start, chosen.start)
     calls = [
         target_call(own, scope.step(config, "finetune", name), scope, start, checkpoint, augmentation)
@@ -201,17 +198,11 @@ def _curves(
         assert chosen.trained.vector is not None  # nosec B101 - and sources
         coefs = tuple(coef for coef in config.selection.scaling_coefs if coef)
         bases = _bases(chosen) if coefs else {}
-        curves = [
-            Curve(
-                Step("sweep", vector_row(row, kind), TARGET, run=cell.run, purpose="scoring", options=config.run),
-                checkpoint,
-                chosen.trained.vector,
-                chosen.material.base,
-                test,
-                coefs,
-            )
-            for row, checkpoint in bases.items()
-        ]
+        curves = []
+        for row, checkpoint in bases.items():
+            name = vector_row(row, kind)
+            step = Step("sweep", name, TARGET, run=cell.run, purpose="scoring", options=config.run)
+            curves.append(Curve(step, checkpoint, chosen.trained.vector, chosen.material.base, test, coefs))
         for row, curve in zip(bases, score_curves(config, curves, execute), strict=True):
             found[row, kind] = curve
     return found
@@ -219,9 +210,9 @@ def _curves(
 
 def _bases(chosen: Chosen) -> dict[str, Record]:
     """Row -> checkpoint of what the vector is added to: the starts to choose from, tuned, and source_mixed itself."""
-    starts = chosen.config.selection.starts
-    rows = {target_row(s, a) for s in starts for a in chosen.config.selection.augmentation}
-    rows |= {start for start in starts if start == "source_mixed"}
+    selection = chosen.config.selection
+    rows = {target_row(s, a) for s in selection.starts for a in selection.augmentation}
+    rows |= {"source_mixed"} & {*selection.starts}
     return {row: record for row, record in chosen.trained.bases.items() if row in rows}
 
 

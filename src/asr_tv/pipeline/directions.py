@@ -18,11 +18,11 @@ from asr_tv.pipeline.graph import Chosen
 from asr_tv.pipeline.material import sentence_identity
 from asr_tv.pipeline.scoring import Curve, score_curves
 from asr_tv.pipeline.speech import synthesis_call
-from asr_tv.pipeline.trainings import Scope, domain_pairs, finetune_call, merge_call
+from asr_tv.pipeline.trainings import Scope, domain_pairs, domain_vectors, finetune_call, merge_call
 from asr_tv.report.systems import target_row
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.store.results import Record
-from asr_tv.vectors.stages import Direction, compare_stage, read_comparison, vector_stage
+from asr_tv.vectors.stages import Direction, compare_stage, read_comparison
 
 Runs = Mapping[str, Mapping[Pooling, Chosen]]
 """Target -> kind of vector -> the run of the first seed."""
@@ -63,32 +63,25 @@ def directions(config: BenchmarkConfig, domains: Domains, runs: Runs, execute: E
     names = tuple(domains.domains) if every else domains.targets
     whole = _whole(run, domains, names, config.synthesis, "source", execute)
     pairs = domain_pairs(run, domains.base, whole, execute)
-    calls = [call(whole.step(run, "vector", f"of {domain}"), vector_stage, *pair) for domain, pair in pairs.items()]
-    by_domain = dict(zip(pairs, execute(calls), strict=True))
+    by_domain = domain_vectors(run, whole, pairs, execute)
     given = [Direction(f"of {domain}", record) for domain, record in by_domain.items()]
     for target, by_kind in runs.items():
         for kind, chosen in by_kind.items():
             if chosen.trained.vector is not None:
                 given.append(Direction(f"{kind} without {target}", chosen.trained.vector))
     given += _other_engines(config, domains, runs, execute)
-    shifted = {f"without {t}": _sources(by_kind) for t, by_kind in runs.items()} | {
-        f"of {domain}": pair for domain, pair in pairs.items()
-    }
+    shifted = {f"without {target}": _sources(by_kind) for target, by_kind in runs.items()}
+    shifted |= {f"of {domain}": pair for domain, pair in pairs.items()}
     calls = [call(Step("compare", "vectors"), compare_stage, tuple(given))]
-    calls += [
-        call(Step("compare", f"shifts {name}"), compare_stage, _shifts(domains.base, *pair))
-        for name, pair in shifted.items()
-    ]
-    compared, *shifts = [read_comparison(record) for record in execute(calls)]
-    return Directions(compared, dict(zip(shifted, shifts, strict=True)), by_domain)
+    for name, (real, synthetic) in shifted.items():
+        shifts = Direction("source_real", real, domains.base), Direction("source_synthetic", synthetic, domains.base)
+        calls.append(call(Step("compare", f"shifts {name}"), compare_stage, shifts))
+    compared, *others = [read_comparison(record) for record in execute(calls)]
+    return Directions(compared, dict(zip(shifted, others, strict=True)), by_domain)
 
 
 def _of_first_seed(config: BenchmarkConfig) -> AdaptConfig:
     return config.of(config.benchmark.targets[0] if config.benchmark.targets else "", config.seeds[0], "pooled")
-
-
-def _shifts(base: Record, real: Record, synthetic: Record) -> tuple[Direction, ...]:
-    return Direction("source_real", real, base), Direction("source_synthetic", synthetic, base)
 
 
 def _sources(by_kind: Mapping[Pooling, Chosen]) -> tuple[Record, Record]:
@@ -134,10 +127,9 @@ def source_counts(
     larger = list(dict.fromkeys(names for _, names in drawn if len(names) > 1))
     nothing = Manifest("none", ())
     scope = Scope("", nothing, nothing, nothing, (), (), f"seed {config.seeds[0]}")
-    calls = [
-        merge_call(run, scope, [compared.by_domain[d] for d in names], f"of {', '.join(names)}") for names in larger
-    ]
-    made: dict[tuple[str, ...], Record] = {(d,): record for d, record in compared.by_domain.items()}
+    vectors = compared.by_domain
+    calls = [merge_call(run, scope, [vectors[d] for d in names], f"of {', '.join(names)}") for names in larger]
+    made: dict[tuple[str, ...], Record] = {(d,): record for d, record in vectors.items()}
     made |= dict(zip(larger, execute(calls), strict=True))
     row = _paper_row(config)
     curves = [_curve(run, next(iter(runs[target].values())), row, names, made[names]) for target, names in drawn]

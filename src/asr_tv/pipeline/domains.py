@@ -1,11 +1,11 @@
 """The data of a leave-one-domain-out table: every domain split once, so that what one target trains another can use."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from asr_tv.config.benchmark import BenchmarkConfig
-from asr_tv.data.manifest import Dropped, Manifest, Utterance, concatenate, in_domain
+from asr_tv.data.manifest import Dropped, Manifest, concatenate, in_domain
 from asr_tv.data.splits import Normalize, Shares, split_by_sentence
 from asr_tv.errors import ConfigError
 from asr_tv.pipeline.execution.executor import Executor
@@ -25,13 +25,12 @@ class Domain:
 
 @dataclass(frozen=True)
 class Domains:
-    """Everything the table reads.
+    """Everything the table reads; `corpora` has a record each, source corpora first.
 
     Attributes:
         shared: train utterances whose sentence another domain's dev or test holds; left out unless
             `drop_shared_sentences` is off.
         general: recordings that adaptation must not lose; None where the configuration names none.
-        corpora: a record each, source corpora first.
     """
 
     base: Record
@@ -65,8 +64,12 @@ def split_domains(config: BenchmarkConfig, execute: Executor) -> Domains:
     domains = {name: _domain(name, rest, config.max_source_utterances) for name in names}
     if empty := [name for name, domain in domains.items() if not len(domain.train)]:
         raise ConfigError(f"domain {name}: all its sentences are in other domains' tests" for name in empty)
-    general = records[len(config.corpora) :]
-    return Domains(base, domains, targets, _general(general, split, normalize), shared, tuple(records))
+    general = None
+    if config.general:
+        seen = {normalize(u.text) for u in split if u.split != "test"}  # what any target trains on or is chosen by
+        speech = joined("general", records[len(config.corpora) :])
+        general = speech.where("general", lambda u: normalize(u.text) not in seen)
+    return Domains(base, domains, targets, general, shared, tuple(records))
 
 
 def _chosen(config: BenchmarkConfig, labelled: Manifest) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -74,9 +77,9 @@ def _chosen(config: BenchmarkConfig, labelled: Manifest) -> tuple[tuple[str, ...
     targets = names if config.benchmark.targets is None else config.benchmark.targets
     problems = [f"sources: there is no domain {d!r}" for d in names if d not in labelled.domains]
     problems += [f"benchmark.targets: there is no domain {d!r}" for d in targets if d not in labelled.domains]
-    least = 2 if config.selection.method == "fixed" else 3
+    method = config.selection.method
+    least = 2 if method == "fixed" else 3
     if len(names) < least and not problems:
-        method = config.selection.method
         problems = [f"{len(names)} domain(s): with selection.method {method} a benchmark needs {least}"]
     if problems:
         raise ConfigError([*problems, f"domains: {', '.join(labelled.domains) or 'none'}"])
@@ -102,14 +105,6 @@ def _domain(name: str, split: Manifest, most: int | None) -> Domain:
     return Domain(name, capped(part("train"), most), part("dev"), part("test"))
 
 
-def _general(records: Sequence[Record], split: Manifest, normalize: Normalize) -> Manifest | None:
-    """General recordings of no sentence that any target trains on or is chosen by."""
-    if not records:
-        return None
-    seen = {normalize(u.text) for u in split if u.split != "test"}
-    return joined("general", records).where("general", lambda u: normalize(u.text) not in seen)
-
-
 def kept_sets(config: BenchmarkConfig, material: Domains, target: str) -> dict[str, Manifest]:
     """What the models for a target must not lose: the other domains' tests, and general speech without the target's."""
     normalize = sentence_identity(config.language)
@@ -121,13 +116,10 @@ def kept_sets(config: BenchmarkConfig, material: Domains, target: str) -> dict[s
     most = config.benchmark.max_kept_utterances
     chosen = {}
     for name, manifest in sets.items():
-        foreign = (u for u in manifest if u.domain != target and normalize(u.text) not in asked)
-        chosen[name] = Manifest(f"{name} without {target}", tuple(sorted(foreign, key=_rank)[:most]))
+        foreign = [u for u in manifest if u.domain != target and normalize(u.text) not in asked]
+        foreign.sort(key=lambda u: hashlib.sha256(f"{u.audio_digest}\x1f{u.id}".encode()).hexdigest())
+        chosen[name] = Manifest(f"{name} without {target}", tuple(foreign[:most]))
     return {name: manifest for name, manifest in chosen.items() if len(manifest)}
-
-
-def _rank(utterance: Utterance) -> str:
-    return hashlib.sha256(f"{utterance.audio_digest}\x1f{utterance.id}".encode()).hexdigest()
 
 
 def material_of(config: BenchmarkConfig, domains: Domains, target: str) -> Material:

@@ -120,11 +120,7 @@ def settled(config: AdaptConfig) -> AdaptConfig:
 
 
 def choose(config: AdaptConfig, material: Material, execute: Executor, run: str = "") -> Chosen:
-    """Speaks, trains and scores on the folds, up to the choice of the recipe.
-
-    Args:
-        run: which run of a table this is; empty for a run of its own.
-    """
+    """Speaks, trains and scores on the folds, up to the choice of the recipe; `run` as in `Step`."""
     family = family_of(material.base.path / MODEL)
     settings_for(config.training, family)
     check_engine(config.scoring.engine, family, config.run.device)
@@ -136,19 +132,8 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     scores, readings = score_folds(config, material.base, scopes[1:], trained[1:], material.source_dev, execute)
     recipes = score_recipes(scores) if scores else ()
     recipe = recipes[0].recipe if recipes else config.selection.fixed
-    return Chosen(
-        config=config,
-        material=material,
-        start=start,
-        speech=speech,
-        scope=scopes[0],
-        trained=trained[0],
-        recipe=recipe,
-        recipes=recipes,
-        folds=folds,
-        fold_scores=tuple(scores),
-        readings=readings,
-    )
+    scope, own = scopes[0], trained[0]
+    return Chosen(config, material, start, speech, scope, own, recipe, recipes, folds, tuple(scores), readings)
 
 
 def finish(chosen: Chosen, execute: Executor) -> Outcome:
@@ -179,7 +164,7 @@ def _folds(config: AdaptConfig, material: Material) -> tuple[str, ...]:
     """The source domains that play the target: those with most dev words, which decide between the recipes."""
     if config.selection.method == "fixed":
         return ()
-    trained = set(material.source_domains)
+    trained = set(material.source_train.domains)
     sizes = {d: 0 for d in material.source_dev.domains if d in trained}
     for u in material.source_dev:
         if u.domain in sizes:
@@ -270,9 +255,7 @@ def _score(chosen: Chosen, adapted: Record, execute: Executor) -> dict[tuple[str
     systems = [System(PRETRAINED, material.base, "full")]
     if chosen.start is not material.base:
         systems.append(System(PRETRAINED_SHORT, chosen.start, context))
-    systems += tuned_systems(chosen)
-    systems += _ungated(chosen, execute)
-    systems.append(System(ADAPTED, adapted, context))
+    systems += [*tuned_systems(chosen), *_ungated(chosen, execute), System(ADAPTED, adapted, context)]
     # What transformers does with the model as it is: 30 s, whatever it was tuned on.
     at_30_s = [System(ADAPTED_AT_30_S, adapted, "full")] if context != "full" else []
     names = {PRETRAINED, PRETRAINED_SHORT, ADAPTED, target_row("pretrained", False), target_row("pretrained", True)}

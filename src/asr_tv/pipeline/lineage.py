@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from asr_tv.data.manifest import Manifest
 from asr_tv.pipeline.execution.executor import Done
@@ -13,6 +12,12 @@ Reading = tuple[Record, Record | None, Manifest]
 """A checkpoint, with a vector or without, transcribed and scored on recordings."""
 
 
+def stage_entry(done: Done) -> StageEntry:
+    """A record as the report lists it."""
+    record, purpose = done.record, done.step.purpose
+    return StageEntry(record.stage, done.label, record.key, record.cached, record.seconds, record.reads, purpose)
+
+
 class Lineage:
     """The stages of a run, found by what they made and by what they took in."""
 
@@ -20,31 +25,23 @@ class Lineage:
         self._makers: dict[str, list[tuple[StageEntry, tuple[str, ...]]]] = {}
         self._scorings: dict[tuple[str, str | None, str], list[StageEntry]] = {}
         for entry in {(d.record.stage, d.record.key): d for d in done}.values():
-            self._take(entry)
-
-    def _take(self, done: Done) -> None:
-        record = done.record
-        row: dict[str, Any] = json.loads((record.path / RECORD).read_text(encoding="utf-8"))
-        inputs: dict[str, str] = row["inputs"]
-        entry = StageEntry(
-            record.stage, done.label, record.key, record.cached, record.seconds, record.reads, done.step.purpose
-        )
-        if record.stage in ("transcribe", "score"):
-            # Known by what they read, not by what they made: two models that hear the same make the same file.
-            key = (inputs["checkpoint"], inputs.get("vector"), inputs["manifest"])
-            self._scorings.setdefault(key, []).append(entry)
-        else:
-            self._makers.setdefault(record.digest, []).append((entry, tuple(inputs.values())))
+            record = entry.record
+            inputs: dict[str, str] = json.loads((record.path / RECORD).read_text(encoding="utf-8"))["inputs"]
+            if record.stage in ("transcribe", "score"):
+                # Known by what they read, not by what they made: two models that hear the same make the same file.
+                key = (inputs["checkpoint"], inputs.get("vector"), inputs["manifest"])
+                self._scorings.setdefault(key, []).append(stage_entry(entry))
+            else:
+                self._makers.setdefault(record.digest, []).append((stage_entry(entry), tuple(inputs.values())))
 
     def of(self, made: Iterable[Record], readings: Iterable[Reading] = ()) -> tuple[StageEntry, ...]:
         """All stages that weights come from, and the choices that rest on readings; each once, sorted by key."""
         found: dict[tuple[str, str], StageEntry] = {}
         waiting = [record.digest for record in made]
         for checkpoint, vector, manifest in readings:
-            digests = [checkpoint.digest, *([] if vector is None else [vector.digest])]
-            key = (checkpoint.digest, None if vector is None else vector.digest, manifest.digest)
-            found |= {(entry.stage, entry.key): entry for entry in self._scorings.get(key, ())}
-            waiting += digests
+            digests = (checkpoint.digest, None if vector is None else vector.digest)
+            found |= {(entry.stage, entry.key): entry for entry in self._scorings.get((*digests, manifest.digest), ())}
+            waiting += filter(None, digests)
         seen: set[str] = set()
         while waiting:
             digest = waiting.pop()

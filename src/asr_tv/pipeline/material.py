@@ -44,15 +44,6 @@ class Material:
     dropped: tuple[Dropped, ...]
     corpora: tuple[Record, ...]
 
-    @property
-    def has_topline(self) -> bool:
-        """Whether real recordings of the target's training sentences exist, and a test to score them on."""
-        return self.target_train is not None and self.target_test is not None
-
-    @property
-    def source_domains(self) -> tuple[str, ...]:
-        return self.source_train.domains
-
 
 def sentence_identity(language: str) -> Normalize:
     """What makes two texts one sentence, in splits and pairs; whatever the scores are normalised by."""
@@ -94,12 +85,9 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
 
 def load(config: AdaptConfig, execute: Executor) -> list[Record]:
     """The pretrained model, then the corpora, then the general ones."""
-    return execute(
-        [
-            call(Step("checkpoint", config.model, alone=True), checkpoint_stage, config.model),
-            *(call(Step("corpus", _name(c)), load_corpus, c) for c in (*config.corpora, *config.general)),
-        ]
-    )
+    model = call(Step("checkpoint", config.model, alone=True), checkpoint_stage, config.model)
+    corpora = (*config.corpora, *config.general)
+    return execute([model, *(call(Step("corpus", _name(c)), load_corpus, c) for c in corpora)])
 
 
 def _name(config: CorpusConfig) -> str:
@@ -112,10 +100,7 @@ def joined(name: str, records: Sequence[Record]) -> Manifest:
     manifests = [stored_manifest(record) for record in records]
     if len(manifests) == 1:
         return replace(manifests[0], name=name)
-    renamed = [
-        Manifest(name, tuple(replace(u, id=f"{number}/{u.id}") for u in manifest))
-        for number, manifest in enumerate(manifests)
-    ]
+    renamed = (Manifest(name, tuple(replace(u, id=f"{n}/{u.id}") for u in m)) for n, m in enumerate(manifests))
     return concatenate(name, renamed)
 
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from asr_tv.data.corpora.local import write_manifest
@@ -56,10 +55,7 @@ def plan(graph: Callable[[Executor], object], execute: Executor) -> Plan:
     """Walks the graph without training, decoding or speaking; loads corpora and the pretrained model."""
     with Planner(execute) as planner:
         graph(planner)
-    return _counted(planner.done)
-
-
-def _counted(done: Sequence[Done]) -> Plan:
+    done = planner.done
     tunings = [entry for entry in done if entry.record.stage == "finetune"]
     keys = {entry.record.key: entry for entry in reversed(tunings)}
     by_run: dict[str, set[str]] = {}
@@ -100,9 +96,7 @@ class Planner:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __call__(self, calls: Sequence[Call]) -> list[Record]:
@@ -126,8 +120,7 @@ class _StandIns(Store):
         return call.run(self, silent)
 
     def guarded(self, _: Callable[[], None]) -> Self:
-        """Itself: there is nothing in a stand-in to check."""
-        return self
+        return self  # there is nothing in a stand-in to check
 
     def find(self, identity: Identity) -> Record | None:
         return self._store.recorded(identity.stage, identity.key)

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from asr_tv.audio.vad import SpeechDetector
-from asr_tv.config.run import AdaptConfig, CorpusConfig, ScoringConfig, TargetConfig
+from asr_tv.config.run import AdaptConfig, CorpusConfig, TargetConfig
 from asr_tv.data.corpora.asterisk import prompt_set
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.corpora.slurp import slurp_source
@@ -34,9 +34,10 @@ def check_material(config: AdaptConfig) -> None:
         ConfigError, DataError: every problem of all of them.
     """
     corpora = {corpus.model_dump_json(): corpus for corpus in (*config.corpora, *config.general)}
+    terms = config.scoring.terms
     gathered(
         partial(_check_model, config),
-        partial(_check_terms, config.scoring),
+        *([partial(read_texts, Path(terms).expanduser(), "terms")] if isinstance(terms, str) else []),
         partial(open_engines, config.synthesis),
         partial(choose_device, config.run.device),
         *([SpeechDetector] if config.gate else []),
@@ -69,22 +70,16 @@ def _check_target(config: AdaptConfig) -> None:
         read_texts(Path(texts), "target")
 
 
-def _check_terms(scoring: ScoringConfig) -> None:
-    if isinstance(scoring.terms, str):
-        read_texts(Path(scoring.terms).expanduser(), "terms")
-
-
 def _check_corpus(corpus: CorpusConfig) -> None:
+    """A corpus of huggingface is known by its name alone."""
+    path = Path(corpus.path or "")
     if corpus.kind == "asterisk":
         prompt_set(corpus.language)
     elif corpus.kind == "manifest":
-        read_manifest(Path(corpus.path or "").expanduser(), need_audio=False)
+        read_manifest(path.expanduser(), need_audio=False)
     elif corpus.kind == "slurp":
         slurp_source(corpus)
-    elif corpus.kind == "huggingface":
-        pass  # known by name alone
-    elif corpus.kind in ("nemo", "lhotse"):
-        if not Path(corpus.path or "").expanduser().is_file():
-            raise DataError(f"{corpus.path}: no such file")
-    elif not Path(corpus.path or "").expanduser().is_dir():
+    elif corpus.kind in ("nemo", "lhotse") and not path.expanduser().is_file():
+        raise DataError(f"{corpus.path}: no such file")
+    elif corpus.kind in ("audiofolder", "kaldi") and not path.expanduser().is_dir():
         raise DataError(f"{corpus.path}: no such folder")

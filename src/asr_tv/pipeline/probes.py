@@ -78,14 +78,9 @@ def _other_languages(
     rows: list[dict[str, float | None]] = [{} for _ in systems]
     for corpus, record in zip(corpora, records, strict=True):
         manifest = _of_language(stored_manifest(record), corpus.language)
-        spoken = config.model_copy(
-            update={
-                "language": corpus.language,
-                "scoring": config.scoring.model_copy(
-                    update={"normalizer": "english" if corpus.language == "en" else "basic"}
-                ),
-            }
-        )
+        normalizer = {"normalizer": "english" if corpus.language == "en" else "basic"}
+        scoring = config.scoring.model_copy(update=normalizer)
+        spoken = config.model_copy(update={"language": corpus.language, "scoring": scoring})
         pairs = [(system, TestSet(manifest.name, manifest)) for system in systems]
         for row, evaluation in zip(rows, score_pairs(spoken, pairs, execute, run), strict=True):
             row[corpus.language] = finite(evaluation.wer)

@@ -8,7 +8,7 @@ from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.options import Decoding, choose_engine, decoding_for
 from asr_tv.decoding.transcribe import Sweep, transcribe
 from asr_tv.models.family import family_of
-from asr_tv.pipeline.execution.executor import Executor, Kind, Step, call
+from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
 from asr_tv.scoring.stage import read_score, score, score_folder
@@ -38,11 +38,7 @@ class TestSet:
 def score_systems(
     config: AdaptConfig, systems: Sequence[System], tests: Sequence[TestSet], execute: Executor, run: str = ""
 ) -> dict[tuple[str, str], Evaluation]:
-    """Every system on every test set, by (system, test set).
-
-    Args:
-        run: which run of a table this is; empty for a run of its own.
-    """
+    """Every system on every test set, by (system, test set); `run` as in `Step`."""
     pairs = [(system, test) for test in tests for system in systems]
     scored = score_pairs(config, pairs, execute, run)
     return {(s.name, t.name): evaluation for (s, t), evaluation in zip(pairs, scored, strict=True)}
@@ -52,20 +48,12 @@ def score_pairs(
     config: AdaptConfig, pairs: Sequence[tuple[System, TestSet]], execute: Executor, run: str = ""
 ) -> list[Evaluation]:
     """Each system on its own test set, in the order given."""
-    decodings = [decoding_of(config, system.audio_context, system.checkpoint) for system, _ in pairs]
-    transcriptions = execute(
-        [
-            call(_step(config, "transcribe", s, t, run), transcribe, s.checkpoint, t.manifest, d)
-            for (s, t), d in zip(pairs, decodings, strict=True)
-        ]
-    )
-    records = execute(
-        [
-            call(_step(config, "score", s, t, run), score, t.manifest, tr, s.checkpoint, d, config.scoring)
-            for (s, t), tr, d in zip(pairs, transcriptions, decodings, strict=True)
-        ]
-    )
-    return [read_score(record) for record in records]
+    readings: list[_Reading] = []
+    for system, test in pairs:
+        step = Step("transcribe", system.name, test.name, run=run, purpose="scoring", options=config.run)
+        decoding = decoding_of(config, system.audio_context, system.checkpoint)
+        readings.append((step, system.checkpoint, test.manifest, decoding, None))
+    return [read_score(record) for record in _scored(config, readings, execute)]
 
 
 def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) -> Decoding:
@@ -76,8 +64,18 @@ def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) 
     return decoding_for(context, config.language, scoring.max_new_tokens, device, family, engine)
 
 
-def _step(config: AdaptConfig, kind: Kind, system: System, test: TestSet, run: str) -> Step:
-    return Step(kind, system.name, test.name, run=run, purpose="scoring", options=config.run)
+_Reading = tuple[Step, Record, Manifest, Decoding, Sweep | None]
+"""What a step transcribes: a checkpoint, with the points of a curve or as it is, on recordings."""
+
+
+def _scored(config: AdaptConfig, readings: Sequence[_Reading], execute: Executor) -> list[Record]:
+    heard = execute([call(step, transcribe, model, clips, how, sweep) for step, model, clips, how, sweep in readings])
+    return execute(
+        [
+            call(replace(step, kind="score"), score, clips, record, model, how, config.scoring, sweep)
+            for (step, model, clips, how, sweep), record in zip(readings, heard, strict=True)
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -94,30 +92,12 @@ class Curve:
 
 def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor) -> list[dict[float, Evaluation]]:
     """Each curve's evaluations by coefficient, in the order given."""
-    decodings = [decoding_of(config, config.training.audio_context, c.checkpoint) for c in curves]
-    sweeps = [Sweep(c.vector, c.scaling_coefs, c.pretrained, config.pretrained_weight) for c in curves]
-    transcriptions = execute(
-        [
-            call(c.step, transcribe, c.checkpoint, c.manifest, d, sweep)
-            for c, d, sweep in zip(curves, decodings, sweeps, strict=True)
-        ]
-    )
-    records = execute(
-        [
-            call(
-                replace(c.step, kind="score"),
-                score,
-                c.manifest,
-                record,
-                c.checkpoint,
-                d,
-                config.scoring,
-                sweep,
-            )
-            for c, d, record, sweep in zip(curves, decodings, transcriptions, sweeps, strict=True)
-        ]
-    )
+    readings: list[_Reading] = []
+    for c in curves:
+        sweep = Sweep(c.vector, c.scaling_coefs, c.pretrained, config.pretrained_weight)
+        decoding = decoding_of(config, config.training.audio_context, c.checkpoint)
+        readings.append((c.step, c.checkpoint, c.manifest, decoding, sweep))
     return [
         {coef: read_evaluation(record.path / score_folder(coef)) for coef in curve.scaling_coefs}
-        for curve, record in zip(curves, records, strict=True)
+        for curve, record in zip(curves, _scored(config, readings, execute), strict=True)
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asr_tv.config.run import AdaptConfig, SynthesisConfig
+from asr_tv.config.run import AdaptConfig, GateConfig, SynthesisConfig
 from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.options import decoding_for
@@ -20,11 +20,7 @@ from asr_tv.synthesis.synthesize import synthesize
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Texts that are spoken together: the target's, the sources', a fold's.
-
-    Attributes:
-        what: names the set to people: "target".
-    """
+    """Texts that are spoken together: the target's, the sources', a fold's; `what` names them to people."""
 
     what: str
     texts: Manifest
@@ -34,10 +30,9 @@ class ClipSet:
 def synthesis_call(
     config: AdaptConfig, what: str, texts: Manifest, synthesis: SynthesisConfig, *, retake: int = 0, run: str = ""
 ) -> Call:
-    """Speaking texts as this configuration of speech has it.
+    """Speaking texts as this configuration of speech has it; `run` as in `Step`.
 
     Args:
-        run: which run of a table this is; empty for a run of its own.
         retake: n asks for one take of each text beyond the planned ones and n - 1 earlier retakes.
     """
     step = Step("synthesize", f"{what}{_again(retake)}", run=run, options=config.run, alone=True)
@@ -62,17 +57,17 @@ def gated(
     if settings.judge is not None:
         (judge,) = execute([call(Step("checkpoint", settings.judge), checkpoint_stage, settings.judge)])
     rounds: list[list[Round]] = [[] for _ in sets]
-    results: list[Record] = [judge for _ in sets]
+    results: dict[int, Record] = {}
     pending = dict(enumerate(spoken))
     for retake in range(settings.retries + 1):
         heard = execute([_judging(config, judge, sets[i], record, retake) for i, record in pending.items()])
         for (i, record), transcription in zip(pending.items(), heard, strict=True):
             rounds[i].append(Round(stored_manifest(record), transcription))
-        records = execute([_gate(config, judge, sets[i], rounds[i], retake) for i in pending])
-        results = [dict(zip(pending, records, strict=True)).get(i, result) for i, result in enumerate(results)]
+        records = execute([_gate(config, settings, judge, sets[i], rounds[i], retake) for i in pending])
+        results |= zip(pending, records, strict=True)
         if retake < settings.retries:
             pending = _spoken_again(config, sets, {i: results[i] for i in pending}, retake + 1, execute)
-    return results
+    return list(results.values())
 
 
 def _judging(config: AdaptConfig, judge: Record, clips: ClipSet, record: Record, retake: int) -> Call:
@@ -82,11 +77,12 @@ def _judging(config: AdaptConfig, judge: Record, clips: ClipSet, record: Record,
     return call(step, transcribe, judge, stored_manifest(record), decoding)
 
 
-def _gate(config: AdaptConfig, judge: Record, clips: ClipSet, rounds: Sequence[Round], retake: int) -> Call:
-    assert config.gate is not None  # nosec B101 - for the type checker
+def _gate(
+    config: AdaptConfig, settings: GateConfig, judge: Record, clips: ClipSet, rounds: Sequence[Round], retake: int
+) -> Call:
     engine = "+".join(sorted(voices_by_engine(clips.synthesis)))
     step = Step("gate", f"{clips.what}{_again(retake)}", options=config.run)
-    return call(step, gate, tuple(rounds), config.gate, judge, engine, config.language)
+    return call(step, gate, tuple(rounds), settings, judge, engine, config.language)
 
 
 def _again(retake: int) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import TypeVar
 
 from asr_tv.config.run import AdaptConfig, AugmentationConfig, Start, TrainingConfig
 from asr_tv.data.manifest import Manifest, concatenate, in_domain
@@ -14,6 +16,7 @@ from asr_tv.training.finetune import finetune
 from asr_tv.vectors.merging import Merge
 from asr_tv.vectors.stages import mean_stage, merged_stage, vector_stage
 
+Key = TypeVar("Key")
 STARTS: tuple[Start, ...] = ("pretrained", "source_real", "source_mixed")
 
 
@@ -27,7 +30,7 @@ class Scope:
         source_clips: one synthetic clip of each of their sentences.
         target_clips: all takes of the target's sentences.
         starts, augmentations: of the target's trainings.
-        run: which run of a table this is; empty for a run of its own.
+        run: as in `Step`.
         table: whether this is a run of a table, which has a row for the vector on source_mixed, too.
     """
 
@@ -41,7 +44,6 @@ class Scope:
     table: bool = False
 
     def step(self, config: AdaptConfig, kind: Kind, what: str = "") -> Step:
-        """A step in this scope, named as people read it."""
         purpose: Purpose = "choice" if self.fold else "model"
         return Step(kind, what, fold=self.fold, run=self.run, purpose=purpose, options=config.run)
 
@@ -72,17 +74,19 @@ def train_scopes(config: AdaptConfig, base: Record, scopes: Sequence[Scope], exe
 def _train_sources(
     config: AdaptConfig, base: Record, scopes: Sequence[Scope], execute: Executor
 ) -> list[dict[str, Record]]:
-    calls, owners = [], []
-    for number, scope in enumerate(scopes):
+    calls: list[dict[str, Call]] = [{} for _ in scopes]
+    for scope, own in zip(scopes, calls, strict=True):
         for system, manifest in _source_manifests(config, scope).items():
             factor = config.mixed_epochs if system == SOURCE_MIXED else 1.0
             training = config.training.scaled(learning_rate=1, epochs=factor)
-            calls.append(finetune_call(config, scope.step(config, "finetune", system), base, manifest, training))
-            owners.append((number, system))
-    trained: list[dict[str, Record]] = [{} for _ in scopes]
-    for (number, system), record in zip(owners, execute(calls), strict=True):
-        trained[number][system] = record
-    return trained
+            own[system] = finetune_call(config, scope.step(config, "finetune", system), base, manifest, training)
+    return _executed(calls, execute)
+
+
+def _executed(calls: Sequence[Mapping[Key, Call]], execute: Executor) -> list[dict[Key, Record]]:
+    """Each scope's records, of all scopes' calls executed together."""
+    records = iter(execute([call for own in calls for call in own.values()]))
+    return [{key: next(records) for key in own} for own in calls]
 
 
 def _source_manifests(config: AdaptConfig, scope: Scope) -> dict[str, Manifest]:
@@ -140,10 +144,9 @@ def _merged_vectors(
     config: AdaptConfig, base: Record, scopes: Sequence[Scope], execute: Executor
 ) -> list[Record | None]:
     """Per-domain vectors, trained once from the run's own scope, then merged over each scope's domains."""
-    by_domain = domain_vectors(config, base, scopes[0], execute)
-    return list(
-        execute([merge_call(config, scope, [by_domain[d] for d in scope.source_real.domains]) for scope in scopes])
-    )
+    by_domain = domain_vectors(config, scopes[0], domain_pairs(config, base, scopes[0], execute), execute)
+    merges = [merge_call(config, scope, [by_domain[d] for d in scope.source_real.domains]) for scope in scopes]
+    return list(execute(merges))
 
 
 def merge_call(config: AdaptConfig, scope: Scope, vectors: list[Record], what: str = "") -> Call:
@@ -154,9 +157,10 @@ def merge_call(config: AdaptConfig, scope: Scope, vectors: list[Record], what: s
     return call(scope.step(config, "mean vector", what), mean_stage, vectors)
 
 
-def domain_vectors(config: AdaptConfig, base: Record, whole: Scope, execute: Executor) -> dict[str, Record]:
-    """One vector per domain of the scope's source speech."""
-    pairs = domain_pairs(config, base, whole, execute)
+def domain_vectors(
+    config: AdaptConfig, whole: Scope, pairs: Mapping[str, tuple[Record, Record]], execute: Executor
+) -> dict[str, Record]:
+    """One vector per domain of the scope's source speech, from the domain's two trainings."""
     calls = [call(whole.step(config, "vector", f"of {domain}"), vector_stage, *pair) for domain, pair in pairs.items()]
     return dict(zip(pairs, execute(calls), strict=True))
 
@@ -166,17 +170,11 @@ def domain_pairs(
 ) -> dict[str, tuple[Record, Record]]:
     """The real and the synthetic training of each domain of the scope's source speech."""
     domains = whole.source_real.domains
-    calls = [
-        finetune_call(
-            config,
-            whole.step(config, "finetune", f"{kind} of {domain}"),
-            base,
-            manifest.where(f"{domain} {kind}", in_domain(domain)),
-            config.training,
-        )
-        for domain in domains
-        for kind, manifest in (("real", whole.source_real), ("synthetic", whole.source_clips))
-    ]
+    calls = []
+    for domain in domains:
+        for kind, manifest in (("real", whole.source_real), ("synthetic", whole.source_clips)):
+            what, own = f"{kind} of {domain}", manifest.where(f"{domain} {kind}", in_domain(domain))
+            calls.append(finetune_call(config, whole.step(config, "finetune", what), base, own, config.training))
     records = execute(calls)
     return dict(zip(domains, zip(records[::2], records[1::2], strict=True), strict=True))
 
@@ -188,17 +186,12 @@ def _train_targets(
     sources: Sequence[Mapping[str, Record]],
     execute: Executor,
 ) -> list[dict[tuple[Start, bool], Record]]:
-    calls, owners = [], []
-    for number, (scope, trained) in enumerate(zip(scopes, sources, strict=True)):
-        for start in scope.starts:
-            for augmentation in scope.augmentations:
-                step = scope.step(config, "finetune", target_row(start, augmentation))
-                calls.append(target_call(config, step, scope, start, trained.get(start, base), augmentation))
-                owners.append((number, start, augmentation))
-    targets: list[dict[tuple[Start, bool], Record]] = [{} for _ in scopes]
-    for (number, start, augmentation), record in zip(owners, execute(calls), strict=True):
-        targets[number][start, augmentation] = record
-    return targets
+    calls: list[dict[tuple[Start, bool], Call]] = [{} for _ in scopes]
+    for scope, trained, own in zip(scopes, sources, calls, strict=True):
+        for start, augmented in product(scope.starts, scope.augmentations):
+            step = scope.step(config, "finetune", target_row(start, augmented))
+            own[start, augmented] = target_call(config, step, scope, start, trained.get(start, base), augmented)
+    return _executed(calls, execute)
 
 
 def target_call(

@@ -27,11 +27,7 @@ TABLE_JSON, TABLE_MD = "benchmark.json", "benchmark.md"
 
 
 def run_benchmark(
-    config: BenchmarkConfig,
-    execute: Executor,
-    folder: Path,
-    *,
-    announce: Callable[[Plan], Any] | None = None,
+    config: BenchmarkConfig, execute: Executor, folder: Path, *, announce: Callable[[Plan], Any] | None = None
 ) -> dict[str, Any]:
     """Runs the table and leaves benchmark.json and benchmark.md in `folder`; returns the former's content.
 
@@ -44,16 +40,13 @@ def run_benchmark(
         walked = plan(partial(benchmark, config), execute)
         if announce is not None:
             announce(walked)
-        results = benchmark(config, execute)
-        report = build_table(table_inputs(config, results, walked, execute.done))
+        report = build_table(_table_inputs(config, benchmark(config, execute), walked, execute.done))
         write_atomically(folder / TABLE_MD, render_table(report))
-        text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomically(folder / TABLE_JSON, text)
+        write_atomically(folder / TABLE_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return report
 
 
-def table_inputs(config: BenchmarkConfig, results: Results, walked: Plan, done: Sequence[Done]) -> TableInputs:
-    """What the report is made of, with the lineage of every row."""
+def _table_inputs(config: BenchmarkConfig, results: Results, walked: Plan, done: Sequence[Done]) -> TableInputs:
     scoring = config.scoring
     return TableInputs(
         name=config.name,

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,11 +16,11 @@ from asr_tv.decoding.transcribe import transcribe
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.audio_context import FULL_SECONDS
 from asr_tv.models.formats import Format, Precision, check_exportable, write_format
+from asr_tv.models.output import new_folder
 from asr_tv.models.whisper import load_tokenizer
 from asr_tv.progress import Progress, silent
 from asr_tv.report.export_card import Check
 from asr_tv.runs.runtimes import Program, open_runtime
-from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import evaluate
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record, Store, file_digest, write_atomically
@@ -93,10 +92,8 @@ def export(
     """
     check_exportable(form, precision)
     require_export_folder(out)
-    scratch = out.absolute().with_name(f".{out.absolute().name}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)
     start = time.perf_counter()
-    try:
+    with new_folder(out.absolute()) as scratch:
         with progress(f"write {form}", 1, "models") as advance:
             write_format(checkpoint.path / MODEL, scratch, form, precision)
             advance()
@@ -107,17 +104,8 @@ def export(
             _require_unmoved(check, out)
         write_atomically(scratch / SETTINGS, json.dumps(dict(settings), indent=1) + "\n")
         write_atomically(scratch / CARD, card(check))
-        row: dict[str, Any] = {
-            "format": form,
-            "precision": precision,
-            "checkpoint": checkpoint.digest,
-            "files": _files(scratch),
-        }
-        row |= {"check": asdict(check) if check else None, "seconds": round(time.perf_counter() - start, 1)}
-        write_atomically(scratch / RECORD, json.dumps(row, indent=1, ensure_ascii=False) + "\n")
-        _publish(scratch, out.absolute())
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        about = {"format": form, "precision": precision, "checkpoint": checkpoint.digest}
+        _publish(scratch, about, check, start)
     return Exported(out, check)
 
 
@@ -139,6 +127,7 @@ def _examined(
     record = transcribe(Runtime(store, progress=progress, label="decode before"), checkpoint, clips, decoding)
     before = evaluate(clips, read_hypotheses(record.path / hypotheses_file()), examination.normalizer)
     after = evaluate(clips, _heard(checkpoint, runtime, clips, progress), examination.normalizer)
+    heard_before = {u.id: u.heard for u in before.utterances}
     return Check(
         runtime=runtime.name,
         recordings=clips.name,
@@ -146,7 +135,7 @@ def _examined(
         words=before.word_counts.words,
         wer_before=before.wer,
         wer_after=after.wer,
-        same_words=_same_words(before, after),
+        same_words=sum(u.heard == heard_before[u.id] for u in after.utterances),
         max_wer_change=examination.max_wer_change,
     )
 
@@ -164,11 +153,6 @@ def _heard(checkpoint: Record, runtime: Program, clips: Manifest, progress: Prog
     return texts
 
 
-def _same_words(before: Evaluation, after: Evaluation) -> int:
-    heard = {u.id: u.heard for u in before.utterances}
-    return sum(u.heard == heard[u.id] for u in after.utterances)
-
-
 def _require_unmoved(check: Check, out: Path) -> None:
     if not check.passed:
         raise DataError(
@@ -178,15 +162,9 @@ def _require_unmoved(check: Check, out: Path) -> None:
         )
 
 
-def _files(folder: Path) -> dict[str, str]:
+def _publish(folder: Path, about: Mapping[str, Any], check: Check | None, start: float) -> None:
+    """Writes the record, without which a folder is no export."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}
-
-
-def _publish(scratch: Path, out: Path) -> None:
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.replace(old)
-    scratch.replace(out)
-    shutil.rmtree(old, ignore_errors=True)
+    row = {**about, "files": {p.relative_to(folder).as_posix(): file_digest(p) for p in files}}
+    row |= {"check": asdict(check) if check else None, "seconds": round(time.perf_counter() - start, 1)}
+    write_atomically(folder / RECORD, json.dumps(row, indent=1, ensure_ascii=False) + "\n")

@@ -14,7 +14,7 @@ from asr_tv.report.build import SCHEMA_VERSION
 from asr_tv.report.systems import ADAPTED
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
-from asr_tv.store.results import Record, Store
+from asr_tv.store.results import Store
 
 REPORT = "report.json"
 ROLES = ("target", "source", "general")
@@ -49,7 +49,8 @@ class FinishedRun:
             DataError: no such row, or the store has not kept the evaluation.
         """
         row, label = self.row(system, role), f"score {system} on {role}"
-        record = self._record("score", label, store)
+        keys = [s["key"] for s in self.report["stages"] if s["name"] == "score" and s["label"] == label]
+        record = store.recorded("score", keys[0]) if keys else None
         if record is None:
             raise DataError(f"{self.folder}: {store.root} has no {label!r}; --store names the run's store")
         found = read_evaluation(record.path / hypotheses_file().removesuffix(".jsonl"))
@@ -69,10 +70,6 @@ class FinishedRun:
                     if manifest.digest == evaluation.conditions.manifest:
                         return manifest
         return None
-
-    def _record(self, stage: str, label: str, store: Store) -> Record | None:
-        keys = [s["key"] for s in self.report["stages"] if s["name"] == stage and s["label"] == label]
-        return store.recorded(stage, keys[0]) if keys else None
 
 
 def read_run(folder: Path) -> FinishedRun:

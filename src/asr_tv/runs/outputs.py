@@ -9,9 +9,10 @@ from typing import Any
 from asr_tv.config.run import AdaptConfig, LineConfig
 from asr_tv.data.corpora.texts import read_texts
 from asr_tv.models.family import family_of
+from asr_tv.models.output import new_file, new_folder
 from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import Outcome, tuned_systems
-from asr_tv.pipeline.lineage import Lineage
+from asr_tv.pipeline.lineage import Lineage, stage_entry
 from asr_tv.pipeline.material import Material
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import (
@@ -24,7 +25,6 @@ from asr_tv.report.inputs import (
     SystemInput,
     TermsInput,
 )
-from asr_tv.report.ledger import StageEntry
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
 from asr_tv.report.page import render_page
@@ -47,6 +47,8 @@ SETTINGS = "asr_tv.json"
 def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
     """The content of report.json, made of nothing but records and evaluations."""
     chosen, config, material = outcome.chosen, outcome.chosen.config, outcome.chosen.material
+    record = json.loads((outcome.adapted.path / RECORD).read_text(encoding="utf-8"))
+    origin = Lineage(done).of([outcome.adapted], chosen.readings)
     inputs = ReportInputs(
         name=config.name,
         target_domain=material.target_domain,
@@ -59,11 +61,11 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         dropped=tuple(_dropped(outcome)),
         target_curve=outcome.curve,
         gates={what: record.details for what, record in chosen.speech.gates.items()},
-        origin=_origin(outcome, done),
+        origin=frozenset((stage.stage, stage.key) for stage in origin),
         terms=report_terms(config, material),
         synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in done if d.record.stage == "synthesize"),
         settings=config.model_dump(mode="json"),
-        packages=_packages(outcome.adapted),
+        packages=record["packages"],
     )
     kept = {"retention": [dict(row) for row in outcome.retention]} if outcome.retention else {}
     return build_report(inputs) | kept
@@ -80,37 +82,19 @@ def report_terms(config: AdaptConfig, material: Material) -> TermsInput:
     return TermsInput("found", find_terms(spoken, known))
 
 
-def _packages(record: Record) -> dict[str, str]:
-    packages: dict[str, str] = json.loads((record.path / RECORD).read_text(encoding="utf-8"))["packages"]
-    return packages
-
-
-def _origin(outcome: Outcome, done: Sequence[Done]) -> frozenset[tuple[str, str]]:
-    """Stage and key of all that the adapted model and the choice of its recipe come from."""
-    return frozenset((s.stage, s.key) for s in Lineage(done).of([outcome.adapted], outcome.chosen.readings))
-
-
-def stage_entry(done: Done) -> StageEntry:
-    """A record as the report lists it."""
-    record = done.record
-    return StageEntry(
-        record.stage, done.label, record.key, record.cached, record.seconds, record.reads, done.step.purpose
-    )
+def role_domains(target: str) -> dict[Role, str]:
+    """What the report calls the domain of each test set."""
+    return {"target": target, "source": "all domains", "general": "general"}
 
 
 def _systems(outcome: Outcome) -> Iterator[SystemInput]:
     chosen, material = outcome.chosen, outcome.chosen.material
     names = {name for name, _ in outcome.evaluations} | {PRETRAINED, ADAPTED}
     names |= {system.name for system in tuned_systems(chosen)}
-    sets: list[tuple[str, Role, str]] = [
-        ("target", "target", material.target_domain),
-        ("source", "source", "all domains"),
-        ("general", "general", "general"),
-    ]
-    for test, role, domain in sets:
-        for name in _ordered(names):
-            evaluation = outcome.evaluations.get((name, test))
-            if evaluation is None and not (test == "target" and material.target_test is None):
+    for role, domain in role_domains(material.target_domain).items():
+        for name in sorted(names, key=_place):
+            evaluation = outcome.evaluations.get((name, role))
+            if evaluation is None and not (role == "target" and material.target_test is None):
                 continue
             yield SystemInput(
                 name=name,
@@ -120,23 +104,19 @@ def _systems(outcome: Outcome) -> Iterator[SystemInput]:
                 evaluation=evaluation,
                 text_only=name != TOPLINE,
                 scaling_coef=chosen.recipe.scaling_coef if name in (ADAPTED, ADAPTED_AT_30_S) else None,
-                simulated_line=_line_of(chosen.config, test),
+                simulated_line=_line_of(chosen.config, role),
             )
 
 
 _ORDER = (PRETRAINED, PRETRAINED_SHORT, "source_real", "source_synthetic", "source_mixed")
 
 
-def _ordered(names: set[str]) -> list[str]:
-    """Rows from what one starts with to what one ends with."""
-
-    def rank(name: str) -> tuple[int, str]:
-        if name in _ORDER:
-            return _ORDER.index(name), name
-        last = {ADAPTED: 97, ADAPTED_AT_30_S: 98, TOPLINE: 99}
-        return last.get(name, 10 + name.startswith("source")), name
-
-    return sorted(names, key=rank)
+def _place(name: str) -> tuple[int, str]:
+    """Of a row in the table, from what one starts with to what one ends with."""
+    if name in _ORDER:
+        return _ORDER.index(name), name
+    last = {ADAPTED: 97, ADAPTED_AT_30_S: 98, TOPLINE: 99}
+    return last.get(name, 10 + name.startswith("source")), name
 
 
 def _line_of(config: AdaptConfig, test: str) -> str | None:
@@ -154,17 +134,14 @@ def corpus_inputs(config: AdaptConfig, records: Sequence[Record]) -> Iterator[Co
     """Corpora with their licences; of an unfinished run those that it has loaded."""
     for corpus, record in zip((*config.corpora, *config.general), records, strict=False):
         details = record.details
+        note = "" if details.get("package_as_pinned", True) else " (another version than the tested one)"
         yield CorpusInput(
-            name=f"{corpus.kind} {corpus.path or corpus.language}{_version_note(record)}",
+            name=f"{corpus.kind} {corpus.path or corpus.language}{note}",
             licence=str(details.get("licence", "the user's own")),
             utterances=int(details["utterances"]),
             seconds=float(details["seconds"]),
             simulated_line=_line(corpus.line) if corpus.line else None,
         )
-
-
-def _version_note(record: Record) -> str:
-    return "" if record.details.get("package_as_pinned", True) else " (another version than the tested one)"
 
 
 def _dropped(outcome: Outcome) -> Iterator[DroppedUtterance]:
@@ -187,12 +164,15 @@ def note_start(config: AdaptConfig, folder: Path) -> None:
 def write_outputs(outcome: Outcome, report: dict[str, Any], folder: Path) -> None:
     """Writes the run's folder; the report comes last, so a folder with a report is a whole one."""
     folder.mkdir(parents=True, exist_ok=True)
-    _replace_folder(outcome.adapted.path / MODEL, folder / "model", _beside_weights(outcome, report))
-    vector = folder / VECTOR
-    if outcome.chosen.trained.vector is not None:
-        _copy_file(outcome.chosen.trained.vector, vector)
+    with new_folder(folder / "model") as model:
+        shutil.copytree(outcome.adapted.path / MODEL, model, dirs_exist_ok=True)
+        for name, text in _beside_weights(outcome, report).items():
+            (model / name).write_text(text, encoding="utf-8")
+    if outcome.chosen.trained.vector is None:
+        (folder / VECTOR).unlink(missing_ok=True)
     else:
-        vector.unlink(missing_ok=True)
+        with new_file(folder / VECTOR) as vector:
+            shutil.copyfile(outcome.chosen.trained.vector.path / VECTOR, vector)
     write_atomically(folder / REPORT_MD, render_markdown(report))
     write_atomically(folder / REPORT_HTML, render_page(report, players(report, outcome, folder)))
     write_atomically(folder / REPORT_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -217,19 +197,3 @@ def _beside_weights(outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:
             family=family_of(outcome.adapted.path / MODEL),
         ),
     }
-
-
-def _replace_folder(source: Path, target: Path, extra: dict[str, str]) -> None:
-    temporary = target.with_name(f".{target.name}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary)
-    for name, text in extra.items():
-        (temporary / name).write_text(text, encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.replace(target)
-
-
-def _copy_file(record: Record, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.new")
-    shutil.copyfile(record.path / VECTOR, temporary)
-    temporary.replace(target)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from asr_tv.data.corpora import stored_manifest
-from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.data.manifest import Utterance
 from asr_tv.pipeline.graph import Outcome
 from asr_tv.report.page import Player
 
@@ -33,17 +33,15 @@ def players(report: Mapping[str, Any], outcome: Outcome, folder: Path) -> dict[s
 
 def _clips(outcome: Outcome, role: str) -> tuple[Utterance, ...]:
     """Synthetic speech of the target, or of the sources."""
-    records = outcome.chosen.speech.spoken[:1] if role == "target" else outcome.chosen.speech.spoken[1:2]
-    manifests: Iterable[Manifest] = map(stored_manifest, records)
-    return tuple(u for manifest in manifests for u in manifest)
+    spoken = outcome.chosen.speech.spoken
+    return tuple(u for record in (spoken[:1] if role == "target" else spoken[1:2]) for u in stored_manifest(record))
 
 
 def _beside(utterance: Utterance | None, clips: tuple[Utterance, ...], inline: "_Inline") -> Iterator[Player]:
     if utterance is None:
         return
     yield inline.player("Real recording", utterance)
-    near = _nearest(utterance, clips)
-    if near is not None:
+    if (near := _nearest(utterance, clips)) is not None:
         yield inline.player(f"Synthetic clip: “{near.text}”", near)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.errors import DataError
+from asr_tv.models.output import new_file, new_folder
 from asr_tv.report.systems import ADAPTED
 from asr_tv.store.results import canonical_json, file_digest, file_lock
 
@@ -46,23 +47,21 @@ def promote(folder: Path, report: Mapping[str, Any], broken: str | None = None) 
         DataError: `current` is not a link that this function made.
     """
     with file_lock(folder / ".lock"):
-        return _promote(folder, report, broken)
-
-
-def _promote(folder: Path, report: Mapping[str, Any], broken: str | None) -> Promotion:
-    current, version = folder / CURRENT, folder / VERSIONS / _digest(folder / MODEL)
-    if current.exists() and not current.is_symlink():
-        raise DataError(f"{current}: is no link; move it away, this name is for the last good model")
-    last = _report_in(current)
-    is_current = last is not None and current.resolve().name == version.name
-    _snapshot(folder, version)
-    if is_current:
-        return Promotion(version, True, False, "the model is the current one already")
-    if (refusal := broken or judge(report, last)) is not None:
-        return Promotion(version, False, False, refusal)
-    _point(current, Path(VERSIONS) / version.name)
-    _drop_old_weights(version)
-    return Promotion(version, True, True, _praise(report, last))
+        current, version = folder / CURRENT, folder / VERSIONS / _digest(folder / MODEL)
+        if current.exists() and not current.is_symlink():
+            raise DataError(f"{current}: is no link; move it away, this name is for the last good model")
+        last = _report_in(current)
+        is_current = last is not None and current.resolve().name == version.name
+        _snapshot(folder, version)
+        if is_current:
+            return Promotion(version, True, False, "the model is the current one already")
+        if (refusal := broken or judge(report, last)) is not None:
+            return Promotion(version, False, False, refusal)
+        with new_file(current) as link:
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path(VERSIONS) / version.name, target_is_directory=True)
+        _drop_old_weights(version)
+        return Promotion(version, True, True, _praise(report, last))
 
 
 def judge(new: Mapping[str, Any], last: Mapping[str, Any] | None) -> str | None:
@@ -121,21 +120,14 @@ def _report_in(folder: Path) -> dict[str, Any] | None:
 
 def _snapshot(folder: Path, target: Path) -> None:
     """The run's files as a version; linked, since nothing ever writes into a finished file."""
-    temporary, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
-    for left in (temporary, old):
-        shutil.rmtree(left, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for path in folder.iterdir():
-        if path.name in (CURRENT, VERSIONS) or path.name.startswith("."):
-            continue
-        if path.is_dir():
-            shutil.copytree(path, temporary / path.name, copy_function=_link)
-        else:
-            _link(path, temporary / path.name)
-    if target.exists():
-        target.replace(old)
-    temporary.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
+    with new_folder(target) as version:
+        for path in folder.iterdir():
+            if path.name in (CURRENT, VERSIONS) or path.name.startswith("."):
+                continue
+            if path.is_dir():
+                shutil.copytree(path, version / path.name, copy_function=_link)
+            else:
+                _link(path, version / path.name)
 
 
 def _link(source: str | Path, target: str | Path) -> None:
@@ -143,13 +135,6 @@ def _link(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:  # another file system, or one without links
         shutil.copyfile(source, target)
-
-
-def _point(link: Path, to: Path) -> None:
-    temporary = link.with_name(f".{link.name}.new")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(to, target_is_directory=True)
-    temporary.replace(link)
 
 
 def _drop_old_weights(current: Path) -> None:

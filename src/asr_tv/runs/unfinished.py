@@ -8,22 +8,21 @@ from typing import Any
 from asr_tv.config.parsing import parse_config
 from asr_tv.config.run import AdaptConfig
 from asr_tv.errors import DataError
-from asr_tv.pipeline.execution.executor import Done, Kind, Step
+from asr_tv.pipeline.execution.executor import Done, Step
 from asr_tv.pipeline.execution.lookup import Missing, Walk
 from asr_tv.pipeline.graph import adapt
+from asr_tv.pipeline.lineage import stage_entry
 from asr_tv.pipeline.material import TEXT_DOMAIN
 from asr_tv.report.build import build_report
-from asr_tv.report.inputs import ReportInputs, Role, SelectionInput, SynthesisInput, SystemInput
+from asr_tv.report.inputs import ReportInputs, SelectionInput, SynthesisInput, SystemInput
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.page import render_page
 from asr_tv.report.systems import ADAPTED, TOPLINE
-from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, stage_entry
+from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, role_domains
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.score import SUMMARY
 from asr_tv.scoring.stage import read_score
 from asr_tv.store.results import Store, write_atomically
-
-_ROLES: dict[str, Role] = {"target": "target", "source": "source", "general": "general"}
 
 
 def unfinished_report(folder: Path, store: Path) -> dict[str, Any] | None:
@@ -74,24 +73,21 @@ def _report(config: AdaptConfig, store: Path) -> dict[str, Any]:
 
 def _later(reached: Sequence[Step]) -> list[str]:
     """What comes after the steps that the graph has reached, in few words."""
-    parts: dict[str, Kind] = {
-        "fine-tunings": "finetune",
-        "the choice of the recipe": "score",
-        "the adapted model": "adapt",
-    }
-    later = [part for part, kind in parts.items() if not any(step.kind == kind for step in reached)]
+    kinds = {step.kind for step in reached}
+    parts = {"finetune": "fine-tunings", "score": "the choice of the recipe", "adapt": "the adapted model"}
+    later = [part for kind, part in parts.items() if kind not in kinds]
     return [*later, "scores of what is not in the tables", "the report"]
 
 
 def _systems(done: Sequence[Done], target: str) -> tuple[SystemInput, ...]:
     """A row for every score that is there; adapted on the target in any case."""
-    domains = {"target": target, "source": "all domains", "general": "general"}
     rows = []
     for entry in done:
-        name, test = entry.step.subject, entry.step.test
-        if entry.step.kind == "score" and test in _ROLES and (entry.record.path / SUMMARY).is_file():
-            text_only = name != TOPLINE
-            rows.append(SystemInput(name, _ROLES[test], domains[test], "test", read_score(entry.record), text_only))
+        name = entry.step.subject
+        for role, domain in role_domains(target).items():
+            if entry.step.kind == "score" and entry.step.test == role and (entry.record.path / SUMMARY).is_file():
+                evaluation = read_score(entry.record)
+                rows.append(SystemInput(name, role, domain, "test", evaluation, text_only=name != TOPLINE))
     if not any(row.name == ADAPTED and row.role == "target" for row in rows):
         rows.append(SystemInput(ADAPTED, "target", target, "test", None, text_only=True, note="not scored yet"))
     return tuple(rows)

@@ -18,7 +18,6 @@ from asr_tv.store.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
-
 Kind = Literal[
     "checkpoint",
     "corpus",
@@ -38,7 +37,6 @@ Kind = Literal[
     "score",
 ]
 
-
 DEFAULT_OPTIONS = RunOptions()
 
 
@@ -50,7 +48,7 @@ class Step:
         subject: what it makes or reads: "source_real".
         test: the name of the recordings it is scored on, where it is: "target".
         fold: the source domain that plays the target, in a fold.
-        run: which run of a table it belongs to: "travel, seed 17".
+        run: which run of a table it belongs to: "travel, seed 17"; empty for a run of its own.
         options: how to run it; never part of a key.
         alone: not to be run beside other calls, because it spreads its work by itself.
     """
@@ -99,10 +97,8 @@ class Call:
             Damaged: something that the stage was about to read.
         """
         guarded = store.guarded(partial(check_inputs, self.arguments, store))
-        options = self.step.options
-        runtime = Runtime(
-            guarded, progress, self.label, options.device, options.eval_batch_size, workers=options.workers
-        )
+        how = self.step.options
+        runtime = Runtime(guarded, progress, self.label, how.device, how.eval_batch_size, workers=how.workers)
         return self.stage(runtime, **self.arguments)
 
 

@@ -31,23 +31,19 @@ def check_inputs(arguments: Mapping[str, Any], store: Store) -> None:
     Raises:
         Damaged: each that is not what it was; they are out of the store.
     """
-    found = list(leaves(arguments))
-    results = {(r.stage, r.key): None for r in found if isinstance(r, Record) and r.path.is_relative_to(store.root)}
-    audio = {
-        Path(u.audio): u.audio_digest for m in found if isinstance(m, Manifest) for u in m if u.audio and u.audio_digest
-    }
-    problems = [f"{stage} {key}: {p}" for stage, key in results for p in _damaged_result(store, stage, key)]
+    given = list(leaves(arguments))
+    results = {(r.stage, r.key): None for r in given if isinstance(r, Record) and r.path.is_relative_to(store.root)}
+    spoken = [u for manifest in given if isinstance(manifest, Manifest) for u in manifest]
+    audio = {Path(u.audio): u.audio_digest for u in spoken if u.audio and u.audio_digest}
+    problems = []
+    for stage, key in results:
+        faults = store.discard(stage, key) if (store.root / stage / key).exists() else ["lost"]
+        problems += [f"{stage} {key}: {problem}" for problem in faults]
     for path, digest in audio.items():
         if path.is_relative_to(store.root) and file_problem(path.name, path, digest) is not None:
             problems += _damaged_recording(store, path, digest)
     if problems:
         raise Damaged(f"{store.root}: damaged, to be made again: {problem}" for problem in problems)
-
-
-def _damaged_result(store: Store, stage: str, key: str) -> list[str]:
-    if not (store.root / stage / key).exists():
-        return ["lost"]
-    return store.discard(stage, key)
 
 
 def _damaged_recording(store: Store, path: Path, digest: str) -> list[str]:

@@ -17,11 +17,7 @@ class NotStored(Exception):
 
 
 class LookupStore(Store):
-    """Finds another store's results and makes none.
-
-    Args:
-        counts: whether what is found counts as used from now on.
-    """
+    """Finds another store's results and makes none; with `counts`, what is found counts as used from now on."""
 
     def __init__(self, store: Store, *, counts: bool = True) -> None:
         super().__init__(store.root, newer_than=store.newer_than)
@@ -45,11 +41,7 @@ class Missing(Exception):
 
 
 class Walk:
-    """An executor that takes what is stored.
-
-    Raises:
-        Missing: where the graph asks for something that is not.
-    """
+    """An executor that takes what is stored, and raises `Missing` where the graph asks for something that is not."""
 
     def __init__(self, store: Store) -> None:
         self.store = LookupStore(store, counts=False)

@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
-from types import TracebackType
 from typing import Any
 
 from asr_tv.errors import DataError, TryAgain
@@ -56,9 +55,7 @@ class Processes:
     def __enter__(self) -> "Processes":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._closed = True
         if self._pool is not None:
             if kind is not None:
@@ -76,8 +73,10 @@ class Processes:
             self._healing.attempt(call, self._run_again, partial(self._result, entry))
             for call, entry in zip(calls, pending, strict=True)
         ]
-        for call, record in zip(calls, records, strict=True):
-            self._finish(call, record)
+        if self.refresh is not None:
+            for call, record in zip(calls, records, strict=True):
+                self.refresh.made(call, record)
+        self.done.note(calls, records)
         return records
 
     def run_one(self, call: Call) -> Record:
@@ -101,11 +100,6 @@ class Processes:
 
     def _store_for(self, call: Call) -> Store:
         return self.store if self.refresh is None else self.refresh.store_for(call, self.store)
-
-    def _finish(self, call: Call, record: Record) -> None:
-        if self.refresh is not None:
-            self.refresh.made(call, record)
-        self.done.note([call], [record])
 
     def _stored(self, call: Call, store: Store) -> Record | None:
         if call.step.alone:
@@ -144,7 +138,6 @@ class Processes:
 
 
 def _show(events: Any, progress: Progress) -> None:
-    """Draws the workers' lines of progress, in the parent."""
     lines: dict[str, tuple[ExitStack, Advance]] = {}
     while (event := events.get()) is not None:
         if event.total is not None:
