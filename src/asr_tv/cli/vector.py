@@ -32,8 +32,7 @@ app = typer.Typer(
 )
 
 EmbeddingOption = Annotated[
-    str,
-    typer.Option(help="same: equal tokens; skip: leave embedding and head out; shared: rows both sides have"),
+    str, typer.Option(help="same: equal tokens; skip: leave embedding and head out; shared: rows both sides have")
 ]
 RowOption = Annotated[
     list[str] | None,
@@ -280,10 +279,7 @@ def combine(
 
 
 @app.command()
-def compare(
-    vectors: Annotated[list[Path], typer.Argument(help="Vector files")],
-    as_json: JsonOption = False,
-) -> None:
+def compare(vectors: Annotated[list[Path], typer.Argument(help="Vector files")], as_json: JsonOption = False) -> None:
     """Print norms and cosines of vectors: whole, by module group, by layer.
 
     A cosine near 1: the domains teach the same; near 0: their vectors add up independently; below 0: they conflict.
@@ -320,10 +316,7 @@ def _print_comparison(vectors: Sequence[Path], parts: Iterable["PartSimilarity"]
 
 
 @app.command()
-def info(
-    vector: Annotated[Path, typer.Argument(help="Vector file")],
-    as_json: JsonOption = False,
-) -> None:
+def info(vector: Annotated[Path, typer.Argument(help="Vector file")], as_json: JsonOption = False) -> None:
     """Print what a vector is made of, its size and norm, and those of its module groups.
 
     Example: asr-tv vector info voicemail.safetensors

@@ -132,12 +132,7 @@ def curve_table(points: Sequence[Row]) -> Table | None:
     for p in points:
         curve = curves.setdefault((p["target"], p["system"], p["vector"]), {**p, "by_coef": {}})
         curve["by_coef"][f"{p['scaling_coef']:g}"] = p["wer"]
-    fields = [
-        field("row", _system),
-        words("vector"),
-        words("target"),
-        *(rate(coef, "by_coef", coef) for coef in coefs),
-    ]
+    fields = [field("row", _system), words("vector"), words("target"), *(rate(coef, "by_coef", coef) for coef in coefs)]
     note = (
         "WER % on the target's test, averaged over seeds; decoded after every choice was made, and no choice used it."
     )

@@ -143,11 +143,7 @@ def _forgotten(row: Json, pretrained: float | None, adapted: float | None, bound
 def terms_part(terms: TermsInput, sets: Sets) -> Json:
     """Recall and precision of the domain's terms on the target's recordings."""
     scored = [(key, s) for key, s in sets.items() if key[0] == "target"] if terms.terms else []
-    return {
-        "origin": terms.origin,
-        "terms": list(terms.terms),
-        "sets": [_term_set(key, s) for key, s in scored],
-    }
+    return {"origin": terms.origin, "terms": list(terms.terms), "sets": [_term_set(key, s) for key, s in scored]}
 
 
 def _term_set(key: SetName, scored: ScoredSet) -> Json:
