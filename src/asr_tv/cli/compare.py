@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE, print_report
-from asr_tv.cli.stages import JsonOption, StoreOption
+from asr_tv.cli.adapt import print_report
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import printable
 

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for, say
 from asr_tv.errors import ConfigError
 
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_settings
-from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.stages import JsonOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_path, model_settings, parsed_context
-from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import printable
 

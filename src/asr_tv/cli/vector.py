@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.stages import JsonOption, StoreOption, require_model_folder, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, StoreOption, require_model_folder, say
 from asr_tv.errors import ConfigError, UserError, gathered
 from asr_tv.safe_text import printable
 from asr_tv.store.payload import MODEL
