@@ -73,11 +73,7 @@ def export(
 
 
 def _run(source: str) -> "FinishedRun | None":
-    """The run of a folder, None for a model.
-
-    Raises:
-        DataError: neither, or a run that did not finish.
-    """
+    """The run of a folder, None for a model; refuses what is neither, and a run that did not finish."""
     from asr_tv.runs.finished import REPORT, read_run
 
     path = Path(source)
@@ -106,11 +102,10 @@ def _examination(
     from asr_tv.data.corpora.local import opened
     from asr_tv.runs.export import Examination, chosen_clips
 
-    usual = "english" if language == "en" else "basic"
     if clips == 0:
         return None
     if listed is not None:
-        return Examination(chosen_clips(listed(), clips), usual, bound)
+        return Examination(chosen_clips(listed(), clips), "english" if language == "en" else "basic", bound)
     if run is None:
         return None
     recordings, normalizer = _recordings(run, store)

@@ -96,13 +96,9 @@ def transcribe(
         _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return
     targets = _targets(material, inputs, shape, out)
+    pauses = settings["audio_context"] != "full"
     transcripts, problems = transcribe_files(
-        runtime,
-        base,
-        material,
-        decoding,
-        longest=_longest(longest, context),
-        at_each_pause=settings["audio_context"] != "full",
+        runtime, base, material, decoding, longest=_longest(longest, context), at_each_pause=pauses
     )
     _write(transcripts, shape, targets, out)
     if problems:
@@ -139,11 +135,7 @@ def _of_manifest(base: "Record", manifest: "Manifest", decoding: "Decoding", run
 
 
 def _targets(files: Sequence[Path], inputs: Sequence[Path], shape: Form, out: Path | None) -> dict[Path, Path]:
-    """The file for each recording's transcript; empty where all go to one place.
-
-    Raises:
-        ConfigError: two recordings would go into one file, or many into standard output.
-    """
+    """The file for each recording's transcript; empty where all go to one place."""
     if shape not in _ONE_FILE_EACH or (len(files) == 1 and (out is None or out.suffix == f".{shape}")):
         return {}
     if out is None:

@@ -112,17 +112,11 @@ def apply(
     if bool(row) != (rows_from is not None):
         raise ConfigError("--row and --rows-from go together")
     rows, way = _rows(row), _embedding(embedding)
+    taken = RowMap(rows_from, rows) if rows_from else None
     (start,) = _models((model,), store)
     _require_place(start, out)
     with _named_as_given({start: model}):
-        done = apply_vectors(
-            start,
-            addends,
-            out,
-            embedding=way,
-            rows=RowMap(rows_from, rows) if rows_from else None,
-            other_base=other_base,
-        )
+        done = apply_vectors(start, addends, out, embedding=way, rows=taken, other_base=other_base)
     for vector in done.foreign:
         typer.echo(
             printable(f"warning: {vector} was made on another model, none that {model} is known to come from"), err=True

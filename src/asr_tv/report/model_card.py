@@ -32,13 +32,7 @@ def model_card(
     language: str,
     family: Family = "whisper",
 ) -> str:
-    """Markdown with the metadata block that model hubs read.
-
-    Args:
-        report: the content of report.json.
-        base: name of the pretrained model.
-        voice_licences: voice, as the configuration names it -> licence.
-    """
+    """Markdown with the metadata block that model hubs read; `voice_licences` are by the configuration's names."""
     decode, context = _HOW_TO_DECODE[family]
     leaks = report["ledger"]["target_recordings_read_before_scoring"]
     lines = [

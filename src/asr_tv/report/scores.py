@@ -17,8 +17,7 @@ Json = dict[str, Any]
 SetName = tuple[str, str, str]
 Sets = Mapping[SetName, ScoredSet]
 
-_IDS = 20
-"""At most this many ids of looping utterances are listed."""
+_IDS = 20  # of looping utterances, at most
 
 
 def system_row(system: SystemInput, sets: Sets) -> Json:
@@ -117,6 +116,11 @@ def difference_row(result: Difference) -> Json:
     """A difference with its interval for JSON, null where they are unknown."""
     low, high = finite(result.low), finite(result.high)
     return {"difference": finite(result.difference), "ci_low": low, "ci_high": high, "p": result.p}
+
+
+def judged_difference(result: Difference) -> Json:
+    """A difference of WER with its interval and its verdict."""
+    return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}
 
 
 def forgetting_part(systems: Sequence[Json], comparison: Sequence[Json], bound: float) -> Json:

@@ -25,13 +25,10 @@ def verdict(
 ) -> str:
     """A short paragraph that claims nothing an interval does not show. Arguments are the report's own parts."""
     adapted = [row for row in systems if row["name"] == ADAPTED and row["role"] == "target"]
-    parts = [_leak(leaks)]
-    parts += [_target(row, systems, comparison, confidence) for row in adapted]
-    if not adapted:
-        parts.append("adapted was not scored on the target domain.")
-    parts.append(heard_nothing([row["name"] for row in systems if row["role"] == "target" and _is_deaf(row)]))
-    parts.append(_forgetting(forgetting))
-    return " ".join(part for part in parts if part)
+    told = [_target(row, systems, comparison, confidence) for row in adapted]
+    deaf = [row["name"] for row in systems if row["role"] == "target" and _is_deaf(row)]
+    unscored = "" if adapted else "adapted was not scored on the target domain."
+    return " ".join(filter(None, [_leak(leaks), *told, unscored, heard_nothing(deaf), _forgetting(forgetting)]))
 
 
 def headline(systems: Sequence[Row], comparison: Sequence[Row], leaks: Sequence[Row], confidence: float) -> str:
@@ -56,15 +53,12 @@ def _short_claim(row: Row, remark: str) -> str:
     if row["ci_low"] is None:
         return f"nothing known against {name}"
     if row["verdict"] == UNDECIDED:
-        return f"not shown to differ from {name} ({_points(row['difference'])} points, {_ends(row)})"
+        change, low, high = (_points(row[key]) for key in ("difference", "ci_low", "ci_high"))
+        return f"not shown to differ from {name} ({change} points, {low} to {high})"
     side, sign = ("below", -1) if row["verdict"] == BETTER else ("above", 1)
     ends = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     between = f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
     return f"{100 * abs(row['difference']):.1f} points ({between}) {side} {name}"
-
-
-def _ends(row: Row) -> str:
-    return f"{_points(row['ci_low'])} to {_points(row['ci_high'])}"
 
 
 def _is_deaf(row: Row) -> bool:
