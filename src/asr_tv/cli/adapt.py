@@ -47,10 +47,8 @@ def adapt(
     again = Refresh(refresh or (), asked_now(opened.root) if refresh else 0.0)
     settings = load_config(config, set_ or (), target_texts=target_text)
     folder = out or Path("runs") / settings.name
-    with (
-        telling_what_is_kept(opened.root),
-        Processes(opened, settings.run.jobs, progress_for(quiet=quiet), again) as execute,
-    ):
+    shown = progress_for(quiet=quiet)
+    with telling_what_is_kept(opened.root), Processes(opened, settings.run.jobs, shown, again) as execute:
         report = run(settings, execute, folder, announce=lambda plan: None if quiet else console.print(printable(plan)))
     again.require_matched([done.label for done in execute.done])
     promotion = promote(folder, report, forgot_too_much(settings, report["forgetting"]))

@@ -48,7 +48,11 @@ def report(
     from asr_tv.store.results import Store
 
     if len(runs) == 1:
-        partial = _unfinished(runs[0], store)
+        partial = None
+        if (runs[0] / "run.json").is_file() and not (runs[0] / "report.json").exists():
+            from asr_tv.runs.unfinished import unfinished_report  # takes seconds: it loads torch
+
+            partial = unfinished_report(runs[0], store)
         content = partial or read_run(runs[0]).report
         if as_json:
             typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
@@ -70,14 +74,6 @@ def report(
         typer.echo(printable("\n".join(row["run"] for row in board)))
     else:
         _print_board(board, f"{system} on {set_} {board[0]['domain']}, {board[0]['utterances']} utterances")
-
-
-def _unfinished(run: Path, store: Path) -> dict[str, Any] | None:
-    if (run / "report.json").exists() or not (run / "run.json").is_file():
-        return None
-    from asr_tv.runs.unfinished import unfinished_report
-
-    return unfinished_report(run, store)
 
 
 def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "Store") -> list[dict[str, Any]]:
@@ -168,7 +164,7 @@ def diff(
 
     Example: asr-tv diff runs/demo runs/demo --system adapted --against target_synthetic
     """
-    from asr_tv.report.scores import finite, judged_difference
+    from asr_tv.report.scores import finite, judged
     from asr_tv.runs.finished import read_run
     from asr_tv.scoring.word_diff import tally, word_diffs
     from asr_tv.store.results import Store
@@ -189,7 +185,7 @@ def diff(
         "b": sides[1],
         "set": set_,
         "utterances": len(diffs),
-        **judged_difference(_compared(left, right, runs[0])),
+        **judged(_compared(left, right, runs[0])),
         **asdict(tally(diffs)),
     }
     if as_json:

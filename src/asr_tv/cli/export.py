@@ -1,6 +1,7 @@
 """`asr-tv export`: a run's model, or any checkpoint, in the form another program needs."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -149,8 +150,6 @@ def _card(
 
 
 def _say(check: "Check | None", folder: Path, form: str, precision: str, as_json: bool) -> None:
-    from dataclasses import asdict
-
     row: dict[str, Any] = {"path": str(folder), "format": form, "precision": precision}
     if check is None:
         text = "not re-scored: no recordings were given"

@@ -100,7 +100,11 @@ def transcribe(
     transcripts, problems = transcribe_files(
         runtime, base, material, decoding, longest=_longest(longest, context), at_each_pause=pauses
     )
-    _write(transcripts, shape, targets, out)
+    if targets:
+        for transcript in transcripts:
+            _put(_rendered(transcript, shape), targets[Path(transcript.name)])
+    else:
+        _put(_joined(transcripts, shape), out)
     if problems:
         raise DataError(problems)
 
@@ -155,14 +159,6 @@ def _targets(files: Sequence[Path], inputs: Sequence[Path], shape: Form, out: Pa
 
 def _inside(file: Path, folders: Sequence[Path]) -> Path:
     return next((file.relative_to(folder) for folder in folders if file.is_relative_to(folder)), Path(file.name))
-
-
-def _write(transcripts: Sequence["Transcript"], shape: Form, targets: dict[Path, Path], out: Path | None) -> None:
-    if not targets:
-        _put(_joined(transcripts, shape), out)
-        return
-    for transcript in transcripts:
-        _put(_rendered(transcript, shape), targets[Path(transcript.name)])
 
 
 def _joined(transcripts: Sequence["Transcript"], shape: Form) -> str:

@@ -118,9 +118,8 @@ def apply(
     with _named_as_given({start: model}):
         done = apply_vectors(start, addends, out, embedding=way, rows=taken, other_base=other_base)
     for vector in done.foreign:
-        typer.echo(
-            printable(f"warning: {vector} was made on another model, none that {model} is known to come from"), err=True
-        )
+        warning = f"warning: {vector} was made on another model, none that {model} is known to come from"
+        typer.echo(printable(warning), err=True)
     row_of: dict[str, Any] = {"model": str(out)}
     row_of |= {"other_base": [str(path) for path in done.foreign]} if done.foreign else {}
     row_of |= {"coef": addends[0].scaling_coef} if len(addends) == 1 else {"coef": [a.scaling_coef for a in addends]}

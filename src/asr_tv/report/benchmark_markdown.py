@@ -162,10 +162,8 @@ def ratio_table(ratios: Mapping[str, Row]) -> Table | None:
 
 def _directions(report: Row) -> str:
     ratios = report["norm_ratios"]
-    far = sorted(name for name, r in ratios.items() if r["far_from_1"])
-    warning = (
-        f"**Warning:** {inert(', '.join(far))}: a ratio {_FAR} says that the vector also holds how much was trained."
-    )
+    far = inert(", ".join(sorted(name for name, r in ratios.items() if r["far_from_1"])))
+    warning = f"**Warning:** {far}: a ratio {_FAR} says that the vector also holds how much was trained."
     parts = [_drawn(direction_table(report["cosines"])), _drawn(ratio_table(ratios))]
     return "\n\n".join([*parts, *([warning] if far else [])])
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from asr_tv.report.scores import finite, judged_difference, span
+from asr_tv.report.scores import finite, judged, span
 from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED
 from asr_tv.scoring.evaluation import UtteranceScore
 from asr_tv.scoring.scored_set import GroupOf, ScoredSet
@@ -57,7 +57,7 @@ def _group(name: str, scored: ScoredSet) -> Json:
         "utterances": len(scored.utterances),
         "words": sum(u.word_counts.words for u in scored.utterances),
         "systems": {system: _rates(scored, system) for system in names},
-        "differences": {rival: judged_difference(scored.difference(ADAPTED, rival)) for rival in rivals},
+        "differences": {rival: judged(scored.difference(ADAPTED, rival)) for rival in rivals},
     }
 
 

@@ -19,16 +19,7 @@ from asr_tv.report.inputs import (
     SynthesisInput,
 )
 from asr_tv.report.ledger import StageEntry, ledger_entries, target_recordings_read_before_scoring
-from asr_tv.report.scores import (
-    Sets,
-    comparison_rows,
-    finite,
-    forgetting_part,
-    judged_difference,
-    span,
-    system_row,
-    terms_part,
-)
+from asr_tv.report.scores import Sets, comparison_rows, finite, forgetting_part, judged, span, system_row, terms_part
 from asr_tv.report.verdict import headline, unfinished, verdict
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.evaluation import Evaluation, compare
@@ -142,7 +133,7 @@ def _target_curve(curve: Mapping[float, Evaluation], bootstrap: Bootstrap) -> li
 
 
 def _against_zero(evaluation: Evaluation, zero: Evaluation, bootstrap: Bootstrap) -> Json:
-    return judged_difference(compare(evaluation, zero, **asdict(bootstrap), may_differ=("scaling_coef",)))
+    return judged(compare(evaluation, zero, **asdict(bootstrap), may_differ=("scaling_coef",)))
 
 
 def _synthesis(entry: SynthesisInput) -> Json:

@@ -118,7 +118,7 @@ def difference_row(result: Difference) -> Json:
     return {"difference": finite(result.difference), "ci_low": low, "ci_high": high, "p": result.p}
 
 
-def judged_difference(result: Difference) -> Json:
+def judged(result: Difference) -> Json:
     """A difference of WER with its interval and its verdict."""
     return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}
 

@@ -39,10 +39,8 @@ def headline(systems: Sequence[Row], comparison: Sequence[Row], leaks: Sequence[
         return f"Nothing was measured on the target domain: {why or 'WER undefined'}."
     rivals = {row["rival"]: row for row in comparison if set_of(row) == set_of(adapted)}
     scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
-    named = _named(rivals, best_rival(rivals, scores))
-    claims = [
-        _short_claim(rivals[name], "the best text-only rival, " if n else "") for n, (name, _) in enumerate(named)
-    ]
+    names = [name for name, _ in _named(rivals, best_rival(rivals, scores))]
+    claims = [_short_claim(rivals[name], "the best text-only rival, " if n else "") for n, name in enumerate(names)]
     against = f", {' and '.join(claims)} ({100 * confidence:g} % intervals)" if claims else ""
     start = "NOT TEXT-ONLY: " if leaks else ""
     return f"{start}{_percent(adapted['wer'])} word error rate on {adapted['domain']}{against}."
@@ -96,7 +94,10 @@ def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], con
     claims = [_claim(rivals[name], scores, confidence, note) for name, note in _named(rivals, best)]
     if BASELINE not in rivals:
         claims.append(f"{BASELINE} was not scored")
-    return f"{_headline(adapted)}: {'; '.join(claims)}.{_also_better(rivals, best)}"
+    line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
+    where = f"On the target domain {adapted['domain']} ({line}{adapted['utterances']} utterances)"
+    found = f"{where} adapted has {_percent(adapted['wer'])} WER"
+    return f"{found}: {'; '.join(claims)}.{_also_better(rivals, best)}"
 
 
 def set_of(row: Row) -> tuple[str, str, str]:
@@ -114,12 +115,6 @@ def _named(rivals: Mapping[str, Row], best: str | None) -> list[tuple[str, str]]
     remark = ", the best rival that used no target recordings"
     named = [(BASELINE, remark if best == BASELINE else "")] if BASELINE in rivals else []
     return named if best in (None, BASELINE) else [*named, (best, remark)]
-
-
-def _headline(adapted: Row) -> str:
-    line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
-    where = f"On the target domain {adapted['domain']} ({line}{adapted['utterances']} utterances)"
-    return f"{where} adapted has {_percent(adapted['wer'])} WER"
 
 
 def simulated_line(row: Row) -> str:
