@@ -3,13 +3,14 @@
 import errno
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import adapt, benchmark, compare, corpus, doctor, gate, store, texts, vector
+from asr_tv.cli import adapt, compare, corpus, doctor, store, texts, vector
 from asr_tv.cli import export as exporting
 from asr_tv.cli import stages as tools
 from asr_tv.cli import transcribe as transcribing
@@ -25,9 +26,9 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("adapt")(adapt.adapt)
-app.command("benchmark")(benchmark.benchmark)
+app.command("benchmark")(adapt.benchmark)
 app.command("synthesize")(tools.synthesize)
-app.command("gate")(gate.gate)
+app.command("gate")(tools.gate)
 app.command("finetune")(tools.finetune)
 app.command("transcribe")(transcribing.transcribe)
 app.command("score")(tools.score)
@@ -43,7 +44,6 @@ app.command("doctor")(doctor.doctor)
 _NO_ROOM = (
     "; what is finished is kept: make room (asr-tv store gc shows what can go), and the same command goes on from there"
 )
-_NEW_LINE = "\n"
 
 
 def main() -> None:
@@ -56,10 +56,6 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     with terminable() as stops:
         _run(stops)
-
-
-_INTERRUPTED = 130
-"""Typer's exit code for Ctrl-C: 128 plus the number of the signal."""
 
 
 def _run(stops: Stops) -> None:
@@ -78,7 +74,7 @@ def _run(stops: Stops) -> None:
         advice = _NO_ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         _refuse([f"{error.filename or 'writing'}: {error.strerror}{advice}"])
     except SystemExit as ending:
-        if ending.code == _INTERRUPTED:
+        if ending.code == 128 + signal.SIGINT:  # how Typer ends after Ctrl-C
             tell_stopped(stops)
         raise
 
@@ -92,5 +88,5 @@ class _Lines(logging.Formatter):
 
 def _refuse(problems: Iterable[str]) -> NoReturn:
     for problem in problems:
-        print(f"error: {printable(problem.replace(_NEW_LINE, ' '), keep='')}", file=sys.stderr)
+        print("error:", printable(problem.replace("\n", " "), keep=""), file=sys.stderr)
     sys.exit(2)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE, print_report
-from asr_tv.cli.stages import JsonOption, StoreOption
+from asr_tv.cli.adapt import print_report
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import printable
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 SystemOption = Annotated[str, typer.Option(help="Row of the report")]
 SetOption = Annotated[str, typer.Option("--set", help="target, source or general: the run's test set")]
 
-_MISSING = "***"
-"""Stands for a word that one side lacks, as in NIST's sclite."""
+_MISSING = "***"  # a word that one side lacks, as in NIST's sclite
 _STYLES = {"right": "", "wrong": "bold red", "missing": "red", "added": "bold magenta"}
 
 
@@ -49,7 +48,11 @@ def report(
     from asr_tv.store.results import Store
 
     if len(runs) == 1:
-        partial = _unfinished(runs[0], store)
+        partial = None
+        if (runs[0] / "run.json").is_file() and not (runs[0] / "report.json").exists():
+            from asr_tv.runs.unfinished import unfinished_report  # takes seconds: it loads torch
+
+            partial = unfinished_report(runs[0], store)
         content = partial or read_run(runs[0]).report
         if as_json:
             typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
@@ -73,25 +76,12 @@ def report(
         _print_board(board, f"{system} on {set_} {board[0]['domain']}, {board[0]['utterances']} utterances")
 
 
-def _unfinished(run: Path, store: Path) -> dict[str, Any] | None:
-    if (run / "report.json").exists() or not (run / "run.json").is_file():
-        return None
-    from asr_tv.runs.unfinished import unfinished_report
-
-    return unfinished_report(run, store)
-
-
 def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "Store") -> list[dict[str, Any]]:
-    """One row per run, best first; differences are to the best, on the same utterances.
-
-    Raises:
-        DataError: a run has no such scores, or the conditions differ.
-    """
+    """One row per run, best first; differences are to the best, on the same utterances."""
     from asr_tv.scoring.word_diff import different_conditions
 
-    rows = dict(
-        zip(map(str, (r.folder for r in runs)), gathered(*(lambda r=r: r.row(system, role) for r in runs)), strict=True)
-    )
+    found = gathered(*(lambda run=run: run.row(system, role) for run in runs))
+    rows = {str(run.folder): row for run, row in zip(runs, found, strict=True)}
     if problems := different_conditions(rows):
         raise DataError(problems)
     order = sorted(runs, key=lambda run: (rows[str(run.folder)]["wer"], str(run.folder)))
@@ -107,7 +97,7 @@ def _board_row(
     kept = ("domain", "wer", "ci_low", "ci_high", "substitutions", "deletions", "insertions", "utterances", "words")
     found = {"run": str(run.folder), "name": run.report["name"], **{key: row[key] for key in kept}}
     found |= {"scaling_coef": row["scaling_coef"], "audio_context": row["conditions"]["audio_context"]}
-    against = None if run is best else _difference(run, best, system, system, role, store)
+    against = None if run is best else _difference(run, best, system, role, store)
     return found | {
         "difference": against and finite(against.difference),
         "difference_ci": against and [finite(against.low), finite(against.high)],
@@ -116,12 +106,10 @@ def _board_row(
     }
 
 
-def _difference(
-    a: "FinishedRun", b: "FinishedRun", system_a: str, system_b: str, role: str, store: "Store"
-) -> "Difference | None":
+def _difference(a: "FinishedRun", b: "FinishedRun", system: str, role: str, store: "Store") -> "Difference | None":
     """None where the store has not kept the utterances: overlapping intervals alone decide nothing."""
     try:
-        left, right = a.evaluation(system_a, role, store), b.evaluation(system_b, role, store)
+        left, right = a.evaluation(system, role, store), b.evaluation(system, role, store)
     except DataError:
         return None
     return _compared(left, right, a)
@@ -176,8 +164,7 @@ def diff(
 
     Example: asr-tv diff runs/demo runs/demo --system adapted --against target_synthetic
     """
-    from asr_tv.report.scores import finite
-    from asr_tv.report.verdict import difference_verdict
+    from asr_tv.report.scores import finite, judged
     from asr_tv.runs.finished import read_run
     from asr_tv.scoring.word_diff import tally, word_diffs
     from asr_tv.store.results import Store
@@ -188,7 +175,6 @@ def diff(
     left, right = gathered(
         lambda: runs[0].evaluation(names[0], set_, opened), lambda: runs[1].evaluation(names[1], set_, opened)
     )
-    difference = _compared(left, right, runs[0])
     diffs = word_diffs(left, right)
     sides = [
         {"run": str(r.folder), "system": n, "wer": finite(e.wer)}
@@ -199,11 +185,7 @@ def diff(
         "b": sides[1],
         "set": set_,
         "utterances": len(diffs),
-        "difference": finite(difference.difference),
-        "ci_low": finite(difference.low),
-        "ci_high": finite(difference.high),
-        "p": difference.p,
-        "verdict": difference_verdict(difference.low, difference.high),
+        **judged(_compared(left, right, runs[0])),
         **asdict(tally(diffs)),
     }
     if as_json:
@@ -233,18 +215,15 @@ def _summary(row: Mapping[str, Any], confidence: float) -> str:
     span = "" if unknown else f", {confidence:.0%} interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}"
     points = "unknown" if row["difference"] is None else f"{100 * row['difference']:+.1f} points"
     equal = row["utterances"] - row["better_a"] - row["better_b"]
-    return "\n".join(
-        (
-            *sides,
-            f"A minus B: {points}{span}: A is {row['verdict']}"
-            if row["verdict"] in ("better", "worse")
-            else f"A minus B: {points}{span}: {row['verdict']}",
-            f"of {row['utterances']} utterances A has fewer errors in {row['better_a']}, B in {row['better_b']}, "
-            f"as many in {equal}; the same words in {row['same_words']}",
-            f"reference words that only A has right: {row['only_a_right']}, only B: {row['only_b_right']}; "
-            f"inserted by A: {row['inserted_a']}, by B: {row['inserted_b']}",
-        )
-    )
+    lines = [
+        *sides,
+        f"A minus B: {points}{span}: {'A is ' if row['verdict'] in ('better', 'worse') else ''}{row['verdict']}",
+        f"of {row['utterances']} utterances A has fewer errors in {row['better_a']}, B in {row['better_b']}, "
+        f"as many in {equal}; the same words in {row['same_words']}",
+        f"reference words that only A has right: {row['only_a_right']}, only B: {row['only_b_right']}; "
+        f"inserted by A: {row['inserted_a']}, by B: {row['inserted_b']}",
+    ]
+    return "\n".join(lines)
 
 
 def _percent(rate: float | None) -> str:
@@ -257,15 +236,14 @@ def _print_diffs(diffs: Sequence["UtteranceDiff"], limit: int) -> None:
 
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     ordered = sorted(diffs, key=lambda d: (-abs(d.errors_a - d.errors_b), d.id))
-    shown = ordered[: limit or None]
-    for d in shown:
+    for d in ordered[: limit or None]:
         title = Text(printable(d.id, keep=""), style="bold")
         console.print(title.append(f"  errors: A {d.errors_a}, B {d.errors_b}", style="not bold"))
         for line in _lines(d, max(40, console.width) - 6):
             console.print(line)
         console.print()
-    if len(ordered) > len(shown):
-        console.print(f"{len(ordered) - len(shown)} more differ: --limit 0 shows them\n")
+    if 0 < limit < len(ordered):
+        console.print(f"{len(ordered) - limit} more differ: --limit 0 shows them\n")
 
 
 def _lines(diff: "UtteranceDiff", width: int) -> "Iterator[Text]":

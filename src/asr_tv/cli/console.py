@@ -11,14 +11,7 @@ from typing import Any
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table as Grid
 from rich.text import Text
@@ -30,14 +23,9 @@ from asr_tv.safe_text import printable
 console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 """Messages and progress; results go to standard output, so that `--json` can be piped."""
 
-_PLAIN_SECONDS = 30.0
-"""Seconds between two lines of progress in a log."""
-
-
-_GAP = 2
-"""Spaces between two columns of a table."""
-_SHORT_HEADING = 10
-"""A heading up to this width stays on one line."""
+_PLAIN_SECONDS = 30.0  # between two lines of progress in a log
+_GAP = 2  # spaces between two columns of a table
+_SHORT_HEADING = 10  # a heading up to this width stays on one line
 _STYLES = {"better": "green", "worse": "red", "main": "bold", "chosen": "bold"}
 _PLAIN = str.maketrans({"→": "->", "−": "-", "–": "-", "▼": "", "▲": "", "≈": "", "\u202f": " "})
 
@@ -68,7 +56,6 @@ def print_rows(rows: Sequence[Any], fields: Sequence[Field]) -> None:
 
 
 def _output(width: int | None = None) -> Console:
-    """Standard output, where nothing is markup."""
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
@@ -83,7 +70,7 @@ def _widths(table: Table, width: int) -> dict[int, int]:
 
     Columns of priority 0 are always drawn: where even those are too wide, their cells wrap, the widest first.
     """
-    natural = {n: _natural_width(table, n) for n in table.text_columns}
+    natural = {n: max(_widest(_texts(table, n)), _heading_width(table, n)) for n in table.text_columns}
     chosen: dict[int, int] = {}
     for n in sorted(natural, key=lambda n: table.columns[n].priority):
         needed = sum(chosen.values()) + natural[n] + _GAP * len(chosen)
@@ -98,13 +85,7 @@ def _widths(table: Table, width: int) -> dict[int, int]:
     return dict(sorted(chosen.items()))
 
 
-def _natural_width(table: Table, n: int) -> int:
-    """Every cell on one line."""
-    return max(_widest(_texts(table, n)), _heading_width(table, n))
-
-
 def _heading_width(table: Table, n: int) -> int:
-    """The width of a heading, which wraps between its words if it is long."""
     heading = _legible(table.columns[n].title)
     return cell_len(heading) if cell_len(heading) <= _SHORT_HEADING else _widest(heading.split())
 
@@ -164,7 +145,16 @@ class _Bars:
     def _enter(self) -> Bars:
         with self._lock:
             if self._display is None:
-                self._display = Bars(*_columns(), console=console)
+                self._display = Bars(
+                    TextColumn("{task.description}", markup=False),
+                    BarColumn(bar_width=30),
+                    MofNCompleteColumn(),
+                    TextColumn("{task.fields[unit]}", markup=False),
+                    TimeElapsedColumn(),
+                    TimeRemainingColumn(),
+                    TextColumn("{task.fields[note]}", markup=False),
+                    console=console,
+                )
                 self._display.start()
             self._open += 1
             return self._display
@@ -175,18 +165,6 @@ class _Bars:
             if not self._open and self._display is not None:
                 self._display.stop()
                 self._display = None
-
-
-def _columns() -> tuple[ProgressColumn, ...]:
-    return (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}", markup=False),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
 
 
 @contextmanager

@@ -6,12 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for, say
 from asr_tv.errors import ConfigError
 
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)
-
 
 KINDS = {
     "asterisk": "the Asterisk core prompts in --language en, es, fr, it or ru; fetched",
@@ -96,11 +94,9 @@ def stats(
     from asr_tv.data.corpora import corpus_statistics
     from asr_tv.data.corpora.local import read_audiofolder, read_manifest
 
-    rows = corpus_statistics(
-        read_audiofolder(manifest) if manifest.is_dir() else read_manifest(manifest, need_audio=False)
-    )
-    text = "\n".join(f"{domain}: {_counts(row)}" for domain, row in rows.items())
-    say(rows, as_json=as_json, text=text)
+    found = read_audiofolder(manifest) if manifest.is_dir() else read_manifest(manifest, need_audio=False)
+    rows = corpus_statistics(found)
+    say(rows, as_json=as_json, text="\n".join(f"{domain}: {_counts(row)}" for domain, row in rows.items()))
 
 
 def _counts(row: dict[str, Any]) -> str:
@@ -125,7 +121,6 @@ def validate(
     else:
         checked = read_manifest(manifest, outside=outside, store=store)
     row = {"utterances": len(checked), "seconds": round(checked.seconds, 1), "domains": list(checked.domains)}
-    text = (
-        f"{len(checked)} utterances, {checked.seconds / 60:.1f} min, domains {', '.join(checked.domains)}: no problem"
-    )
+    domains = ", ".join(checked.domains)
+    text = f"{len(checked)} utterances, {checked.seconds / 60:.1f} min, domains {domains}: no problem"
     say(row, as_json=as_json, text=text)

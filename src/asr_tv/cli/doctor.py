@@ -25,7 +25,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] =
 
     Example: asr-tv doctor
     """
-    rows = {**_versions(), **_offers(), **_hardware()}
+    from asr_tv.devices import choose_device, choose_precision
+
+    device = choose_device("auto")
+    rows = {**_versions(), **_offers(), "device": str(device), "precision": choose_precision("auto", device)}
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -54,10 +57,3 @@ def _offers() -> dict[str, str]:
     rows["model hub"] = "answers" if hub_answers() else "does not answer: weights by hub name come from packages"
     rows["Asterisk corpus"] = "apt-get download" if shutil.which("apt-get") else "upstream archive over https"
     return rows
-
-
-def _hardware() -> dict[str, str]:
-    from asr_tv.devices import choose_device, choose_precision
-
-    device = choose_device("auto")
-    return {"device": str(device), "precision": choose_precision("auto", device)}

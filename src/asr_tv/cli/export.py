@@ -1,14 +1,14 @@
 """`asr-tv export`: a run's model, or any checkpoint, in the form another program needs."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_settings
-from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 
 if TYPE_CHECKING:
@@ -74,11 +74,7 @@ def export(
 
 
 def _run(source: str) -> "FinishedRun | None":
-    """The run of a folder, None for a model.
-
-    Raises:
-        DataError: neither, or a run that did not finish.
-    """
+    """The run of a folder, None for a model; refuses what is neither, and a run that did not finish."""
     from asr_tv.runs.finished import REPORT, read_run
 
     path = Path(source)
@@ -107,11 +103,10 @@ def _examination(
     from asr_tv.data.corpora.local import opened
     from asr_tv.runs.export import Examination, chosen_clips
 
-    usual = "english" if language == "en" else "basic"
     if clips == 0:
         return None
     if listed is not None:
-        return Examination(chosen_clips(listed(), clips), usual, bound)
+        return Examination(chosen_clips(listed(), clips), "english" if language == "en" else "basic", bound)
     if run is None:
         return None
     recordings, normalizer = _recordings(run, store)
@@ -155,8 +150,6 @@ def _card(
 
 
 def _say(check: "Check | None", folder: Path, form: str, precision: str, as_json: bool) -> None:
-    from dataclasses import asdict
-
     row: dict[str, Any] = {"path": str(folder), "format": form, "precision": precision}
     if check is None:
         text = "not re-scored: no recordings were given"

@@ -1,26 +1,26 @@
-"""The stages as commands on files: synthesize, finetune, score."""
+"""The stages as commands on files: synthesize, gate, finetune, score."""
 
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.errors import ConfigError, gathered
 from asr_tv.safe_text import printable
 
 if TYPE_CHECKING:
     from asr_tv.store.runtime import Runtime
 
+DEFAULT_STORE = Path(".store")
 StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 QuietOption = Annotated[bool, typer.Option(help="No progress")]
 OutsideOption = Annotated[bool, typer.Option("--outside", help="Also read recordings outside the manifest's folder")]
-_SHOWN_DROPS = 10
-"""How many dropped texts are printed; dropped.json has all."""
+_SHOWN_DROPS = 10  # dropped.json has all
 
 
 def say(row: dict[str, Any], *, as_json: bool, text: str) -> None:
@@ -71,20 +71,14 @@ def synthesize(
     shutil.copyfile(record.path / "dropped.json", out / "dropped.json")
     row = {"clips": len(spoken), "seconds": round(spoken.seconds, 1), "manifest": str(out / "manifest.jsonl")}
     drops = json.loads((out / "dropped.json").read_text(encoding="utf-8"))
-    dropped = len(drops)
+    text = f"{len(spoken)} clips, {spoken.seconds:.0f} s of speech, {len(drops)} dropped: {out / 'manifest.jsonl'}"
     for drop in [] if as_json else drops[:_SHOWN_DROPS]:
         typer.echo(printable(f"not spoken: {drop['id']}, {len(drop['clips'])} clips: {drop['reason']}"), err=True)
-    say(
-        row | {"dropped": dropped},
-        as_json=as_json,
-        text=f"{len(spoken)} clips, {spoken.seconds:.0f} s of speech, {dropped} dropped: {out / 'manifest.jsonl'}",
-    )
+    say(row | {"dropped": len(drops)}, as_json=as_json, text=text)
 
 
 def _copied(manifest: Any, out: Path) -> Any:
     """The manifest with its clips copied beside it, so that the folder can be moved and changed freely."""
-    from dataclasses import replace
-
     from asr_tv.data.manifest import Manifest
 
     clips = out / "clips"
@@ -97,6 +91,59 @@ def _copied(manifest: Any, out: Path) -> Any:
         shutil.copyfile(utterance.audio, target)
         rows.append(replace(utterance, audio=str(target.absolute())))
     return Manifest(manifest.name, tuple(rows))
+
+
+def gate(
+    clips: Annotated[Path, typer.Argument(help="JSONL manifest of synthetic clips, such as `synthesize` writes")],
+    out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and verdicts.jsonl")],
+    judge: Annotated[str, typer.Option(help="Whisper that listens to the clips")] = "openai/whisper-tiny.en",
+    engine: Annotated[str, typer.Option(help="The synthesiser that made them, for the record")] = "unknown",
+    language: Annotated[str, typer.Option()] = "en",
+    outside: OutsideOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Keep the clips that say what their label says, judged against the other takes of the same text.
+
+    Example: asr-tv gate clips/manifest.jsonl --judge openai/whisper-tiny.en --out gated
+    """
+    from asr_tv.config.run import GateConfig
+    from asr_tv.data.corpora import stored_manifest
+    from asr_tv.data.corpora.local import read_manifest, write_manifest
+    from asr_tv.decoding.options import decoding_for
+    from asr_tv.decoding.transcribe import transcribe
+    from asr_tv.models.family import family_of
+    from asr_tv.models.locate import resolve_model
+    from asr_tv.store.payload import MANIFEST, MODEL
+    from asr_tv.synthesis.gate.gate import VERDICTS, Round
+    from asr_tv.synthesis.gate.gate import gate as stage
+
+    runtime = runtime_for(store, quiet=quiet)
+    manifest, listener = gathered(
+        lambda: read_manifest(clips, outside=outside, store=store), lambda: resolve_model(judge, runtime.store)
+    )
+    decoding = decoding_for("full", language, 200, "auto", family_of(listener.path / MODEL))
+    heard = transcribe(replace(runtime, label="judge"), listener, manifest, decoding)
+    rounds = (Round(manifest, heard),)
+    record = stage(runtime, rounds, GateConfig(), listener, engine=engine, language=language)
+    out.mkdir(parents=True, exist_ok=True)
+    write_manifest(stored_manifest(record), out / MANIFEST)
+    shutil.copyfile(record.path / VERDICTS, out / VERDICTS)
+    row = {"manifest": str(out / MANIFEST), **record.details}
+    say(row, as_json=as_json, text=_gate_summary(record.details, out / MANIFEST))
+
+
+def _gate_summary(counts: Any, file: Path) -> str:
+    lines = [f"{counts['clips']} of {counts['judged']} clips kept, {counts['trimmed']} trimmed: {file}"]
+    lines += [f"voice {voice or 'unknown'}: {_share(row)}" for voice, row in counts["voices"].items()]
+    lines.append(f"texts with rare words: {_share(counts['rare'])}; others: {_share(counts['common'])}")
+    lines += [f"rejected, {reason}: {count}" for reason, count in counts["reasons"].items()]
+    return "\n".join(lines)
+
+
+def _share(row: dict[str, Any]) -> str:
+    return f"{row['kept']} of {row['clips']} kept"
 
 
 def finetune(
@@ -132,25 +179,17 @@ def finetune(
         lambda: resolve_model(model, runtime.store),
     )
     require_model_folder(out)
-    record = stage(
-        runtime,
-        base,
-        recordings,
-        training,
-        seed=seed,
-        language=language,
-        augmentation=AugmentationConfig() if augment else None,
-    )
-    context = record.details["audio_context"]
-    _export(record.path / "model", out, {"audio_context": context, "language": language})
+    augmentation = AugmentationConfig() if augment else None
+    record = stage(runtime, base, recordings, training, seed=seed, language=language, augmentation=augmentation)
+    shutil.copytree(record.path / "model", out, dirs_exist_ok=True)
+    settings = {"audio_context": record.details["audio_context"], "language": language}
+    (out / "asr_tv.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     if (record.path / LORA_VECTOR).exists():
         shutil.copyfile(record.path / LORA_VECTOR, out / LORA_VECTOR)
-    row = {key: record.details[key] for key in ("updates", "trainable_parameters", "epoch_losses")} | {
-        "model": str(out)
-    }
+    row = {key: record.details[key] for key in ("updates", "trainable_parameters", "epoch_losses")}
     losses = ", ".join(f"{loss:.2f}" for loss in record.details["epoch_losses"])
     text = f"{row['trainable_parameters']:,} parameters tuned, {row['updates']} updates, loss by epoch {losses}: {out}"
-    say(row, as_json=as_json, text=text)
+    say(row | {"model": str(out)}, as_json=as_json, text=text)
 
 
 def require_model_folder(out: Path) -> None:
@@ -161,11 +200,6 @@ def require_model_folder(out: Path) -> None:
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "config.json").exists())):
         raise ConfigError(f"--out {out}: holds something that is not a model")
-
-
-def _export(model: Path, out: Path, settings: dict[str, Any]) -> None:
-    shutil.copytree(model, out, dirs_exist_ok=True)
-    (out / "asr_tv.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def score(

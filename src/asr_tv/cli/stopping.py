@@ -13,11 +13,7 @@ from asr_tv.store.results import RECORD
 
 
 class Stops:
-    """Which signal asked this process to end, if one did.
-
-    Attributes:
-        number: tells SIGTERM from Ctrl-C, since both raise KeyboardInterrupt.
-    """
+    """Which signal asked this process to end, if one did: both SIGTERM and Ctrl-C raise KeyboardInterrupt."""
 
     number: int | None = None
 

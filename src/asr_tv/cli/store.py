@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.stages import JsonOption, StoreOption
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -145,9 +144,7 @@ def verify(
     rows: list[dict[str, Any]] = []
     for damage in verify_store(root, progress_for(quiet=quiet or as_json)):
         removed = repair and take_out(root, damage)
-        rows.append(
-            {"stage": damage.stage, "key": damage.key, "problems": list(damage.problems), "removed": bool(removed)}
-        )
+        rows.append({"stage": damage.stage, "key": damage.key, "problems": list(damage.problems), "removed": removed})
         if not as_json:
             for problem in damage.problems:
                 typer.echo(f"damaged: {damage.stage} {damage.key}: {problem}{'; removed' if removed else ''}")
@@ -241,11 +238,6 @@ def unpin(
 
 
 def _root(store: Path) -> Path:
-    """The store's folder in full.
-
-    Raises:
-        ConfigError: there is none, or `store` is an address.
-    """
     if ":/" in str(store):
         raise ConfigError(f"--store {store}: these commands work on a folder, such as this machine's copy of the store")
     if not store.is_dir():
@@ -285,7 +277,6 @@ def _of_run(found: Sequence["Claim"], run: str) -> set[str]:
 
 
 def _by_stage(entries: Iterable["Entry"]) -> list[dict[str, Any]]:
-    """Finished and unfinished results of each stage, with their size."""
     stages: dict[str, dict[str, Any]] = {}
     for entry in entries:
         row = stages.setdefault(entry.stage, {"stage": entry.stage, "results": 0, "unfinished": 0, "bytes": 0})
@@ -324,9 +315,10 @@ def _print_gc(todo: "CollectionPlan", *, removed: bool) -> None:
     from asr_tv.cli.console import print_rows
     from asr_tv.report.table import count, words
 
+    forgotten = "its folder is gone, or it is beyond --keep-last or --older-than"
     for keeper in todo.claims:
         if keeper.why or keeper.folder:
-            typer.echo(f"{'keeps' if keeper.why else 'forgets'} {_short(keeper)} ({keeper.why or _FORGOTTEN})")
+            typer.echo(f"{'keeps' if keeper.why else 'forgets'} {_short(keeper)} ({keeper.why or forgotten})")
     if todo.held_up_by:
         typer.echo(
             f"{', '.join(todo.held_up_by)}: still running, and may ask for any result, so none is removed; "
@@ -338,9 +330,6 @@ def _print_gc(todo: "CollectionPlan", *, removed: bool) -> None:
         typer.echo(f"{len(todo.clips)} clips, {_bytes(sum(todo.inventory.clips[key] for key in todo.clips))}")
     freed = f"freed {_bytes(todo.freed)}" if removed else f"would free {_bytes(todo.freed)}: --yes does"
     typer.echo(freed if todo.freed else "nothing to free")
-
-
-_FORGOTTEN = "its folder is gone, or it is beyond --keep-last or --older-than"
 
 
 def _age_in_seconds(text: str | None) -> float | None:

@@ -2,13 +2,13 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.stages import JsonOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 
 if TYPE_CHECKING:
@@ -89,20 +89,13 @@ def _writer(llm: str | None, url: str, key: str, local: str | None) -> "Writer |
     return LocalWriter(local) if local else None
 
 
-def _summary(row: dict[str, object], out: Path) -> str:
+def _summary(row: Mapping[str, Any], out: Path) -> str:
     terms, lacking = row["terms"], row["terms_without_a_sentence"]
-    assert isinstance(terms, dict)  # nosec B101 - for the type checker
-    assert isinstance(lacking, list)  # nosec B101 - for the type checker
-    sources = ", ".join(f"{count} of {source}" for source, count in _items(row["sources"]))
+    sources = ", ".join(f"{count} of {source}" for source, count in row["sources"].items())
     lines = [f"{row['sentences']} sentences ({sources}), {row['words']} words, {row['distinct_words']} distinct: {out}"]
     lines.append(f"{len(terms) - len(lacking)} of {len(terms)} terms have a sentence")
     if lacking:
         more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
         lines.append(f"without one: {', '.join(map(str, lacking[:_SHOWN]))}{more}")
-    lines += [f"left out, {reason}: {count}" for reason, count in _items(row["dropped"])]
+    lines += [f"left out, {reason}: {count}" for reason, count in row["dropped"].items()]
     return "\n".join(lines)
-
-
-def _items(counts: object) -> list[tuple[str, int]]:
-    assert isinstance(counts, dict)  # nosec B101 - for the type checker
-    return list(counts.items())

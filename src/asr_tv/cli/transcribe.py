@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
 from asr_tv.cli.models import model_path, model_settings, parsed_context
-from asr_tv.cli.stages import JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import printable
 
@@ -97,15 +96,15 @@ def transcribe(
         _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return
     targets = _targets(material, inputs, shape, out)
+    pauses = settings["audio_context"] != "full"
     transcripts, problems = transcribe_files(
-        runtime,
-        base,
-        material,
-        decoding,
-        longest=_longest(longest, context),
-        at_each_pause=settings["audio_context"] != "full",
+        runtime, base, material, decoding, longest=_longest(longest, context), at_each_pause=pauses
     )
-    _write(transcripts, shape, targets, out)
+    if targets:
+        for transcript in transcripts:
+            _put(_rendered(transcript, shape), targets[Path(transcript.name)])
+    else:
+        _put(_joined(transcripts, shape), out)
     if problems:
         raise DataError(problems)
 
@@ -140,11 +139,7 @@ def _of_manifest(base: "Record", manifest: "Manifest", decoding: "Decoding", run
 
 
 def _targets(files: Sequence[Path], inputs: Sequence[Path], shape: Form, out: Path | None) -> dict[Path, Path]:
-    """The file for each recording's transcript; empty where all go to one place.
-
-    Raises:
-        ConfigError: two recordings would go into one file, or many into standard output.
-    """
+    """The file for each recording's transcript; empty where all go to one place."""
     if shape not in _ONE_FILE_EACH or (len(files) == 1 and (out is None or out.suffix == f".{shape}")):
         return {}
     if out is None:
@@ -164,14 +159,6 @@ def _targets(files: Sequence[Path], inputs: Sequence[Path], shape: Form, out: Pa
 
 def _inside(file: Path, folders: Sequence[Path]) -> Path:
     return next((file.relative_to(folder) for folder in folders if file.is_relative_to(folder)), Path(file.name))
-
-
-def _write(transcripts: Sequence["Transcript"], shape: Form, targets: dict[Path, Path], out: Path | None) -> None:
-    if not targets:
-        _put(_joined(transcripts, shape), out)
-        return
-    for transcript in transcripts:
-        _put(_rendered(transcript, shape), targets[Path(transcript.name)])
 
 
 def _joined(transcripts: Sequence["Transcript"], shape: Form) -> str:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.adapt import DEFAULT_STORE
-from asr_tv.cli.stages import JsonOption, StoreOption, require_model_folder, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, StoreOption, require_model_folder, say
 from asr_tv.errors import ConfigError, UserError, gathered
 from asr_tv.safe_text import printable
 from asr_tv.store.payload import MODEL
@@ -32,8 +31,7 @@ app = typer.Typer(
 )
 
 EmbeddingOption = Annotated[
-    str,
-    typer.Option(help="same: equal tokens; skip: leave embedding and head out; shared: rows both sides have"),
+    str, typer.Option(help="same: equal tokens; skip: leave embedding and head out; shared: rows both sides have")
 ]
 RowOption = Annotated[
     list[str] | None,
@@ -114,21 +112,14 @@ def apply(
     if bool(row) != (rows_from is not None):
         raise ConfigError("--row and --rows-from go together")
     rows, way = _rows(row), _embedding(embedding)
+    taken = RowMap(rows_from, rows) if rows_from else None
     (start,) = _models((model,), store)
     _require_place(start, out)
     with _named_as_given({start: model}):
-        done = apply_vectors(
-            start,
-            addends,
-            out,
-            embedding=way,
-            rows=RowMap(rows_from, rows) if rows_from else None,
-            other_base=other_base,
-        )
+        done = apply_vectors(start, addends, out, embedding=way, rows=taken, other_base=other_base)
     for vector in done.foreign:
-        typer.echo(
-            printable(f"warning: {vector} was made on another model, none that {model} is known to come from"), err=True
-        )
+        warning = f"warning: {vector} was made on another model, none that {model} is known to come from"
+        typer.echo(printable(warning), err=True)
     row_of: dict[str, Any] = {"model": str(out)}
     row_of |= {"other_base": [str(path) for path in done.foreign]} if done.foreign else {}
     row_of |= {"coef": addends[0].scaling_coef} if len(addends) == 1 else {"coef": [a.scaling_coef for a in addends]}
@@ -280,10 +271,7 @@ def combine(
 
 
 @app.command()
-def compare(
-    vectors: Annotated[list[Path], typer.Argument(help="Vector files")],
-    as_json: JsonOption = False,
-) -> None:
+def compare(vectors: Annotated[list[Path], typer.Argument(help="Vector files")], as_json: JsonOption = False) -> None:
     """Print norms and cosines of vectors: whole, by module group, by layer.
 
     A cosine near 1: the domains teach the same; near 0: their vectors add up independently; below 0: they conflict.
@@ -320,10 +308,7 @@ def _print_comparison(vectors: Sequence[Path], parts: Iterable["PartSimilarity"]
 
 
 @app.command()
-def info(
-    vector: Annotated[Path, typer.Argument(help="Vector file")],
-    as_json: JsonOption = False,
-) -> None:
+def info(vector: Annotated[Path, typer.Argument(help="Vector file")], as_json: JsonOption = False) -> None:
     """Print what a vector is made of, its size and norm, and those of its module groups.
 
     Example: asr-tv vector info voicemail.safetensors

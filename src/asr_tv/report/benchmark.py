@@ -122,7 +122,7 @@ def _systems(inputs: TableInputs, test: str) -> list[Json]:
     for cell in cells:
         groups.setdefault(cell.system, {}).setdefault(cell.target, []).append(cell)
     pooled = {system: {t: _pool(own) for t, own in by.items()} for system, by in groups.items()}
-    return [_system(inputs, system, by_target, pooled, test) for system, by_target in groups.items()]
+    return [_system(inputs, by_target, pooled) for by_target in groups.values()]
 
 
 def _pool(cells: Sequence[BenchmarkCell]) -> _Pooled:
@@ -139,14 +139,10 @@ def _pool(cells: Sequence[BenchmarkCell]) -> _Pooled:
 
 
 def _system(
-    inputs: TableInputs,
-    system: str,
-    by_target: Mapping[str, Sequence[BenchmarkCell]],
-    pooled: Mapping[str, Mapping[str, _Pooled]],
-    test: str,
+    inputs: TableInputs, by_target: Mapping[str, Sequence[BenchmarkCell]], pooled: Mapping[str, Mapping[str, _Pooled]]
 ) -> Json:
     cells = [cell for own in by_target.values() for cell in own]
-    base = cells[0].base
+    system, base = cells[0].system, cells[0].base
     row: Json = {
         "system": system,
         "text_only": all(cell.text_only for cell in cells),
@@ -159,20 +155,20 @@ def _system(
     }
     if ADAPTED in pooled and system != ADAPTED:
         row["adapted_minus_this"] = _mean(pooled[ADAPTED], pooled[system], inputs.bootstrap)
-    if test != TARGET:
+    if cells[0].test != TARGET:
         row |= _kept(cells)
     return row
 
 
 def _mean(a: Mapping[str, _Pooled], b: Mapping[str, _Pooled] | None, bootstrap: Bootstrap) -> Json:
     """The mean over targets of a's WER, or of a's minus b's."""
-    both = [target for target in a if b is None or target in b]
-    for target in both:
-        if b is not None and a[target].manifest != b[target].manifest:
+    both = {target: p for target, p in a.items() if b is None or target in b}
+    for target, p in both.items():
+        if b is not None and p.manifest != b[target].manifest:
             raise DataError(f"{target}: two systems were not scored on the same recordings")
     groups = [
         Group(p.errors, [0] * len(p.errors) if b is None else b[t].errors, p.words, p.sentences)
-        for t, p in ((t, a[t]) for t in both)
+        for t, p in both.items()
     ]
     found = mean_difference(groups, **asdict(bootstrap))
     numbers: Json = {"wer" if b is None else "difference": finite(found.difference)}
@@ -221,13 +217,8 @@ def _kept(cells: Iterable[BenchmarkCell]) -> Json:
 def _curve_point(target: str, row: str, vector: str, coef: float, evaluations: Sequence[Evaluation]) -> Json:
     words = sum(e.word_counts.words for e in evaluations)
     errors = sum(e.word_counts.errors for e in evaluations)
-    return {
-        "target": target,
-        "system": row,
-        "vector": vector,
-        "scaling_coef": coef,
-        "wer": errors / words if words else None,
-    }
+    wer = errors / words if words else None
+    return {"target": target, "system": row, "vector": vector, "scaling_coef": coef, "wer": wer}
 
 
 def _forgetting(tables: Mapping[str, Sequence[Json]], inputs: TableInputs) -> Json:
@@ -238,11 +229,8 @@ def _forgetting(tables: Mapping[str, Sequence[Json]], inputs: TableInputs) -> Js
         before, after = rows[PRETRAINED][target]["wer"], cell["wer"]
         passed = before is not None and after is not None and after <= before * (1 + inputs.max_relative)
         found.append({"target": target, "pretrained": before, "adapted": after, "passed": passed})
-    return {
-        "bound": inputs.max_relative,
-        "passed": all(row["passed"] for row in found) if found else None,
-        "rows": found,
-    }
+    kept = all(row["passed"] for row in found) if found else None
+    return {"bound": inputs.max_relative, "passed": kept, "rows": found}
 
 
 def _ratio(value: float) -> Json:
@@ -268,9 +256,8 @@ def _conclusions(rows: Sequence[Json], inputs: TableInputs) -> list[str]:
     told += [_claim(row["system"], row["base"], row["versus_base"], level, False) for row in decided]
     counts = Counter(row["versus_base"]["verdict"] for row in rows if row["versus_base"])
     if counts:
-        told.append(
-            f"Rows with a vector against the same row without: {', '.join(f'{n} {v}' for v, n in counts.items())}."
-        )
+        listed = ", ".join(f"{n} {v}" for v, n in counts.items())
+        told.append(f"Rows with a vector against the same row without: {listed}.")
     deaf = dict.fromkeys(c.system for c in inputs.cells if c.test == TARGET and _is_deaf(c.evaluation))
     return [*told, heard_nothing([*deaf])] if deaf else told
 

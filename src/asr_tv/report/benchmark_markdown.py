@@ -31,8 +31,7 @@ _HEADERS = {
     "general": "General speech",
 }
 _FAR = "far from 1"
-_WHOLE = 10_000
-"""More rows than any benchmark has: its tables are not cut."""
+_WHOLE = 10_000  # more rows than any benchmark has: its tables are not cut
 
 
 def render_table(report: Row) -> str:
@@ -57,7 +56,6 @@ def render_table(report: Row) -> str:
 
 
 def _drawn(made: Table | None) -> str:
-    """The table behind its note."""
     drawn = as_markdown(made, most_rows=_WHOLE, cell_limit=None)
     return f"{inert(made.note)}\n\n{drawn}" if made is not None and made.note else drawn
 
@@ -107,8 +105,7 @@ def gain_table(rows: Sequence[Row]) -> Table | None:
 
 
 def _coefs(row: Row) -> str:
-    values = (c for cell in row["per_target"].values() for c in cell["scaling_coefs"].values())
-    return " ".join(f"{value:g}" for value in values)
+    return " ".join(f"{c:g}" for cell in row["per_target"].values() for c in cell["scaling_coefs"].values())
 
 
 def choice_table(choices: Sequence[Row]) -> Table | None:
@@ -132,12 +129,7 @@ def curve_table(points: Sequence[Row]) -> Table | None:
     for p in points:
         curve = curves.setdefault((p["target"], p["system"], p["vector"]), {**p, "by_coef": {}})
         curve["by_coef"][f"{p['scaling_coef']:g}"] = p["wer"]
-    fields = [
-        field("row", _system),
-        words("vector"),
-        words("target"),
-        *(rate(coef, "by_coef", coef) for coef in coefs),
-    ]
+    fields = [field("row", _system), words("vector"), words("target"), *(rate(coef, "by_coef", coef) for coef in coefs)]
     note = (
         "WER % on the target's test, averaged over seeds; decoded after every choice was made, and no choice used it."
     )
@@ -170,10 +162,8 @@ def ratio_table(ratios: Mapping[str, Row]) -> Table | None:
 
 def _directions(report: Row) -> str:
     ratios = report["norm_ratios"]
-    far = sorted(name for name, r in ratios.items() if r["far_from_1"])
-    warning = (
-        f"**Warning:** {inert(', '.join(far))}: a ratio {_FAR} says that the vector also holds how much was trained."
-    )
+    far = inert(", ".join(sorted(name for name, r in ratios.items() if r["far_from_1"])))
+    warning = f"**Warning:** {far}: a ratio {_FAR} says that the vector also holds how much was trained."
     parts = [_drawn(direction_table(report["cosines"])), _drawn(ratio_table(ratios))]
     return "\n\n".join([*parts, *([warning] if far else [])])
 
@@ -244,12 +234,11 @@ def _conditions(report: Row) -> str:
     done = "left out" if shared["left_out"] else "kept"
     domains = [{"domain": name, **sizes} for name, sizes in report["domains"].items()]
     fields = [words("domain"), *map(count, ("train", "dev", "test"))]
-    return "\n\n".join(
-        [
-            inert(report["plan"]["text"]) + ".",
-            corpora,
-            f"{len(shared['utterances'])} train utterances share a sentence with another domain's dev or test: {done}.",
-            _drawn(build("domains", "Domains", domains, fields)),
-            "The whole configuration, and label, key and seconds of every stage, are in benchmark.json.",
-        ]
-    )
+    parts = [
+        inert(report["plan"]["text"]) + ".",
+        corpora,
+        f"{len(shared['utterances'])} train utterances share a sentence with another domain's dev or test: {done}.",
+        _drawn(build("domains", "Domains", domains, fields)),
+        "The whole configuration, and label, key and seconds of every stage, are in benchmark.json.",
+    ]
+    return "\n\n".join(parts)

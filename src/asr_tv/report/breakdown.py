@@ -3,9 +3,8 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from asr_tv.report.scores import difference_row, finite, span
+from asr_tv.report.scores import finite, judged, span
 from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED
-from asr_tv.report.verdict import difference_verdict
 from asr_tv.scoring.evaluation import UtteranceScore
 from asr_tv.scoring.scored_set import GroupOf, ScoredSet
 
@@ -26,17 +25,13 @@ def length_bin(utterance: UtteranceScore) -> str:
 
 def breakdowns(scored: ScoredSet) -> Iterator[Json]:
     """One table for each way of grouping in which there are two groups or more."""
-    for dimension, group_of in _dimensions(scored).items():
+    speakers = _largest(scored, lambda u: u.speaker or "unknown")
+    dimensions = {"domain": _largest(scored, lambda u: u.domain), "speaker": speakers, "length": length_bin}
+    for dimension, group_of in dimensions.items():
         groups = scored.grouped(group_of)
         if len(groups) > 1:
             names = sorted(groups, key=_ORDER.index) if dimension == "length" else sorted(groups, key=_rest_last)
             yield {"dimension": dimension, "groups": [_group(name, groups[name]) for name in names]}
-
-
-def _dimensions(scored: ScoredSet) -> dict[str, GroupOf]:
-    speakers = _largest(scored, lambda u: u.speaker or "unknown")
-    domains = _largest(scored, lambda u: u.domain)
-    return {"domain": domains, "speaker": speakers, "length": length_bin}
 
 
 def _largest(scored: ScoredSet, group_of: GroupOf) -> GroupOf:
@@ -62,15 +57,10 @@ def _group(name: str, scored: ScoredSet) -> Json:
         "utterances": len(scored.utterances),
         "words": sum(u.word_counts.words for u in scored.utterances),
         "systems": {system: _rates(scored, system) for system in names},
-        "differences": {rival: _difference(scored, rival) for rival in rivals},
+        "differences": {rival: judged(scored.difference(ADAPTED, rival)) for rival in rivals},
     }
 
 
 def _rates(scored: ScoredSet, name: str) -> Json:
     counts = scored.evaluations[name].word_counts
     return {"errors": counts.errors, "wer": finite(counts.rate), **span(scored.interval(name))}
-
-
-def _difference(scored: ScoredSet, rival: str) -> Json:
-    result = scored.difference(ADAPTED, rival)
-    return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}

@@ -4,7 +4,7 @@ Opens no file and reads no clock; equal inputs give equal reports.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,20 +17,10 @@ from asr_tv.report.inputs import (
     ScoredRecipe,
     SelectionInput,
     SynthesisInput,
-    SystemInput,
 )
 from asr_tv.report.ledger import StageEntry, ledger_entries, target_recordings_read_before_scoring
-from asr_tv.report.scores import (
-    Sets,
-    comparison_rows,
-    difference_row,
-    finite,
-    forgetting_part,
-    span,
-    system_row,
-    terms_part,
-)
-from asr_tv.report.verdict import difference_verdict, headline, unfinished, verdict
+from asr_tv.report.scores import Sets, comparison_rows, finite, forgetting_part, judged, span, system_row, terms_part
+from asr_tv.report.verdict import headline, unfinished, verdict
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.evaluation import Evaluation, compare
 from asr_tv.scoring.scored_set import ScoredSet
@@ -49,7 +39,9 @@ def build_report(inputs: ReportInputs) -> Json:
         DataError: evaluations of one set were taken under different conditions.
         ValueError: a system stands twice in one set.
     """
-    _require_unique(inputs.systems)
+    repeated = [key for key, count in Counter((s.name, *s.set) for s in inputs.systems).items() if count > 1]
+    if repeated:
+        raise ValueError(f"scored twice on one set: {repeated}")
     sets = _sets(inputs)
     systems = [system_row(system, sets) for system in inputs.systems]
     comparison = comparison_rows(inputs.systems, sets)
@@ -86,7 +78,6 @@ def build_report(inputs: ReportInputs) -> Json:
 
 
 def _sets(inputs: ReportInputs) -> Sets:
-    """The systems that were scored, by the recordings they were scored on."""
     evaluations: dict[tuple[str, str, str], dict[str, Evaluation]] = {}
     for system in inputs.systems:
         if system.evaluation is not None:
@@ -106,12 +97,6 @@ def _examples(sets: Sets) -> Json | None:
             if key[0] == role and (shown := examples(scored)) is not None:
                 return {**_named(key), **shown}
     return None
-
-
-def _require_unique(systems: Iterable[SystemInput]) -> None:
-    repeated = [key for key, count in Counter((s.name, *s.set) for s in systems).items() if count > 1]
-    if repeated:
-        raise ValueError(f"scored twice on one set: {repeated}")
 
 
 def _selection(selection: SelectionInput) -> Json:
@@ -148,9 +133,7 @@ def _target_curve(curve: Mapping[float, Evaluation], bootstrap: Bootstrap) -> li
 
 
 def _against_zero(evaluation: Evaluation, zero: Evaluation, bootstrap: Bootstrap) -> Json:
-    """The effect of the vector: the same start with it, minus without it."""
-    result = compare(evaluation, zero, **asdict(bootstrap), may_differ=("scaling_coef",))
-    return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}
+    return judged(compare(evaluation, zero, **asdict(bootstrap), may_differ=("scaling_coef",)))
 
 
 def _synthesis(entry: SynthesisInput) -> Json:
@@ -192,7 +175,7 @@ def _dropped(dropped: Sequence[DroppedUtterance]) -> Json:
 def _corpus(corpora: Sequence[CorpusInput]) -> Json:
     lines = sorted({f"{c.name}: {c.simulated_line}" for c in corpora if c.simulated_line})
     note = (
-        f"Scores on a simulated line are of studio recordings made to sound like a telephone, not of calls. "
+        "Scores on a simulated line are of studio recordings made to sound like a telephone, not of calls. "
         f"{'; '.join(lines)}."
     )
     return {"corpora": [asdict(corpus) for corpus in corpora], "simulated_line": note if lines else None}

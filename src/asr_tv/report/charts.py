@@ -12,7 +12,6 @@ Row = Mapping[str, Any]
 WIDTH, HEIGHT = 340, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 12, 34
 
-
 _TOPS = {0.01: 5, 0.02: 4, 0.05: 5, 0.1: 5, 0.15: 3, 0.2: 4, 0.3: 3, 0.4: 4, 0.5: 5, 0.6: 3, 0.8: 4, 1.0: 5, 1.2: 4}
 """Tops of a scale and the number of its ticks."""
 
@@ -112,15 +111,10 @@ def line_chart(title: str, lines: Sequence[tuple[str, int, Sequence[Measured]]],
 
     drawn = tuple(Line(name, pattern, tuple(map(placed, values))) for name, pattern, values in lines if values)
     description = "; ".join(f"{line.name}: {', '.join(p.label for p in line.points)}" for line in drawn)
-    x_ticks = tuple(Tick(x(coef), f"{coef:g}") for coef in _sparse(coefs))
+    x_ticks = tuple(Tick(x(coef), f"{coef:g}") for coef in coefs[:: -(-len(coefs) // 8)])  # at most 8
     steps = _TOPS.get(top, 4)
     y_ticks = tuple(Tick(y(top * n / steps), f"{100 * top * n / steps:.3g}") for n in range(steps + 1))
     return LineChart(title, description, drawn, x_ticks, y_ticks)
-
-
-def _sparse(values: Sequence[float], most: int = 8) -> Sequence[float]:
-    step = -(-len(values) // most)
-    return values[::step]
 
 
 @dataclass(frozen=True)

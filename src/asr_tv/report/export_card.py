@@ -37,11 +37,8 @@ class Check:
     """An exported model, loaded by its own runtime, against the checkpoint it came from, on the same recordings.
 
     Attributes:
-        runtime: package and version.
-        recordings: the name of their set.
         wer_before: of the checkpoint, decoded by asr-tv in fp32 and 30 s; a fraction, as is `wer_after`.
         same_words: clips in which both heard the same after normalisation.
-        max_wer_change: how far the WER may move.
     """
 
     runtime: str
@@ -64,19 +61,15 @@ class Check:
 
 def plain_card(name: str, licence: str, language: str) -> str:
     """The card of a checkpoint that no run of asr-tv made."""
-    return "\n".join(
-        (
-            "---",
-            f"language: {yaml_scalar(language)}",
-            "library_name: transformers",
-            "pipeline_tag: automatic-speech-recognition",
-            "---",
-            f"# {inert(name)}",
-            "",
-            f"- Licence of the weights: {inert(licence)}.",
-            "",
-        )
-    )
+    return f"""---
+language: {yaml_scalar(language)}
+library_name: transformers
+pipeline_tag: automatic-speech-recognition
+---
+# {inert(name)}
+
+- Licence of the weights: {inert(licence)}.
+"""
 
 
 def export_card(
@@ -89,12 +82,7 @@ def export_card(
     check: Check | None,
     report: Mapping[str, Any] | None = None,
 ) -> str:
-    """A model's card with the sections of one export behind it.
-
-    Args:
-        card: of the model itself, with the metadata block that hubs read.
-        report: of the run that made the model.
-    """
+    """A model's own card with the sections of one export behind it; `report` is of the run that made the model."""
     language = re.sub(r"[^A-Za-z-]", "", language)  # it stands in a program that people copy
     told = f'"language": "{language}", "task": "transcribe", ' if multilingual else ""
     code = _USE[form].format(code=language, language=told, compute_type="int8" if precision == "int8" else "auto")

@@ -18,7 +18,6 @@ class SystemInput:
     """One checkpoint on one set of recordings: a row of the WER table.
 
     Attributes:
-        role: what the set is to the run.
         evaluation: None when the set has no recordings.
         text_only: the checkpoint was made without any target recording.
         note: why there is no evaluation, if recordings are not what is missing.

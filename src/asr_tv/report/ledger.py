@@ -16,7 +16,6 @@ class StageEntry:
         label: what was made in this run, such as source_real.
         seconds: what the work took when it was executed.
         reads: every manifest whose audio or text it read.
-        purpose: what the run needed it for.
     """
 
     stage: str
@@ -62,12 +61,10 @@ def target_recordings_read_before_scoring(
 ) -> tuple[LedgerEntry, ...]:
     """Reads of real recordings of the target domain by what the model comes from; empty proves "text only".
 
-    Final scoring and the topline are declared to read them. That declaration does not count for a stage in `origin`,
-    which is known from the records themselves. A manifest that mixes real recordings with target utterances is
-    counted, because its entry cannot show that they are not the same ones.
-
-    Args:
-        origin: stage and key of all that the adapted model and the choice of its recipe come from.
+    Final scoring and the topline are declared to read them. That declaration does not count for a stage in `origin`:
+    stage and key of all that the adapted model and the choice of its recipe come from, known from the records
+    themselves. A manifest that mixes real recordings with target utterances is counted, because its entry cannot show
+    that they are not the same ones.
     """
     early = [s for s in stages if s.purpose in ("model", "choice") or (s.stage, s.key) in origin]
     return tuple(

@@ -32,15 +32,11 @@ def model_card(
     language: str,
     family: Family = "whisper",
 ) -> str:
-    """Markdown with the metadata block that model hubs read.
-
-    Args:
-        report: the content of report.json.
-        base: name of the pretrained model.
-        voice_licences: voice, as the configuration names it -> licence.
-    """
+    """Markdown with the metadata block that model hubs read; `voice_licences` are by the configuration's names."""
     decode, context = _HOW_TO_DECODE[family]
     leaks = report["ledger"]["target_recordings_read_before_scoring"]
+    # A voice may be a path of the machine it was used on.
+    voices = ", ".join(f"{voice.rpartition('/')[2]} ({voice_licences[voice]})" for voice in synthesis.voices)
     lines = [
         "---",
         f"base_model: {yaml_scalar(base)}",
@@ -58,7 +54,7 @@ def model_card(
         "",
         *_recipe(report["selection"]),
         *_texts(report),
-        f"- Speech: {synthesis.engine}, {synthesis.takes} takes; voices: {inert(_voices(synthesis, voice_licences))}.",
+        f"- Speech: {synthesis.engine}, {synthesis.takes} takes; voices: {inert(voices)}.",
         f"- Base: {inert(base)} ({inert(base_licence)}).",
         *dict.fromkeys(f"- Data: {inert(c['name'])} ({inert(c['licence'])})." for c in report["corpus"]["corpora"]),
         f"- {decode}",
@@ -103,11 +99,6 @@ def _texts(report: Report) -> Iterator[str]:
     for entry in spoken[:1]:
         domains = inert(", ".join(entry["domains"]))
         yield f"- Target texts: {entry['utterances']} sentences of {domains}, spoken by machine."
-
-
-def _voices(synthesis: SynthesisConfig, licences: Mapping[str, str]) -> str:
-    # A voice may be a path of the machine it was used on.
-    return ", ".join(f"{voice.rpartition('/')[2]} ({licences[voice]})" for voice in synthesis.voices)
 
 
 def _row(row: Report) -> str:

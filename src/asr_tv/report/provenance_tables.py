@@ -5,27 +5,13 @@ from typing import Any
 
 from asr_tv.report.score_tables import audio_context, set_title
 from asr_tv.report.systems import display_name
-from asr_tv.report.table import (
-    PAGE_ONLY,
-    Bar,
-    Cell,
-    Field,
-    Table,
-    build,
-    count,
-    field,
-    number,
-    plain,
-    rate,
-    text,
-    words,
-)
+from asr_tv.report.table import PAGE_ONLY, Bar, Cell, Table, build, count, field, number, plain, rate, text, words
 
 Row = Mapping[str, Any]
 
 
-def _minutes(title: str) -> Field:
-    return field(title, lambda row: plain(row["seconds"] / 60, ",.1f"), numeric=True)
+def _minutes(row: Row) -> Cell:
+    return plain(row["seconds"] / 60, ",.1f")
 
 
 def synthesis_table(report: Row) -> Table | None:
@@ -36,7 +22,7 @@ def synthesis_table(report: Row) -> Table | None:
         count("clips"),
         count("lost clips", "dropped_clips"),
         count("lost texts", "details", "dropped_texts"),
-        _minutes("minutes of speech"),
+        field("minutes of speech", _minutes, numeric=True),
         count("spoken now", "details", "executed_clips"),
         count("reused", "details", "reused_clips"),
     ]
@@ -75,20 +61,20 @@ def _share(counts: Row) -> Cell:
 def ledger_tables(report: Row) -> tuple[Table | None, Table | None]:
     """Reads that should not have been, and what each kind of stage read."""
     kinds: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in report["ledger"]["entries"]:
-        read = (row["stage"], *(", ".join(row[key]) for key in ("origins", "splits", "domains")))
+    for row in map(_joined, report["ledger"]["entries"]):
+        read = tuple(row[key] for key in ("stage", "origins", "splits", "domains"))
         kinds.setdefault(read, {**row, "reads": 0})["reads"] += 1
-    stage, *lists = words("stage"), *map(_listed, ("origins", "splits", "domains"))
-    leaks = report["ledger"]["target_recordings_read_before_scoring"]
-    leak_fields = [stage, words("label"), words("manifest"), _listed("domains"), _listed("origins")]
+    leaks = map(_joined, report["ledger"]["target_recordings_read_before_scoring"])
+    leak_fields = map(words, ("stage", "label", "manifest", "domains", "origins"))
+    kind_fields = [*map(words, ("stage", "origins", "splits", "domains")), count("reads")]
     return (
-        build("leaks", "Target recordings read before the final scoring", leaks, leak_fields),
-        build("ledger", "What each kind of stage read", [*kinds.values()], [stage, *lists, count("reads")]),
+        build("leaks", "Target recordings read before the final scoring", leaks, [*leak_fields]),
+        build("ledger", "What each kind of stage read", kinds.values(), kind_fields),
     )
 
 
-def _listed(key: str) -> Field:
-    return field(key, lambda row: text(", ".join(row[key])))
+def _joined(row: Row) -> Row:
+    return {**row, **{key: ", ".join(row[key]) for key in ("origins", "splits", "domains")}}
 
 
 def dropped_tables(report: Row) -> tuple[Table | None, Table | None]:
@@ -140,7 +126,7 @@ def corpus_table(report: Row) -> Table | None:
         words("licence"),
         words("simulated line", "simulated_line"),
         count("utterances"),
-        _minutes("minutes"),
+        field("minutes", _minutes, numeric=True),
     ]
     return build("corpora", "Corpora", report["corpus"]["corpora"], fields)
 
@@ -153,9 +139,8 @@ def score_conditions(report: Row) -> Iterator[Table]:
     scored = [row for row in report["systems"] if row["conditions"]]
     sets = list(dict.fromkeys(_condition(row) for row in scored))
     titles = ("set", "audio context", "normaliser", "its version", "decoding", "references (sha256)", "simulated line")
-    weights = list(
-        dict.fromkeys((display_name(row["name"]), row["name"], str(row["conditions"]["checkpoint"])) for row in scored)
-    )
+    named = ((display_name(row["name"]), row["name"], str(row["conditions"]["checkpoint"])) for row in scored)
+    weights = list(dict.fromkeys(named))
     made = (
         _texts("conditions", "Conditions of the scores", titles, sets),
         _texts("checkpoints", "Checkpoints", ("system", "name in report.json", "weights (sha256)"), weights),

@@ -1,6 +1,6 @@
 """Tables and charts of scores, from report.json: WER, coefficient, groups, terms, examples, forgetting, retention."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,16 +36,12 @@ def set_title(row: Row) -> str:
     return f"{named}: {row['domain']}" if row["domain"] not in ("general", "all domains") else named
 
 
-def _by_set(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    sets: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        sets.setdefault(set_of(row), []).append(row)
-    return sets
-
-
 def wer_tables(report: Row) -> Iterator[Table]:
     """The systems of each set of recordings, each with what adapted gained over it."""
-    for n, (key, rows) in enumerate(_by_set(report["systems"]).items()):
+    sets: dict[tuple[str, str, str], list[Row]] = {}
+    for row in report["systems"]:
+        sets.setdefault(set_of(row), []).append(row)
+    for n, (key, rows) in enumerate(sets.items()):
         compared = {row["rival"]: row for row in report["comparison"] if set_of(row) == key}
         made = build(f"wer-{n}", set_title(rows[0]), rows, _wer_fields(rows, compared), note=_size(rows))
         if made is not None:
@@ -255,9 +251,8 @@ def example_table(examples: Row) -> Table | None:
         field("pretrained heard", lambda e: text(e["systems"][0]["hypothesis"].strip())),
         field("adapted heard", lambda e: text(e["systems"][-1]["hypothesis"].strip())),
     ]
-    return build(
-        "changes", "What changed most", [*examples["most_improved"][:5], *examples["most_worsened"][:5]], fields
-    )
+    shown = [*examples["most_improved"][:5], *examples["most_worsened"][:5]]
+    return build("changes", "What changed most", shown, fields)
 
 
 def retention_table(rows: Sequence[Row]) -> Table | None:

@@ -17,8 +17,7 @@ Json = dict[str, Any]
 SetName = tuple[str, str, str]
 Sets = Mapping[SetName, ScoredSet]
 
-_IDS = 20
-"""At most this many ids of looping utterances are listed."""
+_IDS = 20  # of looping utterances, at most
 
 
 def system_row(system: SystemInput, sets: Sets) -> Json:
@@ -119,6 +118,11 @@ def difference_row(result: Difference) -> Json:
     return {"difference": finite(result.difference), "ci_low": low, "ci_high": high, "p": result.p}
 
 
+def judged(result: Difference) -> Json:
+    """A difference of WER with its interval and its verdict."""
+    return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}
+
+
 def forgetting_part(systems: Sequence[Json], comparison: Sequence[Json], bound: float) -> Json:
     """Adapted against pretrained on general speech; passed is null when there is none."""
     rates = {(row["name"], *set_of(row)): row["wer"] for row in systems}
@@ -143,11 +147,7 @@ def _forgotten(row: Json, pretrained: float | None, adapted: float | None, bound
 def terms_part(terms: TermsInput, sets: Sets) -> Json:
     """Recall and precision of the domain's terms on the target's recordings."""
     scored = [(key, s) for key, s in sets.items() if key[0] == "target"] if terms.terms else []
-    return {
-        "origin": terms.origin,
-        "terms": list(terms.terms),
-        "sets": [_term_set(key, s) for key, s in scored],
-    }
+    return {"origin": terms.origin, "terms": list(terms.terms), "sets": [_term_set(key, s) for key, s in scored]}
 
 
 def _term_set(key: SetName, scored: ScoredSet) -> Json:

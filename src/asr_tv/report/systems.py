@@ -27,14 +27,9 @@ PRETRAINED = "pretrained"
 PRETRAINED_SHORT = "pretrained_short_context"
 """The same model once it was made safe on a short audio context: all trainings start from it."""
 
-
 SOURCE_MIXED = "source_mixed"
-
-
 TOPLINE = "topline"
 """Tuned on real recordings of the target: what the text alone stands in for."""
-
-
 MAIN = (PRETRAINED, BASELINE, ADAPTED)
 """The systems that are shown where there is no room for all."""
 

@@ -18,7 +18,6 @@ PAGE_ONLY = 9
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet would take for the start of a formula."""
-_MARKDOWN_ROWS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def _inert(text: str) -> str:
     return f"'{shown}" if shown.lstrip(" \u00a0").startswith(_FORMULA) and len(shown) > 1 else shown
 
 
-def as_markdown(table: Table | None, most_rows: int = _MARKDOWN_ROWS, cell_limit: int | None = 80) -> str:
+def as_markdown(table: Table | None, most_rows: int = 40, cell_limit: int | None = 80) -> str:
     """The table as Markdown, every cell escaped; rows beyond `most_rows` are counted and not shown."""
     if table is None:
         return "None."
@@ -249,30 +248,25 @@ def percent(rate: float | None) -> Cell:
     return Cell("–") if rate is None else Cell(f"{100 * rate:.1f}", number=100 * rate)
 
 
-def percent_span(low: float | None, high: float | None) -> Cell:
-    """A cell of an interval of rates; sorts by its middle."""
+def percent_span(low: float | None, high: float | None, with_sign: bool = False) -> Cell:
+    """A cell of an interval of rates, or of their difference; sorts by its middle."""
     if low is None or high is None:
         return Cell("unknown", more=(None, None))
-    return Cell(f"{100 * low:.1f} to {100 * high:.1f}", number=50 * (low + high), more=(100 * low, 100 * high))
+    ends = (signed(end) if with_sign else f"{100 * end:.1f}" for end in (low, high))
+    return Cell(" to ".join(ends), number=50 * (low + high), more=(100 * low, 100 * high))
 
 
 def difference_cells(row: Mapping[str, Any] | None) -> list[Cell]:
     """A difference of rates in percentage points, its interval and its verdict; blank where nothing was compared."""
     if row is None:
         return [Cell("–"), Cell("", more=(None, None)), Cell("")]
-    return [point(row["difference"]), point_span(row["ci_low"], row["ci_high"]), judged(row["verdict"])]
-
-
-def point(value: float | None) -> Cell:
-    """A cell of a difference of rates, in percentage points with its sign."""
-    return Cell("–") if value is None else Cell(signed(value), number=100 * value)
-
-
-def point_span(low: float | None, high: float | None) -> Cell:
-    """A cell of the interval of a difference; sorts by its middle."""
-    if low is None or high is None:
-        return Cell("unknown", more=(None, None))
-    return Cell(f"{signed(low)} to {signed(high)}", number=50 * (low + high), more=(100 * low, 100 * high))
+    value, verdict = row["difference"], row["verdict"]
+    sign = {"better": "▼ ", "worse": "▲ "}.get(verdict, "≈ ")  # more than a colour
+    return [
+        Cell("–") if value is None else Cell(signed(value), number=100 * value),
+        percent_span(row["ci_low"], row["ci_high"], with_sign=True),
+        Cell(sign + verdict, mark=MARKS.get(verdict, "")),
+    ]
 
 
 def signed(value: float) -> str:
@@ -281,9 +275,3 @@ def signed(value: float) -> str:
 
 
 MARKS = {"better": "better", "worse": "worse", "no difference shown": "even"}
-
-
-def judged(verdict: str) -> Cell:
-    """A cell of a verdict, marked by more than a colour."""
-    sign = {"better": "▼ ", "worse": "▲ "}.get(verdict, "≈ ")
-    return Cell(sign + verdict, mark=MARKS.get(verdict, ""))

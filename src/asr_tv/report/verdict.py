@@ -25,13 +25,10 @@ def verdict(
 ) -> str:
     """A short paragraph that claims nothing an interval does not show. Arguments are the report's own parts."""
     adapted = [row for row in systems if row["name"] == ADAPTED and row["role"] == "target"]
-    parts = [_leak(leaks)]
-    parts += [_target(row, systems, comparison, confidence) for row in adapted]
-    if not adapted:
-        parts.append("adapted was not scored on the target domain.")
-    parts.append(heard_nothing([row["name"] for row in systems if row["role"] == "target" and _is_deaf(row)]))
-    parts.append(_forgetting(forgetting))
-    return " ".join(part for part in parts if part)
+    told = [_target(row, systems, comparison, confidence) for row in adapted]
+    deaf = [row["name"] for row in systems if row["role"] == "target" and _is_deaf(row)]
+    unscored = "" if adapted else "adapted was not scored on the target domain."
+    return " ".join(filter(None, [_leak(leaks), *told, unscored, heard_nothing(deaf), _forgetting(forgetting)]))
 
 
 def headline(systems: Sequence[Row], comparison: Sequence[Row], leaks: Sequence[Row], confidence: float) -> str:
@@ -42,10 +39,8 @@ def headline(systems: Sequence[Row], comparison: Sequence[Row], leaks: Sequence[
         return f"Nothing was measured on the target domain: {why or 'WER undefined'}."
     rivals = {row["rival"]: row for row in comparison if set_of(row) == set_of(adapted)}
     scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
-    named = _named(rivals, best_rival(rivals, scores))
-    claims = [
-        _short_claim(rivals[name], "the best text-only rival, " if n else "") for n, (name, _) in enumerate(named)
-    ]
+    names = [name for name, _ in _named(rivals, best_rival(rivals, scores))]
+    claims = [_short_claim(rivals[name], "the best text-only rival, " if n else "") for n, name in enumerate(names)]
     against = f", {' and '.join(claims)} ({100 * confidence:g} % intervals)" if claims else ""
     start = "NOT TEXT-ONLY: " if leaks else ""
     return f"{start}{_percent(adapted['wer'])} word error rate on {adapted['domain']}{against}."
@@ -56,15 +51,12 @@ def _short_claim(row: Row, remark: str) -> str:
     if row["ci_low"] is None:
         return f"nothing known against {name}"
     if row["verdict"] == UNDECIDED:
-        return f"not shown to differ from {name} ({_points(row['difference'])} points, {_ends(row)})"
+        change, low, high = (_points(row[key]) for key in ("difference", "ci_low", "ci_high"))
+        return f"not shown to differ from {name} ({change} points, {low} to {high})"
     side, sign = ("below", -1) if row["verdict"] == BETTER else ("above", 1)
     ends = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     between = f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
     return f"{100 * abs(row['difference']):.1f} points ({between}) {side} {name}"
-
-
-def _ends(row: Row) -> str:
-    return f"{_points(row['ci_low'])} to {_points(row['ci_high'])}"
 
 
 def _is_deaf(row: Row) -> bool:
@@ -102,7 +94,10 @@ def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], con
     claims = [_claim(rivals[name], scores, confidence, note) for name, note in _named(rivals, best)]
     if BASELINE not in rivals:
         claims.append(f"{BASELINE} was not scored")
-    return f"{_headline(adapted)}: {'; '.join(claims)}.{_also_better(rivals, best)}"
+    line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
+    where = f"On the target domain {adapted['domain']} ({line}{adapted['utterances']} utterances)"
+    found = f"{where} adapted has {_percent(adapted['wer'])} WER"
+    return f"{found}: {'; '.join(claims)}.{_also_better(rivals, best)}"
 
 
 def set_of(row: Row) -> tuple[str, str, str]:
@@ -120,12 +115,6 @@ def _named(rivals: Mapping[str, Row], best: str | None) -> list[tuple[str, str]]
     remark = ", the best rival that used no target recordings"
     named = [(BASELINE, remark if best == BASELINE else "")] if BASELINE in rivals else []
     return named if best in (None, BASELINE) else [*named, (best, remark)]
-
-
-def _headline(adapted: Row) -> str:
-    line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
-    where = f"On the target domain {adapted['domain']} ({line}{adapted['utterances']} utterances)"
-    return f"{where} adapted has {_percent(adapted['wer'])} WER"
 
 
 def simulated_line(row: Row) -> str:

@@ -32,12 +32,7 @@ class Player:
 
 
 def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, ...]] | None = None) -> str:
-    """The page.
-
-    Args:
-        report: the content of report.json, of this version.
-        players: what can be played beside an utterance of the examples, by its id.
-    """
+    """The page of a report.json of this version; `players` by the id of an example's utterance."""
     style, script = _read("page.css"), _read("page.js")
     page: str = _template().render(
         report=report,
@@ -87,27 +82,21 @@ def _tiles(report: Mapping[str, Any]) -> Iterator[Tile]:
             if set_of(row) == set_of(adapted) and row["rival"] in (PRETRAINED, BASELINE):
                 yield _difference_tile(row)
     for row in report["forgetting"]["rows"]:
-        value = "–" if row["difference"] is None else f"{signed(row['difference'])} points"
-        yield Tile(
-            "General speech",
-            value,
-            "within the bound" if row["passed"] else "beyond the bound",
-            "" if row["passed"] else "worse",
-        )
+        note, mark = ("within the bound", "") if row["passed"] else ("beyond the bound", "worse")
+        yield Tile("General speech", _points(row), note, mark)
     leaks = len(report["ledger"]["target_recordings_read_before_scoring"])
-    yield Tile(
-        "Target recordings read before scoring",
-        str(leaks or "none"),
-        "the ledger below",
-        "worse" if leaks else "better",
-    )
+    mark = "worse" if leaks else "better"
+    yield Tile("Target recordings read before scoring", str(leaks or "none"), "the ledger below", mark)
 
 
 def _difference_tile(row: Mapping[str, Any]) -> Tile:
     ends = "interval unknown" if row["ci_low"] is None else f"{signed(row['ci_low'])} to {signed(row['ci_high'])}"
     mark = MARKS.get(row["verdict"], "even")
-    value = "–" if row["difference"] is None else f"{signed(row['difference'])} points"
-    return Tile(f"Against {display_name(row['rival'])}", value, f"{ends}: {row['verdict']}", mark)
+    return Tile(f"Against {display_name(row['rival'])}", _points(row), f"{ends}: {row['verdict']}", mark)
+
+
+def _points(row: Mapping[str, Any]) -> str:
+    return "–" if row["difference"] is None else f"{signed(row['difference'])} points"
 
 
 def breakable(value: object) -> Any:
