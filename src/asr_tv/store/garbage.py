@@ -13,16 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.store.durable import is_locked, remove_lock
-from asr_tv.store.inventory import (
-    CLIPS,
-    Entry,
-    Inventory,
-    clip_file,
-    named_in,
-    planned_clips,
-    scan,
-    size_of,
-)
+from asr_tv.store.inventory import CLIPS, Entry, Inventory, clip_file, named_in, planned_clips, scan, size_of
 from asr_tv.store.results import TRASH, delete, lock_file, to_trash
 from asr_tv.store.uses import ENTRY, Pin, Use, latest_starts, read_pins, read_uses, turn_lock
 
