@@ -6,7 +6,6 @@ import unicodedata
 
 _JOINERS = "\u200c\u200d"
 """Persian, Indic scripts and emoji need them; they hide nothing."""
-_MAX_CELL = 80
 _SPECIAL_BUT_BRACKETS = str.maketrans({character: f"\\{character}" for character in "\\`*|<>"})
 _SPECIAL = _SPECIAL_BUT_BRACKETS | str.maketrans({"[": "\\[", "]": "\\]"})
 _LINK = re.compile(r"\](?=[(\[:])")
@@ -27,7 +26,7 @@ def printable(text: object, keep: str = "\n") -> str:
     return "".join(f"⟨U+{ord(c):04X}⟩" if is_hidden(c) and c not in keep else c for c in plain)
 
 
-def escaped(text: str, limit: int | None = _MAX_CELL) -> str:
+def escaped(text: str, limit: int | None = 80) -> str:
     """Text for a Markdown cell: cut, with Markdown and HTML escaped and hidden characters written out."""
     return _shown(text, limit).translate(_SPECIAL)
 

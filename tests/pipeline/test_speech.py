@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asr_tv.pipeline.plan import plan
 from jsonschema import validate
 from pydantic import ValidationError
 
@@ -17,7 +18,6 @@ from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.pipeline import preflight
 from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.graph import UNGATED, adapt
-from asr_tv.pipeline.plan import plan
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.page import render_page
 from asr_tv.runs.outputs import report_of

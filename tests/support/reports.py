@@ -6,9 +6,10 @@ import io
 from dataclasses import replace
 from typing import Any
 
+from asr_tv.pipeline.recipe_scores import RecipeScore
+
 from asr_tv.config.run import Recipe
 from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.pipeline.recipe_scores import RecipeScore
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import CorpusInput, DroppedUtterance, ReportInputs, SelectionInput, SystemInput, TermsInput
 from asr_tv.report.ledger import StageEntry

@@ -30,7 +30,6 @@ RUNS, PINS, TURN = ".runs", ".pins", ".turn.lock"
 ENTRY = re.compile(r"[\w.-]+/[0-9a-f]{24}")
 """stage/key of a result."""
 _FINISHED = "finished"
-_CANNOT_WRITE = (PermissionError, FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,6 @@ class Use:
 
 
 class _Registration:
-    """The open and locked file of a living user."""
-
     def __init__(self, file: Path, header: Mapping[str, Any]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
@@ -231,7 +228,7 @@ def _read(file: Path) -> Use:
 
 
 def _is_read_only(error: OSError) -> bool:
-    return isinstance(error, _CANNOT_WRITE) or error.errno == errno.EROFS
+    return isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError) or error.errno == errno.EROFS
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,7 @@ def open_tar(path: Path) -> tarfile.TarFile:
 def members(tar: tarfile.TarFile, path: Path, *, most: int | None = None) -> Iterator[tarfile.TarInfo]:
     """The plain files of a tar archive; links, devices and folders are skipped.
 
-    Args:
-        path: of the archive, for its size and for messages.
-        most: bytes that all members may unpack to; by default in proportion to the archive.
+    All members may unpack to `most` bytes; by default in proportion to the archive at `path`.
 
     Raises:
         DataError: too many members, one too large, or too many bytes in all; known from the headers.

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import CorpusConfig
-from asr_tv.data.corpora.allowed_paths import require_inside
-from asr_tv.data.corpora.source import Opened, Segment, Source, opened_segments
+from asr_tv.data.corpora.source import Opened, Segment, Source, opened_segments, require_inside
 from asr_tv.data.manifest import Split, Utterance, utterance_of
 from asr_tv.errors import ConfigError, DataError
 

@@ -27,11 +27,10 @@ def read_texts(path: Path, domain: str) -> Manifest:
     sentences: list[str] = []
     for number, line in enumerate(_read(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         try:
-            sentence = _sentence(line)
+            if sentence := _sentence(line):
+                sentences.append(sentence)
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
-        else:
-            sentences += [sentence] if sentence else []
     if problems:
         rest = len(problems) - _MAX_PROBLEMS
         raise DataError([*problems[:_MAX_PROBLEMS], *([f"{path}: {rest} more lines"] if rest > 0 else [])])
