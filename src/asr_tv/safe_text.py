@@ -48,7 +48,6 @@ def _shown(text: str, limit: int | None) -> str:
     return "".join(f"(U+{ord(c):04X})" if is_hidden(c) else c for c in text)
 
 
-_SHOWN = "***"
 _IN_ADDRESS = re.compile(r"(?<=://)(?:[^\s'\"<>@/]+|[^\s'\"<>@/:]*:[^\s'\"<>@]+)@")
 """What stands before the @ of an address; the secret keys of object storage contain slashes."""
 _IN_QUERY = re.compile(
@@ -60,7 +59,7 @@ def redacted(text: str) -> str:
     """The text with *** for the user and password of each address, and for secrets in its query."""
     if "://" not in text:
         return text
-    return _IN_QUERY.sub(rf"\1{_SHOWN}", _IN_ADDRESS.sub(f"{_SHOWN}@", text))
+    return _IN_QUERY.sub(r"\1***", _IN_ADDRESS.sub("***@", text))
 
 
 def holds_secret(text: str) -> bool:

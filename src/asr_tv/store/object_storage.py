@@ -90,11 +90,9 @@ class Bucket:
         self._do(lambda system, at: system.put_file(str(path), at), name)
 
     def read(self, name: str) -> bytes | None:
-        try:
-            content: bytes = self._do(lambda system, at: system.cat_file(at), name)
-        except FileNotFoundError:
-            return None
-        return content
+        with suppress(FileNotFoundError):
+            return bytes(self._do(lambda system, at: system.cat_file(at), name))
+        return None
 
     def write(self, name: str, content: bytes, *, only_new: bool = False) -> bool:
         """False when it must be new and is there already; of several at once one succeeds."""

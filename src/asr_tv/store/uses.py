@@ -214,17 +214,10 @@ def _read(file: Path) -> Use:
     header: dict[str, Any] = {}
     with contextlib.suppress(ValueError, StopIteration):
         header = json.loads(next(line for line in lines if line.startswith("{")))
-    folder = header.get("run")
-    return Use(
-        file=file,
-        name=str(header.get("name", file.stem)),
-        folder=Path(folder) if isinstance(folder, str) else None,
-        host=str(header.get("host", "")),
-        finished=_FINISHED in lines,
-        live=live,
-        last=last,
-        entries=frozenset(line for line in lines if ENTRY.fullmatch(line)),
-    )
+    name, host, run = str(header.get("name", file.stem)), str(header.get("host", "")), header.get("run")
+    folder = Path(run) if isinstance(run, str) else None
+    entries = frozenset(line for line in lines if ENTRY.fullmatch(line))
+    return Use(file, name, folder, host, _FINISHED in lines, live, last, entries)
 
 
 def _is_read_only(error: OSError) -> bool:

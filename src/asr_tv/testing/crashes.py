@@ -74,23 +74,11 @@ def _work(command: str, values: Mapping[str, Any], file: Path) -> Work:
     return Work(command, file)
 
 
-@dataclass(frozen=True)
 class Place:
     """Where a run keeps everything."""
 
-    root: Path
-
-    @property
-    def store(self) -> Path:
-        return self.root / "store"
-
-    @property
-    def out(self) -> Path:
-        return self.root / "out"
-
-    @property
-    def progress(self) -> Path:
-        return self.root / "progress.jsonl"
+    def __init__(self, root: Path) -> None:
+        self.root, self.store, self.out, self.progress = root, root / "store", root / "out", root / "progress.jsonl"
 
     def records(self) -> dict[str, dict[str, Any]]:
         """stage/key -> record of each finished result, in the order in which they were finished."""
@@ -132,7 +120,6 @@ class Place:
         return steps
 
     def labels(self) -> dict[str, str]:
-        """Key -> label of the run's stages."""
         return {row["key"]: row["label"] for row in self._report()["stages"]}
 
     def _report(self) -> Any:

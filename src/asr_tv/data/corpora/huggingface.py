@@ -26,9 +26,8 @@ def huggingface_source(config: CorpusConfig) -> Source:
 def _open(config: CorpusConfig, folder: Path) -> Opened:
     folder.mkdir(parents=True, exist_ok=True)
     name = str(config.path).rstrip("/").rpartition("/")[2]
-    segments = [
-        Segment(utterance) for split in config.splits or ("train",) for utterance in _utterances(config, split, folder)
-    ]
+    splits = config.splits or ("train",)
+    segments = [Segment(utterance) for split in splits for utterance in _utterances(config, split, folder)]
     if not segments:
         raise DataError(f"{config.path}: no row")
     if not config.outside:

@@ -56,7 +56,6 @@ def _table(path: Path) -> dict[str, str]:
 def _place(
     name: str, recordings: Mapping[str, str], segments: Mapping[str, str] | None
 ) -> tuple[str, float, float | None]:
-    """Path, start and duration of an utterance in its recording."""
     try:
         if segments is None:
             return recordings[name], 0.0, None

@@ -40,11 +40,7 @@ def _segments(domain: str, folder: Path, cut: Any, _: int) -> Iterator[Segment]:
         seconds = float(supervision["duration"])
         whole = start == 0 and abs(seconds - float(recording["duration"])) < 0.01
         custom = {**(cut.get("custom") or {}), **(supervision.get("custom") or {})}
-        utterance = utterance_of(
-            id=str(supervision.get("id", cut["id"])),
-            text=str(supervision["text"]),
-            audio=audio,
-            domain=str(custom.get(domain, "default")),
-            speaker=supervision.get("speaker"),
-        )
+        name, text = str(supervision.get("id", cut["id"])), str(supervision["text"])
+        given = {"domain": str(custom.get(domain, "default")), "speaker": supervision.get("speaker")}
+        utterance = utterance_of(id=name, text=text, audio=audio, **given)
         yield Segment(utterance) if whole else Segment(utterance, start, seconds)

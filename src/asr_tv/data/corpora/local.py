@@ -107,7 +107,6 @@ def _located(utterance: Utterance, folder: Path) -> Utterance:
 
 
 def _audiofolder_rows(metadata: Path) -> tuple[Utterance, ...]:
-    """The utterances of a metadata file, with paths relative to its folder."""
     utterances: list[Utterance] = []
     problems: list[str] = []
     try:

@@ -111,7 +111,6 @@ def _segments(manifest: Manifest, places: Sequence[Path]) -> list[Segment]:
 
 
 def _from_archives(config: CorpusConfig, manifest: Manifest, places: Sequence[Path], folder: Path) -> Opened:
-    """Unpacks the wanted members into the scratch folder, from which they are stored and then deleted."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {u.audio or "" for u in manifest}
     cut = [problem for place in places if place.is_file() for problem in _unpack(place, wanted, folder)]
