@@ -35,7 +35,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 @contextmanager
 def file_lock(path: Path, doing: str = "") -> Iterator[None]:
-    """Held by one process at a time until that process ends, however it ends; whoever waits long logs `doing`."""
+    """Held by one process at a time and released however that process ends; whoever waits long logs `doing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("a") as file:

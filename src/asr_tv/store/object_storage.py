@@ -30,8 +30,7 @@ CACHE_VARIABLE = "ASR_TV_CACHE"
 """Environment variable: the folder for local copies; ~/.cache/asr-tv when not set."""
 LEASE_SECONDS = 60.0
 _POLL_SECONDS = 2.0
-_GIVEN_UP = b"given up"
-"""Content of a lease whose holder failed; the one with the next number is free."""
+_GIVEN_UP = b"given up"  # content of a lease whose holder failed; the one with the next number is free
 
 
 def open_store(location: str | Path, *, newer_than: float = 0.0) -> Store:

@@ -27,8 +27,7 @@ from asr_tv.store.durable import is_locked, write_atomically
 _log = logging.getLogger(__name__)
 
 RUNS, PINS, TURN = ".runs", ".pins", ".turn.lock"
-ENTRY = re.compile(r"[\w.-]+/[0-9a-f]{24}")
-"""stage/key of a result."""
+ENTRY = re.compile(r"[\w.-]+/[0-9a-f]{24}")  # stage/key of a result
 _FINISHED = "finished"
 
 

@@ -22,8 +22,7 @@ from asr_tv.store.results import RECORD, file_digest
 from asr_tv.store.uses import RUNS
 from asr_tv.testing.runs import SLICE, fake_values
 
-_BEGIN, _END = "the start", "the outputs"
-"""Points before the first stage and after the last one."""
+_BEGIN, _END = "the start", "the outputs"  # points before the first stage and after the last one
 _PATIENCE = 600.0
 _REPORTS = {"report.json": ("systems", "verdict", "selection"), "benchmark.json": ("tables",)}
 """Report of each command -> what in it must be the same in every run."""
@@ -164,7 +163,7 @@ class Crashes:
         self.seconds = time.monotonic() - started
         self._records = self.unbroken.records()
 
-    def break_one(self, tally: Tally, most: int) -> Place:
+    def break_one(self, tally: Tally, most: int) -> None:
         """Kills one run at up to `most` points, at most once per kind of stage, and then lets it finish."""
         self._number += 1
         place = Place(self._root / f"broken-{self._number}")
@@ -176,7 +175,6 @@ class Crashes:
         tally.problems += [f"{place.root.name}: exit code {code}"] if code else self._differences(place)
         tally.completions += 1
         self._say(f"{place.root.name} finished after {tally.killed} kills in all; problems: {len(tally.problems)}")
-        return place
 
     def _points(self, tally: Tally, most: int) -> list[str]:
         """One result per kind of stage, of those with fewest kills so far, in the order of the run."""

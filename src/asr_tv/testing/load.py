@@ -25,8 +25,7 @@ from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
-LIMIT = 2_000_000_000
-"""Bytes of data that the process may have."""
+LIMIT = 2_000_000_000  # bytes of data that the process may have
 
 
 @dataclass

@@ -9,8 +9,7 @@ from typing import Any, Self
 from asr_tv.errors import DataError
 
 MAX_MEMBERS = 2_000_000
-MAX_FILE = 1 << 30
-"""Bytes of one member."""
+MAX_FILE = 1 << 30  # bytes of one member
 _FREE, _RATIO = 1 << 30, 100
 """An archive may unpack to a gigabyte whatever its size, and beyond that to a hundred times its size."""
 _LONGEST_HEADER = 1 << 20

@@ -83,21 +83,16 @@ def opened(manifest: Manifest) -> Manifest:
 def _opened(utterance: Utterance) -> Utterance:
     if utterance.audio is None:
         raise DataError(f"utterance {utterance.id!r}: no recording")
-    path = Path(utterance.audio)
+    path, declared = Path(utterance.audio), utterance.duration
     duration = audio_duration(path, utterance=utterance.id)
     digest = file_digest(path)
-    _check_declared(utterance, duration, digest)
-    return replace(utterance, duration=round(duration, 4), audio_digest=digest)
-
-
-def _check_declared(utterance: Utterance, duration: float, digest: str) -> None:
-    """A wrong duration usually means a part of a longer recording, all of which would be read."""
     where = f"utterance {utterance.id!r}: {utterance.audio}"
-    declared = utterance.duration
+    # A wrong duration usually means a part of a longer recording, all of which would be read.
     if declared and abs(declared - duration) > max(0.5, 0.05 * duration):
         raise DataError(f"{where}: lasts {duration:.2f} s, the manifest says {declared:.2f} s")
     if utterance.audio_digest not in (None, digest):
         raise DataError(f"{where}: changed since the manifest was written (audio_digest differs)")
+    return replace(utterance, duration=round(duration, 4), audio_digest=digest)
 
 
 def _located(utterance: Utterance, folder: Path) -> Utterance:

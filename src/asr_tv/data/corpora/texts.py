@@ -9,10 +9,8 @@ from asr_tv.data.text_files import read_bytes
 from asr_tv.errors import DataError
 
 MAX_WORDS = 200
-MAX_CHARACTERS = 4_000
-"""Per sentence; a line without spaces would otherwise be one word, however long."""
-_MAX_PROBLEMS = 100
-"""A binary file would fill the screen."""
+MAX_CHARACTERS = 4_000  # per sentence; a line without spaces would otherwise be one word, however long
+_MAX_PROBLEMS = 100  # a binary file would fill the screen
 _log = logging.getLogger(__name__)
 
 
