@@ -12,9 +12,8 @@ Result = TypeVar("Result")
 class UserError(Exception):
     """A mistake in what the user gave, with every problem found and not only the first.
 
-    Args:
-        problems: one line each, naming the file and line, the id, or the configuration path. Passwords in addresses
-            are masked.
+    Each problem is a line that names the file and line, the id, or the configuration path. Passwords in addresses are
+    masked.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:

@@ -43,10 +43,7 @@ def memory_errors() -> Iterator[None]:
 
 @contextmanager
 def named_memory_error(what: str, advice: str = "free some, or set the device to cpu") -> Iterator[None]:
-    """For work that cannot be made smaller.
-
-    Args:
-        what: the work, for the message.
+    """For work that cannot be made smaller; `what` names it in the message.
 
     Raises:
         DataError: memory ran out.
@@ -68,14 +65,11 @@ def free_memory() -> None:
 
 
 class ShrinkingBatches:
-    """Batches of as many items as are given, halved whenever memory runs out.
-
-    Attributes:
-        most: items that fit at once; None until memory has run out.
-    """
+    """Batches of as many items as are given, halved whenever memory runs out."""
 
     def __init__(self) -> None:
         self.most: int | None = None
+        """Items that fit at once; None until memory has run out."""
 
     def parts(self, items: Sequence[Item]) -> list[Sequence[Item]]:
         """The items in parts that are known to fit, or all at once."""

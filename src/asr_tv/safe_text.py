@@ -6,7 +6,6 @@ import unicodedata
 
 _JOINERS = "\u200c\u200d"
 """Persian, Indic scripts and emoji need them; they hide nothing."""
-_MAX_CELL = 80
 _SPECIAL_BUT_BRACKETS = str.maketrans({character: f"\\{character}" for character in "\\`*|<>"})
 _SPECIAL = _SPECIAL_BUT_BRACKETS | str.maketrans({"[": "\\[", "]": "\\]"})
 _LINK = re.compile(r"\](?=[(\[:])")
@@ -27,7 +26,7 @@ def printable(text: object, keep: str = "\n") -> str:
     return "".join(f"⟨U+{ord(c):04X}⟩" if is_hidden(c) and c not in keep else c for c in plain)
 
 
-def escaped(text: str, limit: int | None = _MAX_CELL) -> str:
+def escaped(text: str, limit: int | None = 80) -> str:
     """Text for a Markdown cell: cut, with Markdown and HTML escaped and hidden characters written out."""
     return _shown(text, limit).translate(_SPECIAL)
 
@@ -49,7 +48,6 @@ def _shown(text: str, limit: int | None) -> str:
     return "".join(f"(U+{ord(c):04X})" if is_hidden(c) else c for c in text)
 
 
-_SHOWN = "***"
 _IN_ADDRESS = re.compile(r"(?<=://)(?:[^\s'\"<>@/]+|[^\s'\"<>@/:]*:[^\s'\"<>@]+)@")
 """What stands before the @ of an address; the secret keys of object storage contain slashes."""
 _IN_QUERY = re.compile(
@@ -61,7 +59,7 @@ def redacted(text: str) -> str:
     """The text with *** for the user and password of each address, and for secrets in its query."""
     if "://" not in text:
         return text
-    return _IN_QUERY.sub(rf"\1{_SHOWN}", _IN_ADDRESS.sub(f"{_SHOWN}@", text))
+    return _IN_QUERY.sub(r"\1***", _IN_ADDRESS.sub("***@", text))
 
 
 def holds_secret(text: str) -> bool:

@@ -86,14 +86,8 @@ class Manifest:
         return Manifest(name, tuple(u for u in self if keep(u)))
 
     def ref(self) -> ManifestRef:
-        return ManifestRef(
-            name=self.name,
-            digest=self.digest,
-            utterances=len(self),
-            domains=self.domains,
-            splits=tuple(sorted({u.split for u in self})),
-            origins=tuple(sorted({u.origin for u in self})),
-        )
+        splits, origins = sorted({u.split for u in self}), sorted({u.origin for u in self})
+        return ManifestRef(self.name, self.digest, len(self), self.domains, tuple(splits), tuple(origins))
 
     def refs(self) -> tuple[ManifestRef, ...]:
         """One reference per origin, so that a ledger tells recordings from synthetic clips in a mixed manifest."""
@@ -135,9 +129,8 @@ def _repeated_ids(manifest: Manifest) -> list[str]:
         if (earlier := first.get(utterance.id)) is None:
             first[utterance.id] = utterance
         elif earlier.split != utterance.split:
-            problems.append(
-                f"{manifest.name}: id {utterance.id!r} is in two splits: {earlier.split} and {utterance.split}"
-            )
+            splits = f"{earlier.split} and {utterance.split}"
+            problems.append(f"{manifest.name}: id {utterance.id!r} is in two splits: {splits}")
         else:
             problems.append(f"{manifest.name}: duplicate id {utterance.id!r}")
     return problems
@@ -145,10 +138,6 @@ def _repeated_ids(manifest: Manifest) -> list[str]:
 
 def parse_manifest(text: str, name: str) -> Manifest:
     """Reads JSON lines. `audio_filepath`, `transcript` and the like are understood; unknown keys are ignored.
-
-    Args:
-        text: the file's content.
-        name: the file's name, for messages and as the manifest's name.
 
     Raises:
         DataError: every line that is not a valid utterance, and every duplicate id.

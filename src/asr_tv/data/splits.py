@@ -39,10 +39,7 @@ def split_by_sentence(manifest: Manifest, shares: Shares, normalize: Normalize, 
         split_of |= {(domain, s): split for s, split in _assigned(domain, given, shares, seed).items()}
     if problems:
         raise DataError(problems)
-    return Manifest(
-        manifest.name,
-        tuple(replace(u, split=split_of[u.domain, normalize(u.text)]) for u in manifest),
-    )
+    return Manifest(manifest.name, tuple(replace(u, split=split_of[u.domain, normalize(u.text)]) for u in manifest))
 
 
 _GUARDED: tuple[Split, ...] = ("train", "dev", "test")

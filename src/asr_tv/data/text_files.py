@@ -12,7 +12,6 @@ from asr_tv.errors import DataError
 MAX_BYTES = 2 << 30
 """Limit for a file that is read as a whole; 2 GiB are some ten million utterances."""
 _BLOCK = 1 << 20
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_text(path: Path) -> str:
@@ -44,11 +43,7 @@ def read_bytes(path: Path, *, most: int = MAX_BYTES) -> bytes:
 
 
 def require_utf8_name(path: Path) -> None:
-    """Refuses a file that could be read but not named in a record.
-
-    Raises:
-        DataError: its name is not UTF-8.
-    """
+    """Raises DataError for a name that is not UTF-8: such a file could be read but not named in a record."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -64,7 +59,7 @@ def decoded(data: bytes, path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if data.startswith(_UTF16):
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise DataError(f"{path}: UTF-16, not UTF-8: save it as UTF-8") from None
         raise DataError(f"{path}: not UTF-8 (byte {error.start})") from None
 

@@ -22,11 +22,7 @@ _unwritten: dict[Path, dict[str, _Row]] = {}
 
 
 def find_problems(memo: Path, files: Iterable[tuple[str, Path, str]]) -> list[str]:
-    """Problems of files that should have these digests; what the file `memo` knows as intact is not read again.
-
-    Args:
-        files: name (for the message), path and sha256 of each.
-    """
+    """Problems of files (name for messages, path, sha256); what the file `memo` knows as intact is not read again."""
     checked = _Checked(memo)
     problems = [checked.problem(*file) for file in files]
     checked.keep()
@@ -36,19 +32,16 @@ def find_problems(memo: Path, files: Iterable[tuple[str, Path, str]]) -> list[st
 def remember_intact(memo: Path, files: Iterable[tuple[str, Path, str]]) -> None:
     """Notes in `memo` that files have these digests: the caller has just hashed them."""
     checked = _Checked(memo)
-    for file in files:
-        checked.learn(*file)
+    checked.learnt = {name: _row_of(file, digest) for name, file, digest in files}
     checked.keep()
 
 
 class _Checked:
-    """Remembers in the file `memo` which files were found intact."""
-
     def __init__(self, memo: Path) -> None:
         self._memo = memo
         self._rows: dict[str, _Row] = {}
         self._written_ns = 0
-        self._changed = False
+        self.learnt: dict[str, _Row] = {}
         with contextlib.suppress(OSError, ValueError):
             rows = json.loads(memo.read_text(encoding="utf-8"))
             if isinstance(rows, dict):
@@ -60,30 +53,24 @@ class _Checked:
             row = _row_of(file, digest)
         except OSError as error:
             return f"{name}: {_reason(error)}"
-        if self._is_known(name, row) or _unwritten.get(self._memo, {}).get(name) == row:
+        known = self._rows.get(name) == row and int(row[2]) + _SLACK_NS < self._written_ns
+        if known or _unwritten.get(self._memo, {}).get(name) == row:
             return None
         if (problem := file_problem(name, file, digest)) is not None:
             return problem
         if row == _row_of(file, digest):  # not changed while it was hashed
-            self._rows[name] = row
-            self._changed = True
+            self.learnt[name] = row
         return None
-
-    def learn(self, name: str, file: Path, digest: str) -> None:
-        self._rows[name] = _row_of(file, digest)
-        self._changed = True
 
     def keep(self) -> None:
         """Writes what was learnt; a memo only saves time, so where it cannot be written this process remembers it."""
-        if not self._changed:
+        if not self.learnt:
             return
+        rows = self._rows | self.learnt
         try:
-            write_atomically(self._memo, json.dumps(self._rows))
+            write_atomically(self._memo, json.dumps(rows))
         except OSError:
-            _unwritten[self._memo] = self._rows
-
-    def _is_known(self, name: str, row: _Row) -> bool:
-        return self._rows.get(name) == row and int(row[2]) + _SLACK_NS < self._written_ns
+            _unwritten[self._memo] = rows
 
 
 def file_problem(name: str, file: Path, digest: str) -> str | None:

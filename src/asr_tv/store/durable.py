@@ -35,11 +35,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 @contextmanager
 def file_lock(path: Path, doing: str = "") -> Iterator[None]:
-    """Held by one process at a time and released when that process ends, however it ends.
-
-    Args:
-        doing: what is done under the lock, for the log of whoever waits longer than `NOTICE_SECONDS`.
-    """
+    """Held by one process at a time and released however that process ends; whoever waits long logs `doing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("a") as file:
@@ -77,11 +73,7 @@ def is_locked(path: Path) -> bool:
 
 
 def remove_lock(path: Path) -> bool:
-    """Removes the file of a lock that nobody holds; a process that is just waiting for it locks a new one.
-
-    Returns:
-        False where a process holds it.
-    """
+    """Removes a lock's file; False where a process holds it. One that is just waiting for it locks a new file."""
     try:
         with path.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,8 +85,6 @@ def remove_lock(path: Path) -> bool:
 
 def _is_at(path: Path, descriptor: int) -> bool:
     try:
-        there = path.stat()
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-    here = os.fstat(descriptor)
-    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

@@ -13,16 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.store.durable import is_locked, remove_lock
-from asr_tv.store.inventory import (
-    CLIPS,
-    Entry,
-    Inventory,
-    clip_file,
-    named_in,
-    planned_clips,
-    scan,
-    size_of,
-)
+from asr_tv.store.inventory import CLIPS, Entry, Inventory, clip_file, named_in, planned_clips, scan, size_of
 from asr_tv.store.results import TRASH, delete, lock_file, to_trash
 from asr_tv.store.uses import ENTRY, Pin, Use, latest_starts, read_pins, read_uses, turn_lock
 
@@ -48,7 +39,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Claim:
-    """The results that a run asked for or a pin holds; `why` they are kept, or None when they are not."""
+    """The results that a run asked for or a pin holds; `why` they are kept, or None."""
 
     name: str
     why: str | None
@@ -64,7 +55,6 @@ class CollectionPlan:
     """What a collection removes.
 
     Attributes:
-        claims: of runs and pins, kept or forgotten.
         held_up_by: live runs, for which no result is removed; empty when nothing is in the way.
         side: locks, memos and registrations that belong to nothing.
         freed: bytes, including what is in the trash already.
@@ -106,11 +96,14 @@ def plan(root: Path, policy: Policy) -> CollectionPlan:
     live = tuple(claim.name for claim in claims if claim.live)
     held_up = () if policy.while_running else live
     needed, clips = _needed_by([claim for claim in claims if claim.why], inventory)
-    gone = () if held_up else tuple(e for e in inventory.entries if e.name not in needed and not _is_locked(e))
+    unused = (entry for entry in inventory.entries if entry.name not in needed)
+    # One that is being made may be so by a process that could not note its use.
+    gone = () if held_up else tuple(e for e in unused if not is_locked(lock_file(root, e.stage, e.key)))
     spare = tuple(key for key in inventory.clips if key not in clips) if clips is not None and not held_up else ()
     litter = () if live else inventory.litter
     side = () if held_up else tuple(_orphans(inventory, gone))
-    files = tuple(_unused_registrations(root, claims))
+    used = {file for claim in claims if claim.why for file in claim.files}
+    files = (use.file for use in read_uses(root) if use.file not in used and not use.live)
     freed = inventory.trash + sum(e.size for e in gone) + sum(inventory.clips[key] for key in spare)
     freed += sum(map(size_of, litter))
     return CollectionPlan(inventory, tuple(claims), held_up, gone, spare, litter, (*side, *files), freed)
@@ -179,15 +172,9 @@ def _registered(uses: Sequence[Use]) -> list[Claim]:
     for use in uses:
         name = str(use.folder) if use.folder else use.name
         known = found.get(name, Claim(name, None, frozenset(), 0.0, folder=use.folder))
-        found[name] = Claim(
-            name=name,
-            why=_why_kept(use),
-            entries=known.entries | use.entries,
-            last=max(known.last, use.last),
-            live=known.live or use.live,
-            folder=use.folder,
-            files=(*known.files, use.file),
-        )
+        entries, files = known.entries | use.entries, (*known.files, use.file)
+        last, live = max(known.last, use.last), known.live or use.live
+        found[name] = Claim(name, _why_kept(use), entries, last, live, use.folder, files)
     return list(found.values())
 
 
@@ -216,11 +203,6 @@ def reported_entries(report: Path) -> frozenset[str]:
     return frozenset(name for name in names if ENTRY.fullmatch(name))
 
 
-def _is_locked(entry: Entry) -> bool:
-    """Whether a process is making it, which may also be one that could not note its use."""
-    return is_locked(lock_file(entry.path.parents[1], entry.stage, entry.key))
-
-
 def _orphans(inventory: Inventory, gone: Sequence[Entry]) -> Iterator[Path]:
     left = {entry.path for entry in inventory.entries} - {entry.path for entry in gone}
     there = {f"{path.parent.name}/{path.name[:24]}" for path in left}
@@ -228,11 +210,6 @@ def _orphans(inventory: Inventory, gone: Sequence[Entry]) -> Iterator[Path]:
         lock = inventory.root / f"{name}.lock"
         if name not in there and not is_locked(lock):
             yield from files
-
-
-def _unused_registrations(root: Path, claims: Sequence[Claim]) -> Iterator[Path]:
-    used = {file for claim in claims if claim.why for file in claim.files}
-    yield from (use.file for use in read_uses(root) if use.file not in used and not use.live)
 
 
 def _paths(todo: CollectionPlan) -> Iterator[Path]:

@@ -29,7 +29,6 @@ class Entry:
     """A result, or an unfinished one.
 
     Attributes:
-        size: bytes of all its files.
         modified: seconds since the epoch.
         digest: of its payload; None for an unfinished or damaged one.
         inputs: digests of what it was made from.
@@ -55,7 +54,6 @@ class Inventory:
     """A store at one moment.
 
     Attributes:
-        entries: by stage and key.
         clips: key -> bytes, of the clip with its sidecar.
         beside: stage/key -> its locks and memos.
         litter: what killed processes left half-written.
@@ -209,16 +207,12 @@ def _problems(entry: Entry, root: Path, digests: dict[str, str]) -> tuple[str, .
     if problems and not entry.path.exists():  # removed or replaced meanwhile
         return ()
     for stage, key, digest in named_in(entry, root):
-        if stage == CLIPS and _digest_of(root, key, digests) != digest:
+        if stage == CLIPS and key not in digests:
+            with contextlib.suppress(OSError):
+                digests[key] = file_digest(clip_file(root, key))
+        if stage == CLIPS and digests.get(key) != digest:
             problems.append(f"clip {key}: lost, or not the one that was spoken for it")
     return tuple(problems)
-
-
-def _digest_of(root: Path, key: str, digests: dict[str, str]) -> str | None:
-    if key not in digests:
-        with contextlib.suppress(OSError):
-            digests[key] = file_digest(clip_file(root, key))
-    return digests.get(key)
 
 
 def age(entry: Entry) -> float:

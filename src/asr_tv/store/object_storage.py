@@ -14,24 +14,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asr_tv.errors import ConfigError, TryAgain
+from asr_tv.store.durable import file_digest, write_atomically
 from asr_tv.store.records import read_row
-from asr_tv.store.results import (
-    RECORD,
-    Identity,
-    Mirror,
-    Produced,
-    Record,
-    Store,
-    file_digest,
-    throw_away,
-    write_atomically,
-)
+from asr_tv.store.results import RECORD, Identity, Mirror, Produced, Record, Store, throw_away
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +30,7 @@ CACHE_VARIABLE = "ASR_TV_CACHE"
 """Environment variable: the folder for local copies; ~/.cache/asr-tv when not set."""
 LEASE_SECONDS = 60.0
 _POLL_SECONDS = 2.0
-_GIVEN_UP = b"given up"
-"""Content of a lease whose holder failed; the one with the next number is free."""
+_GIVEN_UP = b"given up"  # content of a lease whose holder failed; the one with the next number is free
 
 
 def open_store(location: str | Path, *, newer_than: float = 0.0) -> Store:
@@ -99,11 +89,9 @@ class Bucket:
         self._do(lambda system, at: system.put_file(str(path), at), name)
 
     def read(self, name: str) -> bytes | None:
-        try:
-            content: bytes = self._do(lambda system, at: system.cat_file(at), name)
-        except FileNotFoundError:
-            return None
-        return content
+        with suppress(FileNotFoundError):
+            return bytes(self._do(lambda system, at: system.cat_file(at), name))
+        return None
 
     def write(self, name: str, content: bytes, *, only_new: bool = False) -> bool:
         """False when it must be new and is there already; of several at once one succeeds."""
@@ -114,10 +102,8 @@ class Bucket:
         return True
 
     def remove(self, name: str) -> None:
-        try:
+        with suppress(FileNotFoundError):
             self._do(lambda system, at: system.rm_file(at), name)
-        except FileNotFoundError:
-            return
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -238,13 +224,15 @@ class MirroredStore(Store):
         renewing = threading.Thread(target=self._renew, args=(_lease(identity, number), owner, stop), daemon=True)
         renewing.start()
         try:
-            yield
+            try:
+                yield
+            finally:
+                stop.set()
+                renewing.join()
         except BaseException:
-            _end(stop, renewing)
             # Not removed: who has just found an earlier one silent would take its number, and be beside another.
             self._bucket.write(_lease(identity, number), _GIVEN_UP)
             raise
-        _end(stop, renewing)
         for each in range(number + 1):
             self._bucket.remove(_lease(identity, each))
 
@@ -292,11 +280,6 @@ def _record(identity: Identity) -> str:
 
 def _lease(identity: Identity, number: int) -> str:
     return f"{identity.stage}/{identity.key}/lease" + (f"-{number}" if number else "")
-
-
-def _end(stop: threading.Event, renewing: threading.Thread) -> None:
-    stop.set()
-    renewing.join()
 
 
 def _payload(identity: Identity, row: Mapping[str, Any]) -> str:

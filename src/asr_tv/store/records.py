@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -37,11 +38,9 @@ class Identity:
     """What decides a result and so its key, and nothing of how or where it is computed.
 
     Attributes:
-        stage: the stage's name, also the folder's.
         version: raised by hand whenever the stage's output changes for the same inputs.
         parameters: the configuration values that change the result; serialisable as JSON.
         inputs: role of each input -> its digest.
-        seed: of every random draw in the stage.
     """
 
     stage: str
@@ -123,10 +122,7 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 
 def read_row(text: str | bytes, key: str | None = None) -> dict[str, Any]:
-    """The content of a record.
-
-    Args:
-        key: of the result that the record must belong to.
+    """The content of a record, which must belong to the result of this key.
 
     Raises:
         ValueError: it has changed since it was written, or belongs to another result.
@@ -153,11 +149,7 @@ def read_row(text: str | bytes, key: str | None = None) -> dict[str, Any]:
 
 
 def _require_shape(row: Mapping[str, Any]) -> None:
-    """Whoever forges a record can forge its digests: file names must stay below the folder, values have their types.
-
-    Raises:
-        ValueError: something is not as `new_row` makes it.
-    """
+    """Whoever forges a record can forge its digests: file names must stay below the folder, values have their types."""
     kinds = {"stage": str, "key": str, "digest": str, "files": dict, "details": dict, "reads": list}
     wrong = [name for name, kind in kinds.items() if not isinstance(row[name], kind)]
     if wrong or not isinstance(row["seconds"], int | float):
@@ -174,16 +166,8 @@ def _require_shape(row: Mapping[str, Any]) -> None:
 
 def record_from(row: Mapping[str, Any], folder: Path) -> Record:
     """The record of a row that `read_row` accepted, found in this folder."""
-    return Record(
-        stage=row["stage"],
-        key=row["key"],
-        path=folder,
-        digest=row["digest"],
-        reads=tuple(_ref_from(ref) for ref in row["reads"]),
-        details=row["details"],
-        seconds=row["seconds"],
-        cached=True,
-    )
+    kept = {name: row[name] for name in ("stage", "key", "digest", "details", "seconds")}
+    return Record(**kept, path=folder, reads=tuple(map(_ref_from, row["reads"])), cached=True)
 
 
 def _ref_from(row: Mapping[str, Any]) -> ManifestRef:
@@ -194,8 +178,6 @@ def _ref_from(row: Mapping[str, Any]) -> ManifestRef:
 def _versions() -> dict[str, str]:
     installed = {}
     for package in _PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return installed

@@ -41,10 +41,6 @@ class Damaged(TryAgain):
     """An input of a stage is not what its record says; it has been removed from the store, to be made again."""
 
 
-def _nothing_to_check() -> None:
-    return
-
-
 class Mirror(Protocol):
     """Single files of a store in a place that all machines reach; picklable, for worker processes."""
 
@@ -65,7 +61,7 @@ class Store:
     def __init__(self, root: Path, *, newer_than: float = 0.0) -> None:
         self.root = root.absolute()
         self.newer_than = newer_than
-        self._check: Callable[[], None] = _nothing_to_check
+        self._check: Callable[[], None] | None = None
 
     @property
     def location(self) -> str:
@@ -158,11 +154,13 @@ class Store:
 
     def _execute(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:
         scratch, folder = self.scratch(identity), self._folder(identity)
-        if scratch.exists() and not _holds_newer(scratch, self.newer_than):
+        if scratch.exists() and not any(p.stat().st_mtime >= self.newer_than for p in scratch.rglob("*")):
             throw_away(self.root, scratch)
         scratch.mkdir(parents=True, exist_ok=True)
-        _remove_half_written(scratch)
-        self._check()
+        for path in scratch.rglob(".*.tmp"):  # what `write_atomically` left in a process that was killed
+            path.unlink()
+        if self._check is not None:
+            self._check()
         start = time.perf_counter()
         with _room_on(scratch):
             produced = produce(scratch)
@@ -195,7 +193,6 @@ def _memo(folder: Path) -> Path:
 
 
 def _files_of(folder: Path, row: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:
-    """Name, path and digest of each payload file of a record."""
     return ((name, folder / name, digest) for name, digest in row["files"].items())
 
 
@@ -246,16 +243,6 @@ def _room_on(folder: Path) -> Iterator[None]:
         if full or shutil.disk_usage(folder).free < _SPARE_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
         raise
-
-
-def _holds_newer(folder: Path, moment: float) -> bool:
-    return any(path.stat().st_mtime >= moment for path in folder.rglob("*"))
-
-
-def _remove_half_written(folder: Path) -> None:
-    """Removes what `write_atomically` left in a process that was killed."""
-    for path in folder.rglob(".*.tmp"):
-        path.unlink()
 
 
 def _payload_digests(folder: Path) -> dict[str, str]:

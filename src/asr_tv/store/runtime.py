@@ -11,7 +11,6 @@ class Runtime:
     """The first argument of every stage. None of it changes what a stage makes, so none of it enters a key.
 
     Attributes:
-        store: where results are looked for and kept.
         label: title of the progress line; each stage has a default.
         device: "auto" or a torch device name.
         batch_size: utterances decoded at once.

@@ -27,10 +27,8 @@ from asr_tv.store.durable import is_locked, write_atomically
 _log = logging.getLogger(__name__)
 
 RUNS, PINS, TURN = ".runs", ".pins", ".turn.lock"
-ENTRY = re.compile(r"[\w.-]+/[0-9a-f]{24}")
-"""stage/key of a result."""
+ENTRY = re.compile(r"[\w.-]+/[0-9a-f]{24}")  # stage/key of a result
 _FINISHED = "finished"
-_CANNOT_WRITE = (PermissionError, FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,6 @@ class Use:
 
 
 class _Registration:
-    """The open and locked file of a living user."""
-
     def __init__(self, file: Path, header: Mapping[str, Any]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
@@ -217,21 +213,14 @@ def _read(file: Path) -> Use:
     header: dict[str, Any] = {}
     with contextlib.suppress(ValueError, StopIteration):
         header = json.loads(next(line for line in lines if line.startswith("{")))
-    folder = header.get("run")
-    return Use(
-        file=file,
-        name=str(header.get("name", file.stem)),
-        folder=Path(folder) if isinstance(folder, str) else None,
-        host=str(header.get("host", "")),
-        finished=_FINISHED in lines,
-        live=live,
-        last=last,
-        entries=frozenset(line for line in lines if ENTRY.fullmatch(line)),
-    )
+    name, host, run = str(header.get("name", file.stem)), str(header.get("host", "")), header.get("run")
+    folder = Path(run) if isinstance(run, str) else None
+    entries = frozenset(line for line in lines if ENTRY.fullmatch(line))
+    return Use(file, name, folder, host, _FINISHED in lines, live, last, entries)
 
 
 def _is_read_only(error: OSError) -> bool:
-    return isinstance(error, _CANNOT_WRITE) or error.errno == errno.EROFS
+    return isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError) or error.errno == errno.EROFS
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,12 @@ from asr_tv.store.results import RECORD, file_digest
 from asr_tv.store.uses import RUNS
 from asr_tv.testing.runs import SLICE, fake_values
 
-_BEGIN, _END = "the start", "the outputs"
-"""Points before the first stage and after the last one."""
+_BEGIN, _END = "the start", "the outputs"  # points before the first stage and after the last one
 _PATIENCE = 600.0
-_SECONDS_AROUND = 0.3
-_MEMOS = frozenset({".checked", ".files"})
 _REPORTS = {"report.json": ("systems", "verdict", "selection"), "benchmark.json": ("tables",)}
 """Report of each command -> what in it must be the same in every run."""
 _VOLATILE = (RECORD, *_REPORTS, "report.md", "report.html", "benchmark.md", "README.md")
 """Files that tell how long something took or what was cached."""
-_PRELOADED = ("transformers", "accelerate", "asr_tv.runs.run", __name__)
 
 
 @dataclass(frozen=True)
@@ -77,23 +73,11 @@ def _work(command: str, values: Mapping[str, Any], file: Path) -> Work:
     return Work(command, file)
 
 
-@dataclass(frozen=True)
 class Place:
     """Where a run keeps everything."""
 
-    root: Path
-
-    @property
-    def store(self) -> Path:
-        return self.root / "store"
-
-    @property
-    def out(self) -> Path:
-        return self.root / "out"
-
-    @property
-    def progress(self) -> Path:
-        return self.root / "progress.jsonl"
+    def __init__(self, root: Path) -> None:
+        self.root, self.store, self.out, self.progress = root, root / "store", root / "out", root / "progress.jsonl"
 
     def records(self) -> dict[str, dict[str, Any]]:
         """stage/key -> record of each finished result, in the order in which they were finished."""
@@ -113,19 +97,16 @@ class Place:
         return dict(sorted((f.parent.name.removesuffix(".partial"), int(f.name.partition("-")[2])) for f in kept))
 
     def files(self) -> dict[str, str]:
-        """Name -> digest of everything that must be the same in every run; "" for volatile files.
-
-        The store's memos and notes of use are each run's own and left out.
-        """
+        """Name -> digest of everything that must be the same in every run; "" for volatile files."""
         found = sorted(p for top in (self.store, self.out) for p in top.rglob("*") if p.is_file() or p.is_symlink())
-        found = [p for p in found if p.suffix not in _MEMOS and p.parent.name != RUNS]
+        # The store's memos and notes of use are each run's own.
+        found = [p for p in found if p.suffix not in (".checked", ".files") and p.parent.name != RUNS]
         return {
             p.relative_to(self.root).as_posix(): "" if p.name in _VOLATILE or not p.is_file() else file_digest(p)
             for p in found
         }
 
     def result(self) -> list[Any]:
-        """What the report says, without how long it took."""
         return [self._report()[key] for name, keys in _REPORTS.items() if (self.out / name).exists() for key in keys]
 
     def first_steps(self) -> dict[str, int]:
@@ -138,7 +119,6 @@ class Place:
         return steps
 
     def labels(self) -> dict[str, str]:
-        """Key -> label of the run's stages."""
         return {row["key"]: row["label"] for row in self._report()["stages"]}
 
     def _report(self) -> Any:
@@ -148,13 +128,7 @@ class Place:
 
 @dataclass
 class Tally:
-    """Counts of kills and what they broke.
-
-    Attributes:
-        kills: stage -> how many processes were killed in it.
-        completions: broken runs that finished in the end.
-        problems: every difference from an unbroken run; must be empty.
-    """
+    """Kills by stage, broken runs that finished in the end, and every difference from an unbroken run."""
 
     kills: Counter[str] = field(default_factory=Counter)
     completions: int = 0
@@ -168,10 +142,7 @@ class Tally:
 class Crashes:
     """A piece of work, its unbroken run, and any number of broken runs.
 
-    Args:
-        root: a folder for all runs.
-        say: called with a line for each kill and each completion.
-        signals: sent in turn; at the start and while outputs are written always SIGKILL.
+    `signals` are sent in turn; at the start and while outputs are written it is always SIGKILL.
     """
 
     def __init__(
@@ -192,7 +163,7 @@ class Crashes:
         self.seconds = time.monotonic() - started
         self._records = self.unbroken.records()
 
-    def break_one(self, tally: Tally, most: int) -> Place:
+    def break_one(self, tally: Tally, most: int) -> None:
         """Kills one run at up to `most` points, at most once per kind of stage, and then lets it finish."""
         self._number += 1
         place = Place(self._root / f"broken-{self._number}")
@@ -204,7 +175,6 @@ class Crashes:
         tally.problems += [f"{place.root.name}: exit code {code}"] if code else self._differences(place)
         tally.completions += 1
         self._say(f"{place.root.name} finished after {tally.killed} kills in all; problems: {len(tally.problems)}")
-        return place
 
     def _points(self, tally: Tally, most: int) -> list[str]:
         """One result per kind of stage, of those with fewest kills so far, in the order of the run."""
@@ -218,7 +188,7 @@ class Crashes:
     def _kill(self, place: Place, point: str, tally: Tally) -> None:
         process = _start(self._work, place)
         self._await(place, point, process)
-        around = self._records[point]["seconds"] * 1.1 if point in self._records else _SECONDS_AROUND
+        around = self._records[point]["seconds"] * 1.1 if point in self._records else 0.3
         time.sleep(self._rng.uniform(0, around + 0.005))
         if process.is_alive() and process.pid is not None:
             number = signal.SIGKILL if point in (_BEGIN, _END) else next(self._signals)
@@ -275,7 +245,6 @@ class Crashes:
 
 
 def _badly_stopped(place: Place, code: int | None, number: signal.Signals) -> Iterator[str]:
-    """What is wrong with the exit code and last lines of a command that was asked to end."""
     if code != 128 + number:
         yield f"{place.root.name}: exit code {code} after {number.name}"
     said = (place.root / "said.txt").read_text(encoding="utf-8").splitlines()
@@ -295,7 +264,7 @@ def _start(work: Work, place: Place) -> ForkServerProcess:
     place.root.mkdir(parents=True, exist_ok=True)
     place.progress.write_text("", encoding="utf-8")
     context = get_context("forkserver")
-    context.set_forkserver_preload(list(_PRELOADED))
+    context.set_forkserver_preload(["transformers", "accelerate", "asr_tv.runs.run", __name__])
     process = context.Process(target=_run, args=(work, place))
     process.start()
     return process
@@ -311,14 +280,11 @@ def _run(work: Work, place: Place) -> None:
     progress = place.progress.open("w", encoding="utf-8")
     console.progress_for = lambda **_: _progress_into(progress)
     sys.stdout = sys.stderr = (place.root / "said.txt").open("a", encoding="utf-8")
-    command = [work.command, str(work.config), "--store", str(place.store), "--out", str(place.out)]
-    sys.argv = ["asr-tv", *command]
+    sys.argv = ["asr-tv", work.command, str(work.config), "--store", str(place.store), "--out", str(place.out)]
     main()
 
 
 def _progress_into(file: Any) -> Any:
-    """Progress as lines of a file: label and each step."""
-
     @contextmanager
     def progress(label: str, *_: Any) -> Iterator[Advance]:
         def advance(done: int = 1, note: str = "") -> None:  # noqa: ARG001 - the names are the protocol's
@@ -356,7 +322,5 @@ def crash(
 def summary(tally: Tally) -> list[str]:
     """Lines for a terminal."""
     by_stage = ", ".join(f"{stage} {count}" for stage, count in sorted(tally.kills.items()))
-    return [
-        f"{tally.killed} kills ({by_stage}), {tally.completions} runs completed, {len(tally.problems)} differences",
-        *tally.problems,
-    ]
+    ended = f"{tally.completions} runs completed, {len(tally.problems)} differences"
+    return [f"{tally.killed} kills ({by_stage}), {ended}", *tally.problems]

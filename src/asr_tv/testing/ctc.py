@@ -23,21 +23,12 @@ def tiny_ctc(directory: Path, kind: Literal["wav2vec2", "conformer"] = "wav2vec2
     vocabulary = directory / "vocab.json"
     vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}), encoding="utf-8")
     library.Wav2Vec2CTCTokenizer(str(vocabulary)).save_pretrained(directory)
-    sizes: dict[str, Any] = {
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "conv_dim": (16, 16, 16),
-        "conv_kernel": (10, 8, 4),
-        "conv_stride": (5, 8, 4),
-        "num_conv_pos_embeddings": 16,
-        "num_conv_pos_embedding_groups": 2,
-        "vocab_size": len(tokens),
-        "pad_token_id": 0,  # nosec B105 - no password
-        **dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop"), 0.0),
-        **{"mask_time_prob": 0.01, "mask_time_length": 2, "mask_time_min_masks": 1},
-    }
+    sizes: dict[str, Any] = {"vocab_size": len(tokens), "pad_token_id": 0}  # nosec B105 - no password
+    sizes |= {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes |= {"conv_dim": (16, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 8, 4)}
+    sizes |= {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    sizes |= dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop"), 0.0)
+    sizes |= {"mask_time_prob": 0.01, "mask_time_length": 2, "mask_time_min_masks": 1}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if kind == "wav2vec2":

@@ -1,9 +1,11 @@
 """The keys of a whole run without its work: stages that train, listen or score are stood in for by their keys."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.benchmark import BenchmarkConfig
@@ -19,16 +21,10 @@ from asr_tv.testing.speech import FakeSynthesizer
 
 _REAL: frozenset[Kind] = frozenset({"checkpoint", "corpus", "synthesize", "gate", "noise"})
 """Steps whose content decides what follows, and which cost milliseconds on fakes."""
-_SEEN = 4_000
-"""Samples of a stood-in clip."""
 
 
 def planned_keys(config: AdaptConfig, root: Path) -> dict[str, str]:
-    """Key by label of every stage that the configuration asks for.
-
-    Args:
-        root: kept between calls, for what is really made: corpora and clips.
-    """
+    """Key by label of every stage that the configuration asks for; corpora and clips are really made, in `root`."""
     planner = Planner(InProcess(Store(root / "store")), _REAL, root / "planned")
     if isinstance(config, BenchmarkConfig):
         benchmark(config, planner)
@@ -52,14 +48,9 @@ class StandIn(FakeSynthesizer):
     def settings(self, seed: int) -> Mapping[str, float]:
         return {"drawn": _number([seed, self.__dict__["_settings"]])}
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        return [self._said(request) for request in requests]
-
-    def _said(self, request: SpeechRequest) -> Wave:
-        import numpy as np
-
+    def _clip(self, request: SpeechRequest) -> Wave:
         rng = np.random.default_rng(int(1e15 * _number([vars(request), dict(request.settings)])))
-        wave: Wave = rng.standard_normal(_SEEN, dtype=np.float32) * np.float32(0.1)
+        wave: Wave = rng.standard_normal(4_000, dtype=np.float32) * np.float32(0.1)
         return wave
 
 

@@ -25,19 +25,12 @@ from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.speech import FakeSynthesizer, dummy_texts
 
-LIMIT = 2_000_000_000
-"""Bytes of data that the process may have."""
-_LETTERS = 12
-"""Letters per clip: short, since the number of clips loads a store, not their duration."""
+LIMIT = 2_000_000_000  # bytes of data that the process may have
 
 
 @dataclass
 class Watch:
-    """A progress line that checks what it is told, and counts open files.
-
-    Attributes:
-        lies: every contradiction in what it was told.
-    """
+    """A progress line that notes every contradiction in what it is told, and counts open files."""
 
     lies: list[str] = field(default_factory=list)
     open_files: list[int] = field(default_factory=list)
@@ -60,10 +53,10 @@ class Watch:
 
 
 class ShortClips(FakeSynthesizer):
-    """Speaks only the last letters of a text."""
+    """Speaks only the last letters of a text, since the number of clips loads a store, not their duration."""
 
     def _clip(self, request: Any) -> Any:
-        return super()._clip(replace(request, text=request.text[-_LETTERS:]))
+        return super()._clip(replace(request, text=request.text[-12:]))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ class FakeSynthesizer:
 
     Attributes:
         labels: of its voices, each a little higher than the previous one.
-        version, language: of every voice.
         delay: seconds that a clip takes.
         failing, mute, crashing: texts that contain this raise an error, become an empty wave, or end the process.
         memory: clips per call beyond which memory runs out.

@@ -46,29 +46,15 @@ def tiny_bark(directory: Path) -> Path:
 
 def bark_generation() -> dict[str, Any]:
     """The generation configuration of `tiny_bark`, in the form of the hub's file: nested dictionaries."""
-    return {
-        "semantic_config": {
-            "do_sample": True,
-            "eos_token_id": _SEMANTIC,
-            "semantic_vocab_size": _SEMANTIC,
-            "text_encoding_offset": _SEMANTIC + 2,
-            "text_pad_token": _SEMANTIC + 98,
-            "semantic_infer_token": _SEMANTIC + 99,
-            "max_input_semantic_length": 48,
-            "max_new_tokens": _MOST_TOKENS,
-        },
-        "coarse_acoustics_config": {
-            "do_sample": True,
-            "coarse_semantic_pad_token": _SEMANTIC + 2 * _CODEBOOK,
-            "coarse_infer_token": _SEMANTIC + 2 * _CODEBOOK + 1,
-            "max_coarse_input_length": 48,
-            "max_coarse_history": 60,
-            "sliding_window_len": 20,
-        },
-        "fine_acoustics_config": {"temperature": 0.5, "max_fine_history_length": 32, "max_fine_input_length": 64},
-        "sample_rate": 24_000,
-        "codebook_size": _CODEBOOK,
-    }
+    semantic = {"do_sample": True, "max_input_semantic_length": 48, "max_new_tokens": _MOST_TOKENS}
+    semantic |= {"eos_token_id": _SEMANTIC, "semantic_vocab_size": _SEMANTIC, "text_encoding_offset": _SEMANTIC + 2}
+    semantic |= {"text_pad_token": _SEMANTIC + 98, "semantic_infer_token": _SEMANTIC + 99}
+    coarse = {"do_sample": True, "max_coarse_input_length": 48, "max_coarse_history": 60, "sliding_window_len": 20}
+    beyond_codes = _SEMANTIC + 2 * _CODEBOOK
+    coarse |= {"coarse_semantic_pad_token": beyond_codes, "coarse_infer_token": beyond_codes + 1}
+    fine = {"temperature": 0.5, "max_fine_history_length": 32, "max_fine_input_length": 64}
+    parts = {"semantic_config": semantic, "coarse_acoustics_config": coarse, "fine_acoustics_config": fine}
+    return {**parts, "sample_rate": 24_000, "codebook_size": _CODEBOOK}
 
 
 def bark_prompt(path: Path, *, seed: int = 0) -> Path:
@@ -122,17 +108,9 @@ def _write_sentencepiece(folder: Path) -> int:
     import sentencepiece
 
     folder.mkdir(parents=True, exist_ok=True)
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([_LETTERS, _LETTERS.upper(), "please leave a message after the tone"]),
-        model_prefix=str(folder / "spm_char"),
-        model_type="char",
-        vocab_size=90,
-        hard_vocab_limit=False,
-        pad_id=1,
-        bos_id=0,
-        eos_id=2,
-        unk_id=3,
-        minloglevel=2,
-    )
+    sentences = iter([_LETTERS, _LETTERS.upper(), "please leave a message after the tone"])
+    given: dict[str, Any] = {"sentence_iterator": sentences, "model_prefix": str(folder / "spm_char"), "minloglevel": 2}
+    kind: dict[str, Any] = {"model_type": "char", "vocab_size": 90, "hard_vocab_limit": False}
+    sentencepiece.SentencePieceTrainer.train(**given, **kind, pad_id=1, bos_id=0, eos_id=2, unk_id=3)
     pieces: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm_char.model"))
     return int(pieces.vocab_size()) + 2

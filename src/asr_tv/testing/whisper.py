@@ -17,7 +17,6 @@ _SENTENCES = (
     "press one to listen to your messages or two to hang up",
     "the number you have dialled is not in service",
 )
-_MERGES = 120
 
 
 def tiny_whisper(directory: Path, *, multilingual: bool = False, seed: int = 0, layers: int = 2) -> Path:
@@ -46,7 +45,7 @@ def tiny_tokenizer(*, multilingual: bool = False) -> Tokenizer:
     trained = Trainable(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=256 + _MERGES, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=256 + 120, initial_alphabet=alphabet, show_progress=False)
     trained.train_from_iterator((f" {sentence}" for sentence in _SENTENCES), trainer)
     learned = json.loads(trained.to_str())["model"]
     vocabulary: dict[str, int] = learned["vocab"]

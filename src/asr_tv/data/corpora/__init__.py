@@ -31,7 +31,6 @@ from asr_tv.store.runtime import Runtime
 
 __all__ = ["corpus_statistics", "load_corpus", "stored_manifest"]
 
-
 _KINDS: Mapping[str, Callable[[CorpusConfig], Source]] = {
     "asterisk": asterisk_source,
     "huggingface": huggingface_source,
@@ -101,11 +100,7 @@ def _details(config: CorpusConfig, stored: Manifest, dropped: tuple[Dropped, ...
 
 
 def _store_recordings(manifest: Manifest, folder: Path, line: LineConfig | None, progress: Progress) -> Manifest:
-    """Writes every recording that an interrupted call has not written yet.
-
-    Raises:
-        DataError: every recording that cannot be decoded.
-    """
+    """Writes every recording that an interrupted call has not written yet."""
     with progress(f"corpus {manifest.name}", len(manifest), "utterance") as advance:
 
         def store(utterance: Utterance) -> Utterance:

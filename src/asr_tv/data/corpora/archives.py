@@ -9,8 +9,7 @@ from typing import Any, Self
 from asr_tv.errors import DataError
 
 MAX_MEMBERS = 2_000_000
-MAX_FILE = 1 << 30
-"""Bytes of one member."""
+MAX_FILE = 1 << 30  # bytes of one member
 _FREE, _RATIO = 1 << 30, 100
 """An archive may unpack to a gigabyte whatever its size, and beyond that to a hundred times its size."""
 _LONGEST_HEADER = 1 << 20
@@ -41,9 +40,7 @@ def open_tar(path: Path) -> tarfile.TarFile:
 def members(tar: tarfile.TarFile, path: Path, *, most: int | None = None) -> Iterator[tarfile.TarInfo]:
     """The plain files of a tar archive; links, devices and folders are skipped.
 
-    Args:
-        path: of the archive, for its size and for messages.
-        most: bytes that all members may unpack to; by default in proportion to the archive.
+    All members may unpack to `most` bytes; by default in proportion to the archive at `path`.
 
     Raises:
         DataError: too many members, one too large, or too many bytes in all; known from the headers.

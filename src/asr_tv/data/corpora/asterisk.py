@@ -28,18 +28,13 @@ class PromptSet:
     digest: str
 
 
+_BY, _BY_SA = "CC BY 3.0", "CC BY-SA 3.0"
 PROMPT_SETS = {
-    "en": PromptSet(
-        "en_US_f_Allison", "CC BY-SA 3.0", "07f52223c487662dc31a2dc6547d18d6e1ef88210ade2c374dfe8b26e57a79e0"
-    ),
-    "es": PromptSet(
-        "es_MX_f_Allison", "CC BY-SA 3.0", "4e8dbb901ac9e99fdddff9352e02d4b42d3cd45e401a92c77c36b6dd2decb4c5"
-    ),
-    "fr": PromptSet("fr_CA_f_June", "CC BY-SA 3.0", "407efa8fdb0483007e7adbe97454f8069fea1d200614863439189e06171b3129"),
-    "it": PromptSet("it_IT_m_Carlo", "CC BY 3.0", "9af2e199a290f36a9df17a34e2719de541790c0aa58c86f43aa7811be77469d4"),
-    "ru": PromptSet(
-        "ru_RU_f_IvrvoiceRU", "CC BY 3.0", "1c93a938cab8aa0812942e768600baa09e3fe1da3a0c17983679df9c58bff43e"
-    ),
+    "en": PromptSet("en_US_f_Allison", _BY_SA, "07f52223c487662dc31a2dc6547d18d6e1ef88210ade2c374dfe8b26e57a79e0"),
+    "es": PromptSet("es_MX_f_Allison", _BY_SA, "4e8dbb901ac9e99fdddff9352e02d4b42d3cd45e401a92c77c36b6dd2decb4c5"),
+    "fr": PromptSet("fr_CA_f_June", _BY_SA, "407efa8fdb0483007e7adbe97454f8069fea1d200614863439189e06171b3129"),
+    "it": PromptSet("it_IT_m_Carlo", _BY, "9af2e199a290f36a9df17a34e2719de541790c0aa58c86f43aa7811be77469d4"),
+    "ru": PromptSet("ru_RU_f_IvrvoiceRU", _BY, "1c93a938cab8aa0812942e768600baa09e3fe1da3a0c17983679df9c58bff43e"),
 }
 
 UPSTREAM = "https://downloads.asterisk.org/pub/telephony/sounds/asterisk-core-sounds-{language}-wav-current.tar.gz"
@@ -122,25 +117,21 @@ def read_prompts(sounds: Path, transcript: Path, language: str, origin: str) -> 
     recordings = {p.relative_to(sounds).with_suffix("").as_posix(): p for p in sorted(sounds.rglob("*.wav"))}
     spoken: dict[str, Utterance] = {}
     dropped: list[Dropped] = []
-    entries = parse_transcript(_decoded(content))
+    try:
+        entries = parse_transcript(content.decode("utf-8"))
+    except UnicodeDecodeError:  # the oldest packages used Latin-1
+        entries = parse_transcript(content.decode("latin-1"))
     for name, text in entries:
         if reason := _reason_against(name, text, recordings.keys() - spoken.keys(), spoken):
             dropped.append(Dropped(name, reason))
             continue
-        spoken[name] = Utterance(
-            id=name, text=text, audio=str(recordings[name]), domain=domain_of(name), speaker=pinned.voice
-        )
+        spoken[name] = Utterance(name, text, str(recordings[name]), domain_of(name), speaker=pinned.voice)
     unlisted = sorted(recordings.keys() - {name for name, _ in entries})
     dropped += [Dropped(name, "a sound, not speech" if _is_silence(name) else "no transcript") for name in unlisted]
     manifest = Manifest(f"asterisk-{language}", tuple(spoken.values()))
     digest = payload_digest(recordings, content)
-    details = {
-        "licence": pinned.licence,
-        "origin": origin,
-        "package_digest": digest,
-        "package_as_pinned": digest == pinned.digest,
-    }
-    return Opened(manifest, tuple(dropped), details)
+    package = {"package_digest": digest, "package_as_pinned": digest == pinned.digest}
+    return Opened(manifest, tuple(dropped), {"licence": pinned.licence, "origin": origin, **package})
 
 
 def parse_transcript(text: str) -> list[tuple[str, str]]:
@@ -181,14 +172,6 @@ def _said(text: str) -> str:
     if _SOUND.fullmatch(text):
         return ""
     return _SYMBOL.sub(" ", _REMARK.sub("", text)).strip()
-
-
-def _decoded(content: bytes) -> str:
-    """As UTF-8, which current packages use, or else as Latin-1, which the oldest used."""
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
 
 
 def _fetch_upstream(language: str, folder: Path) -> Path:

@@ -19,7 +19,6 @@ def package_files(packages: Sequence[str], needed: Sequence[str], folder: Path, 
     """The root under which every path of `needed` lies: `installed`, or a folder made below `folder`.
 
     Args:
-        packages: names of Debian packages.
         needed: files or folders relative to the root, such as usr/share/doc/NAME/copyright. A package may be
             installed without its documentation, as container images do.
         folder: scratch space, which must exist.

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import CorpusConfig
-from asr_tv.data.corpora.allowed_paths import require_inside
-from asr_tv.data.corpora.source import Opened, Segment, Source, opened_segments
+from asr_tv.data.corpora.source import Opened, Segment, Source, opened_segments, require_inside
 from asr_tv.data.manifest import Split, Utterance, utterance_of
 from asr_tv.errors import ConfigError, DataError
 
@@ -27,9 +26,8 @@ def huggingface_source(config: CorpusConfig) -> Source:
 def _open(config: CorpusConfig, folder: Path) -> Opened:
     folder.mkdir(parents=True, exist_ok=True)
     name = str(config.path).rstrip("/").rpartition("/")[2]
-    segments = [
-        Segment(utterance) for split in config.splits or ("train",) for utterance in _utterances(config, split, folder)
-    ]
+    splits = config.splits or ("train",)
+    segments = [Segment(utterance) for split in splits for utterance in _utterances(config, split, folder)]
     if not segments:
         raise DataError(f"{config.path}: no row")
     if not config.outside:

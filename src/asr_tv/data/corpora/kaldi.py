@@ -12,8 +12,6 @@ from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
 from asr_tv.store.results import file_digest
 
-_FILES = ("wav.scp", "text", "segments", "utt2spk")
-
 
 def kaldi_source(config: CorpusConfig) -> Source:
     """The folder at `config.path`; `columns: {domain: FILE}` names a file of "utterance domain" lines.
@@ -40,7 +38,7 @@ def kaldi_source(config: CorpusConfig) -> Source:
             problems.append(f"{folder}/text: {name}: {error}")
     if problems or not found:
         raise DataError(problems or [f"{folder}/text: no utterance"])
-    files = (*_FILES, *([domain_file] if domain_file else []))
+    files = ("wav.scp", "text", "segments", "utt2spk", *([domain_file] if domain_file else []))
     inputs = {file: file_digest(folder / file) for file in files if (folder / file).is_file()}
     return files_source(folder.absolute().name, found, config, inputs, folder / "wav.scp")
 
@@ -58,11 +56,6 @@ def _table(path: Path) -> dict[str, str]:
 def _place(
     name: str, recordings: Mapping[str, str], segments: Mapping[str, str] | None
 ) -> tuple[str, float, float | None]:
-    """Path, start and duration of an utterance in its recording.
-
-    Raises:
-        ValueError: it has no recording.
-    """
     try:
         if segments is None:
             return recordings[name], 0.0, None

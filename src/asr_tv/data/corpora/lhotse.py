@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,13 @@ def lhotse_source(config: CorpusConfig) -> Source:
     """
     path = Path(config.path or "").expanduser()
     domain = dict(config.columns).get("domain", "domain")
-
-    def parse(cut: Any, _: int) -> Iterator[Segment]:
-        return _segments(cut, domain, path.parent.absolute())
-
+    parse = partial(_segments, domain, path.parent.absolute())
     text = decoded(gunzipped(read_bytes(path), path), path)
     segments = parse_lines(text, path, parse, "not a cut that can be used", "no supervision")
     return files_source(path.name.partition(".")[0], segments, config, {"cuts": file_digest(path)}, path)
 
 
-def _segments(cut: dict[str, Any], domain: str, folder: Path) -> Iterator[Segment]:
+def _segments(domain: str, folder: Path, cut: Any, _: int) -> Iterator[Segment]:
     if cut.get("type", "MonoCut") != "MonoCut":
         raise ValueError(f"a {cut['type']}")
     recording = cut["recording"]
@@ -42,11 +40,7 @@ def _segments(cut: dict[str, Any], domain: str, folder: Path) -> Iterator[Segmen
         seconds = float(supervision["duration"])
         whole = start == 0 and abs(seconds - float(recording["duration"])) < 0.01
         custom = {**(cut.get("custom") or {}), **(supervision.get("custom") or {})}
-        utterance = utterance_of(
-            id=str(supervision.get("id", cut["id"])),
-            text=str(supervision["text"]),
-            audio=audio,
-            domain=str(custom.get(domain, "default")),
-            speaker=supervision.get("speaker"),
-        )
+        name, text = str(supervision.get("id", cut["id"])), str(supervision["text"])
+        given = {"domain": str(custom.get(domain, "default")), "speaker": supervision.get("speaker")}
+        utterance = utterance_of(id=name, text=text, audio=audio, **given)
         yield Segment(utterance) if whole else Segment(utterance, start, seconds)

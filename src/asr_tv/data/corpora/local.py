@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.audio.recordings import audio_duration
-from asr_tv.data.corpora.allowed_paths import require_inside
+from asr_tv.data.corpora.source import require_inside
 from asr_tv.data.manifest import Manifest, Utterance, checked, format_manifest, parse_json, parse_manifest, utterance_of
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError, map_all
@@ -20,14 +20,12 @@ _OTHER_COLUMNS = ("domain", "speaker", "split")
 
 
 def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False, store: Path | None = None) -> Manifest:
-    """A JSONL manifest, named by its file; relative recordings are looked for in the manifest's folder.
+    """A JSONL manifest, named by its file; `audio` becomes absolute, from the manifest's folder where it is relative.
 
     Args:
         need_audio: every utterance must have a recording, which is opened; duration and digest are filled in.
-        outside: recordings that are opened may lie anywhere, and not only in the manifest's folder or in `store`.
-
-    Returns:
-        utterances whose `audio` is absolute.
+        outside: recordings that are opened may lie anywhere, and not only in the manifest's folder or in `store`,
+            where manifests that asr-tv writes keep their recordings.
 
     Raises:
         DataError: no utterance at all, every line that is not one, or every recording that is missing, empty,
@@ -37,22 +35,17 @@ def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False,
     if not len(manifest):
         raise DataError(f"{path}: no utterance")
     located = tuple(_located(u, path.parent) for u in manifest)
-    named = Manifest(path.stem, located)
-    if not need_audio:
-        return named
-    if not outside:
+    if need_audio and not outside:
         require_inside([path.parent, *([store] if store else [])], located, str(path))
-    return opened(named)
+    named = Manifest(path.stem, located)
+    return opened(named) if need_audio else named
 
 
 def read_audiofolder(path: Path, *, outside: bool = False) -> Manifest:
     """A folder with metadata.csv or metadata.jsonl: file_name, and text, transcription, transcript or sentence.
 
     Columns domain, speaker and split are used where they exist; without one, the domain is the first folder of
-    file_name, or "default".
-
-    Args:
-        outside: links in the folder may lead out of it.
+    file_name, or "default". With `outside`, links in the folder may lead out of it.
 
     Raises:
         DataError: every row that is incomplete or points out of the folder, or every recording that cannot be used.
@@ -90,21 +83,16 @@ def opened(manifest: Manifest) -> Manifest:
 def _opened(utterance: Utterance) -> Utterance:
     if utterance.audio is None:
         raise DataError(f"utterance {utterance.id!r}: no recording")
-    path = Path(utterance.audio)
+    path, declared = Path(utterance.audio), utterance.duration
     duration = audio_duration(path, utterance=utterance.id)
     digest = file_digest(path)
-    _check_declared(utterance, duration, digest)
-    return replace(utterance, duration=round(duration, 4), audio_digest=digest)
-
-
-def _check_declared(utterance: Utterance, duration: float, digest: str) -> None:
-    """A wrong duration usually means a part of a longer recording, all of which would be read."""
     where = f"utterance {utterance.id!r}: {utterance.audio}"
-    declared = utterance.duration
+    # A wrong duration usually means a part of a longer recording, all of which would be read.
     if declared and abs(declared - duration) > max(0.5, 0.05 * duration):
         raise DataError(f"{where}: lasts {duration:.2f} s, the manifest says {declared:.2f} s")
     if utterance.audio_digest not in (None, digest):
         raise DataError(f"{where}: changed since the manifest was written (audio_digest differs)")
+    return replace(utterance, duration=round(duration, 4), audio_digest=digest)
 
 
 def _located(utterance: Utterance, folder: Path) -> Utterance:
@@ -114,11 +102,6 @@ def _located(utterance: Utterance, folder: Path) -> Utterance:
 
 
 def _audiofolder_rows(metadata: Path) -> tuple[Utterance, ...]:
-    """The utterances of a metadata file, with paths relative to its folder.
-
-    Raises:
-        DataError: every row that is incomplete or points out of the folder.
-    """
     utterances: list[Utterance] = []
     problems: list[str] = []
     try:

@@ -1,6 +1,7 @@
 """NeMo manifests: JSON lines with audio_filepath, text, duration and, for a part of a recording, offset."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,12 @@ def nemo_source(config: CorpusConfig) -> Source:
     """
     path = Path(config.path or "").expanduser()
     columns = _COLUMNS | dict(config.columns)
-
-    def parse(row: Any, number: int) -> list[Segment]:
-        return [_segment(row, columns, path.parent.absolute(), number)]
-
+    parse = partial(_segment, columns, path.parent.absolute())
     segments = parse_lines(read_text(path), path, parse, "not a row of a NeMo manifest", "no row")
     return files_source(path.stem, segments, config, {"manifest": file_digest(path)}, path)
 
 
-def _segment(row: dict[str, Any], columns: dict[str, str], folder: Path, number: int) -> Segment:
+def _segment(columns: dict[str, str], folder: Path, row: Any, number: int) -> list[Segment]:
     audio, text = row[columns["audio"]], row[columns["text"]]
     if not (isinstance(audio, str) and isinstance(text, str)):
         raise ValueError("audio or text is not text")
@@ -39,4 +37,4 @@ def _segment(row: dict[str, Any], columns: dict[str, str], folder: Path, number:
     name = str(row.get(columns["id"]) or (f"{audio}#{number}" if part else audio))
     place = os.path.normpath(folder / Path(audio).expanduser())
     utterance = utterance_of(id=name, text=text, audio=place, **given)
-    return Segment(utterance, start, float(row["duration"]) if part else None)
+    return [Segment(utterance, start, float(row["duration"]) if part else None)]

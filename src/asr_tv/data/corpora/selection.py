@@ -19,9 +19,8 @@ def select(manifest: Manifest, config: CorpusConfig) -> tuple[Manifest, tuple[Dr
         ConfigError: a wanted domain does not exist.
     """
     if unknown := sorted(set(config.domains or ()) - set(manifest.domains)):
-        raise ConfigError(
-            f"{manifest.name}: unknown domain {', '.join(unknown)}; domains here: {', '.join(manifest.domains)}"
-        )
+        known = ", ".join(manifest.domains)
+        raise ConfigError(f"{manifest.name}: unknown domain {', '.join(unknown)}; domains here: {known}")
     reasons = {u.id: reason for u in manifest if (reason := _reason_against(u, config))}
     if config.max_per_domain is not None:
         reasons |= _beyond(config.max_per_domain, [u for u in manifest if u.id not in reasons])

@@ -27,7 +27,6 @@ SPLITS: dict[str, Split] = {"train": "train", "devel": "dev", "test": "test", "t
 SYNTHETIC = "train_synthetic"
 LICENCE = "annotations CC BY 4.0, audio CC BY-NC 4.0"
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
-_FOLDERS = ("", "slurp_real", "slurp_synth")
 
 
 def read_annotations(file: Path, part: str) -> Manifest:
@@ -38,15 +37,12 @@ def read_annotations(file: Path, part: str) -> Manifest:
     Raises:
         DataError: every line that is not an annotation, and every repeated file name.
     """
-
-    def parse(row: Any, _: int) -> Iterator[Utterance]:
-        return _utterances(row, part)
-
+    parse = partial(_utterances, part)
     utterances = parse_lines(read_text(file), file, parse, "not a SLURP annotation", "no recording")
     return checked(Manifest(part, tuple(utterances)))
 
 
-def _utterances(row: Any, part: str) -> Iterator[Utterance]:
+def _utterances(part: str, row: Any, _: int) -> Iterator[Utterance]:
     text, domain = row["sentence"], row["scenario"]
     if not (isinstance(text, str) and text.strip() and isinstance(domain, str)):
         raise ValueError("sentence or scenario is not text")
@@ -108,14 +104,13 @@ def _segments(manifest: Manifest, places: Sequence[Path]) -> list[Segment]:
     """Whole recordings, looked for in all places; a missing one is named by the first place."""
 
     def path_of(name: str) -> Path:
-        candidates = (place / folder / name for place in places for folder in _FOLDERS)
+        candidates = (place / folder / name for place in places for folder in ("", "slurp_real", "slurp_synth"))
         return next((path for path in candidates if path.is_file()), places[0] / name)
 
     return [Segment(replace(u, audio=str(path_of(u.audio or "")))) for u in manifest]
 
 
 def _from_archives(config: CorpusConfig, manifest: Manifest, places: Sequence[Path], folder: Path) -> Opened:
-    """Unpacks the wanted members into the scratch folder, from which they are stored and then deleted."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {u.audio or "" for u in manifest}
     cut = [problem for place in places if place.is_file() for problem in _unpack(place, wanted, folder)]

@@ -1,6 +1,7 @@
 """A corpus before it is stored: known by digests, then opened; recordings whole or cut, missing ones listed."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,13 @@ from typing import Any, TypeVar
 
 from asr_tv.audio.recordings import audio_duration, read_recording, write_audio
 from asr_tv.config.run import CorpusConfig
-from asr_tv.data.corpora.allowed_paths import require_inside
 from asr_tv.data.manifest import Dropped, Manifest, Utterance, checked, parse_json
 from asr_tv.errors import DataError, map_all, shortened
 from asr_tv.store.results import file_digest
 from asr_tv.workers import cores
 
 NO_RECORDING = "its recording is missing"
+ALLOWED_BY = "`outside: true` in the corpus's configuration, or --outside, allows it"
 Item = TypeVar("Item")
 
 
@@ -31,11 +32,9 @@ class Opened:
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus before it is opened: known by digests, so that a stored result is found without opening it.
+    """A corpus known by digests (`inputs`, by role), so that a stored result is found without opening it.
 
-    Attributes:
-        inputs: role -> digest.
-        open: takes a folder of its own, for downloads and for parts of recordings.
+    `open` takes a folder of its own, for downloads and for parts of recordings.
     """
 
     inputs: Mapping[str, str]
@@ -49,10 +48,6 @@ class Segment:
     utterance: Utterance
     start: float = 0.0
     seconds: float | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        return self.start == 0 and self.seconds is None
 
     @property
     def audio(self) -> Path:
@@ -79,16 +74,34 @@ def parse_lines(
     return found
 
 
+def require_inside(folders: Sequence[Path], utterances: Sequence[Utterance], source: str) -> None:
+    """Refuses recordings that an absolute path, `..` or a link places outside all the folders; opens none.
+
+    Raises:
+        DataError: how many there are, the first of them by id, and what allows them.
+    """
+    real = cache(os.path.realpath)
+    roots = [Path(real(folder)) for folder in folders]
+
+    def is_inside(path: Path) -> bool:
+        place = Path(real(path.parent)) / path.name
+        if os.path.islink(place):  # noqa: PTH114 - False and no error for a name that is too long
+            place = Path(os.path.realpath(place))
+        return any(place.is_relative_to(root) for root in roots)
+
+    lost = [u for u in utterances if u.audio is not None and not is_inside(Path(u.audio))]
+    if lost:
+        count = f"{source}: {len(lost)} of {len(utterances)} recordings lie outside its folder; {ALLOWED_BY}"
+        raise DataError([count, *shortened([f"outside: utterance {u.id!r}: {u.audio}" for u in lost])])
+
+
 def files_source(
     name: str, segments: Sequence[Segment], config: CorpusConfig, inputs: Mapping[str, str], listing: Path
 ) -> Source:
     """A corpus of recordings on this machine, known by `inputs` and the contents of all recordings.
 
-    Args:
-        listing: the file that names the recordings, which must lie in its folder.
-
     Raises:
-        DataError: recordings lie elsewhere, unless `config.outside` allows it.
+        DataError: recordings lie outside the folder of `listing`, which names them, and `config.outside` is not set.
     """
     if not config.outside:
         require_inside([listing.parent], [s.utterance for s in segments], str(listing))
@@ -112,11 +125,7 @@ def opened_segments(
 
 
 def _present(name: str, segments: Sequence[Segment], config: CorpusConfig) -> tuple[list[Segment], tuple[Dropped, ...]]:
-    """The segments whose recording exists, and the others, if the configuration allows to go on without them.
-
-    Raises:
-        DataError: some are missing, or all are, counted and listed.
-    """
+    """The segments whose recording exists, and the others, if the configuration allows to go on without them."""
     exists = cache(Path.is_file)  # many segments may share a recording
     lost = [segment for segment in segments if not exists(segment.audio)]
     if lost and (config.missing_audio == "refuse" or len(lost) == len(segments)):
@@ -134,7 +143,7 @@ def missing_message(name: str, missing: Sequence[str], total: int) -> list[str]:
 def _timed(segment: Segment, folder: Path) -> Utterance:
     """The utterance with its duration; a part of a recording is written into the folder."""
     utterance, source = segment.utterance, segment.audio
-    if segment.is_whole:
+    if segment.start == 0 and segment.seconds is None:
         return replace(utterance, duration=round(audio_duration(source, utterance=utterance.id), 4))
     place = f"{source}\x1f{segment.start}\x1f{segment.seconds}"
     target = folder / f"{hashlib.sha256(place.encode()).hexdigest()[:24]}.flac"

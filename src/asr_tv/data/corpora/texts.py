@@ -9,10 +9,8 @@ from asr_tv.data.text_files import read_bytes
 from asr_tv.errors import DataError
 
 MAX_WORDS = 200
-MAX_CHARACTERS = 4_000
-"""Per sentence; a line without spaces would otherwise be one word, however long."""
-_MAX_PROBLEMS = 100
-"""A binary file would fill the screen."""
+MAX_CHARACTERS = 4_000  # per sentence; a line without spaces would otherwise be one word, however long
+_MAX_PROBLEMS = 100  # a binary file would fill the screen
 _log = logging.getLogger(__name__)
 
 
@@ -27,11 +25,10 @@ def read_texts(path: Path, domain: str) -> Manifest:
     sentences: list[str] = []
     for number, line in enumerate(_read(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         try:
-            sentence = _sentence(line)
+            if sentence := _sentence(line):
+                sentences.append(sentence)
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
-        else:
-            sentences += [sentence] if sentence else []
     if problems:
         rest = len(problems) - _MAX_PROBLEMS
         raise DataError([*problems[:_MAX_PROBLEMS], *([f"{path}: {rest} more lines"] if rest > 0 else [])])
