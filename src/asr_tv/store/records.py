@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -175,6 +176,7 @@ def _ref_from(row: Mapping[str, Any]) -> ManifestRef:
     return ManifestRef(name=row["name"], digest=row["digest"], utterances=row["utterances"], **lists)
 
 
+@cache
 def _versions() -> dict[str, str]:
     installed = {}
     for package in _PACKAGES:
