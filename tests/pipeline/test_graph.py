@@ -7,49 +7,56 @@ import pytest
 
 from asr_tv.config.parsing import parse_config
 from asr_tv.config.run import AdaptConfig
+from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.pipeline.graph import settled
+from asr_tv.pipeline.material import Material
 from asr_tv.pipeline.planning import Plan
+from asr_tv.store.results import Record
 
 FIXED = {"method": "fixed", "fixed": {"start": "pretrained", "augmentation": True, "scaling_coef": 0}}
 
 
-def text_only(folder: Path, sentences: int, **more: Any) -> AdaptConfig:
-    """`sentences` sentences in two takes; with batches of 8 and 3 epochs 80 sentences make 60 updates."""
-    texts = folder / "texts.txt"
-    texts.write_text("".join(f"say number {n}\n" for n in range(sentences)), encoding="utf-8")
-    values = {"name": "x", "target": {"texts": str(texts)}, "synthesis": {"takes": 2}, "selection": FIXED}
+def config(**more: Any) -> AdaptConfig:
+    """From text alone, in two takes: with batches of 8 and 3 epochs 80 sentences make 60 updates."""
+    values = {"name": "x", "target": {"texts": "texts.txt"}, "synthesis": {"takes": 2}, "selection": FIXED}
     return parse_config(values | more, "test")
 
 
+def material(sentences: int, source: int = 0) -> Material:
+    texts = Manifest("t", tuple(Utterance(f"t{n}", f"say number {n}", origin="text") for n in range(sentences)))
+    real = Manifest("s", tuple(Utterance(f"s{n}", f"hear number {n}", audio="a") for n in range(source)))
+    nothing, base = Manifest("none", ()), Record("checkpoint", "k", Path(), "d", (), {}, 0.0, True)
+    return Material(base, "target", texts, None, None, real, nothing, nothing, None, (), ())
+
+
 @pytest.mark.parametrize(("sentences", "context"), [(76, "full"), (77, "dynamic"), (200, "dynamic")])
-def test_a_run_from_text_alone_is_tuned_in_30_s_where_it_has_too_few_updates(
-    tmp_path: Path, sentences: int, context: str
-) -> None:
-    assert settled(text_only(tmp_path, sentences)).training.audio_context == context
+def test_a_run_from_text_alone_is_tuned_in_30_s_where_it_has_too_few_updates(sentences: int, context: str) -> None:
+    assert settled(config(), material(sentences)).training.audio_context == context
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"short_context_updates": 0},
-        {"context_start": {}},
-        {"corpora": [{"kind": "asterisk"}], "selection": {}, "target": {"domain": "voicemail"}},
-    ],
-)
-def test_other_runs_keep_the_context_they_ask_for(tmp_path: Path, more: dict[str, Any]) -> None:
-    config = text_only(tmp_path, 8, **more)
-    assert settled(config) == config
-    assert settled(config).training.audio_context == "dynamic"
+def test_a_text_is_spoken_by_so_many_voices_as_are_drawn_for_it() -> None:
+    speech = {"takes": 2, "voices": ["a", "b", "c", "d"]}
+    many, one = ({"synthesis": speech | more} for more in ({}, {"voices_per_text": 1}))
+    assert settled(config(**many), material(40)).training.audio_context == "dynamic"
+    assert settled(config(**one), material(40)).training.audio_context == "full"
 
 
-def test_settling_changes_nothing_else_and_is_done_once(tmp_path: Path) -> None:
-    config = text_only(tmp_path, 8, forgetting={"max_relative": 0.2})
-    final = settled(config)
-    assert settled(final) == final
-    assert final.model_fields_set == {*config.model_fields_set, "training"}, "whether a bound was named is kept"
-    others = final.model_dump(exclude={"training"})
-    assert others == config.model_dump(exclude={"training"})
-    assert final.training == config.training.model_copy(update={"audio_context": "full"})
+@pytest.mark.parametrize("more", [{"short_context_updates": 0}, {"context_start": {}}])
+def test_other_runs_keep_the_context_they_ask_for(more: dict[str, Any]) -> None:
+    asked = config(**more)
+    assert settled(asked, material(8)) == asked
+
+
+def test_source_speech_is_enough_to_learn_a_short_context() -> None:
+    assert settled(config(), material(8, source=8)) == config()
+
+
+def test_settling_changes_nothing_else() -> None:
+    asked = config(forgetting={"max_relative": 0.2})
+    final = settled(asked, material(8))
+    assert settled(final, material(8)) == final
+    assert final.model_fields_set == {*asked.model_fields_set, "training"}, "whether a bound was named is kept"
+    assert final == asked.model_copy(update={"training": asked.training.model_copy(update={"audio_context": "full"})})
 
 
 def test_a_plan_is_told_in_words() -> None:

@@ -60,7 +60,7 @@ def test_a_gate_that_finds_nothing_trains_the_same_checkpoints(unbroken: tuple[A
     executed = {done.label for done in gated.done if not done.record.cached}
     assert executed == {"judge target", "judge source", "gate target", "gate source"}
     assert set(outcome.chosen.speech.gates) == {"target", "source"}
-    assert {d.label for d in gated.done} - {d.label for d in before.done} == executed, "results are listed once"
+    assert {d.label for d in gated.done} - {d.label for d in before.done} > executed
     report = report_of(outcome, gated.done)
     assert UNGATED in {row["name"] for row in report["systems"]}
 

@@ -89,6 +89,9 @@ def _conflicts(config: BenchmarkConfig) -> Iterator[str]:
         yield f"selection.starts: has no {config.selection.fixed.start}, the start of selection.fixed"
     if config.selection.method == "fixed" and config.selection.fixed.augmentation not in config.selection.augmentation:
         yield f"selection.augmentation: has no {config.selection.fixed.augmentation}, that of selection.fixed"
+    coef, coefs = config.selection.fixed.scaling_coef, config.selection.scaling_coefs
+    if config.selection.method == "fixed" and coef and coef not in coefs:
+        yield f"selection.scaling_coefs: has no {coef:g}, that of selection.fixed"
     if bench.ablation_start not in config.selection.starts:
         yield f"benchmark.ablation_start: {bench.ablation_start} is not among selection.starts"
 

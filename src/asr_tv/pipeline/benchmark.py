@@ -197,7 +197,10 @@ def _curves(
         assert test is not None  # nosec B101 - a domain of the table has recordings
         assert chosen.trained.vector is not None  # nosec B101 - and sources
         coefs = tuple(coef for coef in config.selection.scaling_coefs if coef)
-        bases = _bases(chosen) if coefs else {}
+        bases = _bases(chosen)
+        if not coefs:
+            found |= {(row, kind): {} for row in bases}
+            continue
         curves = []
         for row, checkpoint in bases.items():
             name = vector_row(row, kind)

@@ -120,7 +120,7 @@ def source_counts(
     drawn = [
         (target, names)
         for target in runs
-        for count in config.benchmark.source_counts
+        for count in (config.benchmark.source_counts if any(config.selection.scaling_coefs) else ())
         for names in _draws(target, domains.others(target), count, config.benchmark.draws)
     ]
     run = config.of("", config.seeds[0], "mean_of_domains")
@@ -142,7 +142,8 @@ def source_counts(
 def _curve(run: AdaptConfig, chosen: Chosen, row: str, names: tuple[str, ...], vector: Record) -> Curve:
     test = chosen.material.target_test
     assert test is not None  # nosec B101 - a domain of the table has recordings
-    step = chosen.scope.step(run, "sweep", f"{row} + mean of {', '.join(names)}")
+    subject = f"{row} + mean of {', '.join(names)}"
+    step = Step("sweep", subject, "target", run=chosen.scope.run, purpose="scoring", options=run.run)
     coefs = tuple(coef for coef in run.selection.scaling_coefs if coef)
     return Curve(step, chosen.trained.bases[row], vector, chosen.material.base, test, coefs)
 

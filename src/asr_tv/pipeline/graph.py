@@ -7,12 +7,10 @@ target_synthetic, its augmentation and c are chosen on source domains only.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import AdaptConfig, AudioContext, Recipe
 from asr_tv.data.corpora import stored_manifest
-from asr_tv.data.corpora.texts import read_texts
 from asr_tv.data.manifest import Manifest, in_domain
 from asr_tv.data.pairs import paired
 from asr_tv.data.splits import without_sentences
@@ -102,16 +100,17 @@ def adapt(config: AdaptConfig, execute: Executor) -> Outcome:
     Raises:
         ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
     """
-    config = settled(config)
-    return finish(choose(config, prepare(config, execute), execute), execute)
+    material = prepare(config, execute)
+    return finish(choose(settled(config, material), material, execute), execute)
 
 
-def settled(config: AdaptConfig) -> AdaptConfig:
-    """The configuration as every stage will see it: 30 s where a run from text alone is too short for less."""
-    if config.corpora or config.context_start or config.target is None or config.target.texts is None:
+def settled(config: AdaptConfig, material: Material) -> AdaptConfig:
+    """The configuration as all that speaks and trains will see it: 30 s where a run from text alone is too short."""
+    if len(material.source_train) or config.context_start:
         return config
-    texts = {u.text for u in read_texts(Path(config.target.texts), "target")}
-    clips = len(texts) * config.synthesis.takes * len(config.synthesis.voices)
+    speech = config.synthesis
+    voices = min(speech.voices_per_text or len(speech.voices), len(speech.voices))
+    clips = len({u.text for u in material.target_texts}) * speech.takes * voices
     epochs = config.training.scaled(learning_rate=1, epochs=config.target_epochs).epochs
     if epochs * math.ceil(clips / config.training.batch_size) >= config.short_context_updates:
         return config

@@ -35,13 +35,22 @@ class Lineage:
                 self._makers.setdefault(record.digest, []).append((stage_entry(entry), tuple(inputs.values())))
 
     def of(self, made: Iterable[Record], readings: Iterable[Reading] = ()) -> tuple[StageEntry, ...]:
-        """All stages that weights come from, and the choices that rest on readings; each once, sorted by key."""
+        """All stages that weights come from, and the choices that rest on readings; each once, sorted by key.
+
+        Raises:
+            RuntimeError: the run's records do not tell where one of them comes from, so nothing can be proved of it.
+        """
         found: dict[tuple[str, str], StageEntry] = {}
         waiting = [record.digest for record in made]
         for checkpoint, vector, manifest in readings:
             digests = (checkpoint.digest, None if vector is None else vector.digest)
-            found |= {(entry.stage, entry.key): entry for entry in self._scorings.get((*digests, manifest.digest), ())}
+            scorings = self._scorings.get((*digests, manifest.digest), ())
+            if not scorings:
+                raise RuntimeError(f"{checkpoint.path} on {manifest.name}: no record of its scoring")
+            found |= {(entry.stage, entry.key): entry for entry in scorings}
             waiting += filter(None, digests)
+        if unknown := [digest for digest in waiting if digest not in self._makers]:
+            raise RuntimeError(f"no record of what made {', '.join(unknown)}")
         seen: set[str] = set()
         while waiting:
             digest = waiting.pop()

@@ -61,7 +61,7 @@ def plan(graph: Callable[[Executor], object], execute: Executor) -> Plan:
     by_run: dict[str, set[str]] = {}
     for entry in tunings:
         by_run.setdefault(entry.step.run, set()).add(entry.record.key)
-    named = {run: own for run, own in by_run.items() if run}
+    runs = {entry.step.run for entry in tunings if entry.step.run and entry.step.purpose == "topline"}
     needed = Counter(entry.record.key for entry in tunings if entry.step.purpose != "choice")
     new = {e.record.key for e in done if e.record.stage in ("finetune", "adapt", "vector") and not e.record.cached}
     base = next(entry.record for entry in done if entry.record.stage == "checkpoint")
@@ -69,8 +69,8 @@ def plan(graph: Callable[[Executor], object], execute: Executor) -> Plan:
         fine_tunings=len(keys),
         stored=sum(entry.record.cached for entry in keys.values()),
         choosing=sum(key not in needed for key in keys),
-        runs=len([run for run in named if "," in run]),
-        alone=sum(map(len, by_run.values())),
+        runs=len(runs),
+        alone=sum(len(by_run[run]) for run in runs),
         gigabytes=len(new) * (base.path / MODEL / WEIGHTS).stat().st_size / 1e9,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from asr_tv.config.run import AdaptConfig
 from asr_tv.errors import RunFailed
 from asr_tv.pipeline.execution.executor import Executor
-from asr_tv.pipeline.graph import adapt, settled
+from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.planning import Plan, plan
 from asr_tv.pipeline.preflight import check
 from asr_tv.runs.outputs import note_start, report_of, write_outputs
@@ -49,7 +49,6 @@ def run(
         announce: is told what the run will train, before it trains.
     """
     check(config)
-    config = settled(config)
     note_start(config, folder)
     with registered(execute.store.root, folder, config.name):
         if announce is not None:

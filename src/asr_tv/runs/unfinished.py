@@ -21,7 +21,7 @@ from asr_tv.report.systems import ADAPTED, TOPLINE
 from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, role_domains
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.score import SUMMARY
-from asr_tv.scoring.stage import read_score
+from asr_tv.scoring.stage import read_score, score_folder
 from asr_tv.store.results import Store, write_atomically
 
 
@@ -85,7 +85,11 @@ def _systems(done: Sequence[Done], target: str) -> tuple[SystemInput, ...]:
     for entry in done:
         name = entry.step.subject
         for role, domain in role_domains(target).items():
-            if entry.step.kind == "score" and entry.step.test == role and (entry.record.path / SUMMARY).is_file():
+            if (
+                entry.step.kind == "score"
+                and entry.step.test == role
+                and (entry.record.path / score_folder(None) / SUMMARY).is_file()
+            ):
                 evaluation = read_score(entry.record)
                 rows.append(SystemInput(name, role, domain, "test", evaluation, text_only=name != TOPLINE))
     if not any(row.name == ADAPTED and row.role == "target" for row in rows):

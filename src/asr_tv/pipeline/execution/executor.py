@@ -121,15 +121,15 @@ class Done:
 
 
 class DoneList(list[Done]):
-    """What was run so far, each result once, as it was first asked for."""
+    """What was run so far, each result once under each label that asked for it."""
 
     def note(self, calls: Sequence[Call], records: Sequence[Record]) -> None:
         """Appends what is new."""
-        known = {(entry.record.stage, entry.record.key) for entry in self}
+        known = {(entry.label, entry.record.key) for entry in self}
         for call, record in zip(calls, records, strict=True):
-            if (record.stage, record.key) not in known:
+            if (call.label, record.key) not in known:
                 self.append(Done(call.step, record))
-                known.add((record.stage, record.key))
+                known.add((call.label, record.key))
 
 
 class Executor(Protocol):

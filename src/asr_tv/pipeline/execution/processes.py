@@ -70,8 +70,8 @@ class Processes:
         found = [self._stored(call, store) for call, store in zip(calls, stores, strict=True)]
         pending = [r or self._start(call, store) for call, store, r in zip(calls, stores, found, strict=True)]
         records = [
-            self._healing.attempt(call, self._run_again, partial(self._result, entry))
-            for call, entry in zip(calls, pending, strict=True)
+            self._healing.attempt(call, self._run_again, partial(self._result, entry, call, store))
+            for call, store, entry in zip(calls, stores, pending, strict=True)
         ]
         if self.refresh is not None:
             for call, record in zip(calls, records, strict=True):
@@ -88,7 +88,7 @@ class Processes:
 
     def _run_again(self, call: Call) -> Record:
         store = self._store_for(call)
-        return self._stored(call, store) or self._result(self._start(call, store))
+        return self._stored(call, store) or self._result(self._start(call, store), call, store)
 
     def look_up(self, call: Call) -> Record:
         """The call's result in the store.
@@ -109,14 +109,17 @@ class Processes:
         except NotStored:
             return None
 
-    def _start(self, call: Call, store: Store) -> "Future[Record] | Record":
+    def _start(self, call: Call, store: Store) -> "Future[Record] | None":
+        """The call in a worker; None where it is to run in this process, in its turn."""
         # With several jobs a single call goes to a worker, too: the number of threads moves the last bits of a
         # training, and must not depend on what happens to be left to do.
         if call.step.alone or self.jobs == 1:
-            return call.run(store, self.progress)
+            return None
         return self._workers().submit(_work, call, store.location, store.newer_than)
 
-    def _result(self, entry: "Future[Record] | Record") -> Record:
+    def _result(self, entry: "Future[Record] | Record | None", call: Call, store: Store) -> Record:
+        if entry is None:
+            return call.run(store, self.progress)
         try:
             return entry.result() if isinstance(entry, Future) else entry
         except BrokenProcessPool as error:
