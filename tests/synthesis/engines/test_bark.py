@@ -45,7 +45,7 @@ def test_generation_settings_come_from_the_models_dictionaries(model: Path):
     given = bark_generation()
     assert loaded._semantic.semantic_pad_token == given["semantic_config"]["eos_token_id"]
     assert loaded._coarse.sliding_window_len == 20
-    assert (loaded._fine.temperature, loaded._codebook_size) == (0.5, 32)
+    assert (loaded._fine.temperature, loaded._shared["codebook_size"]) == (0.5, 32)
     assert loaded._semantic.temperature == 1.0
     hot = opened(str(model), temperature=0.3)
     assert hot._bark(hot._voices["tiny"].model)._semantic.temperature == 0.3
