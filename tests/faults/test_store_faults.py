@@ -18,9 +18,12 @@ import stored
 from stored import cut, digests, executed, finish, flip, made_at
 
 from asr_tv.config.run import AdaptConfig
-from asr_tv.store.checks import Checked
+from asr_tv.pipeline.execution.processes import Processes
+from asr_tv.runs.run import run
+from asr_tv.store.checks import _Checked as Checked
 from asr_tv.store.inventory import verify_store
-from asr_tv.store.records import RECORD, read_row
+from asr_tv.store.payload import RECORD
+from asr_tv.store.records import read_row
 from asr_tv.store.results import Identity, Produced, Store
 
 IDENTITY = Identity("stage", 1, {"rate": 0.1}, {"text": "d1"}, 3)
@@ -176,6 +179,19 @@ def test_what_a_stage_is_about_to_read_is_read_through_first(
     assert "damaged, to be made again" in caplog.text
     assert digests(root) == digests(whole[1])
     assert not [left.key for left in verify_store(root / "store") if left.key in caplog.text]
+
+
+def test_the_program_s_own_executor_heals_as_well_with_one_job(
+    unseen: Callable[[Path], None], whole: tuple[AdaptConfig, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = copied(whole, tmp_path)
+    for victim in (root / "store").glob("finetune/*/model/model.safetensors"):
+        unseen(victim)
+    shutil.rmtree(root / "store" / "vector")
+    with Processes(Store(root / "store"), 1) as execute:
+        run(whole[0], execute, root / "again")
+    assert "damaged, to be made again" in caplog.text
+    assert digests(root) == digests(whole[1])
 
 
 class _Disk:
