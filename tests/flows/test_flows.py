@@ -25,7 +25,7 @@ from asr_tv.errors import ConfigError, DataError, TryAgain
 from asr_tv.pipeline.execution.executor import Call, Step
 from asr_tv.pipeline.execution.processes import Processes
 from asr_tv.runs.promotion import Promotion
-from asr_tv.store.results import Identity, Produced, Record, Store
+from asr_tv.store.results import Identity, Produced, Record, Store, result_lock
 from asr_tv.store.runtime import Runtime
 from asr_tv.testing.runs import fake_config
 from asr_tv.vectors.stages import Direction
@@ -221,7 +221,8 @@ class TestSharing:
     def test_what_another_makes_comes_last(self, tmp_path: Path) -> None:
         store = Store(tmp_path)
         make(Runtime(store), "b")
-        with store._locked(Identity("made", 1, {"name": "a"})):
+        held = Identity("made", 1, {"name": "a"})
+        with result_lock(store.root, held.stage, held.key):
             assert self.order(store) == [0, 1, 2]
             assert self.order(store, shared=True) == [1, 2, 0]
             assert self.order(store, shared=True, last_first=True) == [2, 1, 0]

@@ -299,7 +299,9 @@ def test_the_command_prints_the_plan_and_ends_as_failed_where_the_bound_is_broke
     done = asr_tv("benchmark", tmp_path / "table.yaml", "--store", tmp_path / "store")
     assert done.code == 1
     assert done.out == "told\n"
-    assert "40 fine-tunings, 3 of them in the store; sharing them between runs saves 12" in " ".join(done.lines)
+    assert "40 fine-tunings, 3 of them in the store; sharing them between runs saves 12" in " ".join(
+        " ".join(done.lines).split()
+    )
     assert "failed: general speech was lost beyond forgetting.max_relative" in done.lines[-1]
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Mapping
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.pipeline import preflight
 from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.graph import UNGATED, adapt
-from asr_tv.pipeline.planning import plan
+from asr_tv.pipeline.planning import Plan
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.page import render_page
 from asr_tv.runs.outputs import report_of
@@ -42,6 +41,20 @@ def _detector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 STEPS = (("judge", ""), ("gate", ""), ("synthesize", " again (1)"), ("judge", " again (1)"), ("gate", " again (1)"))
 LENIENT = {"cer_excess": 1000.0, "tempo_ratio": 10.0, "retries": 1}
+
+
+class _Told(Exception):
+    """The plan, before anything is trained."""
+
+
+def planned(config: AdaptConfig, execute: InProcess) -> Plan:
+    def told(plan: Plan) -> None:
+        raise _Told(plan)
+
+    with pytest.raises(_Told) as caught:
+        adapt(config, execute, told)
+    found: Plan = caught.value.args[0]
+    return found
 
 
 def gated_by(config: AdaptConfig, gate: dict | None) -> AdaptConfig:
@@ -92,7 +105,7 @@ def test_rejected_clips_are_spoken_again_and_counted_in_the_folds_too(tmp_path: 
 
 def test_the_plan_counts_what_a_gate_that_drops_nothing_would_train(tmp_path: Path):
     configs = [gated_by(fake_config(tmp_path), gate) for gate in (LENIENT, None)]
-    with_, without = (plan(partial(adapt, config), InProcess(Store(tmp_path / "store"))) for config in configs)
+    with_, without = (planned(config, InProcess(Store(tmp_path / "store"))) for config in configs)
     assert with_.fine_tunings == without.fine_tunings
     assert with_.stored == without.stored == 0
 

@@ -3,8 +3,9 @@
 SYN2REAL (arXiv 2406.02925), with every choice made on source domains.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from asr_tv.config.benchmark import BenchmarkConfig
@@ -14,6 +15,7 @@ from asr_tv.pipeline.domains import Domains, material_of, split_domains
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.graph import Chosen, choose, make_adapted, topline, tuned_systems
 from asr_tv.pipeline.lineage import Reading
+from asr_tv.pipeline.planning import Plan, plan
 from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
 from asr_tv.pipeline.selection import best_coefs
@@ -100,13 +102,23 @@ class Results:
     retention: tuple[Mapping[str, Any], ...]
 
 
-def benchmark(config: BenchmarkConfig, execute: Executor) -> Results:
+def benchmark(config: BenchmarkConfig, execute: Executor, announce: Callable[[Plan], object] | None = None) -> Results:
     """Runs the whole table.
+
+    Args:
+        announce: is told what the table will train, before it trains.
 
     Raises:
         ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
     """
     domains = split_domains(config, execute)
+    rest = partial(_table, config, domains)
+    if announce is not None:
+        announce(plan(rest, domains.base, execute))
+    return rest(execute)
+
+
+def _table(config: BenchmarkConfig, domains: Domains, execute: Executor) -> Results:
     cells = [TableRun(target, seed) for seed in config.seeds for target in domains.targets]
     runs = {cell: _choose(config, domains, cell, execute) for cell in cells}
     choices = {cell: _best(by_kind) for cell, by_kind in runs.items()}

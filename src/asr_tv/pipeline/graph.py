@@ -5,8 +5,9 @@ target_synthetic, its augmentation and c are chosen on source domains only.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from asr_tv.config.run import AdaptConfig, AudioContext, Recipe
@@ -20,6 +21,7 @@ from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, prepare, sentence_identity
+from asr_tv.pipeline.planning import Plan, plan
 from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
 from asr_tv.pipeline.selection import FoldScore, RecipeScore, score_folds, score_recipes
@@ -94,14 +96,24 @@ class Outcome:
     retention: tuple[Mapping[str, Any], ...] = ()
 
 
-def adapt(config: AdaptConfig, execute: Executor) -> Outcome:
+def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], object] | None = None) -> Outcome:
     """Runs the whole method.
+
+    Args:
+        announce: is told what the run will train, before it trains.
 
     Raises:
         ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
     """
     material = prepare(config, execute)
-    return finish(choose(settled(config, material), material, execute), execute)
+    rest = partial(_adapt, settled(config, material), material)
+    if announce is not None:
+        announce(plan(rest, material.base, execute))
+    return rest(execute)
+
+
+def _adapt(config: AdaptConfig, material: Material, execute: Executor) -> Outcome:
+    return finish(choose(config, material, execute), execute)
 
 
 def settled(config: AdaptConfig, material: Material) -> AdaptConfig:

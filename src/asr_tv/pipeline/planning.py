@@ -51,8 +51,12 @@ class Plan:
         )
 
 
-def plan(graph: Callable[[Executor], object], execute: Executor) -> Plan:
-    """Walks the graph without training, decoding or speaking; loads corpora and the pretrained model."""
+def plan(graph: Callable[[Executor], object], base: Record, execute: Executor) -> Plan:
+    """Walks a graph over loaded corpora without training, decoding or speaking.
+
+    Args:
+        base: the pretrained model, as large as each checkpoint and vector will be.
+    """
     with Planner(execute) as planner:
         graph(planner)
     done = planner.done
@@ -64,7 +68,6 @@ def plan(graph: Callable[[Executor], object], execute: Executor) -> Plan:
     runs = {entry.step.run for entry in tunings if entry.step.run and entry.step.purpose == "topline"}
     needed = Counter(entry.record.key for entry in tunings if entry.step.purpose != "choice")
     new = {e.record.key for e in done if e.record.stage in ("finetune", "adapt", "vector") and not e.record.cached}
-    base = next(entry.record for entry in done if entry.record.stage == "checkpoint")
     return Plan(
         fine_tunings=len(keys),
         stored=sum(entry.record.cached for entry in keys.values()),

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from asr_tv.config.benchmark import BenchmarkConfig
 from asr_tv.pipeline.benchmark import Results, benchmark
 from asr_tv.pipeline.execution.executor import Done, Executor
 from asr_tv.pipeline.lineage import Lineage
-from asr_tv.pipeline.planning import Plan, plan
+from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check_material
 from asr_tv.report.benchmark import TOPLINE, BenchmarkCell, TableInputs, build_table
 from asr_tv.report.benchmark_markdown import render_table
@@ -37,10 +36,15 @@ def run_benchmark(
     check_material(config)
     folder.mkdir(parents=True, exist_ok=True)
     with registered(execute.store.root, folder, config.name):
-        walked = plan(partial(benchmark, config), execute)
-        if announce is not None:
-            announce(walked)
-        report = build_table(_table_inputs(config, benchmark(config, execute), walked, execute.done))
+        plans: list[Plan] = []
+
+        def tell(plan: Plan) -> None:
+            plans.append(plan)
+            if announce is not None:
+                announce(plan)
+
+        results = benchmark(config, execute, tell)
+        report = build_table(_table_inputs(config, results, plans[0], execute.done))
         write_atomically(folder / TABLE_MD, render_table(report))
         write_atomically(folder / TABLE_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return report

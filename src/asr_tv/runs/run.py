@@ -1,7 +1,6 @@
 """One run: the graph, then its report and outputs."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from asr_tv.config.run import AdaptConfig
 from asr_tv.errors import RunFailed
 from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
-from asr_tv.pipeline.planning import Plan, plan
+from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check
 from asr_tv.runs.outputs import note_start, report_of, write_outputs
 from asr_tv.store.results import file_lock
@@ -51,9 +50,7 @@ def run(
     check(config)
     note_start(config, folder)
     with registered(execute.store.root, folder, config.name):
-        if announce is not None:
-            announce(plan(partial(adapt, config), execute))
-        outcome = adapt(config, execute)
+        outcome = adapt(config, execute, announce)
         report = report_of(outcome, execute.done)
         with file_lock(folder / ".lock"):  # two runs of one configuration may end at once
             write_outputs(outcome, report, folder)
