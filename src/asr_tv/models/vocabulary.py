@@ -3,6 +3,8 @@
 Used for checkpoints without a Hugging Face tokenizer.
 """
 
+import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -58,8 +60,25 @@ def assembled_tokenizer(
     return tokenizer
 
 
+_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
+_loaded = threading.local()
+"""Tokenizers by the content of their files; of each thread, since a fast tokenizer must not serve two at once."""
+
+
 def load_tokenizer(directory: Path) -> Tokenizer:
-    """The fast tokenizer of a directory; a DataError if its files are missing or damaged."""
+    """The fast tokenizer of a directory, not to be changed; a DataError if its files are missing or damaged."""
+    # transformers takes 50 ms for the 1,500 timestamps, and the checkpoints of a run all have the same files.
+    content = hashlib.sha256()
+    for path in (directory / name for name in _FILES):
+        content.update(path.read_bytes() if path.is_file() else b"-")
+    known: dict[str, Tokenizer] = _loaded.__dict__
+    key = content.digest().hex()
+    if key not in known:
+        known[key] = _load_tokenizer(directory)
+    return known[key]
+
+
+def _load_tokenizer(directory: Path) -> Tokenizer:
     from transformers import WhisperTokenizer
 
     try:
