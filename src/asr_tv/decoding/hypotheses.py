@@ -50,6 +50,11 @@ def hypotheses_file(scaling_coef: float | None = None) -> str:
     return "hyp.jsonl" if scaling_coef is None else f"hyp_{scaling_coef:g}.jsonl"
 
 
+def score_folder(scaling_coef: float | None = None) -> str:
+    """Name of the payload folder of one scaling coefficient, or of the checkpoint itself."""
+    return hypotheses_file(scaling_coef).removesuffix(".jsonl")
+
+
 def write_hypotheses(path: Path, texts: Mapping[str, str]) -> None:
     """Writes texts by id as `read_hypotheses` reads them."""
     rows = (json.dumps({"id": name, "text": text}, ensure_ascii=False) for name, text in texts.items())

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +11,15 @@ from typing import Any, Self
 
 from asr_tv.data.corpora.local import write_manifest
 from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.decoding.hypotheses import hypotheses_file
+from asr_tv.decoding.hypotheses import hypotheses_file, score_folder
 from asr_tv.models.tensors import WEIGHTS
 from asr_tv.pipeline.execution.executor import Call, Done, Executor, Kind
 from asr_tv.progress import silent
 from asr_tv.scoring.score import evaluate, write_evaluation
 from asr_tv.store.payload import DROPPED, MANIFEST, MODEL, VECTOR
 from asr_tv.store.results import Identity, Produced, Record, Store
+from asr_tv.synthesis.gate.gate import AGAIN
+from asr_tv.vectors.stages import COMPARISON
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def plan(graph: Callable[[Executor], object], base: Record, execute: Executor) -
     for entry in tunings:
         by_run.setdefault(entry.step.run, set()).add(entry.record.key)
     runs = {entry.step.run for entry in tunings if entry.step.run and entry.step.purpose == "topline"}
-    needed = Counter(entry.record.key for entry in tunings if entry.step.purpose != "choice")
+    needed = {entry.record.key for entry in tunings if entry.step.purpose != "choice"}
     new = {e.record.key for e in done if e.record.stage in ("finetune", "adapt", "vector") and not e.record.cached}
     return Plan(
         fine_tunings=len(keys),
@@ -147,12 +148,12 @@ def _fill(folder: Path, identity: Identity, arguments: Mapping[str, Any]) -> Non
             _write_clips(folder, _spoken(arguments["texts"], arguments["config"]))
         case "gate":
             _write_clips(folder, arguments["rounds"][0].clips)
-            (folder / "again.json").write_text("[]", encoding="utf-8")
+            (folder / AGAIN).write_text("[]", encoding="utf-8")
         case "transcribe" | "score":
             _write_scores(folder, identity.stage, arguments)
         case "compare":
             text = json.dumps({"names": identity.parameters["names"], "parts": [{"norms": [1.0, 1.0]}]})
-            (folder / "comparison.json").write_text(text, encoding="utf-8")
+            (folder / COMPARISON).write_text(text, encoding="utf-8")
         case "vector":
             (folder / VECTOR).touch()
         case _:
@@ -186,4 +187,4 @@ def _write_scores(folder: Path, stage: str, arguments: Mapping[str, Any]) -> Non
             (folder / file).write_text(heard, encoding="utf-8")
         else:
             words = Manifest("words", (Utterance("a", "two words"),))
-            write_evaluation(evaluate(words, {"a": "two birds"}, "basic"), folder / file.removesuffix(".jsonl"))
+            write_evaluation(evaluate(words, {"a": "two birds"}, "basic"), folder / score_folder(coef))

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 from asr_tv.config.run import AdaptConfig, AudioContext
 from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.hypotheses import score_folder
 from asr_tv.decoding.options import Decoding, choose_engine, decoding_for
 from asr_tv.decoding.transcribe import Sweep, transcribe
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
-from asr_tv.scoring.stage import read_score, score, score_folder
+from asr_tv.scoring.stage import read_score, score
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
 

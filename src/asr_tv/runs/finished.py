@@ -8,7 +8,7 @@ from typing import Any
 
 from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.decoding.hypotheses import hypotheses_file
+from asr_tv.decoding.hypotheses import score_folder
 from asr_tv.errors import DataError
 from asr_tv.report.build import SCHEMA_VERSION
 from asr_tv.report.systems import ADAPTED
@@ -53,7 +53,7 @@ class FinishedRun:
         record = store.recorded("score", keys[0]) if keys else None
         if record is None:
             raise DataError(f"{self.folder}: {store.root} has no {label!r}; --store names the run's store")
-        found = read_evaluation(record.path / hypotheses_file().removesuffix(".jsonl"))
+        found = read_evaluation(record.path / score_folder())
         if found.word_counts.errors != row["errors"] or found.conditions.manifest != row["conditions"]["manifest"]:
             raise DataError(f"{record.path}: is not what {self.folder / REPORT} says of {system} on {role}")
         return found

@@ -7,6 +7,7 @@ from typing import Any
 
 from asr_tv.config.parsing import parse_config
 from asr_tv.config.run import AdaptConfig
+from asr_tv.decoding.hypotheses import score_folder
 from asr_tv.errors import DataError
 from asr_tv.pipeline.execution.executor import Done, Step
 from asr_tv.pipeline.execution.lookup import Missing, Walk
@@ -21,7 +22,7 @@ from asr_tv.report.systems import ADAPTED, TOPLINE
 from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, role_domains
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.score import SUMMARY
-from asr_tv.scoring.stage import read_score, score_folder
+from asr_tv.scoring.stage import read_score
 from asr_tv.store.results import Store, write_atomically
 
 
@@ -88,7 +89,7 @@ def _systems(done: Sequence[Done], target: str) -> tuple[SystemInput, ...]:
             if (
                 entry.step.kind == "score"
                 and entry.step.test == role
-                and (entry.record.path / score_folder(None) / SUMMARY).is_file()
+                and (entry.record.path / score_folder() / SUMMARY).is_file()
             ):
                 evaluation = read_score(entry.record)
                 rows.append(SystemInput(name, role, domain, "test", evaluation, text_only=name != TOPLINE))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asr_tv.config.run import ScoringConfig
 from asr_tv.data.manifest import Manifest
-from asr_tv.decoding.hypotheses import hypotheses_file
+from asr_tv.decoding.hypotheses import hypotheses_file, score_folder
 from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.transcribe import Sweep
 from asr_tv.scoring.evaluation import Evaluation
@@ -46,11 +46,6 @@ def score(
         return Produced((manifest.ref(),), {"utterances": len(manifest)})
 
     return runtime.store.build(Identity(STAGE, VERSION, parameters, digests | added), produce)
-
-
-def score_folder(scaling_coef: float | None = None) -> str:
-    """Name of the payload folder of one scaling coefficient, or of the checkpoint itself."""
-    return hypotheses_file(scaling_coef).removesuffix(".jsonl")
 
 
 def read_score(record: Record) -> Evaluation:

@@ -123,13 +123,16 @@ class Done:
 class DoneList(list[Done]):
     """What was run so far, each result once under each label that asked for it."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: set[tuple[str, str]] = set()
+
     def note(self, calls: Sequence[Call], records: Sequence[Record]) -> None:
         """Appends what is new."""
-        known = {(entry.label, entry.record.key) for entry in self}
         for call, record in zip(calls, records, strict=True):
-            if (call.label, record.key) not in known:
+            if (call.label, record.key) not in self._known:
                 self.append(Done(call.step, record))
-                known.add((call.label, record.key))
+                self._known.add((call.label, record.key))
 
 
 class Executor(Protocol):
