@@ -97,7 +97,7 @@ def test_augmentation_changes_the_result(base: Record, manifest: Manifest, tmp_p
     clips = Manifest("clips", tuple(replace(u, origin="synthetic") for u in manifest))
     store = Store(tmp_path)
     plain = finetune(Runtime(store), base, clips, TRAINING, seed=1)
-    augmented = finetune(Runtime(store), base, clips, TRAINING, seed=1, augmentation=AugmentationConfig())
+    augmented = finetune(Runtime(store), base, TrainingData(clips, AugmentationConfig()), TRAINING, seed=1)
     assert plain.digest != augmented.digest
 
 

@@ -74,8 +74,6 @@ def _conflicts(config: BenchmarkConfig) -> Iterator[str]:
         yield "corpora: a benchmark needs labelled speech of several domains"
     if config.target is not None:
         yield "target: every domain is the target in turn: name them in benchmark.targets"
-    if config.pretrained_weight:
-        yield "pretrained_weight: give it to a row of benchmark.ablations"
     ablated = {key.split(".")[0] for row in bench.ablations.values() for key in row}
     if config.gate is not None or "gate" in ablated:
         yield "gate: a benchmark speaks without the quality gate; `asr-tv adapt` has it"

@@ -64,7 +64,7 @@ class TrainingConfig(Section):
     """Fine-tuning.
 
     `audio_context` is the length the encoder sees: "full" (Whisper's 30 s), "dynamic" (each batch as long as its
-    longest clip) or a number of seconds. A checkpoint is decoded in the context it was tuned in.
+    longest clip) or a number of seconds. Scores are in 30 s, where other programs decode; a shorter context is cheaper.
     `trainable` is what may change: docs/training.md lists the choices.
     """
 
@@ -75,7 +75,7 @@ class TrainingConfig(Section):
     weight_decay: float = Field(0.01, ge=0)
     gradient_clip: Positive = 1.0
     audio_context: AudioContext = "dynamic"
-    full_context_share: Fraction = Field(0.0, description="share of batches padded to 30 s in spite of audio_context")
+    full_context_share: Fraction = Field(0.3, description="share of batches padded to 30 s in spite of audio_context")
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     trainable: Annotated[Trainable, PlainValidator(parse_trainable), PlainSerializer(written)] = ALL
     gradient_checkpointing: bool = Field(
@@ -99,21 +99,30 @@ class ContextStartConfig(Section):
 
 
 class Recipe(Section):
-    """How the adapted model is made: `start` tuned on the target's synthetic speech, plus coefficient x vector."""
+    """How the adapted model is made: `start` tuned on the target's synthetic speech, plus coefficient x vector.
+
+    The sum is averaged with the pretrained weights (WiSE-FT, arXiv 2109.01903).
+    """
 
     start: Start = "pretrained"
     augmentation: bool = True
     scaling_coef: float = 0.5
+    pretrained_weight: Fraction | None = Field(
+        None,
+        description="share of the pretrained weights; not given, the smallest of selection.pretrained_weights that "
+        "keeps general speech within forgetting.max_relative",
+    )
 
 
 class SelectionConfig(Section):
-    """How the recipe is chosen: on source domains only, or fixed beforehand."""
+    """How the recipe is chosen: on source domains and general speech only, or fixed beforehand."""
 
     method: Literal["leave_one_source_domain_out", "fixed"] = "leave_one_source_domain_out"
     folds: int = Field(2, ge=1, description="so many source domains play the target, those with most dev words first")
     starts: Choices[Start] = ("pretrained", "source_real", "source_mixed")
     augmentation: Choices[bool] = (False, True)
     scaling_coefs: Choices[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    pretrained_weights: Choices[Fraction] = (0.0, 0.15, 0.3, 0.5)
     fixed: Recipe = Recipe()
 
     @model_validator(mode="after")
@@ -121,6 +130,19 @@ class SelectionConfig(Section):
         if self.model_fields_set >= {"fixed"} and "method" not in self.model_fields_set:
             raise ValueError("fixed has no effect without method: set method to fixed")
         return self
+
+
+class RehearsalConfig(Section):
+    """General sentences, spoken by the run's voices, among the target's clips.
+
+    On them a tuned Whisper keeps the answers of the pretrained one (learning without forgetting, arXiv 1606.09282); a
+    CTC model learns the sentences.
+    """
+
+    share: NotNegative = Field(1.0, description="general clips for each clip of the target; 0: none")
+    texts: str | None = Field(
+        None, description="one sentence a line; not given, a list that comes with asr-tv, which is in English"
+    )
 
 
 class ReplayConfig(Section):
@@ -161,10 +183,12 @@ class ScoringConfig(Section):
 class ForgettingConfig(Section):
     """The guard: how much WER on general speech the adapted model may lose, relative to the pretrained one.
 
-    Reported always; a configuration that names it makes a run that loses more end as failed, its model kept.
+    The recipe is chosen within it on the general dev recordings. Reported always; a configuration that names it makes a
+    run that loses more on the general test end as failed, its model kept.
     """
 
-    max_relative: float = Field(0.1, ge=0)
+    max_relative: float = Field(0.05, ge=0)
+    dev: Fraction = Field(0.5, description="share of the general sentences that choose; the others are the test")
 
 
 class RetentionConfig(Section):
@@ -203,7 +227,7 @@ class AdaptConfig(Section):
         None, description="source domains; all but the target's when not given"
     )
     target: TargetConfig | None = None
-    general: tuple[CorpusConfig, ...] = Field((), description="speech that adaptation must not lose; scored only")
+    general: tuple[CorpusConfig, ...] = Field((), description="speech that adaptation must not lose; never trained on")
     drop_shared_sentences: bool = Field(True, description="leave test sentences of the target out of source training")
     max_source_utterances: int | None = Field(None, ge=2, description="train on so many utterances a source domain")
     splits: SplitConfig = SplitConfig()
@@ -225,8 +249,8 @@ class AdaptConfig(Section):
     mixed_epochs: Positive = Field(1.0, description="factor on training.epochs for source_mixed, twice the data")
     vector: VectorConfig = VectorConfig()
     selection: SelectionConfig = SelectionConfig()
+    rehearsal: RehearsalConfig = RehearsalConfig()
     replay: ReplayConfig = ReplayConfig()
-    pretrained_weight: Fraction = Field(0.0, description="share of the pretrained weights averaged into the result")
     scoring: ScoringConfig = ScoringConfig()
     forgetting: ForgettingConfig = ForgettingConfig()
     retention: RetentionConfig = RetentionConfig()

@@ -29,10 +29,11 @@ _KEPT_SECONDS = 2 * 3600.0
 class Sweep:
     """Scaling coefficients with which a task vector is added to the checkpoint; one transcription for each.
 
-    The pretrained model is averaged into each sum with `pretrained_weight`, as in the adapted model.
+    The pretrained model is averaged into each sum with `pretrained_weight`, as in the adapted model. Without a vector
+    the only coefficient is 0.
     """
 
-    vector: Record
+    vector: Record | None
     scaling_coefs: tuple[float, ...]
     pretrained: Record
     pretrained_weight: float = 0.0
@@ -40,8 +41,8 @@ class Sweep:
     @property
     def inputs(self) -> dict[str, str]:
         """Digests of what is added to the checkpoint."""
-        pretrained = {"pretrained": self.pretrained.digest} if self.pretrained_weight else {}
-        return {"vector": self.vector.digest, **pretrained}
+        vector = {"vector": self.vector.digest} if self.vector else {}
+        return vector | ({"pretrained": self.pretrained.digest} if self.pretrained_weight else {})
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -84,7 +85,9 @@ def transcribe(
 
 def _add_vector(own: Mapping[str, Tensor], sweep: Sweep, scaling_coef: float) -> dict[str, Tensor]:
     """The checkpoint's own weights plus `scaling_coef` x vector, averaged as in the adapted model."""
-    state = dict(applied(own, open_tensors(sweep.vector.path / VECTOR), scaling_coef))
+    state = dict(own)
+    if sweep.vector is not None:
+        state = dict(applied(own, open_tensors(sweep.vector.path / VECTOR), scaling_coef))
     if sweep.pretrained_weight:
         state = dict(interpolated(state, open_tensors(sweep.pretrained.path / MODEL), sweep.pretrained_weight))
     return state

@@ -1,7 +1,8 @@
 """The data of a run: corpora loaded, split by sentence, and freed of sentences that the target's test will ask."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 
 from asr_tv.config.run import AdaptConfig, CorpusConfig
@@ -16,6 +17,9 @@ from asr_tv.pipeline.preflight import required_target
 from asr_tv.store.results import Record
 from asr_tv.text.normalize import get_normalizer
 
+_GENERAL = "general_text"
+GENERAL_ENGLISH = Path(str(files("asr_tv").joinpath("text/general/en.txt")))
+"""Everyday English sentences, written for this package."""
 TEXT_DOMAIN = "target_text"
 """The domain of sentences that come as a text file, whatever the file is called."""
 
@@ -28,7 +32,9 @@ class Material:
         target_texts: sentences to speak; no audio.
         target_train: real recordings of the same sentences, for the topline only; None without recordings.
         target_test: real recordings that only the final scoring reads; None without recordings.
-        general: recordings that adaptation must not lose; None where the configuration names none.
+        general_dev: recordings that adaptation must not lose, which decide how much of the pretrained weights is kept.
+        general: such recordings that only the final scoring reads; both are None where the configuration names none.
+        general_texts: sentences to rehearse; none of them is in a recording that anything is scored on.
         corpora: a record each, source corpora first.
     """
 
@@ -40,7 +46,9 @@ class Material:
     source_train: Manifest
     source_dev: Manifest
     source_test: Manifest
+    general_dev: Manifest | None
     general: Manifest | None
+    general_texts: Manifest
     dropped: tuple[Dropped, ...]
     corpora: tuple[Record, ...]
 
@@ -68,6 +76,8 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
         source, dropped = without_sentences(source, tested, normalize, "its sentence is in the target's test")
     train = source.where("source train", lambda u: u.split == "train")
     general, shared = _general(records[len(sources) :], target_domain, source, target, normalize)
+    dev, test = split_general(config, general, normalize)
+    scored = [u.text for u in (*labelled, *(general or ()), *target)]
     return Material(
         base=base,
         target_domain=target_domain,
@@ -77,7 +87,9 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
         source_train=capped(train, config.max_source_utterances),
         source_dev=source.where("source dev", lambda u: u.split == "dev"),
         source_test=source.where("source test", lambda u: u.split == "test"),
-        general=general,
+        general_dev=dev,
+        general=test,
+        general_texts=rehearsed_texts(config, scored, normalize),
         dropped=(*dropped, *shared),
         corpora=tuple(records),
     )
@@ -154,6 +166,40 @@ def _general(
         recordings, seen, normalize, "general: its sentence is the target's, or was used for training or selection"
     )
     return (manifest if len(manifest) else None), dropped
+
+
+def split_general(
+    config: AdaptConfig, general: Manifest | None, normalize: Normalize
+) -> tuple[Manifest | None, Manifest | None]:
+    """General recordings that choose and those that are reported, by sentence.
+
+    Raises:
+        ConfigError: the share for dev leaves none of one kind.
+    """
+    if general is None or not len(general):
+        return None, None
+    share = config.forgetting.dev
+    one = replace(general, utterances=tuple(replace(u, domain=_GENERAL) for u in general))  # shares hold for all of it
+    kind = {u.id: u.split for u in split_by_sentence(one, Shares(0.0, 1 - share), normalize, config.seed)}
+    dev = general.where("general dev", lambda u: kind[u.id] == "train")
+    test = general.where("general", lambda u: kind[u.id] == "test")
+    if share and not (len(dev) and len(test)):
+        empty = "choose by" if len(test) else "report on"
+        raise ConfigError(
+            f"general: {len(general)} recordings, of which forgetting.dev {share:g} leaves none to {empty}: give more"
+        )
+    return (dev if len(dev) else None), test
+
+
+def rehearsed_texts(config: AdaptConfig, scored: Iterable[str], normalize: Normalize) -> Manifest:
+    """The sentences to rehearse, without those that anything is scored on; none in a language without a list."""
+    settings = config.rehearsal
+    nothing = Manifest("general texts", ())
+    if not settings.share or (settings.texts is None and config.language != "en"):
+        return nothing
+    path = Path(settings.texts) if settings.texts else GENERAL_ENGLISH
+    taken = {normalize(text) for text in scored}
+    return read_texts(path, _GENERAL).where(nothing.name, lambda u: normalize(u.text) not in taken)
 
 
 def capped(manifest: Manifest, most: int | None) -> Manifest:

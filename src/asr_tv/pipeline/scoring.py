@@ -19,11 +19,11 @@ from asr_tv.store.results import Record
 
 @dataclass(frozen=True)
 class System:
-    """A checkpoint to be scored under a name, decoded in the context it was tuned in."""
+    """A checkpoint to be scored under a name; in Whisper's 30 s, as other programs decode it, where nothing is said."""
 
     name: str
     checkpoint: Record
-    audio_context: AudioContext
+    audio_context: AudioContext = "full"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) 
     """How this machine decodes a checkpoint in a context."""
     family = family_of(checkpoint.path / MODEL)
     scoring, device = config.scoring, config.run.device
-    engine = choose_engine(scoring.engine, config.training.audio_context, device)
+    engine = choose_engine(scoring.engine, "full", device)  # one for all rows: scores of two do not compare
     return decoding_for(context, config.language, scoring.max_new_tokens, device, family, engine)
 
 
@@ -81,22 +81,23 @@ def _scored(config: AdaptConfig, readings: Sequence[_Reading], execute: Executor
 
 @dataclass(frozen=True)
 class Curve:
-    """A checkpoint plus every coefficient times a vector, on one manifest."""
+    """A checkpoint plus every coefficient times a vector, averaged with the pretrained one, on one manifest."""
 
     step: Step
     checkpoint: Record
-    vector: Record
+    vector: Record | None
     pretrained: Record
     manifest: Manifest
     scaling_coefs: tuple[float, ...]
+    pretrained_weight: float = 0.0
 
 
 def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor) -> list[dict[float, Evaluation]]:
     """Each curve's evaluations by coefficient, in the order given."""
     readings: list[_Reading] = []
     for c in curves:
-        sweep = Sweep(c.vector, c.scaling_coefs, c.pretrained, config.pretrained_weight)
-        decoding = decoding_of(config, config.training.audio_context, c.checkpoint)
+        sweep = Sweep(c.vector, c.scaling_coefs, c.pretrained, c.pretrained_weight)
+        decoding = decoding_of(config, "full", c.checkpoint)
         readings.append((c.step, c.checkpoint, c.manifest, decoding, sweep))
     return [
         {coef: read_evaluation(record.path / score_folder(coef)) for coef in curve.scaling_coefs}

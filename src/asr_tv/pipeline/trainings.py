@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
-from asr_tv.config.run import AdaptConfig, AugmentationConfig, Start, TrainingConfig
+from asr_tv.config.run import AdaptConfig, Start, TrainingConfig
 from asr_tv.data.manifest import Manifest, concatenate, in_domain
 from asr_tv.data.replay import with_replay
 from asr_tv.pipeline.execution.executor import Call, Executor, Kind, Step, call
 from asr_tv.report.systems import SOURCE_MIXED, target_row
 from asr_tv.store.records import Purpose
 from asr_tv.store.results import Record
+from asr_tv.training.data import Rehearsal, TrainingData
 from asr_tv.training.finetune import finetune
 from asr_tv.vectors.merging import Merge
 from asr_tv.vectors.stages import mean_stage, merged_stage, vector_stage
@@ -26,6 +27,7 @@ class Scope:
 
     Attributes:
         fold: the source domain that plays the target; empty for the run itself.
+        rehearsal: general clips among the target's; None where nothing is rehearsed.
         source_real: real recordings, without the target's domain.
         source_clips: one synthetic clip of each of their sentences.
         target_clips: all takes of the target's sentences.
@@ -40,6 +42,7 @@ class Scope:
     target_clips: Manifest
     starts: tuple[Start, ...]
     augmentations: tuple[bool, ...]
+    rehearsal: Rehearsal | None = None
     run: str = ""
     table: bool = False
 
@@ -109,12 +112,11 @@ def finetune_call(
     config: AdaptConfig,
     step: Step,
     base: Record,
-    manifest: Manifest,
+    data: Manifest | TrainingData,
     training: TrainingConfig,
-    augmentation: AugmentationConfig | None = None,
 ) -> Call:
     """A fine-tuning as the configuration has it, but for what it trains on and how long."""
-    return call(step, finetune, base, manifest, training, training_seed(config), config.language, augmentation)
+    return call(step, finetune, base, data, training, training_seed(config), config.language)
 
 
 def training_seed(config: AdaptConfig) -> int:
@@ -197,13 +199,11 @@ def _train_targets(
 def target_call(
     config: AdaptConfig, step: Step, scope: Scope, start: Start, checkpoint: Record, augmentation: bool
 ) -> Call:
-    """The target's clips, and source speech replayed among them if the configuration asks for it, on a start."""
+    """The target's clips on a start, with general clips and source speech among them as the configuration asks."""
     second = config.second_stage_learning_rate if start != "pretrained" else 1.0
+    seed = training_seed(config)
+    clips = with_replay(scope.target_clips, scope.source_real, scope.source_clips, config.replay, seed)
+    data = TrainingData(clips, config.augmentation if augmentation else None, scope.rehearsal)
     return finetune_call(
-        config,
-        step,
-        checkpoint,
-        with_replay(scope.target_clips, scope.source_real, scope.source_clips, config.replay, training_seed(config)),
-        config.training.scaled(learning_rate=second, epochs=config.target_epochs),
-        augmentation=config.augmentation if augmentation else None,
+        config, step, checkpoint, data, config.training.scaled(learning_rate=second, epochs=config.target_epochs)
     )

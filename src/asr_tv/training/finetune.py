@@ -1,8 +1,10 @@
 """The stage that fine-tunes a checkpoint on a manifest, wholly or in part."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from asr_tv.config.run import AugmentationConfig, TrainingConfig
+from asr_tv.config.run import TrainingConfig
 from asr_tv.config.trainable import written
 from asr_tv.data.manifest import Manifest
 from asr_tv.devices import choose_device, choose_precision
@@ -11,6 +13,7 @@ from asr_tv.models.family import empty_model, family_of
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Identity, Produced, Record
 from asr_tv.store.runtime import Runtime
+from asr_tv.training.data import TrainingData
 from asr_tv.training.freezing import trainable_parameters
 from asr_tv.training.settings import deciding, settings_for
 from asr_tv.training.trainer import Job, select_trainable, sort_by_id, train
@@ -21,13 +24,15 @@ STAGE, VERSION = "finetune", 1
 def finetune(
     runtime: Runtime,
     base: Record,
-    manifest: Manifest,
+    data: Manifest | TrainingData,
     training: TrainingConfig,
     seed: int,
     language: str = "en",
-    augmentation: AugmentationConfig | None = None,
 ) -> Record:
-    """The stage: tunes `base` on `manifest`; the record's folder holds `model/`, with adapters merged.
+    """The stage: tunes `base`; the record's folder holds `model/`, with adapters merged.
+
+    Args:
+        data: a manifest alone is neither augmented nor mixed with rehearsed clips.
 
     Raises:
         ConfigError: settings that do not apply to this family of models, or parts that the model lacks.
@@ -35,7 +40,10 @@ def finetune(
             little memory for one clip at a time.
     """
     label = runtime.label or STAGE
-    ordered = sort_by_id(manifest, label)
+    if isinstance(data, Manifest):
+        data = TrainingData(data)
+    ordered = sort_by_id(data.clips, label)
+    rehearsal = data.rehearsal and replace(data.rehearsal, clips=sort_by_id(data.rehearsal.clips, label))
     device = choose_device(runtime.device)
     family = family_of(base.path / MODEL)
     training = settings_for(training, family)
@@ -43,7 +51,7 @@ def finetune(
         limit = context_seconds(training.audio_context, FULL_SECONDS)
         refuse_longer(ordered, limit, "cut it, or set a longer training.audio_context")
     precision = choose_precision(training.precision, device)
-    job = Job(ordered, training, precision, seed, language, augmentation, family)
+    job = Job(ordered, training, precision, seed, language, data.augmentation, family, rehearsal=rehearsal)
 
     def produce(scratch: Path) -> Produced:
         losses = train(base.path / MODEL, job, scratch, device, runtime.progress, label)
@@ -58,18 +66,28 @@ def finetune(
             "precision": precision,
             "trainable": written(training.trainable),
             "trainable_parameters": trainable_parameters(model),
+            "rehearsed_utterances": (job.clips_per_epoch - len(ordered)) * training.epochs,
         }
-        return Produced(manifest.refs(), details)
+        return Produced(data.refs(), details)
 
     return runtime.store.build(identity(base, job), produce)
 
 
 def identity(base: Record, job: Job) -> Identity:
-    """The key of a fine-tuning; it has the augmentation only if there is synthetic speech to augment."""
-    augmentation = job.augmentation if any(u.origin == "synthetic" for u in job.manifest) else None
-    parameters = {
+    """The key of a fine-tuning; it has the augmentation only if there is synthetic speech to augment.
+
+    Of a rehearsal it has what is heard, by whom it is judged (a CTC model learns the texts), and how much of it.
+    """
+    heard = (*job.manifest, *(job.rehearsal.clips if job.rehearsal else ()))
+    augmentation = job.augmentation if any(u.origin == "synthetic" for u in heard) else None
+    parameters: dict[str, Any] = {
         "training": deciding(job.training, job.family) | {"precision": job.precision},
         "augmentation": augmentation.model_dump(mode="json", exclude_none=True) if augmentation else None,
         "language": job.language,
     }
-    return Identity(STAGE, VERSION, parameters, {"base": base.digest, "manifest": job.manifest.digest}, job.seed)
+    inputs = {"base": base.digest, "manifest": job.manifest.digest}
+    if (rehearsal := job.rehearsal) is not None:
+        parameters |= {"rehearsal": rehearsal.share}
+        inputs |= {"rehearsal": rehearsal.clips.digest}
+        inputs |= {"teacher": rehearsal.teacher.digest} if job.family == "whisper" else {}
+    return Identity(STAGE, VERSION, parameters, inputs, job.seed)

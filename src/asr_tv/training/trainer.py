@@ -17,7 +17,7 @@ from asr_tv.audio.recordings import Wave, read_audio
 from asr_tv.config.run import AugmentationConfig, TrainingConfig
 from asr_tv.config.section import Family
 from asr_tv.config.trainable import Lora
-from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.data.manifest import Manifest, Utterance, concatenate
 from asr_tv.devices import Precision, shape_independent_attention
 from asr_tv.errors import DataError
 from asr_tv.memory import ShrinkingBatches, memory_errors, named_memory_error
@@ -28,9 +28,11 @@ from asr_tv.seeds import generator
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import write_atomically
 from asr_tv.training.batches import group_by_length
+from asr_tv.training.data import Rehearsal, rehearsed, rehearsed_number
 from asr_tv.training.freezing import low_rank_parts, make_trainable, merge_adapters, set_training_mode
 from asr_tv.training.kept_epochs import LOSSES, forget_epochs, keep_epoch, last_epoch, read_losses
 from asr_tv.training.objectives.ctc import CtcObjective
+from asr_tv.training.objectives.rehearsal import RehearsalObjective
 from asr_tv.training.objectives.short_context import ShortContextObjective
 from asr_tv.training.objectives.whisper import WhisperObjective
 from asr_tv.vectors.files import write_lora_vector
@@ -48,6 +50,9 @@ class Job:
     """Everything that determines the result of a training, except the base checkpoint.
 
     Only synthetic clips are augmented. A "short context" is learnt by a Whisper's distillation from itself.
+
+    Attributes:
+        rehearsal: general clips in the order that training uses; of a CTC model's, the texts are learnt.
     """
 
     manifest: Manifest
@@ -58,15 +63,34 @@ class Job:
     augmentation: AugmentationConfig | None = None
     family: Family = "whisper"
     subject: Literal["transcription", "short context"] = "transcription"
+    rehearsal: Rehearsal | None = None
 
     @property
     def updates(self) -> int:
         return self.training.epochs * len(self.batches(0))
 
+    @property
+    def clips_per_epoch(self) -> int:
+        """Labelled and rehearsed."""
+        return len(self.manifest) + self._rehearsed_number
+
+    @property
+    def _rehearsed_number(self) -> int:
+        return rehearsed_number(self.rehearsal, len(self.manifest)) if self.rehearsal else 0
+
     def batches(self, epoch: int) -> list[list[Utterance]]:
-        durations = [u.duration or 0.0 for u in self.manifest]
+        """Of an epoch, each of labelled or of rehearsed clips."""
+        batches = self._grouped(self.manifest.utterances, epoch)
+        if self.rehearsal is None:
+            return batches
+        general = rehearsed(self.rehearsal.clips.utterances, self._rehearsed_number, self.seed, epoch)
+        batches += self._grouped(general, epoch)
+        return [batches[i] for i in generator("order", self.seed, epoch).permutation(len(batches))]
+
+    def _grouped(self, clips: Sequence[Utterance], epoch: int) -> list[list[Utterance]]:
+        durations = [u.duration or 0.0 for u in clips]
         batches = group_by_length(durations, self.training.batch_size, seed=self.seed, epoch=epoch)
-        return [[self.manifest.utterances[i] for i in indices] for indices in batches]
+        return [[clips[i] for i in indices] for indices in batches]
 
 
 def sort_by_id(manifest: Manifest, label: str) -> Manifest:
@@ -104,8 +128,8 @@ def train(
     with named_memory_error(f"{label}, one clip at a time", _MEMORY_ADVICE), shape_independent_attention(device):
         trainer = _Trainer(base, job, device, label)
         losses = trainer.resume(scratch)
-        with progress(label, job.training.epochs * len(job.manifest), "utterances") as advance:
-            advance(len(losses) * len(job.manifest))
+        with progress(label, job.training.epochs * job.clips_per_epoch, "utterances") as advance:
+            advance(len(losses) * job.clips_per_epoch)
             for epoch in range(len(losses), job.training.epochs):
                 losses.append(trainer.train_epoch(epoch, advance))
                 if epoch + 1 < job.training.epochs:
@@ -273,8 +297,14 @@ class _Trainer:
 
 
 def _make_objective(base: Path, job: Job) -> WhisperObjective | CtcObjective:
+    rehearsal = job.rehearsal
     if job.family == "ctc":
-        return CtcObjective(base, job.manifest)
+        clips = [job.manifest, *([rehearsal.clips] if rehearsal else [])]
+        return CtcObjective(base, concatenate("clips", clips))
     if job.subject == "short context":
         return ShortContextObjective(base, job.manifest, job.language)
+    if rehearsal is not None:
+        teacher = rehearsal.teacher.path / MODEL
+        context = job.training.audio_context
+        return RehearsalObjective(base, teacher, job.manifest, rehearsal.clips, context, job.language)
     return WhisperObjective(base, job.manifest, job.training.audio_context, job.language)

@@ -23,18 +23,18 @@ _Totals = tuple[int, Tensor, Tensor]
 
 
 class ShortContextObjective(WhisperObjective):
-    """A Whisper as student, and a frozen copy as teacher, which always gets 30 s."""
+    """A Whisper as student, and as teacher a frozen copy, or another one; the teacher always gets 30 s."""
 
-    def __init__(self, base: Path, manifest: Manifest, language: str) -> None:
+    def __init__(self, base: Path, manifest: Manifest, language: str, teacher: Path | None = None) -> None:
         super().__init__(base, manifest, "dynamic", language)
-        self._teacher = load_model(base).requires_grad_(False)
+        self._teacher = load_model(teacher or base).requires_grad_(False)
 
     def loss(self) -> "ShortContextLoss":  # type: ignore[override]
         return ShortContextLoss(self.model, self._teacher)
 
     def batch(self, ids: Sequence[str], waves: Sequence[Wave], *, full: bool) -> tuple[Tensor, ...]:
         """The student's features, those of 30 s, decoder inputs and labels; the context depends on the ids."""
-        features, inputs, labels = super().batch(ids, waves, full=True)
+        features, inputs, labels = WhisperObjective.batch(self, ids, waves, full=True)
         seconds = context_seconds("dynamic", max(len(wave) for wave in waves) / SAMPLING_RATE)
         rng = generator("short context", *ids)
         if rng.random() >= _DYNAMIC_SHARE:
