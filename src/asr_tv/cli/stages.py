@@ -169,6 +169,7 @@ def finetune(
     from asr_tv.config.run import AugmentationConfig, TrainingConfig
     from asr_tv.data.corpora.local import read_manifest
     from asr_tv.models.locate import resolve_model
+    from asr_tv.training.data import TrainingData
     from asr_tv.training.finetune import finetune as stage
     from asr_tv.training.trainer import LORA_VECTOR
 
@@ -179,8 +180,8 @@ def finetune(
         lambda: resolve_model(model, runtime.store),
     )
     require_model_folder(out)
-    augmentation = AugmentationConfig() if augment else None
-    record = stage(runtime, base, recordings, training, seed=seed, language=language, augmentation=augmentation)
+    data = TrainingData(recordings, AugmentationConfig() if augment else None)
+    record = stage(runtime, base, data, training, seed=seed, language=language)
     shutil.copytree(record.path / "model", out, dirs_exist_ok=True)
     settings = {"audio_context": record.details["audio_context"], "language": language}
     (out / "asr_tv.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

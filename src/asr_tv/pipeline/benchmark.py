@@ -161,9 +161,9 @@ def _best(by_kind: Mapping[Pooling, Chosen]) -> Choice:
 def _systems(config: BenchmarkConfig, chosen: Chosen, execute: Executor) -> list[System]:
     """Every row without a vector of its own name, and the adapted model."""
     real = [replace(system, name=TARGET_REAL) for system in topline(chosen, execute)]
-    systems = [System(PRETRAINED, chosen.material.base, "full"), *real, *tuned_systems(chosen)]
+    systems = [System(PRETRAINED, chosen.material.base), *real, *tuned_systems(chosen)]
     systems += _ablations(config, chosen, execute)
-    return [*systems, System(ADAPTED, make_adapted(chosen, execute), chosen.audio_context)]
+    return [*systems, System(ADAPTED, make_adapted(chosen, execute))]
 
 
 def _ablations(config: BenchmarkConfig, chosen: Chosen, execute: Executor) -> list[System]:
@@ -179,13 +179,14 @@ def _ablations(config: BenchmarkConfig, chosen: Chosen, execute: Executor) -> li
         for name, own in varied.items()
     ]
     tuned = dict(zip(varied, execute(calls), strict=True))
-    averaged = {name: own.pretrained_weight for name, own in varied.items() if own.pretrained_weight}
+    weights = {name: own.selection.fixed.pretrained_weight for name, own in varied.items()}
+    averaged = {name: weight for name, weight in weights.items() if weight}
     calls = [
         call(scope.step(config, "average", name), adapt_stage, tuned[name], None, base, 0.0, weight)
         for name, weight in averaged.items()
     ]
     tuned |= dict(zip(averaged, execute(calls), strict=True))
-    return [System(name, record, chosen.audio_context) for name, record in tuned.items()]
+    return [System(name, record) for name, record in tuned.items()]
 
 
 def _score(choice: Choice, cell: TableRun, systems: Sequence[System], execute: Executor) -> list[Row]:

@@ -9,7 +9,16 @@ from asr_tv.data.manifest import Dropped, Manifest, concatenate, in_domain
 from asr_tv.data.splits import Normalize, Shares, split_by_sentence
 from asr_tv.errors import ConfigError
 from asr_tv.pipeline.execution.executor import Executor
-from asr_tv.pipeline.material import Material, as_texts, capped, joined, load, sentence_identity
+from asr_tv.pipeline.material import (
+    Material,
+    as_texts,
+    capped,
+    joined,
+    load,
+    rehearsed_texts,
+    sentence_identity,
+    split_general,
+)
 from asr_tv.store.results import Record
 
 
@@ -126,6 +135,10 @@ def material_of(config: BenchmarkConfig, domains: Domains, target: str) -> Mater
     """What a run reads when this domain is the target and all others are its sources."""
     own, others = domains.domains[target], [domains.domains[d] for d in domains.others(target)]
     kept = kept_sets(config, domains, target)
+    normalize = sentence_identity(config.language)
+    dev, test = split_general(config, kept.get("general"), normalize)
+    parts = [part for d in domains.domains.values() for part in (d.train, d.dev, d.test)]
+    scored = [u.text for part in (*parts, *([domains.general] if domains.general else [])) for u in part]
     return Material(
         base=domains.base,
         target_domain=target,
@@ -135,7 +148,9 @@ def material_of(config: BenchmarkConfig, domains: Domains, target: str) -> Mater
         source_train=concatenate("source train", [d.train for d in others]),
         source_dev=concatenate("source dev", [d.dev for d in others]),
         source_test=kept.get("source", Manifest("source", ())),
-        general=kept.get("general"),
+        general_dev=dev,
+        general=test,
+        general_texts=rehearsed_texts(config, scored, normalize),
         dropped=(),
         corpora=domains.corpora,
     )

@@ -18,20 +18,23 @@ from asr_tv.data.splits import without_sentences
 from asr_tv.decoding.options import check_engine
 from asr_tv.errors import ConfigError
 from asr_tv.models.family import family_of
+from asr_tv.pipeline.bound import Bounded, Candidates, choose_within_bound
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, prepare, sentence_identity
 from asr_tv.pipeline.planning import Plan, plan
 from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
-from asr_tv.pipeline.selection import FoldScore, RecipeScore, score_folds, score_recipes
+from asr_tv.pipeline.selection import FoldScore, RecipeScore, preferred, score_folds, score_recipes
 from asr_tv.pipeline.speech import ClipSet, gated, synthesis_call
 from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, train_scopes
-from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT, TOPLINE, target_row
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, TOPLINE, target_row
+from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
 from asr_tv.training.context_start import context_start
+from asr_tv.training.data import Rehearsal
 from asr_tv.training.settings import settings_for
 from asr_tv.vectors.stages import adapt_stage
 
@@ -41,11 +44,16 @@ UNGATED = "target_synthetic_ungated"
 
 @dataclass(frozen=True)
 class Speech:
-    """Records of target, source and folds: as spoken, and the same or the quality gate's to train on."""
+    """Records of target, source and folds: as spoken, and the same or the quality gate's to train on.
+
+    Attributes:
+        general: the sentences to rehearse; None where nothing is rehearsed.
+    """
 
     spoken: tuple[Record, ...]
     used: tuple[Record, ...]
     gates: Mapping[str, Record]
+    general: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,7 @@ class Chosen:
         recipe: chosen on the folds, or fixed by the configuration.
         recipes: every recipe tried on the folds, best first; empty for a fixed one.
         fold_scores: what the choice rests on, and `readings` the recordings and checkpoints of these scores.
+        bounded: how the recipe keeps general speech within the bound.
     """
 
     config: AdaptConfig
@@ -71,10 +80,11 @@ class Chosen:
     folds: tuple[str, ...]
     fold_scores: tuple[FoldScore, ...]
     readings: tuple[Reading, ...]
+    bounded: Bounded
 
     @property
     def audio_context(self) -> AudioContext:
-        """In which the checkpoints were tuned and are to be decoded; a CTC model hears the whole clip."""
+        """In which the checkpoints were tuned; a CTC model hears the whole clip."""
         training = self.config.training
         return settings_for(training, family_of(self.material.base.path / MODEL)).audio_context
 
@@ -86,6 +96,7 @@ class Outcome:
     Attributes:
         evaluations: by (system, test set).
         curve: WER on the target's test by coefficient, scored after the recipe was chosen.
+        frontier: the same by share of the pretrained weights, of those that the choice looked at.
         retention: rows of `probe`, where the configuration asks for them.
     """
 
@@ -93,6 +104,7 @@ class Outcome:
     adapted: Record
     evaluations: Mapping[tuple[str, str], Evaluation]
     curve: Mapping[float, Evaluation] = field(default_factory=dict)
+    frontier: Mapping[float, Evaluation] = field(default_factory=dict)
     retention: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -120,11 +132,9 @@ def settled(config: AdaptConfig, material: Material) -> AdaptConfig:
     """The configuration as all that speaks and trains will see it: 30 s where a run from text alone is too short."""
     if len(material.source_train) or config.context_start:
         return config
-    speech = config.synthesis
-    voices = min(speech.voices_per_text or len(speech.voices), len(speech.voices))
-    clips = len({u.text for u in material.target_texts}) * speech.takes * voices
-    epochs = config.training.scaled(learning_rate=1, epochs=config.target_epochs).epochs
-    if epochs * math.ceil(clips / config.training.batch_size) >= config.short_context_updates:
+    clips = clip_count(config, material.target_texts)
+    clips += math.ceil(config.rehearsal.share * clips) if len(material.general_texts) else 0
+    if target_passes(config) * math.ceil(clips / config.training.batch_size) >= config.short_context_updates:
         return config
     values = config.model_dump(exclude_unset=True)
     return AdaptConfig.model_validate(values | {"training": {**values.get("training", {}), "audio_context": "full"}})
@@ -142,9 +152,15 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     trained = train_scopes(config, start, scopes, execute)
     scores, readings = score_folds(config, material.base, scopes[1:], trained[1:], material.source_dev, execute)
     recipes = score_recipes(scores) if scores else ()
-    recipe = recipes[0].recipe if recipes else config.selection.fixed
-    scope, own = scopes[0], trained[0]
-    return Chosen(config, material, start, speech, scope, own, recipe, recipes, folds, tuple(scores), readings)
+    bootstrap = Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
+    ordered = preferred(recipes, bootstrap) if recipes else (config.selection.fixed,)
+    rows = {target_row(*key): record for key, record in trained[0].targets.items()}
+    if (row := target_row(ordered[0].start, ordered[0].augmentation)) not in rows:
+        raise ConfigError(f"selection.fixed.start: {row} needs source speech, and there is none")
+    candidates = Candidates(rows, trained[0].vector, material.base)
+    bounded = choose_within_bound(config, ordered, candidates, material.general_dev, execute, run)
+    found = (recipes, folds, tuple(scores), (*readings, *bounded.readings), bounded)
+    return Chosen(config, material, start, speech, scopes[0], trained[0], bounded.recipe, *found)
 
 
 def finish(chosen: Chosen, execute: Executor) -> Outcome:
@@ -152,9 +168,9 @@ def finish(chosen: Chosen, execute: Executor) -> Outcome:
     config, material = chosen.config, chosen.material
     adapted = make_adapted(chosen, execute)
     evaluations = _score(chosen, adapted, execute)
-    probed = [System(PRETRAINED, material.base, "full"), System(ADAPTED, adapted, chosen.audio_context)]
+    probed = [System(PRETRAINED, material.base), System(ADAPTED, adapted)]
     kept = tuple(probe(config, probed, material.general, execute)) if config.retention.asked else ()
-    return Outcome(chosen, adapted, evaluations, _curve(chosen, execute), kept)
+    return Outcome(chosen, adapted, evaluations, _curve(chosen, execute), _frontier(chosen, execute), kept)
 
 
 def _start(config: AdaptConfig, material: Material, scope: Scope, execute: Executor) -> Record:
@@ -196,11 +212,37 @@ def _speak(config: AdaptConfig, material: Material, folds: tuple[str, ...], exec
     if len(real):
         sets.append(ClipSet("source", real, once))
     sets += [ClipSet(f"{d} as target", real.where(d, in_domain(d)), config.synthesis) for d in folds]
-    spoken = tuple(execute([synthesis_call(config, s.what, s.texts, s.synthesis, run=run) for s in sets]))
+    most = max(clip_count(config, s.texts) for s in sets if s.synthesis is config.synthesis)
+    general = _general_clips(config, material, most)
+    calls = [synthesis_call(config, s.what, s.texts, s.synthesis, run=run) for s in (*sets, *general)]
+    spoken = execute(calls)
+    rehearsed = spoken.pop() if general else None
     if config.gate is None:
-        return Speech(spoken, spoken, {})
+        return Speech(tuple(spoken), tuple(spoken), {}, rehearsed)
     used = tuple(gated(config, material.base, sets, spoken, execute))
-    return Speech(spoken, used, {clips.what: record for clips, record in zip(sets, used, strict=True)})
+    gates = {clips.what: record for clips, record in zip(sets, used, strict=True)}
+    return Speech(tuple(spoken), used, gates, rehearsed)
+
+
+def clip_count(config: AdaptConfig, texts: Manifest) -> int:
+    """How many clips the configuration's speech makes of texts, each spoken once however often it occurs."""
+    speech = config.synthesis
+    voices = min(speech.voices_per_text or len(speech.voices), len(speech.voices))
+    return len({u.text for u in texts}) * speech.takes * voices
+
+
+def target_passes(config: AdaptConfig) -> int:
+    """Epochs over the target's clips."""
+    return config.training.scaled(learning_rate=1, epochs=config.target_epochs).epochs
+
+
+def _general_clips(config: AdaptConfig, material: Material, target_clips: int) -> list[ClipSet]:
+    """As many general sentences as the longest training rehearses, each once, in the voices by turns."""
+    needed = math.ceil(config.rehearsal.share * target_clips) * target_passes(config)
+    ranked = sorted(material.general_texts, key=lambda u: u.id)  # an id is a digest of the sentence
+    texts = Manifest("general texts", tuple(ranked[:needed]))
+    once = config.synthesis.model_copy(update={"takes": 1, "voices_per_text": 1})
+    return [ClipSet("general", texts, once)] if len(texts) else []
 
 
 def _scopes(config: AdaptConfig, material: Material, folds: tuple[str, ...], speech: Speech, run: str) -> list[Scope]:
@@ -216,23 +258,26 @@ def _scopes(config: AdaptConfig, material: Material, folds: tuple[str, ...], spe
     if not len(real):
         starts, augmentations = ("pretrained",), (selection.fixed.augmentation,)
     table = bool(run)
-    scopes = [Scope("", *paired(real, source, normalize), target, starts, augmentations, run, table)]
+    rehearsal = None
+    if speech.general is not None:
+        rehearsal = Rehearsal(stored_manifest(speech.general), material.base, config.rehearsal.share)
+    pairs = paired(real, source, normalize)
+    scopes = [Scope("", *pairs, target, starts, augmentations, run, table, rehearsal)]
     for domain, clips in zip(folds, rest[1:], strict=True):
         asked = {normalize(u.text) for u in material.source_dev if u.domain == domain}
         others = real.where(f"{real.name} without {domain}", lambda u, d=domain: u.domain != d)  # type: ignore[misc]
         unasked, _ = without_sentences(others, asked, normalize, "")
         pairs = paired(unasked, source, normalize)
-        scopes.append(Scope(domain, *pairs, clips, selection.starts, selection.augmentation, run, table))
+        played = Scope(domain, *pairs, clips, selection.starts, selection.augmentation, run, table, rehearsal)
+        scopes.append(played)
     return scopes
 
 
 def make_adapted(chosen: Chosen, execute: Executor) -> Record:
     """The chosen start plus the coefficient times the vector, averaged with the pretrained weights where asked."""
     recipe, trained, config = chosen.recipe, chosen.trained, chosen.config
-    start = trained.targets.get((recipe.start, recipe.augmentation))
-    if start is None:
-        raise ConfigError(f"selection.fixed.start: {recipe.start} needs source speech, and there is none")
-    shares = recipe.scaling_coef, config.pretrained_weight
+    start = trained.targets[recipe.start, recipe.augmentation]
+    shares = recipe.scaling_coef, recipe.pretrained_weight or 0.0
     step = chosen.scope.step(config, "adapt")
     return execute([call(step, adapt_stage, start, trained.vector, chosen.material.base, *shares)])[0]
 
@@ -245,8 +290,31 @@ def _curve(chosen: Chosen, execute: Executor) -> Mapping[float, Evaluation]:
     checkpoint = chosen.trained.targets[recipe.start, recipe.augmentation]
     step = Step("sweep", "coefficient curve", "target", purpose="scoring", options=chosen.config.run)
     coefs = chosen.config.selection.scaling_coefs
-    curve = Curve(step, checkpoint, vector, chosen.material.base, test, coefs)
+    weight = recipe.pretrained_weight or 0.0
+    curve = Curve(step, checkpoint, vector, chosen.material.base, test, coefs, weight)
     return score_curves(chosen.config, [curve], execute)[0]
+
+
+def _frontier(chosen: Chosen, execute: Executor) -> Mapping[float, Evaluation]:
+    """WER on the target's test over the shares of the pretrained weights, for the reader."""
+    test, recipe = chosen.material.target_test, chosen.recipe
+    if test is None:
+        return {}
+    weights = [r.pretrained_weight or 0.0 for r in chosen.bounded.general if _same_but_weight(r, recipe)]
+    checkpoint = chosen.trained.targets[recipe.start, recipe.augmentation]
+    vector = chosen.trained.vector if recipe.scaling_coef else None
+    curves = []
+    for weight in weights:
+        subject = f"{weight:g} pretrained"
+        step = Step("sweep", subject, "target", run=chosen.scope.run, purpose="scoring", options=chosen.config.run)
+        point = (checkpoint, vector, chosen.material.base, test, (recipe.scaling_coef,), weight)
+        curves.append(Curve(step, *point))
+    scored = score_curves(chosen.config, curves, execute)
+    return {weight: curve[recipe.scaling_coef] for weight, curve in zip(weights, scored, strict=True)}
+
+
+def _same_but_weight(one: Recipe, other: Recipe) -> bool:
+    return one.model_copy(update={"pretrained_weight": other.pretrained_weight}) == other
 
 
 def _ungated(chosen: Chosen, execute: Executor) -> list[System]:
@@ -258,34 +326,33 @@ def _ungated(chosen: Chosen, execute: Executor) -> list[System]:
     training = config.training.scaled(learning_rate=1, epochs=config.target_epochs)
     step = Step("finetune", UNGATED, purpose="scoring", options=config.run)
     (record,) = execute([finetune_call(config, step, chosen.start, clips, training)])
-    return [System(UNGATED, record, chosen.audio_context)]
+    return [System(UNGATED, record)]
 
 
 def _score(chosen: Chosen, adapted: Record, execute: Executor) -> dict[tuple[str, str], Evaluation]:
     config, material, context = chosen.config, chosen.material, chosen.audio_context
-    systems = [System(PRETRAINED, material.base, "full")]
+    systems = [System(PRETRAINED, material.base)]
     if chosen.start is not material.base:
-        systems.append(System(PRETRAINED_SHORT, chosen.start, context))
-    systems += [*tuned_systems(chosen), *_ungated(chosen, execute), System(ADAPTED, adapted, context)]
-    # What transformers does with the model as it is: 30 s, whatever it was tuned on.
-    at_30_s = [System(ADAPTED_AT_30_S, adapted, "full")] if context != "full" else []
+        systems.append(System(PRETRAINED_SHORT, chosen.start))
+    systems += [*tuned_systems(chosen), *_ungated(chosen, execute), System(ADAPTED, adapted)]
+    short = [System(ADAPTED_SHORT, adapted, context)] if context != "full" else []
     names = {PRETRAINED, PRETRAINED_SHORT, ADAPTED, target_row("pretrained", False), target_row("pretrained", True)}
     ends = [system for system in systems if system.name in names]
     results: dict[tuple[str, str], Evaluation] = {}
     if material.target_test is not None:
         tests = [TestSet("target", material.target_test)]
-        results |= score_systems(config, [*systems, *at_30_s, *topline(chosen, execute)], tests, execute)
+        results |= score_systems(config, [*systems, *short, *topline(chosen, execute)], tests, execute)
     if len(material.source_test):
         results |= score_systems(config, systems, [TestSet("source", material.source_test)], execute)
     if material.general is not None:
-        results |= score_systems(config, [*ends, *at_30_s], [TestSet("general", material.general)], execute)
+        results |= score_systems(config, [*ends, *short], [TestSet("general", material.general)], execute)
     return results
 
 
 def tuned_systems(chosen: Chosen) -> list[System]:
     """Every tuned checkpoint of the run's own scope, by the name of its row."""
     rows = dict(chosen.trained.sources) | {target_row(*key): record for key, record in chosen.trained.targets.items()}
-    return [System(name, record, chosen.audio_context) for name, record in rows.items()]
+    return [System(name, record) for name, record in rows.items()]
 
 
 def topline(chosen: Chosen, execute: Executor) -> list[System]:
@@ -300,4 +367,4 @@ def topline(chosen: Chosen, execute: Executor) -> list[System]:
     training = config.training.scaled(learning_rate=1, epochs=passes)
     step = chosen.scope.step(config, "finetune", TOPLINE)
     (record,) = execute([finetune_call(config, replace(step, purpose="topline"), chosen.start, train, training)])
-    return [System(TOPLINE, record, chosen.audio_context)]
+    return [System(TOPLINE, record)]

@@ -18,6 +18,7 @@ from asr_tv.store.results import Record
 from asr_tv.text.normalize import get_normalizer
 
 _GENERAL = "general_text"
+_LEAST_GENERAL = 4
 GENERAL_ENGLISH = Path(str(files("asr_tv").joinpath("text/general/en.txt")))
 """Everyday English sentences, written for this package."""
 TEXT_DOMAIN = "target_text"
@@ -179,16 +180,18 @@ def split_general(
     if general is None or not len(general):
         return None, None
     share = config.forgetting.dev
-    one = replace(general, utterances=tuple(replace(u, domain=_GENERAL) for u in general))  # shares hold for all of it
-    kind = {u.id: u.split for u in split_by_sentence(one, Shares(0.0, 1 - share), normalize, config.seed)}
-    dev = general.where("general dev", lambda u: kind[u.id] == "train")
-    test = general.where("general", lambda u: kind[u.id] == "test")
-    if share and not (len(dev) and len(test)):
-        empty = "choose by" if len(test) else "report on"
+    if not share:
+        return None, general
+    if len({normalize(u.text) for u in general}) < _LEAST_GENERAL:
         raise ConfigError(
-            f"general: {len(general)} recordings, of which forgetting.dev {share:g} leaves none to {empty}: give more"
+            f"general: {len(general)} recordings of fewer than {_LEAST_GENERAL} sentences cannot be split into dev and "
+            "test: give more, or set forgetting.dev to 0, which reports on all and chooses by none"
         )
-    return (dev if len(dev) else None), test
+    whole = tuple(replace(u, domain=_GENERAL, split="train") for u in general)  # drawn anew, over all domains
+    drawn = split_by_sentence(replace(general, utterances=whole), Shares(0.0, 1 - share), normalize, config.seed)
+    kind = {u.id: u.split for u in drawn}
+    dev = general.where("general dev", lambda u: kind[u.id] == "train")
+    return dev, general.where("general", lambda u: kind[u.id] == "test")
 
 
 def rehearsed_texts(config: AdaptConfig, scored: Iterable[str], normalize: Normalize) -> Manifest:

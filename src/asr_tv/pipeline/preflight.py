@@ -38,6 +38,7 @@ def check_material(config: AdaptConfig) -> None:
     gathered(
         partial(_check_model, config),
         *([partial(read_texts, Path(terms).expanduser(), "terms")] if isinstance(terms, str) else []),
+        *([partial(read_texts, Path(config.rehearsal.texts), "general")] if config.rehearsal.texts else []),
         partial(open_engines, config.synthesis),
         partial(choose_device, config.run.device),
         *([SpeechDetector] if config.gate else []),

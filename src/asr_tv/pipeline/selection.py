@@ -1,7 +1,7 @@
 """Chooses the recipe by leave-one-source-domain-out: each fold's source domain played the target."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 from asr_tv.config.run import AdaptConfig, Recipe
 from asr_tv.data.manifest import Manifest, in_domain
@@ -11,6 +11,8 @@ from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.scoring import Curve, score_curves
 from asr_tv.pipeline.trainings import STARTS, Scope, Trained
 from asr_tv.report.systems import SOURCE_MIXED, target_row
+from asr_tv.scoring.bootstrap import Bootstrap, paired_difference
+from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.store.results import Record
 
 
@@ -20,6 +22,7 @@ class FoldScore:
 
     Attributes:
         recipe: None for a row that no recipe makes, such as source_mixed itself.
+        sentences: errors and words by sentence.
     """
 
     domain: str
@@ -28,6 +31,7 @@ class FoldScore:
     errors: int
     words: int
     recipe: Recipe | None = None
+    sentences: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,22 @@ class RecipeScore:
     errors: int
     words: int
     per_fold: Mapping[str, float]
+    sentences: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def wer(self) -> float:
         return self.errors / self.words
 
     @property
-    def preference(self) -> tuple[float, float, bool, int]:
-        """Sorts the best first; equal WERs by the simpler recipe: coefficient, augmentation, start."""
+    def simplicity(self) -> tuple[float, int, bool]:
+        """Sorts the simplest first: no vector, the start of fewest trainings, no augmentation."""
         recipe = self.recipe
-        return self.wer, abs(recipe.scaling_coef), recipe.augmentation, STARTS.index(recipe.start)
+        return abs(recipe.scaling_coef), STARTS.index(recipe.start), recipe.augmentation
+
+    @property
+    def preference(self) -> tuple[float, tuple[float, int, bool]]:
+        """Sorts the best first, of equal WERs the simpler recipe."""
+        return self.wer, self.simplicity
 
 
 def score_recipes(scores: Iterable[FoldScore]) -> tuple[RecipeScore, ...]:
@@ -74,7 +84,38 @@ def _pooled(recipe: Recipe, group: Sequence[FoldScore]) -> RecipeScore:
         errors=sum(s.errors for s in group),
         words=sum(s.words for s in group),
         per_fold={s.domain: s.errors / s.words for s in group},
+        sentences={f"{s.domain}: {name}": counts for s in group for name, counts in s.sentences.items()},
     )
+
+
+_STANDARD_ERROR = 0.6827
+"""The confidence of an interval of one standard error to either side."""
+
+
+def preferred(scores: Sequence[RecipeScore], bootstrap: Bootstrap) -> tuple[Recipe, ...]:
+    """Recipes in the order in which they are to be taken, by the one-standard-error rule (Breiman et al., 1984).
+
+    First those within one standard error of the best, the simplest of them first; then the others by WER. The error is
+    that of the difference on the same sentences, by the paired bootstrap.
+
+    Args:
+        scores: best first, as `score_recipes` returns them.
+    """
+    near = [score for score in scores if _is_near(score, scores[0], bootstrap)]
+    far = [score for score in scores if score not in near]
+    return tuple(score.recipe for score in (*sorted(near, key=lambda score: score.simplicity), *far))
+
+
+def _is_near(score: RecipeScore, best: RecipeScore, bootstrap: Bootstrap) -> bool:
+    if score.errors == best.errors:
+        return True
+    names = sorted(best.sentences)
+    if len(names) < 2:
+        return False
+    own, others = ([s.sentences[name][0] for name in names] for s in (score, best))
+    words = [best.sentences[name][1] for name in names]
+    one_error = replace(bootstrap, confidence=_STANDARD_ERROR)
+    return paired_difference(own, others, words, names, **asdict(one_error)).low <= 0
 
 
 def best_coefs(scores: Iterable[FoldScore]) -> dict[str, float]:
@@ -107,11 +148,20 @@ def score_folds(
             coefs = config.selection.scaling_coefs
             curves.append(Curve(step, checkpoint, result.vector, base, recordings, coefs))
     scores = [
-        FoldScore(scope.fold, row, coef, e.word_counts.errors, e.word_counts.words, _recipe(scope, row, coef))
+        _fold_score(scope, row, coef, e)
         for (scope, row), curve in zip(owners, score_curves(config, curves, execute), strict=True)
         for coef, e in curve.items()
     ]
     return scores, tuple((c.checkpoint, c.vector, c.manifest) for c in curves)
+
+
+def _fold_score(scope: Scope, row: str, coef: float, scored: Evaluation) -> FoldScore:
+    counts: dict[str, tuple[int, int]] = {}
+    for u in scored.utterances:
+        errors, words = counts.get(u.sentence, (0, 0))
+        counts[u.sentence] = errors + u.word_counts.errors, words + u.word_counts.words
+    total, recipe = scored.word_counts, _recipe(scope, row, coef)
+    return FoldScore(scope.fold, row, coef, total.errors, total.words, recipe, counts)
 
 
 def _recipe(scope: Scope, row: str, coef: float) -> Recipe | None:

@@ -42,9 +42,9 @@ class Scope:
     target_clips: Manifest
     starts: tuple[Start, ...]
     augmentations: tuple[bool, ...]
-    rehearsal: Rehearsal | None = None
     run: str = ""
     table: bool = False
+    rehearsal: Rehearsal | None = None
 
     def step(self, config: AdaptConfig, kind: Kind, what: str = "") -> Step:
         purpose: Purpose = "choice" if self.fold else "model"

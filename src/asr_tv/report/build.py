@@ -45,7 +45,7 @@ def build_report(inputs: ReportInputs) -> Json:
     sets = _sets(inputs)
     systems = [system_row(system, sets) for system in inputs.systems]
     comparison = comparison_rows(inputs.systems, sets)
-    forgetting = forgetting_part(systems, comparison, inputs.max_relative)
+    forgetting = forgetting_part(systems, comparison, inputs.max_relative, inputs.bound)
     ledger = _ledger(inputs)
     leaks = ledger["target_recordings_read_before_scoring"]
     confidence = inputs.bootstrap.confidence
@@ -55,7 +55,7 @@ def build_report(inputs: ReportInputs) -> Json:
         "name": inputs.name,
         "target_domain": inputs.target_domain,
         "missing": None if inputs.missing is None else list(inputs.missing),
-        "headline": state + headline(systems, comparison, leaks, confidence),
+        "headline": state + headline(systems, comparison, forgetting, leaks, confidence),
         "verdict": state + verdict(systems, comparison, forgetting, leaks, confidence),
         "systems": systems,
         "comparison": comparison,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, MAIN, PRETRAINED, display_name
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, MAIN, PRETRAINED, display_name
 from asr_tv.report.table import Bar, signed
 
 Row = Mapping[str, Any]
@@ -157,7 +157,7 @@ def time_strip(stages: Sequence[Row]) -> tuple[Slice, ...]:
 
 def kind_of(name: str) -> str:
     """How a system's bar is drawn: the adapted model, the model it started from, and all others."""
-    return {ADAPTED: "adapted", ADAPTED_AT_30_S: "adapted", PRETRAINED: "start"}.get(name, "rival")
+    return {ADAPTED: "adapted", ADAPTED_SHORT: "adapted", PRETRAINED: "start"}.get(name, "rival")
 
 
 def curve_charts(report: Row) -> list[LineChart]:

@@ -63,6 +63,23 @@ class SelectionInput:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundInput:
+    """How the recipe was held to the bound on general dev recordings.
+
+    Attributes:
+        pretrained: WER of the pretrained model on them; None where there are none.
+        recipes: WER of the recipes that the choice looked at.
+        within: whether the chosen one keeps the bound.
+        target: WER on the target's test by share of the pretrained weights, scored after the choice.
+    """
+
+    pretrained: float | None = None
+    recipes: Mapping[Recipe, float] = field(default_factory=dict)
+    within: bool | None = None
+    target: Mapping[float, Evaluation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class DroppedUtterance:
     """An utterance that was left out, and why."""
 
@@ -105,7 +122,7 @@ class ReportInputs:
     Attributes:
         systems: rows in the order of the table; names are unique within a set.
         origin: stage and key of all that the adapted model and the choice of its recipe come from.
-        max_relative: the bound of forgetting.
+        max_relative: the bound of forgetting, and `bound` how it was kept.
         target_curve: the target's test by scaling coefficient, scored after the recipe was chosen, for the reader.
         gates: set of clips -> what its quality gate counted; empty where there was none.
         settings: the whole configuration, JSON-able.
@@ -121,6 +138,7 @@ class ReportInputs:
     corpora: tuple[CorpusInput, ...]
     bootstrap: Bootstrap
     max_relative: float
+    bound: BoundInput = BoundInput()
     dropped: tuple[DroppedUtterance, ...] = ()
     origin: frozenset[tuple[str, str]] = frozenset()
     target_curve: Mapping[float, Evaluation] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from typing import Any
 
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.config.section import Family
-from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, PRETRAINED
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED
 from asr_tv.safe_text import escaped, inert, yaml_scalar
 
 Report = Mapping[str, Any]
@@ -65,7 +65,7 @@ def model_card(
         "",
         "| recordings | system | audio context | WER | interval |",
         "|---|---|---|---|---|",
-        *(_row(row) for row in report["systems"] if row["name"] in (PRETRAINED, ADAPTED, ADAPTED_AT_30_S)),
+        *(_row(row) for row in report["systems"] if row["name"] in (PRETRAINED, ADAPTED, ADAPTED_SHORT)),
         "",
         "## What it forgets",
         "",

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from math import inf, isfinite
 from typing import Any
 
-from asr_tv.report.inputs import SystemInput, TermsInput
-from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, MAIN, PRETRAINED
+from asr_tv.report.inputs import BoundInput, SystemInput, TermsInput
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, MAIN, PRETRAINED
 from asr_tv.report.verdict import NO_TARGET, difference_verdict, set_of
 from asr_tv.scoring.bootstrap import Difference, Interval
 from asr_tv.scoring.evaluation import AUDIO_CONTEXT, Conditions
@@ -92,7 +92,7 @@ def comparison_rows(systems: Sequence[SystemInput], sets: Sets) -> list[Json]:
         _compared(rival, sets[rival.set])
         for rival in systems
         if rival.evaluation is not None
-        and rival.name not in (ADAPTED, ADAPTED_AT_30_S)
+        and rival.name not in (ADAPTED, ADAPTED_SHORT)
         and ADAPTED in sets[rival.set].evaluations
     ]
 
@@ -123,25 +123,42 @@ def judged(result: Difference) -> Json:
     return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}
 
 
-def forgetting_part(systems: Sequence[Json], comparison: Sequence[Json], bound: float) -> Json:
-    """Adapted against pretrained on general speech; passed is null when there is none."""
-    rates = {(row["name"], *set_of(row)): row["wer"] for row in systems}
+def forgetting_part(systems: Sequence[Json], comparison: Sequence[Json], bound: float, dev: BoundInput) -> Json:
+    """Adapted against pretrained on general speech; passed is null when there is none.
+
+    A model that loops where the pretrained one does not has not passed, whatever its WER.
+    """
+    scored = {(row["name"], *set_of(row)): row for row in systems}
     rows = [
-        _forgotten(row, rates[PRETRAINED, *set_of(row)], rates[ADAPTED, *set_of(row)], bound)
+        _forgotten(row, scored[PRETRAINED, *set_of(row)], scored[ADAPTED, *set_of(row)], bound)
         for row in comparison
         if row["role"] == "general" and row["rival"] == PRETRAINED
     ]
-    return {"bound": bound, "passed": all(row["passed"] for row in rows) if rows else None, "rows": rows}
+    passed = all(row["passed"] for row in rows) if rows else None
+    return {"bound": bound, "passed": passed, "rows": rows, "dev": _dev_part(dev)}
 
 
-def _forgotten(row: Json, pretrained: float | None, adapted: float | None, bound: float) -> Json:
-    passed = pretrained is not None and adapted is not None and adapted <= pretrained * (1 + bound)
+def _forgotten(row: Json, pretrained: Json, adapted: Json, bound: float) -> Json:
+    before, after = pretrained["wer"], adapted["wer"]
+    kept = before is not None and after is not None and after <= before * (1 + bound)
     return {
         **{key: row[key] for key in ("domain", "split", "difference", "ci_low", "ci_high", "p", "relative")},
-        "pretrained": pretrained,
-        "adapted": adapted,
-        "passed": passed,
+        "pretrained": before,
+        "adapted": after,
+        "pretrained_loops": pretrained["loops"],
+        "adapted_loops": adapted["loops"],
+        "passed": kept and adapted["loops"] <= pretrained["loops"],
     }
+
+
+def _dev_part(dev: BoundInput) -> Json:
+    """What the choice knew: general dev recordings by recipe; and the target's test, which it did not know."""
+    recipes = [{**recipe.model_dump(), "general": finite(wer)} for recipe, wer in dev.recipes.items()]
+    for recipe in recipes:
+        scored = dev.target.get(recipe["pretrained_weight"])
+        recipe["target"] = None if scored is None else finite(scored.wer)
+    pretrained = None if dev.pretrained is None else finite(dev.pretrained)
+    return {"pretrained": pretrained, "within": dev.within, "recipes": recipes}
 
 
 def terms_part(terms: TermsInput, sets: Sets) -> Json:
@@ -152,7 +169,7 @@ def terms_part(terms: TermsInput, sets: Sets) -> Json:
 
 def _term_set(key: SetName, scored: ScoredSet) -> Json:
     counts = {name: scored.term_counts(name) for name in scored.evaluations}
-    rivals = [name for name in counts if name not in (ADAPTED, ADAPTED_AT_30_S)] if ADAPTED in counts else []
+    rivals = [name for name in counts if name not in (ADAPTED, ADAPTED_SHORT)] if ADAPTED in counts else []
     return {
         **dict(zip(("role", "domain", "split"), key, strict=True)),
         "systems": [_term_row(name, scored, counts[name]) for name in counts],

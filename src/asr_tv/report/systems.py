@@ -20,8 +20,8 @@ def target_row(start: "Start", augmentation: bool) -> str:
 
 
 ADAPTED = "adapted"
-ADAPTED_AT_30_S = "adapted_at_30_s"
-"""The same model in Whisper's full context, as other programs will decode it."""
+ADAPTED_SHORT = "adapted_short_context"
+"""The same model in the shorter context that it was tuned in; all other rows are in Whisper's 30 s."""
 BASELINE = "target_synthetic"
 PRETRAINED = "pretrained"
 PRETRAINED_SHORT = "pretrained_short_context"
@@ -42,7 +42,7 @@ _DISPLAY_NAMES = {
     "source_mixed": "source mixed",
     "target_real": "target real",
     PRETRAINED_SHORT: "pretrained, short context",
-    ADAPTED_AT_30_S: "adapted, in 30 s",
+    ADAPTED_SHORT: "adapted, short context",
 }
 _VARIANTS = {"_augmented": ", augmented", "_ungated": ", ungated"}
 _NAME = re.compile(r"(\w+?)(_augmented|_ungated|)( [(+].*|)", re.DOTALL)

@@ -31,19 +31,32 @@ def verdict(
     return " ".join(filter(None, [_leak(leaks), *told, unscored, heard_nothing(deaf), _forgetting(forgetting)]))
 
 
-def headline(systems: Sequence[Row], comparison: Sequence[Row], leaks: Sequence[Row], confidence: float) -> str:
-    """One sentence: the adapted model's WER on the target against the baseline and the best rival, with intervals."""
+def headline(
+    systems: Sequence[Row], comparison: Sequence[Row], forgetting: Row, leaks: Sequence[Row], confidence: float
+) -> str:
+    """What was won and what was lost: WER on the target against baseline and best rival, then general speech."""
     adapted = next((row for row in systems if row["name"] == ADAPTED and row["role"] == "target"), None)
     if adapted is None or adapted["wer"] is None:
         why = adapted["note"] if adapted else "adapted was not scored"
-        return f"Nothing was measured on the target domain: {why or 'WER undefined'}."
+        return f"Nothing was measured on the target domain: {why or 'WER undefined'}.{_lost(forgetting)}"
     rivals = {row["rival"]: row for row in comparison if set_of(row) == set_of(adapted)}
     scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
     names = [name for name, _ in _named(rivals, best_rival(rivals, scores))]
     claims = [_short_claim(rivals[name], "the best text-only rival, " if n else "") for n, name in enumerate(names)]
     against = f", {' and '.join(claims)} ({100 * confidence:g} % intervals)" if claims else ""
     start = "NOT TEXT-ONLY: " if leaks else ""
-    return f"{start}{_percent(adapted['wer'])} word error rate on {adapted['domain']}{against}."
+    return f"{start}{_percent(adapted['wer'])} word error rate on {adapted['domain']}{against}.{_lost(forgetting)}"
+
+
+def _lost(forgetting: Row) -> str:
+    """General speech before and after, with the bound and with loops where there are any."""
+    told = []
+    for row in forgetting["rows"]:
+        loops = f", {row['pretrained_loops']} to {row['adapted_loops']} loops" if row["adapted_loops"] else ""
+        state = "within" if row["passed"] else "BEYOND"
+        change = f"{_percent(row['pretrained'])} to {_percent(row['adapted'])}{loops}"
+        told.append(f" {row['domain'].capitalize()} speech {change}, {state} the bound.")
+    return "".join(told)
 
 
 def _short_claim(row: Row, remark: str) -> str:
@@ -144,10 +157,16 @@ def _forgetting(forgetting: Row) -> str:
     if forgetting["passed"] is None:
         return ""
     failed = [row for row in forgetting["rows"] if not row["passed"]]
+    bound = f"the bound of {100 * forgetting['bound']:g} % relative"
     if not failed:
-        return f"General speech stays within the bound of {100 * forgetting['bound']:g} % relative."
-    listed = ", ".join(f"{r['domain']} {_percent(r['pretrained'])} to {_percent(r['adapted'])}" for r in failed)
-    return f"General speech was lost beyond the bound of {100 * forgetting['bound']:g} % relative: {listed}."
+        rates = ", ".join(f"{_percent(r['pretrained'])} to {_percent(r['adapted'])}" for r in forgetting["rows"])
+        return f"General speech stays within {bound}: {rates} WER, no more loops than before."
+    return f"General speech was lost beyond {bound}: {', '.join(map(_failure, failed))}."
+
+
+def _failure(row: Row) -> str:
+    loops = f", {row['pretrained_loops']} to {row['adapted_loops']} loops" if row["adapted_loops"] else ""
+    return f"{row['domain']} {_percent(row['pretrained'])} to {_percent(row['adapted'])}{loops}"
 
 
 def _percent(rate: float | None) -> str:

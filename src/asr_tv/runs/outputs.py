@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from asr_tv.config.run import AdaptConfig, LineConfig
+from asr_tv.config.run import AdaptConfig, AudioContext, LineConfig
 from asr_tv.data.corpora.texts import read_texts
 from asr_tv.models.family import family_of
 from asr_tv.models.output import new_file, new_folder
@@ -16,6 +16,7 @@ from asr_tv.pipeline.lineage import Lineage, stage_entry
 from asr_tv.pipeline.material import Material
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import (
+    BoundInput,
     CorpusInput,
     DroppedUtterance,
     ReportInputs,
@@ -28,9 +29,10 @@ from asr_tv.report.inputs import (
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
 from asr_tv.report.page import render_page
-from asr_tv.report.systems import ADAPTED, ADAPTED_AT_30_S, PRETRAINED, PRETRAINED_SHORT, TOPLINE
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, TOPLINE
 from asr_tv.runs.players import players
 from asr_tv.scoring.bootstrap import Bootstrap
+from asr_tv.scoring.loops import looped
 from asr_tv.scoring.terms import find_terms
 from asr_tv.store.payload import MODEL, VECTOR
 from asr_tv.store.results import RECORD, Record, write_atomically
@@ -58,6 +60,7 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         corpora=tuple(corpus_inputs(config, material.corpora)),
         bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
         max_relative=config.forgetting.max_relative,
+        bound=BoundInput(chosen.bounded.pretrained, chosen.bounded.general, chosen.bounded.within, outcome.frontier),
         dropped=tuple(_dropped(outcome)),
         target_curve=outcome.curve,
         gates={what: record.details for what, record in chosen.speech.gates.items()},
@@ -103,7 +106,7 @@ def _systems(outcome: Outcome) -> Iterator[SystemInput]:
                 split="test",
                 evaluation=evaluation,
                 text_only=name != TOPLINE,
-                scaling_coef=chosen.recipe.scaling_coef if name in (ADAPTED, ADAPTED_AT_30_S) else None,
+                scaling_coef=chosen.recipe.scaling_coef if name in (ADAPTED, ADAPTED_SHORT) else None,
                 simulated_line=_line_of(chosen.config, role),
             )
 
@@ -115,7 +118,7 @@ def _place(name: str) -> tuple[int, str]:
     """Of a row in the table, from what one starts with to what one ends with."""
     if name in _ORDER:
         return _ORDER.index(name), name
-    last = {ADAPTED: 97, ADAPTED_AT_30_S: 98, TOPLINE: 99}
+    last = {ADAPTED: 97, ADAPTED_SHORT: 98, TOPLINE: 99}
     return last.get(name, 10 + name.startswith("source")), name
 
 
@@ -182,9 +185,22 @@ def write_outputs(outcome: Outcome, report: dict[str, Any], folder: Path) -> Non
         left.unlink(missing_ok=True)
 
 
+def safe_short_context(outcome: Outcome) -> AudioContext | None:
+    """The shorter context in which the model may be decoded, too: there it keeps general speech, without loops."""
+    before = outcome.evaluations.get((PRETRAINED, "general"))
+    after = outcome.evaluations.get((ADAPTED_SHORT, "general"))
+    if before is None or after is None:
+        return None
+    loops = [sum(looped(u.hypothesis) for u in scored.utterances) for scored in (before, after)]
+    most = before.wer * (1 + outcome.chosen.config.forgetting.max_relative)
+    return outcome.chosen.audio_context if after.wer <= most and loops[1] <= loops[0] else None
+
+
 def _beside_weights(outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:
     config = outcome.chosen.config
-    settings = {"audio_context": outcome.chosen.audio_context, "language": config.language}
+    settings: dict[str, str | float] = {"audio_context": "full", "language": config.language}
+    if (short := safe_short_context(outcome)) is not None:
+        settings["short_context"] = short
     return {
         SETTINGS: json.dumps(settings, indent=1) + "\n",
         "README.md": model_card(

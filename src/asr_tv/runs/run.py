@@ -30,9 +30,16 @@ def forgot_too_much(config: AdaptConfig, forgetting: Mapping[str, Any]) -> str |
     if "forgetting" not in config.model_fields_set or forgetting["passed"] is not False:
         return None
     rows = (row for row in forgetting["rows"] if not row["passed"])
-    lost = [f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'])} to {_rate(r['adapted'])}" for r in rows]
+    lost = [
+        f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'])} to {_rate(r['adapted'])}{_loops(r)}"
+        for r in rows
+    ]
     bound = f"forgetting.max_relative {config.forgetting.max_relative:g}"
     return f"general speech was lost beyond {bound} ({'; '.join(lost)})"
+
+
+def _loops(row: Mapping[str, Any]) -> str:
+    return f", {row['pretrained_loops']} to {row['adapted_loops']} loops" if row.get("adapted_loops") else ""
 
 
 def _rate(value: float | None) -> str:

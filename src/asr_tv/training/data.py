@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asr_tv.config.run import AugmentationConfig
-from asr_tv.data.manifest import Manifest, ManifestRef, Utterance
+from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.seeds import generator
+from asr_tv.store.records import ManifestRef
 from asr_tv.store.results import Record
 
 
