@@ -1,6 +1,6 @@
 """The page's charts: from report.json to places on them; the templates draw them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class LineChart:
-    """WER over scaling coefficients."""
+    """WER over what the x axis is; `bound` is the place of a limit on it."""
 
     title: str
     description: str
@@ -78,6 +78,9 @@ class LineChart:
     left: int = _LEFT
     right: int = WIDTH - _RIGHT
     bottom: int = HEIGHT - _BOTTOM
+    top: int = _TOP
+    x_label: str = "scaling coefficient"
+    bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,7 @@ def line_chart(title: str, lines: Sequence[tuple[str, int, Sequence[Measured]]],
     drawn = tuple(Line(name, pattern, tuple(map(placed, values))) for name, pattern, values in lines if values)
     description = "; ".join(f"{line.name}: {', '.join(p.label for p in line.points)}" for line in drawn)
     x_ticks = tuple(Tick(x(coef), f"{coef:g}") for coef in coefs[:: -(-len(coefs) // 8)])  # at most 8
-    steps = _TOPS.get(top, 4)
-    y_ticks = tuple(Tick(y(top * n / steps), f"{100 * top * n / steps:.3g}") for n in range(steps + 1))
-    return LineChart(title, description, drawn, x_ticks, y_ticks)
+    return LineChart(title, description, drawn, x_ticks, _ticks(top, y))
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,51 @@ def curve_charts(report: Row) -> list[LineChart]:
     ]
     charts.append(line_chart("Target, scored after the choice", [("target", 0, points)], top))
     return [chart for chart in charts if chart is not None]
+
+
+def frontier_chart(report: Row) -> LineChart | None:
+    """WER on the target over WER on general speech, by share of the pretrained weights; the bound is a line.
+
+    None where the choice looked at no general recordings, or the target has none.
+    """
+    dev = report["forgetting"]["dev"]
+    points = [r for r in dev["recipes"] if r["target"] is not None and r["general"] is not None]
+    before = next((s["wer"] for s in report["systems"] if s["name"] == PRETRAINED and s["role"] == "target"), None)
+    if not points or before is None or dev["pretrained"] is None:
+        return None
+    limit = dev["pretrained"] * (1 + report["forgetting"]["bound"])
+    right = top_of([limit, dev["pretrained"], *(r["general"] for r in points)])
+    top = top_of([before, *(r["target"] for r in points)])
+
+    def x(rate: float) -> float:
+        return _LEFT + (WIDTH - _LEFT - _RIGHT) * min(1.0, rate / right)
+
+    def y(rate: float) -> float:
+        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * min(1.0, rate / top)
+
+    def point(name: str, general: float, target: float, *, chosen: bool = False) -> Point:
+        label = f"{name}: general {100 * general:.1f} %, target {100 * target:.1f} %"
+        return Point(x(general), y(target), label, chosen=chosen)
+
+    chosen = (report["selection"]["chosen"] or {}).get("pretrained_weight")
+    mixed = tuple(
+        point(
+            f"{r['pretrained_weight']:g} pretrained", r["general"], r["target"], chosen=r["pretrained_weight"] == chosen
+        )
+        for r in points
+    )
+    start = point(PRETRAINED, dev["pretrained"], before)
+    lines = (Line("adapted, by share of the pretrained weights", 0, mixed), Line(PRETRAINED, 1, (start,)))
+    description = "; ".join(p.label for p in (*mixed, start))
+    x_ticks, y_ticks = _ticks(right, x), _ticks(top, y)
+    title = "What the target gains and general speech loses"
+    x_label = "general dev WER %; the line is the bound"
+    return LineChart(title, description, lines, x_ticks, y_ticks, x_label=x_label, bound=x(limit))
+
+
+def _ticks(top: float, place: Callable[[float], float]) -> tuple[Tick, ...]:
+    steps = _TOPS.get(top, 4)
+    return tuple(Tick(place(top * n / steps), f"{100 * top * n / steps:.3g}") for n in range(steps + 1))
 
 
 def is_chosen(selection: Row, coef: float) -> bool:

@@ -130,7 +130,11 @@ def _recipe(recipe: Row | None) -> str:
     if recipe is None:
         return "nothing yet"
     augmentation = "with" if recipe["augmentation"] else "without"
-    return f"start {recipe['start']}, {augmentation} augmentation, scaling coefficient {recipe['scaling_coef']:g}"
+    weight = 100 * (recipe["pretrained_weight"] or 0.0)
+    return (
+        f"start {recipe['start']}, {augmentation} augmentation, scaling coefficient {recipe['scaling_coef']:g}, "
+        f"{weight:g} % pretrained weights"
+    )
 
 
 def sparkline(values: Sequence[float | None]) -> str:
@@ -149,7 +153,8 @@ def _forgetting(report: Row) -> str:
         return "No general speech was scored, so nothing is known of what was forgotten."
     state = "passed" if forgetting["passed"] else "FAILED"
     bound = f"Bound: {100 * forgetting['bound']:g} % relative. Guard {state}."
-    return f"{bound}\n\n{as_markdown(scores.forgetting_table(report))}"
+    tables = [scores.forgetting_table(report), scores.kept_table(report)]
+    return "\n\n".join([bound, *(as_markdown(table) for table in tables if table is not None)])
 
 
 def _ledger(report: Row) -> str:

@@ -243,6 +243,27 @@ def forgetting_table(report: Row) -> Table | None:
     return build("forgetting-table", "General speech before and after", report["forgetting"]["rows"], fields)
 
 
+def kept_table(report: Row) -> Table | None:
+    """What each share of the pretrained weights keeps of general speech, and costs on the target."""
+    chosen = report["selection"]["chosen"]
+    fields = [
+        words("start"),
+        field("coefficient", lambda r: text(f"{r['scaling_coef']:g}"), numeric=True),
+        field(
+            "pretrained weights",
+            lambda r: Cell(
+                f"{100 * r['pretrained_weight']:g} %",
+                r["pretrained_weight"],
+                mark="chosen" if is_recipe(chosen, r) and r["pretrained_weight"] == chosen["pretrained_weight"] else "",
+            ),
+            numeric=True,
+        ),
+        rate("general dev WER %", "general"),
+        rate("target WER %", "target", hint="scored after the choice"),
+    ]
+    return build("kept", "The choice within the bound", report["forgetting"]["dev"]["recipes"], fields)
+
+
 def example_table(examples: Row) -> Table | None:
     """The utterances that changed most, five each way: what was said and what both heard."""
     fields = [

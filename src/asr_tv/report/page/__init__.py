@@ -47,6 +47,8 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
         breakdowns=list(scores.breakdown_parts(report)),
         term_tables=list(scores.term_tables(report)),
         forgetting=charts.forgetting_panels(report),
+        frontier=charts.frontier_chart(report),
+        kept_table=scores.kept_table(report),
         synthesis=provenance.synthesis_table(report),
         gates=provenance.gate_table(report),
         ledger=provenance.ledger_tables(report),
