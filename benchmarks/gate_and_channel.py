@@ -31,6 +31,7 @@ from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate.gate import Round, gate
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.faults import half_silent, said_twice
+from asr_tv.training.data import TrainingData
 
 SPOILT = 0.2
 """Share of the clips that are spoilt in the rows "spoilt": a third each swapped, half silent and said twice.
@@ -89,9 +90,8 @@ def main() -> None:
             config,
             Step("finetune", str(row), options=config.run),
             starts[row.start],
-            clips[row.clips],
+            TrainingData(clips[row.clips], AUGMENTATIONS[row.augmentation]),
             training if row.start == "pretrained" else slow,
-            augmentation=AUGMENTATIONS[row.augmentation],
         )
         for row in ROWS
     ]

@@ -103,7 +103,7 @@ class TestUnknownKeys:
             "run.yaml: unknown key corpora.0.line.snr; keys here: codec, seed, snr_db"
         ]
         assert problems(changed("selection.fixed.coef", 3))[0].endswith(
-            "selection.fixed.coef; keys here: augmentation, scaling_coef, start"
+            "selection.fixed.coef; keys here: augmentation, pretrained_weight, scaling_coef, start"
         )
 
 
@@ -300,7 +300,7 @@ class TestRunOptionsNeverEnterAKey:
 
         arguments = {
             "base": self.BASE,
-            "manifest": self.MANIFEST,
+            "data": self.MANIFEST,
             "seed": 1,
             "training": TrainingConfig(precision="fp32"),
         }

@@ -32,7 +32,7 @@ def test_adapted_model_hears_speech_through_transformers(slice_folder: Path, sli
     from asr_tv.text.normalize import get_normalizer
 
     normalize = get_normalizer("english")
-    manifest = _clips(slice_folder).utterances[:12]
+    manifest = list(_clips(slice_folder))[:12]
     recogniser = pipeline("automatic-speech-recognition", str(slice_folder / "out" / "model"))
     heard = sum(
         normalize(recogniser(read_audio(Path(u.audio)))["text"]) == normalize(u.text) for u in manifest if u.audio

@@ -60,16 +60,16 @@ def test_every_row_is_there(first: Run) -> None:
     starts = ["", "source_real_then_", "source_mixed_then_"]
     tuned = [f"{start}target_synthetic{suffix}" for start in starts for suffix in ("", "_augmented")]
     sources = ["pretrained", "source_real", "source_synthetic", "source_mixed"]
-    assert set(first.rows()) == {*sources, *tuned, "adapted", "adapted_at_30_s", "topline"}
+    assert set(first.rows()) == {*sources, *tuned, "adapted", "adapted_short_context", "topline"}
     assert set(first.rows("source")) == {*sources, *tuned, "adapted"}
     assert [name for name, row in first.rows().items() if not row["text_only"]] == ["topline"]
     assert {c["rival"] for c in first.report["comparison"]} == {*sources, *tuned, "topline"}
 
 
-def test_the_pretrained_row_is_in_full_context_and_the_tuned_ones_are_not(first: Run) -> None:
+def test_every_row_is_in_30_s_but_the_one_that_says_otherwise(first: Run) -> None:
     contexts = {name: row["conditions"]["audio_context"] for name, row in first.rows().items()}
-    assert contexts.pop("pretrained") == contexts.pop("adapted_at_30_s") == "full"
-    assert set(contexts.values()) == {"dynamic"}
+    assert contexts.pop("adapted_short_context") == "dynamic"
+    assert set(contexts.values()) == {"full"}
 
 
 def test_a_context_start_is_a_row_and_what_every_training_starts_from(first: Run) -> None:
@@ -77,7 +77,7 @@ def test_a_context_start_is_a_row_and_what_every_training_starts_from(first: Run
     chosen = {"method": "fixed", "fixed": fixed}
     safe = again(first, context_start={"epochs": 3, "learning_rate": 1e-3}, selection=chosen)
     row = safe.rows()["pretrained_short_context"]
-    assert row["conditions"]["audio_context"] == "dynamic"
+    assert row["conditions"]["audio_context"] == "full"
     assert row["text_only"]
     assert safe.executed["context_start"] == 1
     assert [plan.fine_tunings for plan in safe.plans] == [safe.executed["finetune"]], "every training has another base"

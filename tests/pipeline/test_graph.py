@@ -26,7 +26,7 @@ def material(sentences: int, source: int = 0) -> Material:
     texts = Manifest("t", tuple(Utterance(f"t{n}", f"say number {n}", origin="text") for n in range(sentences)))
     real = Manifest("s", tuple(Utterance(f"s{n}", f"hear number {n}", audio="a") for n in range(source)))
     nothing, base = Manifest("none", ()), Record("checkpoint", "k", Path(), "d", (), {}, 0.0, True)
-    return Material(base, "target", texts, None, None, real, nothing, nothing, None, (), ())
+    return Material(base, "target", texts, None, None, real, nothing, nothing, None, None, nothing, (), ())
 
 
 @pytest.mark.parametrize(("sentences", "context"), [(76, "full"), (77, "dynamic"), (200, "dynamic")])

@@ -5,13 +5,14 @@ from importlib import resources
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError, validate
-from reports import INPUTS, LIBRI, VOICEMAIL, manifest, scored, target
+from reports import INPUTS, LIBRI, RECIPE, VOICEMAIL, general, manifest, scored, target
 
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import DataError
 from asr_tv.report import score_tables
 from asr_tv.report.build import SCHEMA_VERSION, build_report
-from asr_tv.report.inputs import DroppedUtterance, SelectionInput, SystemInput, TermsInput
+from asr_tv.report.charts import frontier_chart
+from asr_tv.report.inputs import BoundInput, DroppedUtterance, SelectionInput, SystemInput, TermsInput
 from asr_tv.report.ledger import StageEntry
 from asr_tv.report.markdown import WER_HEADER, escaped, render_markdown, sparkline, wer_tables
 from asr_tv.report.systems import display_name
@@ -83,14 +84,14 @@ def test_the_schema_refuses_what_is_no_report(change):
         validate(report, schema())
 
 
-def test_the_headline_is_one_sentence_with_its_intervals():
+def test_the_headline_says_what_was_won_with_intervals_and_what_was_lost():
     report = build_report(INPUTS)
     low, high = (f"{-100 * report['comparison'][1][key]:.1f}" for key in ("ci_high", "ci_low"))
     best_low, best_high = (f"{-100 * report['comparison'][2][key]:.1f}" for key in ("ci_high", "ci_low"))
     assert report["headline"] == (
         f"10.0 % word error rate on voicemail, 15.0 points ({low} to {high}) below target_synthetic and "
         f"12.5 points ({best_low} to {best_high}) below the best text-only rival, source_real_then_target_synthetic "
-        "(95 % intervals)."
+        "(95 % intervals). Libri speech 5.0 % to 5.2 %, within the bound."
     )
     undecided = with_target(target_synthetic=41, adapted=40)["headline"]
     assert "not shown to differ from target_synthetic (-0.2 points, " in undecided
@@ -204,7 +205,7 @@ def test_verdict_better():
         "better than source_real_then_target_synthetic at 22.5 %, the best rival that used no target recordings "
         f"(-12.5 points, 95 % interval {100 * report['comparison'][2]['ci_low']:+.1f} to "
         f"{100 * report['comparison'][2]['ci_high']:+.1f}, -56 % relative). "
-        "General speech stays within the bound of 10 % relative."
+        "General speech stays within the bound of 10 % relative: 5.0 % to 5.2 % WER, no more loops than before."
     )
 
 
@@ -269,17 +270,43 @@ def test_forgetting_within_and_beyond_the_bound():
     assert "General speech was lost beyond the bound of 4 % relative: libri 5.0 % to 5.2 %." in beyond["verdict"]
     assert "Guard FAILED" in render_markdown(beyond)
     nothing = build_report(replace(INPUTS, systems=INPUTS.systems[:5]))
-    assert nothing["forgetting"] == {"bound": 0.1, "passed": None, "rows": []}
+    unknown = {"pretrained": None, "within": None, "recipes": []}
+    assert nothing["forgetting"] == {"bound": 0.1, "passed": None, "rows": [], "dev": unknown}
+
+
+def test_a_model_that_loops_where_the_pretrained_one_does_not_has_lost_general_speech():
+    before, after = general("pretrained", 20), general("adapted", 20)
+    turned = replace(after.evaluation.utterances[0], hypothesis="the call is the call is " * 12)
+    looping = replace(after, evaluation=replace(after.evaluation, utterances=(turned, *after.evaluation.utterances[1:])))
+    report = build_report(replace(INPUTS, systems=(*INPUTS.systems[:5], before, looping)))
+    (row,) = report["forgetting"]["rows"]
+    assert (row["pretrained_loops"], row["adapted_loops"], row["passed"]) == (0, 1, False)
+    assert "0 to 1 loops, BEYOND the bound" in report["headline"]
+
+
+def test_the_frontier_has_a_point_per_share_and_the_chosen_one_is_marked():
+    half, none = (RECIPE.model_copy(update={"pretrained_weight": share}) for share in (0.5, 0.0))
+    tested = {0.0: scored(VOICEMAIL, 40), 0.5: scored(VOICEMAIL, 44)}
+    bound = BoundInput(0.05, {none: 0.09, half: 0.052}, True, tested)
+    report = build_report(replace(INPUTS, bound=bound, selection=replace(INPUTS.selection, chosen=half)))
+    shares = {r["pretrained_weight"]: (r["general"], r["target"]) for r in report["forgetting"]["dev"]["recipes"]}
+    assert shares == {0.0: (0.09, 40 / 400), 0.5: (0.052, 44 / 400)}
+    adapted, pretrained = frontier_chart(report).lines
+    assert [point.chosen for point in adapted.points] == [False, True]
+    assert adapted.points[1].label == "0.5 pretrained: general 5.2 %, target 11.0 %"
+    assert adapted.points[0].x > frontier_chart(report).bound > adapted.points[1].x > pretrained.points[0].x
+    assert frontier_chart(build_report(INPUTS)) is None
 
 
 def test_selection_holds_every_recipe_tried():
     selection = build_report(INPUTS)["selection"]
-    assert selection["chosen"] == {"start": "pretrained", "augmentation": True, "scaling_coef": 0.4}
+    assert selection["chosen"] == RECIPE.model_dump()
     assert selection["folds"] == ["digits", "phrases"]
     assert selection["scores"][1] == {
         "start": "pretrained",
         "augmentation": True,
         "scaling_coef": 0.0,
+        "pretrained_weight": None,
         "wer": 0.2,
         "errors": 40,
         "words": 200,

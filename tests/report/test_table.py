@@ -18,7 +18,7 @@ from asr_tv.report.table import PAGE_ONLY, Column, count, table, text, words
 
 NAMES = (
     *(f"{name}{suffix}" for name in TARGET_ROW.values() for suffix in ("", "_augmented")),
-    *("source_real", "source_synthetic", "source_mixed", "pretrained_short_context", "adapted_at_30_s"),
+    *("source_real", "source_synthetic", "source_mixed", "pretrained_short_context", "adapted_short_context"),
     *("target_synthetic_ungated", "topline", "a rival of our own"),
 )
 
@@ -103,7 +103,7 @@ def test_a_terminal_of_another_encoding_is_written_to(report, capsys, monkeypatc
         ("source_real_then_target_synthetic", "real → target"),
         ("source_real", "source real"),
         ("pretrained_short_context", "pretrained, short context"),
-        ("adapted_at_30_s", "adapted, in 30 s"),
+        ("adapted_short_context", "adapted, short context"),
         ("target_synthetic_ungated", "target, ungated"),
         ("target_synthetic + mean_of_domains", "target + mean_of_domains"),
         ("target_synthetic (LoRA)", "target (LoRA)"),

@@ -160,7 +160,7 @@ class TestCard:
     def test_what_30_s_costs_is_said_from_the_report(self) -> None:
         rows = [
             {"name": name, "role": "target", "wer": wer}
-            for name, wer in (("adapted", 0.177), ("adapted_at_30_s", 0.213))
+            for name, wer in (("adapted", 0.177), ("adapted_short_context", 0.213))
         ]
         text = export_card(
             "---\nlibrary_name: transformers\n---\n# demo\n",
@@ -171,7 +171,7 @@ class TestCard:
             check=None,
             report={"systems": rows},
         )
-        assert "target: 17.7% WER in its own context, 21.3% in 30 s" in text
+        assert "target: 17.7% WER in 30 s, 21.3% in the shorter one" in text
         assert "library_name: openai-whisper" in text
         assert "without_timestamps=True" in text
         assert "This export was not re-scored." in text

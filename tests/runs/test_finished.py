@@ -47,7 +47,7 @@ def change(folder: Path, **values: Any) -> None:
 class TestReading:
     def test_an_evaluation_is_the_rows(self, place: Path) -> None:
         found, store = read_run(place / "one"), Store(place / "store")
-        for system, role in (("adapted", "target"), ("pretrained", "source"), ("adapted_at_30_s", "target")):
+        for system, role in (("adapted", "target"), ("pretrained", "source"), ("adapted_short_context", "target")):
             evaluation = found.evaluation(system, role, store)
             assert evaluation.wer == found.row(system, role)["wer"]
 

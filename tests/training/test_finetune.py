@@ -27,6 +27,7 @@ from asr_tv.models.whisper import load_model, load_tokenizer, prompt_ids
 from asr_tv.store.results import Record, Store, file_digest
 from asr_tv.store.runtime import Runtime
 from asr_tv.testing.ctc import tiny_ctc
+from asr_tv.training.data import TrainingData
 from asr_tv.training.finetune import finetune, identity
 from asr_tv.training.objectives.whisper import WhisperLoss
 from asr_tv.training.trainer import LORA_VECTOR, Job
@@ -209,6 +210,7 @@ from pathlib import Path
 from asr_tv.models.locate import resolve_model
 from asr_tv.config.run import TrainingConfig
 from asr_tv.data.corpora.local import read_manifest
+from asr_tv.training.data import TrainingData
 from asr_tv.training.finetune import finetune
 from asr_tv.store.results import Store
 from asr_tv.store.runtime import Runtime
@@ -441,5 +443,5 @@ class TestCtcClips:
     ) -> None:
         clips = Manifest("clips", tuple(replace(u, origin="synthetic") for u in manifest))
         fast = AugmentationConfig(speed=(4.0, 4.0), silence_seconds=(0, 0), probability=1.0)
-        record = finetune(Runtime(Store(tmp_path)), bases["conformer"], clips, TRAINING, seed=1, augmentation=fast)
+        record = finetune(Runtime(Store(tmp_path)), bases["conformer"], TrainingData(clips, fast), TRAINING, seed=1)
         assert all(math.isfinite(loss) for loss in record.details["epoch_losses"])

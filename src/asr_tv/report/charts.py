@@ -182,12 +182,16 @@ def curve_charts(report: Row) -> list[LineChart]:
     return [chart for chart in charts if chart is not None]
 
 
+NOTHING_KNOWN: Row = {"pretrained": None, "within": None, "recipes": []}
+"""Of general dev recordings, in the reports of versions that had none."""
+
+
 def frontier_chart(report: Row) -> LineChart | None:
     """WER on the target over WER on general speech, by share of the pretrained weights; the bound is a line.
 
     None where the choice looked at no general recordings, or the target has none.
     """
-    dev = report["forgetting"]["dev"]
+    dev = report["forgetting"].get("dev", NOTHING_KNOWN)
     points = [r for r in dev["recipes"] if r["target"] is not None and r["general"] is not None]
     before = next((s["wer"] for s in report["systems"] if s["name"] == PRETRAINED and s["role"] == "target"), None)
     if not points or before is None or dev["pretrained"] is None:

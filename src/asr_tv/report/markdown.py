@@ -130,7 +130,7 @@ def _recipe(recipe: Row | None) -> str:
     if recipe is None:
         return "nothing yet"
     augmentation = "with" if recipe["augmentation"] else "without"
-    weight = 100 * (recipe["pretrained_weight"] or 0.0)
+    weight = 100 * (recipe.get("pretrained_weight") or 0.0)
     return (
         f"start {recipe['start']}, {augmentation} augmentation, scaling coefficient {recipe['scaling_coef']:g}, "
         f"{weight:g} % pretrained weights"

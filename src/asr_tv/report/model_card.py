@@ -78,7 +78,7 @@ def _recipe(selection: Report) -> Iterator[str]:
     chosen = selection["chosen"]
     yield (
         f"- Recipe: start {chosen['start']}, channel augmentation {'on' if chosen['augmentation'] else 'off'}, "
-        f"scaling coefficient {chosen['scaling_coef']:g}, {100 * (chosen['pretrained_weight'] or 0):g} % of the "
+        f"scaling coefficient {chosen['scaling_coef']:g}, {100 * (chosen.get('pretrained_weight') or 0):g} % of the "
         f"pretrained weights; chosen by {selection['method']}."
     )
     scores = {_key(score): score["wer"] for score in selection["scores"]}

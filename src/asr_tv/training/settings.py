@@ -24,7 +24,7 @@ def settings_for(training: TrainingConfig, family: Family) -> TrainingConfig:
             f"training.audio_context: {training.audio_context:g} seconds are for Whisper; a CTC model hears the whole "
             "clip: leave it out"
         )
-    if training.full_context_share:
+    if training.full_context_share and "full_context_share" in training.model_fields_set:
         problems.append("training.full_context_share: is for Whisper; a CTC model hears the whole clip")
     if problems:
         raise ConfigError(problems)
