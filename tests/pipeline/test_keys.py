@@ -43,6 +43,10 @@ def upstream(label: str) -> set[str]:
     what, _, name = label.partition(" ")
     if what in ("SOURCE", "TARGET", "FOLD"):
         return {"corpus of the run"}
+    if label == "GENERAL SPLIT":
+        return {"corpus of general speech"}
+    if label == "synthesize general":
+        return set()
     if what == "synthesize":
         return {{"target": "TARGET", "source": "SOURCE"}.get(name, "FOLD") + " SENTENCES"}
     if what == "judge":
@@ -60,10 +64,20 @@ def upstream(label: str) -> set[str]:
     if label in ("sweep coefficient curve on target", "score coefficient curve on target"):
         followed = {"sweep coefficient curve on target"} if what == "score" else set()
         return {"finetune target_synthetic_augmented", "vector", "checkpoint", "TARGET TEST", *followed}
+    if (kept := re.fullmatch(r"(sweep|score) (.*) on (general dev|target)", label)) and "pretrained on" in label:
+        return _keeping(what, *kept.groups()[1:])
     if what in ("transcribe", "score"):
         return _listening(what, name)
     assert what in ("checkpoint", "corpus", "noise"), label
     return set()
+
+
+def _keeping(what: str, name: str, test: str) -> set[str]:
+    """A share of the pretrained weights on general dev recordings, or on the target's test."""
+    heard = {"general dev": "GENERAL SPLIT", "target": "TARGET TEST"}[test]
+    followed = {f"sweep {name} on {test}"} if what == "score" else set()
+    own = set() if name == "pretrained" else {"finetune target_synthetic_augmented", "vector"}
+    return {"checkpoint", heard, *own, *followed}
 
 
 def _training(name: str) -> set[str]:
@@ -79,7 +93,8 @@ def _training(name: str) -> set[str]:
         return own[name]
     start = re.fullmatch(r"(?:(source_real|source_mixed)_then_)?target_synthetic(?:_augmented)?", name)
     assert start, name
-    return {"gate target", "SOURCE RECORDINGS", f"finetune {start[1]}" if start[1] else "context start"}  # with replay
+    first = f"finetune {start[1]}" if start[1] else "context start"
+    return {"gate target", "SOURCE RECORDINGS", first, "synthesize general", "checkpoint"}  # with replay and rehearsal
 
 
 def _in_fold(label: str) -> set[str]:
@@ -100,11 +115,11 @@ def _listening(what: str, name: str) -> set[str]:
     assert found, name
     system, test, _ = found.groups()
     own = {"pretrained": "checkpoint", "pretrained_short_context": "context start"}
-    own |= {"adapted": "adapt", "adapted_at_30_s": "adapt"}
+    own |= {"adapted": "adapt", "adapted_short_context": "adapt"}
     heard = {
         "target": "TARGET TEST",
         "source": "SOURCE TEST",
-        "general": "corpus of general speech",
+        "general": "GENERAL SPLIT",
         "noise": "noise",
         "de speech": "corpus of another language",
     }[test]
@@ -142,12 +157,14 @@ SPLIT = r"(SOURCE|TARGET|FOLD) .*"
 SOURCE, ALL_BUT_SOURCE_TEST = r"SOURCE .*", r"(?!SOURCE TEST)(SOURCE|TARGET|FOLD) .*"
 HEARD_ELSEWHERE = r"(transcribe|score) \S+ on de speech"
 HEARING = r"(transcribe|sweep|score) .*"
-CLIPS, MANY_CLIPS = r"synthesize .*", r"synthesize (target|banking as target)"
+CLIPS, MANY_CLIPS = r"synthesize .*", r"synthesize (target|banking as target|general)"
+TARGET_CLIPS = r"synthesize (target|banking as target)"
 AUGMENTED = r"finetune .*_augmented( \(fold banking\))?"
 ON_TARGET = r"finetune (source_\w+_then_)?target_synthetic(?!_ungated).*"
 JUDGED, GATE = r"(judge|gate) .*", r"gate .*"
-CURVE = r"(sweep|score) coefficient curve on target"
-TUNED = rf"(?!.* pretrained on )(?!.*adapted_at_30_s){HEARING}"
+CURVE = r"(sweep|score) (coefficient curve|[\d.]+ pretrained) on target"
+KEPT = r"sweep (.*, )?[\d.]+ pretrained on .*"
+SHORT = r"(transcribe|score) adapted_short_context .*"
 
 
 def of_corpus(prefix: str, corpus: str, parts: str, recordings: str) -> dict[str, Takes]:
@@ -169,7 +186,7 @@ def of_corpus(prefix: str, corpus: str, parts: str, recordings: str) -> dict[str
         f"{prefix}.language": Takes("it", alone=f"{corpus}|{HEARD_ELSEWHERE}" if corpus == OTHER else corpus),
         f"{prefix}.domains": Takes(kept, alone=corpus),
         f"{prefix}.max_seconds": Takes(29.0, alone=corpus),
-        f"{prefix}.max_per_domain": Takes(6 if corpus == CORPUS else 2, parts, alone=corpus, graph=corpus == CORPUS),
+        f"{prefix}.max_per_domain": Takes({CORPUS: 6, GENERAL: 5}.get(corpus, 2), parts, alone=corpus, graph=corpus == CORPUS),
         f"{prefix}.line.codec": Takes("gsm", recordings, alone=corpus),
         f"{prefix}.line.snr_db": Takes(7.0, recordings, alone=corpus),
         f"{prefix}.line.seed": Takes(5, recordings, alone=corpus),
@@ -190,6 +207,17 @@ def texts(folder: Path) -> str:
     return str(folder / "texts.txt")
 
 
+def sentences(folder: Path, name: str) -> Path:
+    """A few sentences to rehearse."""
+    path = folder / f"{name}.txt"
+    path.write_text("".join(f"{what} is {name}.\n" for what in ("This", "That", "Everything")), encoding="utf-8")
+    return path
+
+
+def other_sentences(folder: Path) -> str:
+    return str(sentences(folder, "special"))
+
+
 def another_model(folder: Path) -> str:
     return str(tiny_whisper(folder / "another", multilingual=True, seed=1))
 
@@ -197,7 +225,7 @@ def another_model(folder: Path) -> str:
 FIXED = {"selection.method": "fixed"}
 FIELDS: dict[str, Takes] = {
     "name": Takes("another"),
-    "seed": Takes(18, rf"{SPLIT}|{CLIPS}|context start|finetune .*|noise"),
+    "seed": Takes(18, rf"{SPLIT}|GENERAL SPLIT|{CLIPS}|context start|finetune .*|noise"),
     "model": Takes(another_model, "checkpoint"),
     "language": Takes("fr", rf"context start|finetune .*|(?!{HEARD_ELSEWHERE}){HEARING}", alone=JUDGED),
     **of_corpus("corpora.0", CORPUS, SPLIT, r"\w+ (RECORDINGS|DEV|TEST)"),
@@ -216,8 +244,8 @@ FIELDS: dict[str, Takes] = {
         ["tone", "espeak:a", "bark:b"], rf"{MANY_CLIPS}|finetune topline", alone=r"gate (target|banking as target)"
     ),
     "synthesis.language": Takes("de", CLIPS),
-    "synthesis.voices_per_text": Takes(2, MANY_CLIPS, alone="synthesize source"),
-    "synthesis.takes": Takes(3, rf"{MANY_CLIPS}|finetune topline"),
+    "synthesis.voices_per_text": Takes(2, TARGET_CLIPS, alone="synthesize source"),
+    "synthesis.takes": Takes(3, rf"{TARGET_CLIPS}|finetune topline"),
     "synthesis.length_scale": Takes([0.9, 1.2], CLIPS),
     "synthesis.noise_scale": Takes([0.5, 0.9], CLIPS),
     "synthesis.noise_w_scale": Takes([0.6, 1.0], CLIPS),
@@ -278,7 +306,7 @@ FIELDS: dict[str, Takes] = {
             "gradient_checkpointing": True,
         }.items()
     },
-    "training.audio_context": Takes(20.0, rf"finetune .*|{TUNED}"),
+    "training.audio_context": Takes(20.0, rf"finetune .*|{SHORT}"),
     "training.freeze_feature_encoder": Takes(False, r"finetune .*", base="ctc"),
     "context_start.epochs": Takes(2, "context start"),
     "context_start.learning_rate": Takes(2e-5, "context start"),
@@ -294,13 +322,17 @@ FIELDS: dict[str, Takes] = {
     "selection.folds": Takes(2, graph=True),
     "selection.starts": Takes(["pretrained", "source_real"], graph=True),
     "selection.augmentation": Takes([False, True], rf"adapt|{CURVE}", graph=True),
-    "selection.scaling_coefs": Takes([0.3, 0.5], r"adapt|sweep .*"),
-    "selection.fixed.start": Takes("source_mixed", rf"adapt|{CURVE}", also=FIXED),
-    "selection.fixed.augmentation": Takes(False, rf"adapt|{CURVE}", also=FIXED),
-    "selection.fixed.scaling_coef": Takes(0.4, "adapt", also=FIXED),
+    "selection.scaling_coefs": Takes([0.3, 0.5], r"adapt|(?!sweep pretrained on)sweep .*"),
+    "selection.fixed.start": Takes("source_mixed", rf"adapt|{CURVE}", graph=True, also=FIXED),
+    "selection.fixed.augmentation": Takes(False, rf"adapt|{CURVE}", graph=True, also=FIXED),
+    "selection.fixed.scaling_coef": Takes(0.4, rf"adapt|{KEPT}", also=FIXED),
     "replay.share": Takes(0.05, ON_TARGET),
     "replay.origin": Takes("synthetic", ON_TARGET),
-    "pretrained_weight": Takes(0.3, r"adapt|sweep .*"),
+    "rehearsal.share": Takes(0.7, ON_TARGET),
+    "rehearsal.texts": Takes(other_sentences, "synthesize general"),
+    "selection.pretrained_weights": Takes([0.4], rf"adapt|{CURVE}", graph=True),
+    "selection.fixed.pretrained_weight": Takes(0.7, rf"adapt|{CURVE}", graph=True, also=FIXED),
+    "forgetting.dev": Takes(0.2, "GENERAL SPLIT"),
     "scoring.normalizer": Takes("english", rf"(?!{HEARD_ELSEWHERE})score .*"),
     "scoring.engine": Takes("ctranslate2", r"(score|sweep|transcribe) .*"),
     "scoring.max_new_tokens": Takes(100, HEARING, alone=JUDGED),
@@ -340,10 +372,11 @@ def values(folder: Path) -> dict[str, Any]:
             "starts": ["pretrained", "source_mixed"],
             "augmentation": [True],
             "scaling_coefs": [0.2, 0.5],
+            "pretrained_weights": [0.2],
             "fixed": {"scaling_coef": 0.2},
         },
         "replay": {"share": 0.1},
-        "pretrained_weight": 0.2,
+        "rehearsal": {"share": 0.5, "texts": str(sentences(folder, "general"))},
         "run": {"workers": 1},
         "scoring": {"normalizer": "basic"},
         "retention": {
@@ -394,7 +427,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus(path, "run", 8, DOMAINS)
     corpus(path, "table", 8, ("banking", "hotels", "travel"))
     corpus(path, "larger", 8, ("banking", "hotels", "travel", "zoo"))
-    corpus(path, "general", 3, ("news",))
+    corpus(path, "general", 8, ("news",))
     corpus(path, "other", 3, ("news",))
     return path
 

@@ -277,7 +277,9 @@ def test_forgetting_within_and_beyond_the_bound():
 def test_a_model_that_loops_where_the_pretrained_one_does_not_has_lost_general_speech():
     before, after = general("pretrained", 20), general("adapted", 20)
     turned = replace(after.evaluation.utterances[0], hypothesis="the call is the call is " * 12)
-    looping = replace(after, evaluation=replace(after.evaluation, utterances=(turned, *after.evaluation.utterances[1:])))
+    looping = replace(
+        after, evaluation=replace(after.evaluation, utterances=(turned, *after.evaluation.utterances[1:]))
+    )
     report = build_report(replace(INPUTS, systems=(*INPUTS.systems[:5], before, looping)))
     (row,) = report["forgetting"]["rows"]
     assert (row["pretrained_loops"], row["adapted_loops"], row["passed"]) == (0, 1, False)

@@ -122,7 +122,7 @@ class SelectionConfig(Section):
     starts: Choices[Start] = ("pretrained", "source_real", "source_mixed")
     augmentation: Choices[bool] = (False, True)
     scaling_coefs: Choices[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    pretrained_weights: Choices[Fraction] = (0.0, 0.15, 0.3, 0.5)
+    pretrained_weights: Choices[Fraction] = (0.2, 0.35, 0.5)
     fixed: Recipe = Recipe()
 
     @model_validator(mode="after")
@@ -135,8 +135,8 @@ class SelectionConfig(Section):
 class RehearsalConfig(Section):
     """General sentences, spoken by the run's voices, among the target's clips.
 
-    On them a tuned Whisper keeps the answers of the pretrained one (learning without forgetting, arXiv 1606.09282); a
-    CTC model learns the sentences.
+    On them a tuned Whisper keeps the answers of the pretrained one (learning without forgetting, arXiv 1606.09282); CTC
+    models are tuned without.
     """
 
     share: NotNegative = Field(1.0, description="general clips for each clip of the target; 0: none")

@@ -133,7 +133,6 @@ def settled(config: AdaptConfig, material: Material) -> AdaptConfig:
     if len(material.source_train) or config.context_start:
         return config
     clips = clip_count(config, material.target_texts)
-    clips += math.ceil(config.rehearsal.share * clips) if len(material.general_texts) else 0
     if target_passes(config) * math.ceil(clips / config.training.batch_size) >= config.short_context_updates:
         return config
     values = config.model_dump(exclude_unset=True)
@@ -238,6 +237,8 @@ def target_passes(config: AdaptConfig) -> int:
 
 def _general_clips(config: AdaptConfig, material: Material, target_clips: int) -> list[ClipSet]:
     """As many general sentences as the longest training rehearses, each once, in the voices by turns."""
+    if family_of(material.base.path / MODEL) == "ctc":
+        return []
     needed = math.ceil(config.rehearsal.share * target_clips) * target_passes(config)
     ranked = sorted(material.general_texts, key=lambda u: u.id)  # an id is a digest of the sentence
     texts = Manifest("general texts", tuple(ranked[:needed]))

@@ -4,7 +4,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from asr_tv.report.charts import NOTHING_KNOWN, BarPanel, bar, group_panels, is_chosen, is_recipe, kind_of, recipe_name, top_of
+from asr_tv.report.charts import (
+    NOTHING_KNOWN,
+    BarPanel,
+    bar,
+    group_panels,
+    is_chosen,
+    is_recipe,
+    kind_of,
+    recipe_name,
+    top_of,
+)
 from asr_tv.report.systems import ADAPTED, MAIN, display_name
 from asr_tv.report.table import (
     PAGE_ONLY,
@@ -261,7 +271,9 @@ def kept_table(report: Row) -> Table | None:
         rate("general dev WER %", "general"),
         rate("target WER %", "target", hint="scored after the choice"),
     ]
-    return build("kept", "The choice within the bound", report["forgetting"].get("dev", NOTHING_KNOWN)["recipes"], fields)
+    return build(
+        "kept", "The choice within the bound", report["forgetting"].get("dev", NOTHING_KNOWN)["recipes"], fields
+    )
 
 
 def example_table(examples: Row) -> Table | None:

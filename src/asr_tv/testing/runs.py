@@ -54,6 +54,12 @@ def fake_benchmark(folder: Path, *, domains: tuple[str, ...] = DOMAINS, **overri
     return parse_section(BenchmarkConfig, _overridden(values, overrides), "fake")
 
 
+def _general_texts(folder: Path) -> Path:
+    path = folder / "general.txt"
+    path.write_text("The weather is fine.\nWhere is my coat?\nTake the first street.\n", encoding="utf-8")
+    return path
+
+
 def _overridden(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     return with_overrides(values, {path.replace("__", "."): value for path, value in overrides.items()})
 
@@ -69,7 +75,8 @@ def fake_values(folder: Path, domains: tuple[str, ...] = DOMAINS) -> dict[str, A
         "splits": {"dev": 0.25, "test": 0.25},
         "synthesis": {"engine": "fake", "voices": ["tone"], "takes": 2},
         "training": {"epochs": 1, "learning_rate": 1e-3, "batch_size": 4, "precision": "fp32", "full_context_share": 0},
-        "selection": {"folds": 1, "scaling_coefs": [0.0, 0.5]},
+        "selection": {"folds": 1, "scaling_coefs": [0.0, 0.5], "pretrained_weights": [0.0, 0.3]},
+        "rehearsal": {"share": 0.5, "texts": str(_general_texts(folder))},
         "scoring": {"resamples": 100, "max_new_tokens": 12},
         "forgetting": {"max_relative": 10.0},
     }

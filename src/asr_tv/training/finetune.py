@@ -76,7 +76,7 @@ def finetune(
 def identity(base: Record, job: Job) -> Identity:
     """The key of a fine-tuning; it has the augmentation only if there is synthetic speech to augment.
 
-    Of a rehearsal it has what is heard, by whom it is judged (a CTC model learns the texts), and how much of it.
+    Of a rehearsal it has what is heard, who answers, and how much of it.
     """
     heard = (*job.manifest, *(job.rehearsal.clips if job.rehearsal else ()))
     augmentation = job.augmentation if any(u.origin == "synthetic" for u in heard) else None
@@ -88,6 +88,5 @@ def identity(base: Record, job: Job) -> Identity:
     inputs = {"base": base.digest, "manifest": job.manifest.digest}
     if (rehearsal := job.rehearsal) is not None:
         parameters |= {"rehearsal": rehearsal.share}
-        inputs |= {"rehearsal": rehearsal.clips.digest}
-        inputs |= {"teacher": rehearsal.teacher.digest} if job.family == "whisper" else {}
+        inputs |= {"rehearsal": rehearsal.clips.digest, "teacher": rehearsal.teacher.digest}
     return Identity(STAGE, VERSION, parameters, inputs, job.seed)

@@ -17,7 +17,7 @@ from asr_tv.audio.recordings import Wave, read_audio
 from asr_tv.config.run import AugmentationConfig, TrainingConfig
 from asr_tv.config.section import Family
 from asr_tv.config.trainable import Lora
-from asr_tv.data.manifest import Manifest, Utterance, concatenate
+from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.devices import Precision, shape_independent_attention
 from asr_tv.errors import DataError
 from asr_tv.memory import ShrinkingBatches, memory_errors, named_memory_error
@@ -52,7 +52,7 @@ class Job:
     Only synthetic clips are augmented. A "short context" is learnt by a Whisper's distillation from itself.
 
     Attributes:
-        rehearsal: general clips in the order that training uses; of a CTC model's, the texts are learnt.
+        rehearsal: general clips in the order that training uses; for Whisper models.
     """
 
     manifest: Manifest
@@ -299,8 +299,7 @@ class _Trainer:
 def _make_objective(base: Path, job: Job) -> WhisperObjective | CtcObjective:
     rehearsal = job.rehearsal
     if job.family == "ctc":
-        clips = [job.manifest, *([rehearsal.clips] if rehearsal else [])]
-        return CtcObjective(base, concatenate("clips", clips))
+        return CtcObjective(base, job.manifest)
     if job.subject == "short context":
         return ShortContextObjective(base, job.manifest, job.language)
     if rehearsal is not None:
