@@ -186,7 +186,9 @@ def of_corpus(prefix: str, corpus: str, parts: str, recordings: str) -> dict[str
         f"{prefix}.language": Takes("it", alone=f"{corpus}|{HEARD_ELSEWHERE}" if corpus == OTHER else corpus),
         f"{prefix}.domains": Takes(kept, alone=corpus),
         f"{prefix}.max_seconds": Takes(29.0, alone=corpus),
-        f"{prefix}.max_per_domain": Takes({CORPUS: 6, GENERAL: 5}.get(corpus, 2), parts, alone=corpus, graph=corpus == CORPUS),
+        f"{prefix}.max_per_domain": Takes(
+            {CORPUS: 6, GENERAL: 5}.get(corpus, 2), parts, alone=corpus, graph=corpus == CORPUS
+        ),
         f"{prefix}.line.codec": Takes("gsm", recordings, alone=corpus),
         f"{prefix}.line.snr_db": Takes(7.0, recordings, alone=corpus),
         f"{prefix}.line.seed": Takes(5, recordings, alone=corpus),
@@ -210,7 +212,7 @@ def texts(folder: Path) -> str:
 def sentences(folder: Path, name: str) -> Path:
     """A few sentences to rehearse."""
     path = folder / f"{name}.txt"
-    path.write_text("".join(f"{what} is {name}.\n" for what in ("This", "That", "Everything")), encoding="utf-8")
+    path.write_text("".join(f"{what} is {name} 12.\n" for what in ("This", "That", "Everything")), encoding="utf-8")
     return path
 
 
