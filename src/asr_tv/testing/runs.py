@@ -21,7 +21,7 @@ corpora:
   - {kind: asterisk, language: en, max_per_domain: 8, domains: [voicemail, conference, services], line: {snr_db: 10}}
 target: {domain: voicemail}
 synthesis: {takes: 1}
-training: {epochs: 1, learning_rate: 3.0e-5, batch_size: 4}
+training: {epochs: 2, learning_rate: 3.0e-5, batch_size: 4}
 selection: {folds: 1, starts: [source_real], augmentation: [true], scaling_coefs: [0.0, 0.3]}
 run: {jobs: 2}
 """
