@@ -39,7 +39,7 @@ from asr_tv.vectors.files import average_checkpoints
 from asr_tv.vectors.stages import vector_stage
 
 DYNAMIC = Decoding("dynamic", "en", max_new_tokens=30)
-TRAINING = TrainingConfig(epochs=40, learning_rate=3e-3, batch_size=4, precision="fp32")
+TRAINING = TrainingConfig(epochs=40, learning_rate=3e-3, batch_size=4, precision="fp32", full_context_share=0)
 
 
 @pytest.fixture(scope="module")

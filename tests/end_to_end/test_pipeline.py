@@ -14,7 +14,7 @@ from jsonschema import validate
 
 from asr_tv.config.run import AdaptConfig
 from asr_tv.decoding import options as decoding
-from asr_tv.decoding.options import CTRANSLATE2
+from asr_tv.decoding.options import TRANSFORMERS
 from asr_tv.decoding.recogniser import WhisperRecogniser
 from asr_tv.errors import ConfigError, DataError, UserError
 from asr_tv.models.tensors import open_tensors
@@ -85,11 +85,11 @@ def test_a_context_start_is_a_row_and_what_every_training_starts_from(first: Run
 
 
 def test_one_engine_decodes_every_row_also_where_it_is_chosen(first: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine with bf16, where 30 s alone would be decoded by torch; scores of two engines do not compare."""
+    """On a machine with bf16, where short audio alone would be decoded by CTranslate2: 30 s decides for all rows."""
     monkeypatch.setattr(decoding, "choose_precision", lambda *_: "bf16")
     chosen = again(first, scoring={"engine": "auto"})
     conditions = [row["conditions"] for row in chosen.report["systems"]]
-    assert {(c["engine"], c["precision"]) for c in conditions} == {(CTRANSLATE2, "fp32")}
+    assert {(c["engine"], c["precision"]) for c in conditions} == {(TRANSFORMERS, "bf16")}
     assert {c["audio_context"] for c in conditions} == {"full", "dynamic"}
     assert chosen.executed["finetune"] == 0
 

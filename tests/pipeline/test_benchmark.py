@@ -25,7 +25,7 @@ DOMAINS = ("banking", "parcels", "travel")
 SMALL: dict[str, Any] = {
     "selection__augmentation": [False],
     "selection__starts": ["pretrained", "source_mixed"],
-    "benchmark__ablations": {"replay": {"replay.share": 0.5}, "half": {"pretrained_weight": 0.5}},
+    "benchmark__ablations": {"replay": {"replay.share": 0.5}, "half": {"selection.fixed.pretrained_weight": 0.5}},
     "benchmark__source_counts": [1],
     "benchmark__paper_scorer": True,
 }
@@ -267,7 +267,6 @@ def test_shared_sentences_are_reported_and_left_out(first: Run, tmp_path: Path) 
     ("overrides", "problem"),
     [
         ({"target": {"domain": "travel"}}, "target: every domain is the target in turn"),
-        ({"pretrained_weight": 0.5}, "benchmark.ablations"),
         ({"benchmark__ablations": {"x": {"training.epoch": 1}}}, "benchmark.ablations.x: unknown key training.epoch"),
         (
             {"corpora": [], "selection__method": "fixed", "selection__fixed__scaling_coef": 0},

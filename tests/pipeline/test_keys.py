@@ -87,7 +87,7 @@ def _training(name: str) -> set[str]:
         "source_synthetic": clips | {"SOURCE SENTENCES"},
         "source_mixed": real | clips,
         "topline": {"context start", "TARGET RECORDINGS"},
-        "target_synthetic_ungated": {"context start", "synthesize target"},
+        "target_synthetic_ungated": {"context start", "synthesize target", "synthesize general", "checkpoint"},
     }
     if name in own:
         return own[name]
@@ -330,7 +330,7 @@ FIELDS: dict[str, Takes] = {
     "selection.fixed.scaling_coef": Takes(0.4, rf"adapt|{KEPT}", also=FIXED),
     "replay.share": Takes(0.05, ON_TARGET),
     "replay.origin": Takes("synthetic", ON_TARGET),
-    "rehearsal.share": Takes(0.7, ON_TARGET),
+    "rehearsal.share": Takes(0.7, r"finetune .*target_synthetic.*"),
     "rehearsal.texts": Takes(other_sentences, "synthesize general"),
     "selection.pretrained_weights": Takes([0.4], rf"adapt|{CURVE}", graph=True),
     "selection.fixed.pretrained_weight": Takes(0.7, rf"adapt|{CURVE}", graph=True, also=FIXED),

@@ -34,7 +34,7 @@ from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
 from asr_tv.training.context_start import context_start
-from asr_tv.training.data import Rehearsal
+from asr_tv.training.data import Rehearsal, TrainingData
 from asr_tv.training.settings import settings_for
 from asr_tv.vectors.stages import adapt_stage
 
@@ -326,7 +326,8 @@ def _ungated(chosen: Chosen, execute: Executor) -> list[System]:
     clips = stored_manifest(chosen.speech.spoken[0])
     training = config.training.scaled(learning_rate=1, epochs=config.target_epochs)
     step = Step("finetune", UNGATED, purpose="scoring", options=config.run)
-    (record,) = execute([finetune_call(config, step, chosen.start, clips, training)])
+    data = TrainingData(clips, rehearsal=chosen.scope.rehearsal)
+    (record,) = execute([finetune_call(config, step, chosen.start, data, training)])
     return [System(UNGATED, record)]
 
 

@@ -226,7 +226,7 @@ class Crashes:
             if after.get(path) != written:
                 tally.problems.append(f"{path}: was finished, and was written again or is gone")
         for key, count in epochs.items():
-            label, size = self.unbroken.labels()[key], self._records[f"finetune/{key}"]["details"]["utterances"]
+            label, size = self.unbroken.labels()[key], self._records[f"finetune/{key}"]["details"]["clips_per_epoch"]
             if (step := steps.get(label)) is not None and step != count * size:
                 tally.problems.append(f"{label}: {count} epochs were finished; it went on after {step}, {size} each")
 

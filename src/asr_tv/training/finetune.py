@@ -66,7 +66,7 @@ def finetune(
             "precision": precision,
             "trainable": written(training.trainable),
             "trainable_parameters": trainable_parameters(model),
-            "rehearsed_utterances": (job.clips_per_epoch - len(ordered)) * training.epochs,
+            "clips_per_epoch": job.clips_per_epoch,
         }
         return Produced(data.refs(), details)
 
