@@ -8,6 +8,7 @@ from asr_tv.data.manifest import Manifest
 from asr_tv.pipeline.execution.executor import Executor, Step
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.scoring import Curve, score_curves
+from asr_tv.pipeline.trainings import Trained
 from asr_tv.report.systems import PRETRAINED, target_row
 from asr_tv.store.results import Record
 
@@ -29,19 +30,11 @@ class Bounded:
     readings: tuple[Reading, ...] = ()
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Checkpoints that recipes are made of, by row, and the vector that is added to them."""
-
-    rows: Mapping[str, Record]
-    vector: Record | None
-    pretrained: Record
-
-
 def choose_within_bound(
     config: AdaptConfig,
     recipes: Sequence[Recipe],
-    candidates: Candidates,
+    trained: Trained,
+    pretrained: Record,
     general: Manifest | None,
     execute: Executor,
     run: str = "",
@@ -58,13 +51,19 @@ def choose_within_bound(
     if general is None:
         return Bounded(_weighted(recipes[0], _weights(config, recipes[0])[0]))
     step = Step("sweep", PRETRAINED, general.name, run=run, purpose="choice", options=config.run)
-    base = Curve(step, candidates.pretrained, None, candidates.pretrained, general, (0.0,))
-    ((pretrained,),) = (list(curve.values()) for curve in score_curves(config, [base], execute))
+    base = Curve(step, pretrained, None, pretrained, general, (0.0,))
+    ((before,),) = (list(curve.values()) for curve in score_curves(config, [base], execute))
     found: dict[Recipe, float] = {}
     curves = [base]
-    limit = pretrained.wer * (1 + config.forgetting.max_relative)
+    limit = before.wer * (1 + config.forgetting.max_relative)
     for recipe in recipes:
-        tried = _curves(config, recipe, candidates, general, run)
+        row = target_row(recipe.start, recipe.augmentation)
+        tried = {}
+        for weight in _weights(config, recipe):
+            subject = f"{row}, {weight:g} pretrained"
+            step = Step("sweep", subject, general.name, run=run, purpose="choice", options=config.run)
+            weighted = _weighted(recipe, weight)
+            tried[weighted] = curve_of(step, weighted, trained, pretrained, general)
         scores = [next(iter(scored.values())).wer for scored in score_curves(config, list(tried.values()), execute)]
         found |= dict(zip(tried, scores, strict=True))
         curves += tried.values()
@@ -72,7 +71,7 @@ def choose_within_bound(
             break
     chosen = least_kept(found, limit)
     readings = tuple((c.checkpoint, c.vector, c.manifest) for c in curves)
-    return Bounded(chosen, pretrained.wer, found, found[chosen] <= limit, readings)
+    return Bounded(chosen, before.wer, found, found[chosen] <= limit, readings)
 
 
 def least_kept(general: Mapping[Recipe, float], limit: float) -> Recipe:
@@ -80,19 +79,12 @@ def least_kept(general: Mapping[Recipe, float], limit: float) -> Recipe:
     return next((r for r, wer in general.items() if wer <= limit), min(general, key=lambda r: general[r]))
 
 
-def _curves(
-    config: AdaptConfig, recipe: Recipe, candidates: Candidates, general: Manifest, run: str
-) -> dict[Recipe, Curve]:
-    """One curve of one point per share of the pretrained weights, the least first."""
-    row = target_row(recipe.start, recipe.augmentation)
-    vector = candidates.vector if recipe.scaling_coef else None
-    curves = {}
-    for weight in _weights(config, recipe):
-        subject = f"{row}, {weight:g} pretrained"
-        step = Step("sweep", subject, general.name, run=run, purpose="choice", options=config.run)
-        point = (candidates.rows[row], vector, candidates.pretrained, general, (recipe.scaling_coef,), weight)
-        curves[_weighted(recipe, weight)] = Curve(step, *point)
-    return curves
+def curve_of(step: Step, recipe: Recipe, trained: Trained, pretrained: Record, recordings: Manifest) -> Curve:
+    """The one point of a curve at which a recipe stands, with its share of the pretrained weights."""
+    checkpoint = trained.targets[recipe.start, recipe.augmentation]
+    vector = trained.vector if recipe.scaling_coef else None
+    coefs, weight = (recipe.scaling_coef,), recipe.pretrained_weight or 0.0
+    return Curve(step, checkpoint, vector, pretrained, recordings, coefs, weight)
 
 
 def _weights(config: AdaptConfig, recipe: Recipe) -> tuple[float, ...]:

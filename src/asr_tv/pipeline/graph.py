@@ -18,7 +18,7 @@ from asr_tv.data.splits import without_sentences
 from asr_tv.decoding.options import check_engine
 from asr_tv.errors import ConfigError
 from asr_tv.models.family import family_of
-from asr_tv.pipeline.bound import Bounded, Candidates, choose_within_bound
+from asr_tv.pipeline.bound import Bounded, choose_within_bound, curve_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, prepare, sentence_identity
@@ -153,11 +153,9 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     recipes = score_recipes(scores) if scores else ()
     bootstrap = Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
     ordered = preferred(recipes, bootstrap) if recipes else (config.selection.fixed,)
-    rows = {target_row(*key): record for key, record in trained[0].targets.items()}
-    if (row := target_row(ordered[0].start, ordered[0].augmentation)) not in rows:
-        raise ConfigError(f"selection.fixed.start: {row} needs source speech, and there is none")
-    candidates = Candidates(rows, trained[0].vector, material.base)
-    bounded = choose_within_bound(config, ordered, candidates, material.general_dev, execute, run)
+    if (ordered[0].start, ordered[0].augmentation) not in trained[0].targets:
+        raise ConfigError(f"selection.fixed.start: {ordered[0].start} needs source speech, and there is none")
+    bounded = choose_within_bound(config, ordered, trained[0], material.base, material.general_dev, execute, run)
     found = (recipes, folds, tuple(scores), (*readings, *bounded.readings), bounded)
     return Chosen(config, material, start, speech, scopes[0], trained[0], bounded.recipe, *found)
 
@@ -301,17 +299,14 @@ def _frontier(chosen: Chosen, execute: Executor) -> Mapping[float, Evaluation]:
     test, recipe = chosen.material.target_test, chosen.recipe
     if test is None:
         return {}
-    weights = [r.pretrained_weight or 0.0 for r in chosen.bounded.general if _same_but_weight(r, recipe)]
-    checkpoint = chosen.trained.targets[recipe.start, recipe.augmentation]
-    vector = chosen.trained.vector if recipe.scaling_coef else None
     curves = []
-    for weight in weights:
-        subject = f"{weight:g} pretrained"
-        step = Step("sweep", subject, "target", run=chosen.scope.run, purpose="scoring", options=chosen.config.run)
-        point = (checkpoint, vector, chosen.material.base, test, (recipe.scaling_coef,), weight)
-        curves.append(Curve(step, *point))
+    for tried in chosen.bounded.general:
+        if _same_but_weight(tried, recipe):
+            subject = f"{tried.pretrained_weight:g} pretrained"
+            step = Step("sweep", subject, "target", run=chosen.scope.run, purpose="scoring", options=chosen.config.run)
+            curves.append(curve_of(step, tried, chosen.trained, chosen.material.base, test))
     scored = score_curves(chosen.config, curves, execute)
-    return {weight: curve[recipe.scaling_coef] for weight, curve in zip(weights, scored, strict=True)}
+    return {c.pretrained_weight: found[recipe.scaling_coef] for c, found in zip(curves, scored, strict=True)}
 
 
 def _same_but_weight(one: Recipe, other: Recipe) -> bool:

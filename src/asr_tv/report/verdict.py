@@ -52,9 +52,8 @@ def _lost(forgetting: Row) -> str:
     """General speech before and after, with the bound and with loops where there are any."""
     told = []
     for row in forgetting["rows"]:
-        loops = f", {row['pretrained_loops']} to {row['adapted_loops']} loops" if row["adapted_loops"] else ""
         state = "within" if row["passed"] else "BEYOND"
-        change = f"{_percent(row['pretrained'])} to {_percent(row['adapted'])}{loops}"
+        change = f"{_percent(row['pretrained'])} to {_percent(row['adapted'])}{loops_told(row)}"
         told.append(f" {row['domain'].capitalize()} speech {change}, {state} the bound.")
     return "".join(told)
 
@@ -165,8 +164,12 @@ def _forgetting(forgetting: Row) -> str:
 
 
 def _failure(row: Row) -> str:
-    loops = f", {row['pretrained_loops']} to {row['adapted_loops']} loops" if row["adapted_loops"] else ""
-    return f"{row['domain']} {_percent(row['pretrained'])} to {_percent(row['adapted'])}{loops}"
+    return f"{row['domain']} {_percent(row['pretrained'])} to {_percent(row['adapted'])}{loops_told(row)}"
+
+
+def loops_told(row: Row) -> str:
+    """What is added to a change on general speech whose rows count loops, and adapted has any."""
+    return f", {row['pretrained_loops']} to {row['adapted_loops']} loops" if row.get("adapted_loops") else ""
 
 
 def _percent(rate: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from asr_tv.config.run import AdaptConfig, AudioContext, LineConfig
+from asr_tv.config.run import AdaptConfig, LineConfig
 from asr_tv.data.corpora.texts import read_texts
 from asr_tv.models.family import family_of
 from asr_tv.models.output import new_file, new_folder
@@ -29,10 +29,10 @@ from asr_tv.report.inputs import (
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
 from asr_tv.report.page import render_page
+from asr_tv.report.scores import within_bound
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, TOPLINE
 from asr_tv.runs.players import players
 from asr_tv.scoring.bootstrap import Bootstrap
-from asr_tv.scoring.loops import looped
 from asr_tv.scoring.terms import find_terms
 from asr_tv.store.payload import MODEL, VECTOR
 from asr_tv.store.results import RECORD, Record, write_atomically
@@ -185,22 +185,19 @@ def write_outputs(outcome: Outcome, report: dict[str, Any], folder: Path) -> Non
         left.unlink(missing_ok=True)
 
 
-def safe_short_context(outcome: Outcome) -> AudioContext | None:
-    """The shorter context in which the model may be decoded, too: there it keeps general speech, without loops."""
-    before = outcome.evaluations.get((PRETRAINED, "general"))
-    after = outcome.evaluations.get((ADAPTED_SHORT, "general"))
-    if before is None or after is None:
-        return None
-    loops = [sum(looped(u.hypothesis) for u in scored.utterances) for scored in (before, after)]
-    most = before.wer * (1 + outcome.chosen.config.forgetting.max_relative)
-    return outcome.chosen.audio_context if after.wer <= most and loops[1] <= loops[0] else None
+def _short_context_is_safe(report: dict[str, Any]) -> bool:
+    """Whether the model keeps general speech in the shorter context, too: within the bound, and without more loops."""
+    rows = {row["name"]: row for row in report["systems"] if row["role"] == "general"}
+    if PRETRAINED not in rows or ADAPTED_SHORT not in rows:
+        return False
+    return within_bound(rows[PRETRAINED], rows[ADAPTED_SHORT], report["forgetting"]["bound"])
 
 
 def _beside_weights(outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:
     config = outcome.chosen.config
     settings: dict[str, str | float] = {"audio_context": "full", "language": config.language}
-    if (short := safe_short_context(outcome)) is not None:
-        settings["short_context"] = short
+    if _short_context_is_safe(report):
+        settings["short_context"] = outcome.chosen.audio_context
     return {
         SETTINGS: json.dumps(settings, indent=1) + "\n",
         "README.md": model_card(

@@ -10,6 +10,7 @@ from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check
+from asr_tv.report.verdict import loops_told
 from asr_tv.runs.outputs import note_start, report_of, write_outputs
 from asr_tv.store.results import file_lock
 from asr_tv.store.uses import registered
@@ -31,15 +32,11 @@ def forgot_too_much(config: AdaptConfig, forgetting: Mapping[str, Any]) -> str |
         return None
     rows = (row for row in forgetting["rows"] if not row["passed"])
     lost = [
-        f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'])} to {_rate(r['adapted'])}{_loops(r)}"
+        f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'])} to {_rate(r['adapted'])}{loops_told(r)}"
         for r in rows
     ]
     bound = f"forgetting.max_relative {config.forgetting.max_relative:g}"
     return f"general speech was lost beyond {bound} ({'; '.join(lost)})"
-
-
-def _loops(row: Mapping[str, Any]) -> str:
-    return f", {row['pretrained_loops']} to {row['adapted_loops']} loops" if row.get("adapted_loops") else ""
 
 
 def _rate(value: float | None) -> str:

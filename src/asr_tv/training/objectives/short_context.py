@@ -34,7 +34,7 @@ class ShortContextObjective(WhisperObjective):
 
     def batch(self, ids: Sequence[str], waves: Sequence[Wave], *, full: bool) -> tuple[Tensor, ...]:
         """The student's features, those of 30 s, decoder inputs and labels; the context depends on the ids."""
-        features, inputs, labels = WhisperObjective.batch(self, ids, waves, full=True)
+        features, inputs, labels = super().batch(ids, waves, full=True)
         seconds = context_seconds("dynamic", max(len(wave) for wave in waves) / SAMPLING_RATE)
         rng = generator("short context", *ids)
         if rng.random() >= _DYNAMIC_SHARE:
