@@ -22,7 +22,7 @@ class Power:
         """The average of the channels of a block [samples, channels]."""
         if block.shape[1] == 1:
             return block[:, 0]
-        average = block.mean(axis=1, dtype=np.float32)
+        average: NDArray[np.float32] = block.mean(axis=1, dtype=np.float32)
         self._channels += float(np.square(block, dtype=np.float64).sum()) / block.shape[1]
         self._average += float(np.square(average, dtype=np.float64).sum())
         self._samples += len(block)

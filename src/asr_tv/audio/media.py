@@ -65,7 +65,7 @@ def _decoded(container: Any, where: str, most: int) -> tuple[NDArray[np.float32]
             rate = frame.sample_rate
             resampler = AudioResampler(format="fltp", layout=frame.layout, rate=rate)
         for planes in resampler.resample(frame):
-            blocks.append(power.averaged(planes.to_ndarray().T))
+            blocks.append(power.averaged(planes.to_ndarray().T.astype(np.float32, copy=False)))
             samples += len(blocks[-1])
         if samples > most:
             raise DataError(f"{where}: more than {most} samples")

@@ -214,7 +214,7 @@ def score(
     """
     from asr_tv.config.run import ScoringConfig
     from asr_tv.data.corpora.local import read_manifest
-    from asr_tv.decoding.hypotheses import read_hypotheses
+    from asr_tv.decoding.hypotheses import read_hypotheses, refuse_commands
     from asr_tv.scoring.score import evaluate
     from asr_tv.text.normalize import get_normalizer
 
@@ -224,6 +224,7 @@ def score(
         lambda: read_manifest(reference, need_audio=False),
         lambda: read_hypotheses(hypotheses),
     )
+    refuse_commands(heard, str(hypotheses))
     evaluation = evaluate(references, heard, normalizer)
     interval = evaluation.interval(resamples=defaults.resamples, confidence=defaults.confidence, seed=0)
     counts = evaluation.word_counts

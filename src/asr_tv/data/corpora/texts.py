@@ -4,7 +4,7 @@ import hashlib
 import logging
 from pathlib import Path
 
-from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.data.manifest import Manifest, Utterance, refuse_control_tokens
 from asr_tv.data.text_files import read_bytes
 from asr_tv.errors import DataError
 
@@ -62,6 +62,7 @@ def _sentence(line: bytes) -> str:
         raise ValueError(f"not UTF-8 (byte {error.start + 1} of the line)") from None
     if "\0" in text:
         raise ValueError("holds a NUL character")
+    refuse_control_tokens(text)
     if text and not any(character.isalnum() for character in text):
         raise ValueError(f"no word, only punctuation: {text:.40}")
     if (words := len(text.split())) > MAX_WORDS:
