@@ -1,6 +1,7 @@
 """What a run shows in the UI: one table per stage, the WER report, and a link to the whole report."""
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -30,8 +31,14 @@ _REPORTS = ("report.html", "report.md")
 
 
 def slug(text: str) -> str:
-    """An artifact key in Prefect's form: lower-case letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    """An artifact key in Prefect's form, lower-case letters, digits and dashes; another for every text.
+
+    What this form cannot write is told apart by a digest at the end.
+    """
+    if re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", text):
+        return text
+    readable = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def publish_stage(name: str, label: str, record: Record) -> None:

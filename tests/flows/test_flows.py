@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -302,7 +303,11 @@ class TestArtifacts:
         assert Promotion(version, True, True, "").version == version
 
     def test_keys(self) -> None:
-        assert slug("Demo-finetune source_real (fold Müller)") == "demo-finetune-source-real-fold-m-ller"
+        assert slug("Demo-finetune source_real (fold Müller)").startswith("demo-finetune-source-real-fold-m-ller-")
+        names = ("日本語", "한국어", "Привет", "demo", "Demo", "demo_1", "demo-1", "demo 1", "ไทย", "हिन्दी", "😀")
+        assert len({slug(f"wer-{name}") for name in names}) == len(names)
+        assert all(re.fullmatch("[a-z0-9-]+", slug(f"wer-{name}")) for name in names)
+        assert slug("wer-demo") == "wer-demo"
 
     def test_progress_of_quick_stages_makes_no_artifact(self) -> None:
         with ArtifactProgress("x")("score a", 3, "files") as advance:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from asr_tv.audio import media
 from asr_tv.audio.channels import Power
 from asr_tv.audio.layout import STREAMED, Layout, layout_of
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, refuse_pointer
 from asr_tv.store.results import write_atomically
 
 Wave = NDArray[np.float32]
@@ -156,6 +156,7 @@ def _checked_layout(path: Path, where: str) -> Layout:
         raise DataError(f"{where}: empty: 0 bytes")
     if path.suffix.lower() == ".raw":
         raise DataError(f"{where}: raw samples without a header")
+    refuse_pointer(path)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             layout = layout_of(content)  # type: ignore[arg-type]  # a memory map reads as bytes do

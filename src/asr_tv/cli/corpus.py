@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for, say
+from asr_tv.cli.stages import (
+    DEFAULT_STORE,
+    JsonOption,
+    OutsideOption,
+    QuietOption,
+    StoreOption,
+    parsed_language,
+    runtime_for,
+    say,
+)
 from asr_tv.errors import ConfigError, listed
 
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)
@@ -36,7 +45,7 @@ def list_(as_json: JsonOption = False) -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help="asterisk, slurp, huggingface... as `asr-tv corpus list` has them")],
     out: Annotated[Path, typer.Option(help="JSONL manifest to write")],
-    language: Annotated[str, typer.Option(help="en, es, fr, it or ru")] = "en",
+    language: Annotated[str, typer.Option(help="en, es, fr, it or ru", callback=parsed_language)] = "en",
     line: Annotated[bool, typer.Option(help="Make a simulated line of the recordings")] = False,
     path: Annotated[str | None, typer.Option(help="Its path or name")] = None,
     audio: Annotated[str | None, typer.Option(help="slurp: folder or archives of recordings")] = None,

@@ -41,6 +41,24 @@ def whisper_tokenizer(vocab_size: int) -> Tokenizer:
     return assembled_tokenizer(vocabulary, merges, list(LANGUAGES)[: LANGUAGES_OF[vocab_size]])
 
 
+def is_published(vocab_size: int, mel_bins: int) -> bool:
+    """Whether OpenAI published a model of this vocabulary: a Whisper with one token more has the size of another's."""
+    return vocab_size in LANGUAGES_OF and mel_bins == (128 if vocab_size == max(LANGUAGES_OF) else 80)
+
+
+def require_published(where: str, vocab_size: int, mel_bins: int) -> None:
+    """Refuses to guess the vocabulary of a model that is none of OpenAI's.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not is_published(vocab_size, mel_bins):
+        sizes = f"{vocab_size} tokens and {mel_bins} mel bins"
+        raise DataError(
+            f"{where}: no Whisper of OpenAI has {sizes}: the files of its own tokenizer are needed beside it"
+        )
+
+
 def vocabulary_size(language: str) -> int:
     """The size of OpenAI's vocabulary for a language: the English-only or the multilingual one."""
     return 51864 if language == "en" else 51865

@@ -16,6 +16,7 @@ from asr_tv.training.settings import deciding, settings_for
 from asr_tv.training.trainer import Job, select_trainable, sort_by_id, train
 
 STAGE, VERSION = "finetune", 1
+_CUT = "the most a Whisper hears: cut it at a pause, with its text, or leave it out (finetune --drop-longer)"
 
 
 def finetune(
@@ -41,7 +42,9 @@ def finetune(
     training = settings_for(training, family)
     if family == "whisper":
         limit = context_seconds(training.audio_context, FULL_SECONDS)
-        refuse_longer(ordered, limit, "cut it, or set a longer training.audio_context")
+        refuse_longer(
+            ordered, limit, "set a longer training.audio_context, or cut it" if limit < FULL_SECONDS else _CUT
+        )
     precision = choose_precision(training.precision, device)
     job = Job(ordered, training, precision, seed, language, augmentation, family)
 
@@ -72,4 +75,6 @@ def identity(base: Record, job: Job) -> Identity:
         "augmentation": augmentation.model_dump(mode="json", exclude_none=True) if augmentation else None,
         "language": job.language,
     }
+    if job.updates == 1:
+        parameters["warmup"] = "none"
     return Identity(STAGE, VERSION, parameters, {"base": base.digest, "manifest": job.manifest.digest}, job.seed)

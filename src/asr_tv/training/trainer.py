@@ -145,7 +145,8 @@ class _Trainer:
             weight_decay=training.weight_decay,
             fused=True,
         )
-        warmup = math.ceil(training.warmup * updates)
+        # Warm-up starts at 0, so a training of one update has none.
+        warmup = min(math.ceil(training.warmup * updates), updates - 1)
         schedule = get_linear_schedule_with_warmup(optimizer, warmup, updates)  # type: ignore[no-untyped-call]
         self._loss: Any = self._objective.loss()
         self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(self._loss, optimizer, schedule)

@@ -103,7 +103,7 @@ def _details(config: CorpusConfig, stored: Manifest, dropped: tuple[Dropped, ...
 
 def _store_recordings(manifest: Manifest, folder: Path, line: LineConfig | None, progress: Progress) -> Manifest:
     """Writes every recording that an interrupted call has not written yet."""
-    with progress(f"corpus {manifest.name}", len(manifest), "utterance") as advance:
+    with progress(f"corpus {manifest.name}", len(manifest), "utterances") as advance:
 
         def store(utterance: Utterance) -> Utterance:
             try:
