@@ -41,11 +41,16 @@ def slug(text: str) -> str:
     return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
 
 
+def stage_key(name: str, label: str) -> str:
+    """The key of a stage's artifact: the run's name, and the label with dashes for its spaces and underscores."""
+    return f"{slug(name)}-{slug(re.sub('[ _]', '-', label.lower()))}"
+
+
 def publish_stage(name: str, label: str, record: Record) -> None:
     """Publishes key, digest, state, seconds, size and counts of a stage, under a key of its own."""
     create_table_artifact(
         [{"what": printable(what), "value": printable(redacted(value))} for what, value in stage_rows(record)],
-        key=slug(f"{name}-{label}"),
+        key=stage_key(name, label),
         description=inert(f"{label}: {_had(record)}"),
     )
 

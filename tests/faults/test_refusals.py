@@ -231,7 +231,7 @@ class TestAdapt:
         return folder / "run.yaml"
 
     def test_a_missing_file(self, asr_tv: Command) -> None:
-        assert asr_tv("adapt", "no.yaml").problems == ["no.yaml: there is no such file"]
+        assert asr_tv("adapt", "no.yaml").problems == [f"no.yaml: there is no such file in {Path.cwd()}"]
 
     def test_unknown_keys_say_which_exist(self, asr_tv: Command, tmp_path: Path) -> None:
         self.write(tmp_path, "name: x\ncorpora: [{kind: asterisk, lin: {}}]\ntrainings: {}\n")

@@ -413,5 +413,5 @@ def test_a_script_without_a_server_is_the_command(tmp_path: Path) -> None:
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 2, command
-        assert done.stderr.splitlines() == ["error: gone.yaml: there is no such file"]
+        assert done.stderr.splitlines() == [f"error: gone.yaml: there is no such file in {tmp_path}"]
         assert not list((tmp_path / "prefect").rglob("*.db"))

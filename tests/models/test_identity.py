@@ -44,7 +44,9 @@ def test_a_vocabulary_is_not_guessed_from_its_size(asr_tv: Command, tmp_path: Pa
     from asr_tv.models.vocabulary import whisper_tokenizer
 
     folder = one_token_more(tmp_path / "more")
-    with pytest.raises(DataError, match="51866 tokens and 80 mel bins: its own tokenizer's files are needed"):
+    with pytest.raises(
+        DataError, match="51866 tokens is not one of Whisper's with 80 mel bins: the files of its own tokenizer"
+    ):
         resolve_model(str(folder), Store(tmp_path / "store"))
     tokenizer = whisper_tokenizer(51865)
     tokenizer.add_tokens(["antidisestablishment"])
@@ -52,8 +54,10 @@ def test_a_vocabulary_is_not_guessed_from_its_size(asr_tv: Command, tmp_path: Pa
     record = resolve_model(str(folder), Store(tmp_path / "store"))
     generation = json.loads((record.path / "model" / "generation_config.json").read_text())
     assert len(generation["lang_to_id"]) == len(LANGUAGES) - 1
-    (problem,) = asr_tv("export", folder, "--format", "openai", "--out", "pt", "--quiet").problems
-    assert "knows a model's vocabulary by its size" in problem
+    done = asr_tv("export", folder, "--format", "openai", "--out", "pt", "--quiet")
+    assert done.code == 2
+    problem = done.lines[-1]
+    assert "openai-whisper has no vocabulary of 51866 tokens for 80 mel bins" in problem
     assert not (tmp_path / "pt" / "model.pt").exists()
 
 
@@ -72,8 +76,8 @@ def test_an_adapter_alone_says_what_it_is(models: Path, tmp_path: Path) -> None:
 
 def test_a_merged_model_s_left_over_adapter_is_not_carried_on(asr_tv: Command, models: Path, tmp_path: Path) -> None:
     folder = with_adapter(models, tmp_path / "merged")
-    asr_tv("vector", "create", models / "base", models / "tuned", "--out", "v.safetensors", "--quiet")
-    done = asr_tv("vector", "apply", folder, "v.safetensors", "--coef", "1", "--out", "sum", "--quiet")
+    asr_tv("vector", "create", models / "base", models / "tuned", "--out", "v.safetensors")
+    done = asr_tv("vector", "apply", folder, "v.safetensors", "--coef", "1", "--out", "sum")
     assert done.code == 0, done.lines
     assert not (tmp_path / "sum" / "adapter_config.json").exists()
     load_model(tmp_path / "sum")
@@ -106,5 +110,5 @@ def test_a_pointer_of_git_lfs_is_named(models: Path, tmp_path: Path) -> None:
 def test_an_openai_file_of_an_unknown_vocabulary_is_refused(tmp_path: Path) -> None:
     state = {"decoder.token_embedding.weight": torch.zeros(51866, 4), "encoder.conv1.weight": torch.zeros(4, 80, 3)}
     torch.save({"dims": {"n_text_head": 1}, "model_state_dict": state}, tmp_path / "m.pt")
-    with pytest.raises(DataError, match="51866 tokens and 80 mel bins"):
+    with pytest.raises(DataError, match="51866 tokens is not one of Whisper's with 80 mel bins"):
         resolve_model(str(tmp_path / "m.pt"), Store(tmp_path / "store"))

@@ -234,9 +234,9 @@ def looks_like_recording(path: Path) -> bool:
 
 def _why_missing(path: Path) -> str:
     """What a path that leads nowhere probably is."""
-    if re.match(r"[a-z][a-z0-9+]+:/", name := path.as_posix()):
+    if found := re.search(r"(?:^|/)(file|https?|s3|gs|ftp|hf):/", name := path.as_posix()):
         return "no such recording; an address is not opened: " + (
-            "write the path behind file://" if name.startswith("file:") else "download it and write its path"
+            "write the path behind file://" if found[1] == "file" else "download it and write its path"
         )
     if "\\" in name:
         return "no such recording; it is written with backslashes, as on Windows: write /"

@@ -53,10 +53,21 @@ def require_published(where: str, vocab_size: int, mel_bins: int) -> None:
         DataError: it is none.
     """
     if not is_published(vocab_size, mel_bins):
-        sizes = f"{vocab_size} tokens and {mel_bins} mel bins"
-        raise DataError(
-            f"{where}: no Whisper of OpenAI has {sizes}: the files of its own tokenizer are needed beside it"
-        )
+        wrong = f"a vocabulary of {vocab_size} tokens is not one of Whisper's with {mel_bins} mel bins"
+        raise DataError(f"{where}: {wrong}: the files of its own tokenizer are needed beside it")
+
+
+def require_openai_vocabulary(directory: Path, vocab_size: int) -> None:
+    """Compares a directory's tokenizer with OpenAI's of its size up to end-of-text; the names of later tokens vary.
+
+    Raises:
+        DataError: it is another one, which openai-whisper would not know.
+    """
+    own, published = load_tokenizer(directory), whisper_tokenizer(vocab_size)
+    end = published.convert_tokens_to_ids(END)
+    pairs = (tokenizer.convert_ids_to_tokens(range(end + 1)) for tokenizer in (own, published))
+    if different := [number for number, (a, b) in enumerate(zip(*pairs, strict=True)) if a != b]:
+        raise DataError(f"{directory}: its vocabulary differs from OpenAI's from token {different[0]} on")
 
 
 def vocabulary_size(language: str) -> int:

@@ -72,13 +72,13 @@ def _utterances(metadata: Path, root: Path) -> list[Utterance]:
             name = (below / values["id"]).as_posix() if below.parts else values["id"]
             utterances.append(located(replace(utterance_of(**values), id=name), metadata.parent))
         except ValueError as error:
-            problems.append(f"{metadata}:{number}: {error}")
+            problems.append((number, str(error)))
     if problems:
-        raise DataError(problems)
+        raise DataError(f"{metadata}:{number}: {problem}" for number, problem in sorted(problems))
     return utterances
 
 
-def _rows(metadata: Path) -> tuple[Sequence[tuple[int, dict[str, str] | str]], list[str]]:
+def _rows(metadata: Path) -> tuple[Sequence[tuple[int, dict[str, str] | str]], list[tuple[int, str]]]:
     """(line number, row) of a metadata file, of metadata.jsonl the line itself; and what is wrong with other rows."""
     text = read_text(metadata)
     if metadata.suffix != ".csv":

@@ -12,8 +12,8 @@ from asr_tv.errors import DataError
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def read_table(text: str, path: Path, needed: str) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """Line number and cells by column of every row, and the problems of the others.
+def read_table(text: str, path: Path, needed: str) -> tuple[list[tuple[int, dict[str, str]]], list[tuple[int, str]]]:
+    """Line number and cells by column of every row, and the problem of each other one.
 
     The delimiter is the one that makes `needed` a column. A row is a problem if it has another number of cells than
     the header, or a cell of several lines, which a quote that is not closed makes.
@@ -27,10 +27,10 @@ def read_table(text: str, path: Path, needed: str) -> tuple[list[tuple[int, dict
     problems = []
     for number, cells in islice(_cells(text, delimiter), 1, None):
         if any("\n" in cell or "\r" in cell for cell in cells):
-            problems.append(f"{path}:{number}: a cell of several lines: a quote in it is not closed")
+            problems.append((number, "a cell of several lines: a quote in it is not closed"))
         elif len(cells) != len(header):
             hint = f"; put a cell that holds {_DELIMITERS[delimiter]} in quotes" if len(cells) > len(header) else ""
-            problems.append(f"{path}:{number}: {len(header)} columns, the row has {len(cells)}{hint}")
+            problems.append((number, f"{len(header)} columns, the row has {len(cells)}{hint}"))
         else:
             rows.append((number, dict(zip(header, cells, strict=True))))
     return rows, problems
