@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from asr_tv.safe_text import redacted
@@ -73,17 +72,6 @@ def shortened(lines: Sequence[str], most: int = 20) -> list[str]:
     """The first lines, and how many more there are."""
     rest = len(lines) - most
     return [*lines[:most], *([f"and {rest} more"] if rest > 0 else [])]
-
-
-def refuse_pointer(path: Path) -> None:
-    """Refuses what Git leaves in a file's place until its content is fetched.
-
-    Raises:
-        DataError: the file is a pointer of Git LFS.
-    """
-    with path.open("rb") as file:
-        if file.read(40).startswith(b"version https://git-lfs"):
-            raise DataError(f"{path}: a pointer of Git LFS, not the file itself: `git lfs pull` fetches it")
 
 
 def tell_left_out(where: str, reason: str, names: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ _LOST_BYTES = 1440
 """As much as one frame; a longer stretch without frames is lost sound, not padding."""
 
 
-class Form(NamedTuple):
+class FrameForm(NamedTuple):
     """What all frames of one recording have in common."""
 
     version: int  # 3: MPEG-1, 2: MPEG-2, 0: MPEG-2.5
@@ -33,7 +33,7 @@ class Frame(NamedTuple):
 
     start: int
     length: int
-    form: Form
+    form: FrameForm
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _frame(data: bytes, place: int) -> Frame | None:
         length = (12_000 * kbits // hertz + padding) * 4
     else:
         length = (72_000 if layer == 3 and version != 3 else 144_000) * kbits // hertz + padding
-    return Frame(place, length, Form(version, layer, hertz, head[3] >> 6 == 3))
+    return Frame(place, length, FrameForm(version, layer, hertz, head[3] >> 6 == 3))
 
 
 def _next_frame(data: bytes, place: int) -> int | None:
@@ -143,14 +143,14 @@ def _read_tag(data: bytes, frame: Frame) -> tuple[bool, int | None]:
     return True, int.from_bytes(content[place + 8 : place + 12], "big") if has_count else None
 
 
-def _side_information(form: Form) -> int:
+def _side_information(form: FrameForm) -> int:
     """Bytes between a frame's header and its data."""
     if form.version == 3:
         return 17 if form.mono else 32
     return 9 if form.mono else 17
 
 
-def _tag(first: bytes, form: Form, count: int) -> bytes:
+def _tag(first: bytes, form: FrameForm, count: int) -> bytes:
     """An Info frame that counts frames like `first`."""
     head = bytes((first[0], first[1] | 1, 9 << 4 | first[2] & 0x0C, first[3]))  # 128 or 80 kbit/s, no checksum
     frame = _frame(head, 0)

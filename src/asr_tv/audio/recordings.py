@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from asr_tv.audio import media
 from asr_tv.audio.channels import Power
 from asr_tv.audio.layout import STREAMED, Layout, layout_of
-from asr_tv.errors import DataError, refuse_pointer
+from asr_tv.errors import DataError
+from asr_tv.store.pointers import refuse_pointer
 from asr_tv.store.results import write_atomically
 
 Wave = NDArray[np.float32]

@@ -4,8 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from asr_tv.config.language import Language
-from asr_tv.config.section import Choices, Names, Positive, Section
+from asr_tv.config.section import Choices, Language, Names, Positive, Section
 
 
 class LineConfig(Section):

@@ -1,9 +1,6 @@
 """Languages as people write them: "en", "English", "en-US"; a recogniser knows them by their shortest code."""
 
 import re
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 _MACRO = {"cmn": "zh", "nb": "no", "iw": "he", "in": "id", "ji": "yi"}
 """Codes that Whisper's vocabulary has under another one."""
@@ -25,6 +22,3 @@ def language_code(written: str) -> str:
         except LookupError:
             raise ValueError(f"{written!r} is not a language: write its code, such as en") from None
     return _MACRO.get(code, code)
-
-
-Language = Annotated[str, AfterValidator(language_code)]

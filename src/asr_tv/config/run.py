@@ -14,9 +14,8 @@ from asr_tv.config.clips import ChannelConfig as ChannelConfig
 from asr_tv.config.clips import GateConfig as GateConfig
 from asr_tv.config.corpora import CorpusConfig as CorpusConfig
 from asr_tv.config.corpora import LineConfig as LineConfig
-from asr_tv.config.language import Language
 from asr_tv.config.section import AudioContext as AudioContext
-from asr_tv.config.section import Choices, Fraction, NotNegative, Positive, distinct
+from asr_tv.config.section import Choices, Fraction, Language, NotNegative, Positive, distinct
 from asr_tv.config.section import Section as Section
 from asr_tv.config.synthesis import SynthesisConfig as SynthesisConfig
 from asr_tv.config.trainable import ALL, Trainable, parse_trainable, written

@@ -50,6 +50,7 @@ def _engine(name: str) -> str:
 
 
 _ALIASES = {"espeak-ng": "espeak", "espeakng": "espeak"}
+_NEED_A_VOICE = ("espeak", "piper", "bark", "speecht5")
 _PIPER_VOICE = "en_US-joe-medium"
 
 
@@ -62,8 +63,8 @@ def default_voices(engine: str, language: str) -> dict[str, Any]:
     engine = _engine(engine)
     if engine == "espeak":
         return {"voices": [language]}
-    if engine == "piper" and language == "en":
-        return {"voices": [_PIPER_VOICE]}
+    if (engine == "piper" and language == "en") or engine not in _NEED_A_VOICE:
+        return {}
     raise ConfigError(f"--voice: the engine {engine} has no default voice for {language}: name one")
 
 
@@ -91,6 +92,6 @@ class SynthesisConfig(Section):
 
     @model_validator(mode="after")
     def _voices_are_the_engine_s(self) -> Self:
-        if self.engine in ("espeak", "bark", "speecht5") and "voices" not in self.model_fields_set:
+        if self.engine in _NEED_A_VOICE and self.engine != "piper" and "voices" not in self.model_fields_set:
             raise ValueError(f"voices: the default is Piper's, and engine is {self.engine}: name one of its voices")
         return self

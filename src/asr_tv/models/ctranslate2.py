@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asr_tv.errors import DataError, refuse_pointer
+from asr_tv.errors import DataError
+from asr_tv.store.pointers import refuse_pointer
 
 _BINARY_VERSIONS = (4, 5, 6)
 """Versions with the layout above; earlier ones lack the type field."""

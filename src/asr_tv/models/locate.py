@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr_tv.data.text_files import looked_in, require_utf8_name
+from asr_tv.data.text_files import require_utf8_name
 from asr_tv.errors import DataError
 from asr_tv.models.ctc import normalise_ctc
 from asr_tv.models.ctranslate2 import read_variables, to_transformers
@@ -51,7 +51,7 @@ def resolve_model(name: str, store: Store) -> Record:
         require_utf8_name(Path(name))
         return _stored(_local(Path(name)), store)
     if name.startswith(("/", "./", "../", "~")) or name.endswith(".pt") or name.count("/") > 1:
-        raise DataError(f"{name}: no such file or directory{looked_in(Path(name))}")
+        raise DataError(f"{name}: no such file or directory")
     # A name keeps the weights it once had in this store, so that an unreliable network changes no result.
     for package in packages_of(name):
         if (record := store.find(Identity(STAGE, VERSION, {}, _packaged(package).identity))) is not None:

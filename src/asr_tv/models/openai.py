@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_tv.errors import DataError, refuse_pointer
+from asr_tv.errors import DataError
+from asr_tv.store.pointers import refuse_pointer
 
 MODULES = {
     "attn.query": "self_attn.q_proj",

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_tv.errors import DataError, refuse_pointer
+from asr_tv.errors import DataError
 from asr_tv.models.output import DTYPES, Output, new_file
 from asr_tv.models.output import Layout as Layout
+from asr_tv.store.pointers import refuse_pointer
 
 WEIGHTS = "model.safetensors"
 ADAPTER = "adapter_config.json"

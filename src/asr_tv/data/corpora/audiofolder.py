@@ -39,7 +39,7 @@ def read_audiofolder(path: Path, *, outside: bool = False) -> Manifest:
     """
     files = sorted(file for name in _NAMES for file in path.rglob(name) if file.is_file())
     if not files:
-        raise DataError(f"{path}: no metadata.jsonl or metadata.csv, neither in it nor in a folder of it")
+        raise DataError(f"{path}: no metadata.jsonl or metadata.csv")
     if twice := sorted({str(file.parent) for file in files if sum(f.parent == file.parent for f in files) > 1}):
         raise DataError(f"{folder}: metadata.csv and metadata.jsonl: one of them" for folder in twice)
     rows = map_all(lambda file: _utterances(file, path), files)
