@@ -80,7 +80,10 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """sha256 over everything but paths and name, so that a moved or renamed corpus is the same corpus."""
+        """sha256 over everything but paths and name, so that a moved or renamed corpus is the same corpus.
+
+        Order does not enter: a stage that depends on it sorts first, as trainings do by id.
+        """
         lines = sorted(_line(replace(u, audio=None)) for u in self.utterances)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
