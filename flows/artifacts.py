@@ -1,6 +1,7 @@
 """What a run shows in the UI: one table per stage, the WER report, and a link to the whole report."""
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -30,15 +31,26 @@ _REPORTS = ("report.html", "report.md")
 
 
 def slug(text: str) -> str:
-    """An artifact key in Prefect's form: lower-case letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    """An artifact key in Prefect's form, lower-case letters, digits and dashes; another for every text.
+
+    What this form cannot write is told apart by a digest at the end.
+    """
+    if re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", text):
+        return text
+    readable = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def stage_key(name: str, label: str) -> str:
+    """The key of a stage's artifact: the run's name, and the label with dashes for its spaces and underscores."""
+    return f"{slug(name)}-{slug(re.sub('[ _]', '-', label.lower()))}"
 
 
 def publish_stage(name: str, label: str, record: Record) -> None:
     """Publishes key, digest, state, seconds, size and counts of a stage, under a key of its own."""
     create_table_artifact(
         [{"what": printable(what), "value": printable(redacted(value))} for what, value in stage_rows(record)],
-        key=slug(f"{name}-{label}"),
+        key=stage_key(name, label),
         description=inert(f"{label}: {_had(record)}"),
     )
 

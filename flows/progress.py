@@ -11,7 +11,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from asr_tv.pipeline.execution.executor import Kind, Step
 from asr_tv.progress import Advance
 from asr_tv.safe_text import inert
-from flows.artifacts import slug
+from flows.artifacts import stage_key
 
 _SHOWN: frozenset[Kind] = frozenset({"synthesize", "finetune"})
 _SECONDS = 3.0
@@ -44,7 +44,7 @@ class ArtifactProgress:
         artifact = context.run(
             create_progress_artifact,
             0.0,
-            key=slug(f"progress-{self._name}-{label}"),
+            key=f"progress-{stage_key(self._name, label)}",
             description=inert(f"{label}: starting"),
         )
         count, last = 0, time.monotonic()

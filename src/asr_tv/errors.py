@@ -1,5 +1,6 @@
 """The two errors that the user can mend; the command line prints them without a traceback and exits with 2."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -71,3 +72,14 @@ def shortened(lines: Sequence[str], most: int = 20) -> list[str]:
     """The first lines, and how many more there are."""
     rest = len(lines) - most
     return [*lines[:most], *([f"and {rest} more"] if rest > 0 else [])]
+
+
+def tell_left_out(where: str, reason: str, names: Sequence[str]) -> None:
+    """Says on standard error what is not used, how many and which, and why; silent where there is nothing to say."""
+    if names:
+        logging.getLogger(__name__).warning("%s: left out, %s: %d: %s", where, reason, len(names), listed(names))
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and how many more there are, on one line."""
+    return ", ".join(shortened(names, most))

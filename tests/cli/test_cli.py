@@ -118,8 +118,8 @@ class TestScore:
         (tmp_path / "hyp.jsonl").write_text('{"id": "a"}\nx\n')
         problems = asr_tv("score", "gone.jsonl", "hyp.jsonl", "--normalizer", "french").problems
         assert problems[:3] == [
-            "unknown normalizer 'french'; one of english, basic, none",
-            "gone.jsonl: no such file",
+            "unknown normalizer 'french'; one of english, basic, characters, none",
+            f"gone.jsonl: no such file in {Path.cwd()}",
             "hyp.jsonl:1: text is missing",
         ]
         assert problems[3].startswith("hyp.jsonl:2: ")
@@ -145,6 +145,7 @@ class TestCorpus:
             "utterances": 1,
             "seconds": 2.0,
             "domains": ["default"],
+            "without_words": [],
         }
         assert "no problem" in asr_tv("corpus", "validate", "m.jsonl").out
 

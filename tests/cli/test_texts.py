@@ -45,7 +45,7 @@ def test_all_mistakes_are_told(asr_tv: Command, terms: Path):
     problems = asr_tv(*arguments, "--out", "out.txt").problems
     assert problems[0].startswith("--llm and --local-llm")
     assert problems[1].startswith("examples.txt:1: no term fills {drink}")
-    assert problems[2] == "gone: no such file"
+    assert problems[2] == f"gone: no such file in {Path.cwd()}"
     assert not Path("out.txt").exists()
 
 

@@ -139,7 +139,11 @@ class TestProblems:
             ("name", 7, "Input should be a valid string (found 7)"),
             ("name", "../runs", "must be usable as a folder's name (found '../runs')"),
             ("name", " ", "must be usable as a folder's name (found ' ')"),
-            ("language", False, "Input should be a valid string (found False)"),  # YAML 1.1 reads no as false
+            (
+                "language",
+                False,
+                "YAML reads no, off and false as false: write it in quotes",
+            ),  # YAML 1.1 reads no as false
             ("training", [1], "expected keys and values (found [1])"),
             ("synthesis.voices", "joe", "expected a list (found 'joe')"),
             ("sources", ["a", "b", "a"], "stands there more than once: a (found ['a', 'b', 'a'])"),

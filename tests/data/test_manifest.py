@@ -75,7 +75,7 @@ class TestParse:
     def test_an_example_of_nemo(self) -> None:
         text = '{"audio_filepath": "wavs/1.wav", "text": "Hi there.", "duration": 2, "lang": "en", "offset": 0}'
         (utterance,) = parse_manifest(text, "m")
-        assert utterance == Utterance("wavs/1.wav", "Hi there.", audio="wavs/1.wav", duration=2)
+        assert utterance == Utterance("wavs/1.wav", "Hi there.", audio="wavs/1.wav", duration=2, offset=0.0)
 
     @pytest.mark.parametrize("name", ["audio", "audio_filepath", "audio_path"])
     def test_names_of_the_recording(self, name: str) -> None:

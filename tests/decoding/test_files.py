@@ -1,6 +1,9 @@
 """`asr-tv transcribe` on whatever recordings there are: long ones, folders, bad ones, every form of output."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +117,71 @@ class TestCommand:
         (problem,) = asr_tv("transcribe", model, "good.wav", "--json", "--format", "srt").problems
         assert problem == "--json and --format srt: one of them"
         assert asr_tv("transcribe", model, "good.wav", "--format", "doc").code == 2
+
+
+SCRIPTS = ("łódź", "Привет", "日本語", "한국어", "العربية", "עברית", "हिन्दी", "ไทย", "ελληνικά", "ქართული", "😀")
+
+
+def test_a_recording_is_told_by_its_content_and_others_are_named(asr_tv: Command, models: Path, tmp_path: Path, caplog):
+    calls = tmp_path / "calls"
+    for folder in ("", "__MACOSX", ".hidden"):
+        (calls / folder).mkdir(parents=True, exist_ok=True)
+    record(calls / "one.wav")
+    record(calls / "one.wav").rename(calls / "no suffix")
+    record(calls / "loud.WAV").with_suffix(".txt").write_text("notes")
+    (calls / "mp3.dat").write_bytes(_mp3())
+    for name in ("._one.wav", "__MACOSX/._one.wav", ".DS_Store", ".hidden/two.wav"):
+        (calls / name).write_bytes(b"\0\5\x16\7")
+    (calls / "picture.webp").write_bytes(b"RIFF\0\0\0\0WEBP")
+    (calls / "film.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    done = asr_tv("transcribe", models / "base", "calls", "--quiet")
+    assert done.code == 2
+    heard = {json.loads(line)["id"] for line in done.out.splitlines()}
+    assert heard == {"calls/loud.WAV", "calls/mp3.dat", "calls/no suffix"}
+    assert caplog.messages == [
+        "calls: left out, hidden: 4: .DS_Store, ._one.wav, .hidden/two.wav, __MACOSX/._one.wav",
+        "calls: left out, not recordings: 2: loud.txt, picture.webp",
+    ]
+    assert [line.split(":")[1] for line in done.lines] == [" calls/film.mp4"]
+
+
+def _mp3() -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.random.default_rng(1).standard_normal(16_000) * 0.1, 16_000, format="MP3")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("shape", ["jsonl", "json", "txt", "srt"])
+def test_nothing_is_heard_in_silence_and_it_is_said(
+    asr_tv: Command, models: Path, tmp_path: Path, shape: str, caplog
+) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(32_000), 16_000)
+    record(tmp_path / "noise.wav")
+    done = asr_tv("transcribe", models / "base", "silence.wav", "--format", shape, "--quiet")
+    assert done.code == 0
+    assert caplog.messages == ["recordings: left out, nothing to hear in them: 1: silence.wav"]
+    rows = {"jsonl": json.loads, "json": lambda out: json.loads(out)[0]}
+    assert (rows[shape](done.out)["text"] if shape in rows else done.out) == ""
+    both = asr_tv("transcribe", models / "base", "silence.wav", "noise.wav", "--quiet")
+    assert [json.loads(line)["id"] for line in both.out.splitlines()] == ["silence.wav", "noise.wav"]
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "ascii"])
+def test_names_in_any_script_are_printed_in_any_locale(models: Path, tmp_path: Path, encoding: str) -> None:
+    for name in SCRIPTS:
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(16_000), 16_000)
+    command = [sys.executable, "-c", "from asr_tv.cli import main; main()", "transcribe", str(models / "base"), "."]
+    for shape in ("jsonl",):
+        done = subprocess.run(
+            [*command, "--format", shape, "--quiet"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        out = done.stdout.decode("utf-8" if encoding == "ascii" else encoding)  # click takes UTF-8 for ASCII
+        rows = json.loads(out) if shape == "json" else [json.loads(line) for line in out.splitlines()]
+        assert {row.get("id", row.get("file")) for row in rows} == {f"{name}.wav" for name in SCRIPTS}

@@ -74,7 +74,7 @@ REFUSED = {
     "a zip": (lambda f: b"PK\x03\x04" + b"\0" * 99, "not audio"),
     "a gzipped wav": (lambda f: b"\x1f\x8b\x08\0" + b"\0" * 99, "not audio"),
     "zeros": (lambda f: b"\0" * 9999, "not audio"),
-    "a film": (lambda f: b"\0\0\0\x18ftypmp42" + b"\0" * 99, "not audio"),
+    "a film": (lambda f: b"\0\0\0\x18ftypmp42" + b"\0" * 99, "MP4 or M4A, truncated or damaged"),
 }
 
 

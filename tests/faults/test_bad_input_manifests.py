@@ -11,9 +11,10 @@ from commands import Command, record
 from refusals import refused
 
 from asr_tv.config.run import CorpusConfig
+from asr_tv.data.corpora.audiofolder import read_audiofolder
 from asr_tv.data.corpora.kaldi import kaldi_source
 from asr_tv.data.corpora.lhotse import lhotse_source
-from asr_tv.data.corpora.local import read_audiofolder, read_manifest
+from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.corpora.nemo import nemo_source
 from asr_tv.data.corpora.slurp import read_annotations
 from asr_tv.decoding.hypotheses import read_hypotheses

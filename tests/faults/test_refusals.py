@@ -28,7 +28,7 @@ class TestTexts:
     def test_missing_empty_and_blank_files(self, asr_tv: Command, tmp_path: Path) -> None:
         (tmp_path / "empty.txt").touch()
         (tmp_path / "blank.txt").write_text(" \n\n")
-        assert asr_tv("synthesize", "no.txt", "--out", "o").problems == ["no.txt: no such file"]
+        assert asr_tv("synthesize", "no.txt", "--out", "o").problems == [f"no.txt: no such file in {Path.cwd()}"]
         assert asr_tv("synthesize", "empty.txt", "--out", "o").problems == ["empty.txt: empty: 0 bytes"]
         assert asr_tv("synthesize", "blank.txt", "--out", "o").problems == ["blank.txt: no sentence, only blank lines"]
         assert asr_tv("synthesize", tmp_path, "--out", "o").problems == [f"{tmp_path}: cannot be read: Is a directory"]
@@ -130,7 +130,7 @@ class TestModels:
     def test_model_and_manifest_and_settings_are_refused_together(self, asr_tv: Command) -> None:
         problems = asr_tv("finetune", "./gone", "gone.jsonl", "--set", "epoch=1", "--out", "o").problems
         assert problems[0].startswith("--set: unknown key epoch; keys here: audio_context, batch_size, epochs")
-        assert problems[1:] == ["gone.jsonl: no such file", "./gone: no such file or directory"]
+        assert problems[1:] == [f"gone.jsonl: no such file in {Path.cwd()}", "./gone: no such file or directory"]
 
     def test_both_models_of_a_vector(self, asr_tv: Command) -> None:
         assert asr_tv("vector", "create", "./a", "./b", "--out", "v").problems == [
@@ -231,7 +231,7 @@ class TestAdapt:
         return folder / "run.yaml"
 
     def test_a_missing_file(self, asr_tv: Command) -> None:
-        assert asr_tv("adapt", "no.yaml").problems == ["no.yaml: there is no such file"]
+        assert asr_tv("adapt", "no.yaml").problems == [f"no.yaml: there is no such file in {Path.cwd()}"]
 
     def test_unknown_keys_say_which_exist(self, asr_tv: Command, tmp_path: Path) -> None:
         self.write(tmp_path, "name: x\ncorpora: [{kind: asterisk, lin: {}}]\ntrainings: {}\n")
@@ -256,9 +256,9 @@ class TestAdapt:
             "t.txt:2: no word, only punctuation: !!!",
             "synthesis.engine: unknown engine 'festival'; engines: bark, espeak, fake, piper, speecht5",
             "run.device: 'abacus' is not a device",
-            "gone.jsonl: no such file",
+            f"gone.jsonl: no such file in {Path.cwd()}",
             "bad.jsonl:1: no text",
-            "nowhere: no such folder",
+            f"nowhere: no such folder in {Path.cwd()}",
         ]
         assert not (tmp_path / ".store").exists()
         assert not (tmp_path / "runs").exists()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -302,7 +303,11 @@ class TestArtifacts:
         assert Promotion(version, True, True, "").version == version
 
     def test_keys(self) -> None:
-        assert slug("Demo-finetune source_real (fold Müller)") == "demo-finetune-source-real-fold-m-ller"
+        assert slug("Demo-finetune source_real (fold Müller)").startswith("demo-finetune-source-real-fold-m-ller-")
+        names = ("日本語", "한국어", "Привет", "demo", "Demo", "demo_1", "demo-1", "demo 1", "ไทย", "हिन्दी", "😀")
+        assert len({slug(f"wer-{name}") for name in names}) == len(names)
+        assert all(re.fullmatch("[a-z0-9-]+", slug(f"wer-{name}")) for name in names)
+        assert slug("wer-demo") == "wer-demo"
 
     def test_progress_of_quick_stages_makes_no_artifact(self) -> None:
         with ArtifactProgress("x")("score a", 3, "files") as advance:
@@ -408,5 +413,5 @@ def test_a_script_without_a_server_is_the_command(tmp_path: Path) -> None:
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 2, command
-        assert done.stderr.splitlines() == ["error: gone.yaml: there is no such file"]
+        assert done.stderr.splitlines() == [f"error: gone.yaml: there is no such file in {tmp_path}"]
         assert not list((tmp_path / "prefect").rglob("*.db"))

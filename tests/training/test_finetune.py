@@ -445,3 +445,18 @@ class TestCtcClips:
         fast = AugmentationConfig(speed=(4.0, 4.0), silence_seconds=(0, 0), probability=1.0)
         record = finetune(Runtime(Store(tmp_path)), bases["conformer"], TrainingData(clips, fast), TRAINING, seed=1)
         assert all(math.isfinite(loss) for loss in record.details["epoch_losses"])
+
+
+def test_one_update_changes_the_weights(base: Record, manifest: Manifest, tmp_path: Path) -> None:
+    training = TRAINING.model_copy(update={"epochs": 1, "batch_size": 8, "warmup": 0.1})
+    record = finetune(Runtime(Store(tmp_path)), base, manifest, training, seed=1)
+    assert record.details["updates"] == 1
+    before, after = open_tensors(base.path / "model"), open_tensors(record.path / "model")
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_clip_longer_than_a_whisper_hears_is_refused(base: Record, manifest: Manifest, tmp_path: Path):
+    long = Manifest("m", tuple(replace(u, duration=35.0) for u in manifest))
+    training = TRAINING.model_copy(update={"audio_context": "full"})
+    with pytest.raises(DataError, match=r"lasts 35\.0 s, over 30 s: the most a Whisper hears: cut it .*--drop-longer"):
+        finetune(Runtime(Store(tmp_path)), base, long, training, seed=1)

@@ -1,8 +1,10 @@
 """Recordings: read in any format of libsndfile, mono float32 in [-1, 1] in memory, written as 16-bit FLAC or WAV."""
 
 import io
+import mmap
 import re
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,11 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from asr_tv.audio import media
+from asr_tv.audio.channels import Power
+from asr_tv.audio.layout import STREAMED, Layout, layout_of
 from asr_tv.errors import DataError
+from asr_tv.store.pointers import refuse_pointer
 from asr_tv.store.results import write_atomically
 
 Wave = NDArray[np.float32]
@@ -26,12 +32,15 @@ RATES = (1_000, 1_000_000)
 """Range of plausible sampling rates, in Hz; at 1 Hz a few kilobytes would be hours, resampled to gigabytes."""
 _BLOCK = 1 << 18
 _TAIL = 1024
-_MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"FORM", b".snd")
+_MPEG = tuple(bytes((0xFF, byte)) for byte in (0xFA, 0xFB, 0xF2, 0xF3, 0xE2, 0xE3, 0xFC, 0xFD, 0xF4, 0xF5))
+_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"ID3", *_MPEG, b"FORM", b".snd", b"caff")
+_READ = "wav flac ogg oga opus mp3 mp2 aif aiff aifc au snd w64 rf64 caf sph gsm voc"
+_OTHERS = "m4a m4b mp4 mov 3gp webm mka mkv aac wma amr ac3 flv wv ape spx"
+SUFFIXES = frozenset(f".{suffix}" for suffix in (*_READ.split(), *_OTHERS.split()))
+"""Suffixes of recordings, whether they can be read or must be named as unreadable."""
 _SHORT_DATA = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
 _NO_LENGTH = 2**62
 """libsndfile reports 2**63 - 1 frames for a FLAC file that was encoded into a pipe, and cannot read it in blocks."""
-_STREAMED = 0x7FFF0000
-"""Programs that write a WAV file into a pipe put a length of at least this into its header."""
 
 
 def read_audio(path: Path, *, sampling_rate: int = 16_000, utterance: str | None = None) -> Wave:
@@ -51,42 +60,41 @@ def read_audio(path: Path, *, sampling_rate: int = 16_000, utterance: str | None
 def read_recording(path: Path, *, utterance: str | None = None) -> tuple[Wave, int]:
     """The recording, channels averaged, and its own sampling rate in Hz; scaled down if its peak exceeds 1.
 
+    A file of several recordings, joined or chained, is all of them, at the sampling rate of the first.
+
     Raises:
-        DataError: as `read_audio`.
+        DataError: as `read_audio`; or channels that cancel each other out.
     """
-    with _open(path, utterance) as file:
-        wave = _decode(file, _named(path, utterance))
-        missing = _missing(file, path, wave.size)
-        sampling_rate = int(file.samplerate)
-    if missing:
-        raise DataError(f"{_named(path, utterance)}: truncated: {missing}")
+    where = _named(path, utterance)
+    with _named_errors(path, where):
+        layout = _checked_layout(path, where)
+        parts = [_read_part(source, where, exact=layout.exact) for source in _sources(path, layout)]
+    (_, rate) = parts[0]
+    wave = np.concatenate([resample(part, own, rate) for part, own in parts])
+    if len(wave) > min(MAX_SAMPLES, MAX_SECONDS * rate):
+        raise DataError(f"{where}: longer than {MAX_SECONDS / 3600:g} hours or {MAX_SAMPLES} samples")
     if not wave.size:
-        raise DataError(f"{_named(path, utterance)}: empty: no samples")
+        raise DataError(f"{where}: empty: no samples")
     if not np.isfinite(wave).all():
-        raise DataError(f"{_named(path, utterance)}: holds NaN or infinite samples")
-    return limit_peak(wave), sampling_rate
+        raise DataError(f"{where}: holds NaN or infinite samples")
+    return limit_peak(wave), rate
 
 
 def audio_duration(path: Path, *, utterance: str | None = None) -> float:
     """Duration in seconds, from the header; the last samples are read to detect truncation without decoding everything.
 
-    MP3 files are decoded, because their headers do not give a reliable length.
+    MP3 files are decoded, because their headers do not give a reliable length, and formats that cannot be sought in.
 
     Raises:
         DataError: as `read_audio`, except for samples that are not finite.
     """
-    with _open(path, utterance) as file:
-        if file.format != "MP3":
-            frames = int(file.frames)
-            if not frames:
-                raise DataError(f"{_named(path, utterance)}: empty: no samples")
-            tail = min(frames, _TAIL)
-            file.seek(frames - tail)
-            if missing := _missing(file, path, frames - tail + len(file.read(tail, always_2d=True))):
-                raise DataError(f"{_named(path, utterance)}: truncated: {missing}")
-            return frames / float(file.samplerate)
-    wave, sampling_rate = read_recording(path, utterance=utterance)
-    return wave.size / sampling_rate
+    where = _named(path, utterance)
+    with _named_errors(path, where):
+        layout = _checked_layout(path, where)
+        durations = [_part_duration(source, where, exact=layout.exact) for source in _sources(path, layout)]
+    if not sum(durations):
+        raise DataError(f"{where}: empty: no samples")
+    return sum(durations)
 
 
 def write_audio(path: Path, wave: Wave, sampling_rate: int) -> None:
@@ -125,27 +133,77 @@ def to_pcm16(wave: Wave) -> NDArray[np.int16]:
 
 
 @contextmanager
-def _open(path: Path, utterance: str | None) -> Iterator[Any]:
-    """Opens a `soundfile.SoundFile`; errors of libsndfile in the body are raised as DataError."""
-    where = _named(path, utterance)
+def _named_errors(path: Path, where: str) -> Iterator[None]:
+    """Errors of the file system and of libsndfile in the body are raised as DataError."""
     try:
-        status = path.stat()
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            raise DataError(f"{where}: not a file but a device or a pipe")
-        if status.st_size == 0:
-            raise DataError(f"{where}: empty: 0 bytes")
-        if path.suffix.lower() == ".raw":
-            raise DataError(f"{where}: raw samples without a header")
-        with soundfile.SoundFile(path) as file:
-            _check_header(file, where)
-            yield file
+        yield
     except FileNotFoundError:
-        raise DataError(f"{where}: no such recording") from None
+        raise DataError(f"{where}: {_why_missing(path)}") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except soundfile.SoundFileError as error:
         says = str(getattr(error, "error_string", error)).strip()
         raise DataError(f"{where}: {_why_unreadable(path)} ({says})") from None
+
+
+def _checked_layout(path: Path, where: str) -> Layout:
+    """The layout of a file, once it is clear that it is one, and whole."""
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise DataError(f"{where}: not a file but a device or a pipe")
+    if stat.S_ISDIR(status.st_mode):
+        raise DataError(f"{where}: a folder, not a recording")
+    if status.st_size == 0:
+        raise DataError(f"{where}: empty: 0 bytes")
+    if path.suffix.lower() == ".raw":
+        raise DataError(f"{where}: raw samples without a header")
+    refuse_pointer(path)
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            layout = layout_of(content)  # type: ignore[arg-type]  # a memory map reads as bytes do
+    except (struct.error, IndexError):
+        raise DataError(f"{where}: truncated or damaged: its structure does not add up") from None
+    except DataError as error:
+        raise DataError(f"{where}: {problem}" for problem in error.problems) from None
+    if layout.missing:
+        raise DataError(f"{where}: truncated: {layout.missing}")
+    return layout
+
+
+def _sources(path: Path, layout: Layout) -> list[Path | io.BytesIO]:
+    return [path] if layout.parts is None else [io.BytesIO(part) for part in layout.parts]
+
+
+@contextmanager
+def _opened(source: Path | io.BytesIO, where: str) -> Iterator[Any]:
+    with soundfile.SoundFile(source) as file:
+        _check_header(file, where)
+        yield file
+
+
+def _read_part(source: Path | io.BytesIO, where: str, *, exact: bool) -> tuple[Wave, int]:
+    """One recording and its sampling rate, by libsndfile or, where that knows no such format, by PyAV."""
+    if isinstance(source, Path) and (kind := media.kind_of(source)):
+        return media.read(source, kind, where, MAX_SAMPLES)
+    with _opened(source, where) as file:
+        wave = _decode(file, where)
+        if missing := _missing(file, wave.size, exact=exact):
+            raise DataError(f"{where}: truncated: {missing}")
+        return wave, int(file.samplerate)
+
+
+def _part_duration(source: Path | io.BytesIO, where: str, *, exact: bool) -> float:
+    if not (isinstance(source, Path) and media.kind_of(source)):
+        with _opened(source, where) as file:
+            if file.format != "MP3" and file.seekable():
+                tail = min(int(file.frames), _TAIL)
+                file.seek(file.frames - tail)
+                heard = file.frames - tail + len(file.read(tail, always_2d=True))
+                if missing := _missing(file, heard, exact=exact):
+                    raise DataError(f"{where}: truncated: {missing}")
+                return int(file.frames) / float(file.samplerate)
+    wave, rate = _read_part(source, where, exact=exact)
+    return wave.size / rate
 
 
 def _check_header(file: Any, where: str) -> None:
@@ -163,9 +221,30 @@ def _named(path: Path, utterance: str | None) -> str:
     return str(path) if utterance is None else f"utterance {utterance!r}: {path}"
 
 
+def looks_like_recording(path: Path) -> bool:
+    """Whether a file is a recording by its suffix or its first bytes, readable or not."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+        return (head.startswith(_MAGIC) and head[8:12] not in (b"WEBP", b"AVI ")) or bool(media.kind_of(path))
+    except OSError:
+        return False
+
+
+def _why_missing(path: Path) -> str:
+    """What a path that leads nowhere probably is."""
+    if found := re.search(r"(?:^|/)(file|https?|s3|gs|ftp|hf):/", name := path.as_posix()):
+        return "no such recording; an address is not opened: " + (
+            "write the path behind file://" if found[1] == "file" else "download it and write its path"
+        )
+    if "\\" in name:
+        return "no such recording; it is written with backslashes, as on Windows: write /"
+    return "no such recording"
+
+
 def _why_unreadable(path: Path) -> str:
-    if path.is_dir():
-        return "a folder, not a recording"
     try:
         with path.open("rb") as file:
             known = file.read(4).startswith(_MAGIC)
@@ -178,45 +257,20 @@ def _decode(file: Any, where: str) -> Wave:
     """All samples, channels averaged; in blocks, so that memory depends on the content and not on the header."""
     blocks: list[Wave] = []
     samples, most = 0, min(MAX_SECONDS * file.samplerate, MAX_SAMPLES)
+    power = Power()
     while (block := file.read(max(1, _BLOCK // file.channels), dtype="float32", always_2d=True)).size:
-        blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32))
+        blocks.append(power.averaged(block))
         samples += len(block)
         if samples > most:
             raise DataError(f"{where}: longer than {most / file.samplerate / 3600:.2g} hours")
+    power.require_heard(where)
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
-def _missing(file: Any, path: Path, samples: int) -> str:
+def _missing(file: Any, samples: int, *, exact: bool) -> str:
     """What is missing from a truncated file, or ""; libsndfile silently shortens files of some formats."""
-    if (short := _SHORT_DATA.search(file.extra_info)) and int(short[2]) + 1 < int(short[1]) < _STREAMED:
+    if (short := _SHORT_DATA.search(file.extra_info)) and int(short[2]) + 1 < int(short[1]) < STREAMED:
         return f"{int(short[1]) - int(short[2])} of {short[1]} bytes of samples are missing"
-    if file.format == "OGG" and not _ogg_ends(path):
-        return "the last page of the Ogg stream is missing"
-    if (file.format != "MP3" or _mp3_counts_frames(path)) and samples < file.frames:
+    if exact and samples < file.frames:
         return f"{file.frames - samples} of {file.frames} samples are missing"
     return ""
-
-
-def _ogg_ends(path: Path) -> bool:
-    """Whether the last Ogg page is complete and has the end-of-stream flag (RFC 3533, section 6)."""
-    largest_page = 65_307
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2 * largest_page))
-        data = file.read()
-    page = data[max(0, data.rfind(b"OggS")) :]
-    if len(page) < 27 or not page[5] & 4:
-        return False
-    segments = page[27 : 27 + page[26]]
-    return len(page) >= 27 + page[26] + sum(segments)
-
-
-def _mp3_counts_frames(path: Path) -> bool:
-    """Whether the first frame is a Xing or Info tag; without one, libsndfile only estimates the length."""
-    with path.open("rb") as file:
-        head = file.read(10)
-        size = 0
-        if head.startswith(b"ID3") and len(head) == 10:
-            size = 10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-        file.seek(size)
-        frame = file.read(256)
-    return b"Xing" in frame or b"Info" in frame

@@ -52,7 +52,7 @@ def cut_at_silences(
     while (cut := _next_cut(levels, step, cuts[-1], limit, len(wave), pauses)) is not None:
         cuts.append(cut)
     spans = [Span(a / sampling_rate, b / sampling_rate) for a, b in pairwise([*cuts, len(wave)])]
-    return [span for span in spans if _is_heard(wave, sampling_rate, span)] or spans[:1]
+    return [span for span in spans if is_heard(wave[_samples(span, sampling_rate)])] or spans[:1]
 
 
 def _next_cut(
@@ -97,6 +97,10 @@ def _levels(wave: NDArray[np.float32], step: int, seconds: float) -> NDArray[np.
     return np.convolve(padded, np.full(width, 1 / width), mode="valid")
 
 
-def _is_heard(wave: NDArray[np.float32], sampling_rate: int, span: Span) -> bool:
-    part = wave[round(span.start * sampling_rate) : round(span.end * sampling_rate)]
-    return bool(np.abs(part).max(initial=0.0) > _SILENCE)
+def is_heard(wave: NDArray[np.float32]) -> bool:
+    """Whether a wave [samples] is anywhere louder than silence."""
+    return bool(np.abs(wave).max(initial=0.0) > _SILENCE)
+
+
+def _samples(span: Span, sampling_rate: int) -> slice:
+    return slice(round(span.start * sampling_rate), round(span.end * sampling_rate))

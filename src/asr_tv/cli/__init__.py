@@ -1,6 +1,8 @@
 """The command line: parsing and printing, nothing else. Heavy libraries are imported by the command that needs them."""
 
+import codecs
 import errno
+import json
 import logging
 import os
 import signal
@@ -48,6 +50,7 @@ _NO_ROOM = (
 
 def main() -> None:
     """The program: a user's mistake gives one message and exit code 2, without a traceback."""
+    _escape_unprintable()
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -56,6 +59,19 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     with terminable() as stops:
         _run(stops)
+
+
+def _escape_unprintable() -> None:
+    """Characters that standard output cannot encode are written as JSON writes them, so that JSON stays JSON."""
+
+    def escape(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error("asr-tv", escape)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="asr-tv")
 
 
 def _run(stops: Stops) -> None:

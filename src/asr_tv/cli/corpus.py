@@ -6,8 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for, say
-from asr_tv.errors import ConfigError
+from asr_tv.cli.stages import (
+    DEFAULT_STORE,
+    JsonOption,
+    OutsideOption,
+    QuietOption,
+    StoreOption,
+    parsed_language,
+    runtime_for,
+    say,
+)
+from asr_tv.errors import ConfigError, listed
 
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -36,7 +45,7 @@ def list_(as_json: JsonOption = False) -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help="asterisk, slurp, huggingface... as `asr-tv corpus list` has them")],
     out: Annotated[Path, typer.Option(help="JSONL manifest to write")],
-    language: Annotated[str, typer.Option(help="en, es, fr, it or ru")] = "en",
+    language: Annotated[str, typer.Option(help="en, es, fr, it or ru", callback=parsed_language)] = "en",
     line: Annotated[bool, typer.Option(help="Make a simulated line of the recordings")] = False,
     path: Annotated[str | None, typer.Option(help="Its path or name")] = None,
     audio: Annotated[str | None, typer.Option(help="slurp: folder or archives of recordings")] = None,
@@ -74,7 +83,9 @@ def fetch(
     manifest = read_manifest(record.path / "manifest.jsonl", need_audio=False)
     write_manifest(manifest, out)
     row = {"manifest": str(out), **record.details}
-    say(row, as_json=as_json, text=f"{len(manifest)} utterances, {manifest.seconds / 60:.1f} min: {out}")
+    lines = [f"{len(manifest)} utterances, {manifest.seconds / 60:.1f} min: {out}"]
+    lines += [f"left out, {reason}: {count}" for reason, count in record.details["dropped"].items()]
+    say(row, as_json=as_json, text="\n".join(lines))
 
 
 def _columns(pairs: Sequence[str]) -> dict[str, str]:
@@ -92,7 +103,8 @@ def stats(
     Example: asr-tv corpus stats asterisk.jsonl
     """
     from asr_tv.data.corpora import corpus_statistics
-    from asr_tv.data.corpora.local import read_audiofolder, read_manifest
+    from asr_tv.data.corpora.audiofolder import read_audiofolder
+    from asr_tv.data.corpora.local import read_manifest
 
     found = read_audiofolder(manifest) if manifest.is_dir() else read_manifest(manifest, need_audio=False)
     rows = corpus_statistics(found)
@@ -114,7 +126,9 @@ def validate(
 
     Example: asr-tv corpus validate train.jsonl
     """
-    from asr_tv.data.corpora.local import read_audiofolder, read_manifest
+    from asr_tv.data.corpora.audiofolder import read_audiofolder
+    from asr_tv.data.corpora.local import read_manifest
+    from asr_tv.data.manifest import without_words
 
     if manifest.is_dir():
         checked = read_audiofolder(manifest, outside=outside)
@@ -122,5 +136,8 @@ def validate(
         checked = read_manifest(manifest, outside=outside, store=store)
     row = {"utterances": len(checked), "seconds": round(checked.seconds, 1), "domains": list(checked.domains)}
     domains = ", ".join(checked.domains)
-    text = f"{len(checked)} utterances, {checked.seconds / 60:.1f} min, domains {domains}: no problem"
+    empty = without_words(checked)
+    found = f"{len(empty)} labels hold no word, and no training takes them: {listed(empty)}" if empty else "no problem"
+    text = f"{len(checked)} utterances, {checked.seconds / 60:.1f} min, domains {domains}: {found}"
+    row["without_words"] = list(empty)
     say(row, as_json=as_json, text=text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_tv.cli.models import model_settings
-from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, parsed_language, say
 from asr_tv.errors import ConfigError, DataError, gathered
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def export(
         Path | None, typer.Option(help="JSONL manifest to re-score on  [default: the run's own test recordings]")
     ] = None,
     outside: OutsideOption = False,
-    language: Annotated[str | None, typer.Option(help="  [default: the model's own settings, else en]")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="  [default: the model's own settings, else en]", callback=parsed_language)
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.errors import ConfigError, gathered
+from asr_tv.errors import ConfigError, gathered, tell_left_out
 from asr_tv.safe_text import printable
 
 if TYPE_CHECKING:
+    from asr_tv.data.manifest import Manifest
     from asr_tv.store.runtime import Runtime
 
 DEFAULT_STORE = Path(".store")
@@ -20,6 +21,23 @@ StoreOption = Annotated[Path, typer.Option(help="Folder of cached stages")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 QuietOption = Annotated[bool, typer.Option(help="No progress")]
 OutsideOption = Annotated[bool, typer.Option("--outside", help="Also read recordings outside the manifest's folder")]
+
+
+def parsed_language(written: str | None) -> str | None:
+    """The code of a language given by code, tag or name.
+
+    Raises:
+        ConfigError: it is no language.
+    """
+    from asr_tv.config.language import language_code
+
+    try:
+        return None if written is None else language_code(written)
+    except ValueError as error:
+        raise ConfigError(f"--language: {error}") from None
+
+
+LanguageOption = Annotated[str, typer.Option(callback=parsed_language, help="Code, tag or English name")]
 _SHOWN_DROPS = 10  # dropped.json has all
 
 
@@ -41,11 +59,16 @@ def runtime_for(store: Path, *, quiet: bool, **how: Any) -> "Runtime":
 def synthesize(
     texts: Annotated[Path, typer.Argument(help="One sentence per line, or a JSONL manifest")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and the clips")],
-    engine: Annotated[str, typer.Option(help="Speech synthesiser")] = "piper",
+    engine: Annotated[str, typer.Option(help="Speech synthesiser: piper, espeak, bark, speecht5")] = "piper",
     voice: Annotated[
         list[str] | None, typer.Option(help="Voice, or ENGINE:VOICE such as espeak:en-us+f3; repeatable")
     ] = None,
     takes: Annotated[int, typer.Option(min=1, help="Clips per sentence and voice")] = 1,
+    language: LanguageOption = "en",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value of the synthesis section, such as bark.temperature=0.6; repeatable"),
+    ] = None,
     domain: Annotated[str, typer.Option(help="Domain of plain sentences")] = "default",
     seed: Annotated[int, typer.Option()] = 17,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one per core")] = 0,
@@ -57,14 +80,17 @@ def synthesize(
 
     Example: asr-tv synthesize my_sentences.txt --voice en_US-joe-medium --takes 2 --out clips
     """
+    from asr_tv.config.file import section_of
     from asr_tv.config.run import SynthesisConfig
+    from asr_tv.config.synthesis import default_voices
     from asr_tv.data.corpora.local import read_manifest, write_manifest
     from asr_tv.data.corpora.texts import read_texts
+    from asr_tv.data.text_files import holds_json_lines
     from asr_tv.synthesis.synthesize import synthesize as stage
 
-    default = SynthesisConfig()
-    config = SynthesisConfig(engine=engine, voices=tuple(voice or default.voices), takes=takes)
-    manifest = read_manifest(texts, need_audio=False) if texts.suffix == ".jsonl" else read_texts(texts, domain)
+    given = {"engine": engine, "takes": takes, **({"voices": voice} if voice else default_voices(engine, language))}
+    config = section_of(SynthesisConfig, set_ or (), given)
+    manifest = read_manifest(texts, need_audio=False) if holds_json_lines(texts) else read_texts(texts, domain)
     record = stage(runtime_for(store, quiet=quiet, workers=workers), manifest, config, seed=seed)
     spoken = read_manifest(record.path / "manifest.jsonl", need_audio=False)
     write_manifest(_copied(spoken, out), out / "manifest.jsonl")
@@ -98,7 +124,7 @@ def gate(
     out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and verdicts.jsonl")],
     judge: Annotated[str, typer.Option(help="Whisper that listens to the clips")] = "openai/whisper-tiny.en",
     engine: Annotated[str, typer.Option(help="The synthesiser that made them, for the record")] = "unknown",
-    language: Annotated[str, typer.Option()] = "en",
+    language: LanguageOption = "en",
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -153,8 +179,9 @@ def finetune(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the training section, such as epochs=2; repeatable")
     ] = None,
-    language: Annotated[str, typer.Option()] = "en",
+    language: LanguageOption = "en",
     seed: Annotated[int, typer.Option()] = 17,
+    drop_longer: Annotated[bool, typer.Option(help="Leave out clips of over 30 s, which no Whisper hears")] = False,
     augment: Annotated[bool, typer.Option(help="Channel augmentation of synthetic clips")] = False,
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -180,6 +207,8 @@ def finetune(
         lambda: resolve_model(model, runtime.store),
     )
     require_model_folder(out)
+    if drop_longer:
+        recordings = _without_longer(recordings)
     data = TrainingData(recordings, AugmentationConfig() if augment else None)
     record = stage(runtime, base, data, training, seed=seed, language=language)
     shutil.copytree(record.path / "model", out, dirs_exist_ok=True)
@@ -191,6 +220,14 @@ def finetune(
     losses = ", ".join(f"{loss:.2f}" for loss in record.details["epoch_losses"])
     text = f"{row['trainable_parameters']:,} parameters tuned, {row['updates']} updates, loss by epoch {losses}: {out}"
     say(row | {"model": str(out)}, as_json=as_json, text=text)
+
+
+def _without_longer(recordings: "Manifest") -> "Manifest":
+    from asr_tv.models.audio_context import FULL_SECONDS
+
+    longer = {u.id for u in recordings if (u.duration or 0.0) > FULL_SECONDS}
+    tell_left_out(recordings.name, f"longer than {FULL_SECONDS:g} s", sorted(longer))
+    return recordings.where(recordings.name, lambda u: u.id not in longer)
 
 
 def require_model_folder(out: Path) -> None:
@@ -206,7 +243,9 @@ def require_model_folder(out: Path) -> None:
 def score(
     reference: Annotated[Path, typer.Argument(help="JSONL manifest with the reference texts")],
     hypotheses: Annotated[Path, typer.Argument(help="JSONL of id and text")],
-    normalizer: Annotated[str, typer.Option(help="english, basic or none; applied to both sides")] = "english",
+    normalizer: Annotated[
+        str, typer.Option(help="english, basic, characters or none; applied to both sides")
+    ] = "english",
     as_json: JsonOption = False,
 ) -> None:
     """Score hypotheses: pooled WER and CER with their errors and a bootstrap interval over sentences.
@@ -215,7 +254,7 @@ def score(
     """
     from asr_tv.config.run import ScoringConfig
     from asr_tv.data.corpora.local import read_manifest
-    from asr_tv.decoding.hypotheses import read_hypotheses
+    from asr_tv.decoding.hypotheses import read_hypotheses, refuse_commands
     from asr_tv.scoring.score import evaluate
     from asr_tv.text.normalize import get_normalizer
 
@@ -225,6 +264,7 @@ def score(
         lambda: read_manifest(reference, need_audio=False),
         lambda: read_hypotheses(hypotheses),
     )
+    refuse_commands(heard, str(hypotheses))
     evaluation = evaluate(references, heard, normalizer)
     interval = evaluation.interval(resamples=defaults.resamples, confidence=defaults.confidence, seed=0)
     counts = evaluation.word_counts
@@ -241,10 +281,22 @@ def score(
         "normalizer": evaluation.conditions.normalizer,
         "normalizer_version": evaluation.conditions.normalizer_version,
     }
+    say(row, as_json=as_json, text=_score_text(evaluation, interval))
+
+
+def _score_text(evaluation: Any, interval: Any) -> str:
+    """One line; of a language without spaces CER comes first, and what its words are is said."""
+    from asr_tv.text.normalize import CHARACTERS
+    from asr_tv.text.scripts import is_unspaced
+
+    counts, normalizer = evaluation.word_counts, evaluation.conditions.normalizer
     between = f"[{interval.low:.2%}, {interval.high:.2%}]" if math.isfinite(interval.high) else "(no interval)"
-    text = (
-        f"WER {evaluation.wer:.2%} {between}, CER {evaluation.cer:.2%}: "
-        f"{counts.substitutions} substitutions, {counts.deletions} deletions, {counts.insertions} insertions "
-        f"in {counts.words} words, {len(evaluation.utterances)} utterances; normaliser {normalizer}"
-    )
-    say(row, as_json=as_json, text=text)
+    rates, unit = f"WER {evaluation.wer:.2%} {between}, CER {evaluation.cer:.2%}", "words"
+    if normalizer == CHARACTERS:
+        rates, unit = f"CER {evaluation.wer:.2%} {between}", "characters"
+    elif is_unspaced("".join(u.reference for u in evaluation.utterances)):
+        unit = "stretches between spaces, which are no words: use --normalizer characters"
+        rates = f"CER {evaluation.cer:.2%}; by stretches {evaluation.wer:.2%} {between}"
+    errors = f"{counts.substitutions} substitutions, {counts.deletions} deletions, {counts.insertions} insertions"
+    of = f"{len(evaluation.utterances)} utterances; normaliser {normalizer}"
+    return f"{rates}: {errors} in {counts.words} {unit}, {of}"

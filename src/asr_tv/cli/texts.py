@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, QuietOption, StoreOption, say
+from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, LanguageOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def texts(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="At most this many sentences")] = 200,
     domain: Annotated[str, typer.Option(help="The domain's name, for the language model")] = "the new domain",
-    language: Annotated[str, typer.Option()] = "en",
+    language: LanguageOption = "en",
     exclude: Annotated[
         Path | None, typer.Option(help="Sentences that must not be written, such as a test set's")
     ] = None,

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_tv.cli.models import model_path, model_settings, parsed_context
-from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for
+from asr_tv.cli.stages import (
+    DEFAULT_STORE,
+    JsonOption,
+    OutsideOption,
+    QuietOption,
+    StoreOption,
+    parsed_language,
+    runtime_for,
+)
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import printable
 
@@ -58,7 +66,9 @@ def transcribe(
         float | None,
         typer.Option(min=2, max=30, help="Seconds; longer audio is cut  [default: 30; 15 if tuned on short audio]"),
     ] = None,
-    language: Annotated[str | None, typer.Option(help="  [default: the model's own settings, else en]")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="  [default: the model's own settings, else en]", callback=parsed_language)
+    ] = None,
     audio_context: Annotated[
         str | None, typer.Option(help="full, dynamic or seconds  [default: the model's own settings, else full]")
     ] = None,
@@ -76,13 +86,14 @@ def transcribe(
     Example: asr-tv transcribe runs/demo/model calls/ --format srt --out subtitles
     """
     from asr_tv.data.corpora.local import read_manifest
+    from asr_tv.data.text_files import holds_json_lines
     from asr_tv.decoding.files import find_recordings, transcribe_files
     from asr_tv.decoding.options import decoding_for
     from asr_tv.models.family import family_of
     from asr_tv.models.locate import resolve_model
 
     runtime, weights = runtime_for(store, quiet=quiet, batch_size=batch_size), model_path(model)
-    listed = len(inputs) == 1 and inputs[0].suffix == ".jsonl"
+    listed = len(inputs) == 1 and holds_json_lines(inputs[0])
     settings, given, shape, material, base = gathered(
         lambda: model_settings(weights),
         lambda: parsed_context(audio_context, "--audio-context") if audio_context else None,

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from asr_tv.config.section import Choices, Names, Positive, Section
+from asr_tv.config.section import Choices, Language, Names, Positive, Section
 
 
 class LineConfig(Section):
@@ -25,7 +25,7 @@ class CorpusConfig(Section):
 
     kind: Literal["asterisk", "manifest", "audiofolder", "slurp", "huggingface", "nemo", "lhotse", "kaldi"]
     path: str | None = None
-    language: str = "en"
+    language: Language = "en"
     domains: Choices[str] | None = Field(None, description="keep only these domains")
     max_seconds: Positive = Field(15.0, description="longer recordings are left out, and listed")
     max_per_domain: int | None = Field(None, ge=2, description="keep at most so many utterances of a domain, seeded")

@@ -1,7 +1,8 @@
 """Reads a run's YAML file, with `--set section.key=value` on top."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
@@ -32,20 +33,30 @@ def read_config(kind: type[Kind], path: Path, overrides: Sequence[str] = ()) -> 
     return _configured(kind, path, overrides, {})
 
 
-def section_of(kind: type[Kind], overrides: Sequence[str]) -> Kind:
-    """A section's defaults with `key=value` on top.
+def section_of(kind: type[Kind], overrides: Sequence[str], given: Mapping[str, Any] = MappingProxyType({})) -> Kind:
+    """A section's defaults with what is `given` and then `key=value` on top.
 
     Raises:
         ConfigError: every problem of the overrides at once.
     """
-    return _configured(kind, None, overrides, {})
+    settings, problems = _settings(overrides)
+    return _checked(kind, dict(given), settings, "--set", problems)
 
 
-def _configured(kind: type[Kind], path: Path | None, overrides: Sequence[str], chosen: dict[str, Any]) -> Kind:
+def _configured(kind: type[Kind], path: Path, overrides: Sequence[str], chosen: dict[str, Any]) -> Kind:
     settings, problems = _settings(overrides)
     try:
-        values = with_overrides(_read(path) if path else {}, settings | chosen)
-        section = parse_section(kind, values, path.name if path else "--set")
+        values = _read(path)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from error
+    return _checked(kind, values, settings | chosen, path.name, problems)
+
+
+def _checked(
+    kind: type[Kind], values: dict[str, Any], settings: Mapping[str, Any], source: str, problems: Sequence[str]
+) -> Kind:
+    try:
+        section = parse_section(kind, with_overrides(values, settings), source)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     if problems:
@@ -71,13 +82,14 @@ def _settings(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with path.expanduser().open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise ConfigError(f"{path}: more than {_MAX_BYTES} bytes, which no configuration has")
         values = _parse(content.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise ConfigError(f"{path}: there is no such file{where}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:

@@ -55,6 +55,7 @@ def _secrets_in(values: Any, path: str = "") -> Iterator[str]:
         yield from _secrets_in(inner, f"{path}.{key}" if path else str(key))
 
 
+_SWITCHES = {False: "no, off and false", True: "yes, on and true"}
 _PLAINER = {"model_type": "expected keys and values", "tuple_type": "expected a list"}
 
 
@@ -64,6 +65,8 @@ def _problems(kind: type[BaseModel], loc: tuple[int | str, ...], error: str, mes
         return [f"unknown key {'.'.join([*path, str(loc[-1])])}; keys here: {', '.join(sorted(section.model_fields))}"]
     if error == "missing":
         return [f"{'.'.join(path)} is missing"]
+    if isinstance(value, bool) and error == "string_type":
+        return [f"{'.'.join(path)}: YAML reads {_SWITCHES[value]} as {str(value).lower()}: write it in quotes"]
     message = _PLAINER.get(error, message.removeprefix("Value error, "))
     if not loc:  # of _sections_agree: each line has its path
         return message.split("\n")

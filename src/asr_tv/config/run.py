@@ -15,11 +15,13 @@ from asr_tv.config.clips import GateConfig as GateConfig
 from asr_tv.config.corpora import CorpusConfig as CorpusConfig
 from asr_tv.config.corpora import LineConfig as LineConfig
 from asr_tv.config.section import AudioContext as AudioContext
-from asr_tv.config.section import Choices, Fraction, NotNegative, Positive, distinct
+from asr_tv.config.section import Choices, Fraction, Language, NotNegative, Positive, distinct
 from asr_tv.config.section import Section as Section
 from asr_tv.config.synthesis import SynthesisConfig as SynthesisConfig
 from asr_tv.config.trainable import ALL, Trainable, parse_trainable, written
 
+WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
+"""Languages that are written without spaces between words."""
 Start = Literal["pretrained", "source_real", "source_mixed"]
 Pooling = Literal["pooled", "mean_of_domains", "ties"]
 AnySection = TypeVar("AnySection", bound=Section)
@@ -170,7 +172,7 @@ class ScoringConfig(Section):
         "torch",
         description="what decodes a Whisper; auto: CTranslate2 where it is installed and was measured to be faster",
     )
-    normalizer: Literal["english", "basic", "none"] = "english"
+    normalizer: Literal["english", "basic", "characters", "none"] = "english"
     max_new_tokens: int = Field(200, ge=1, le=440)
     terms: Choices[str] | str | None = Field(
         None,
@@ -221,7 +223,7 @@ class AdaptConfig(Section):
         None, description="of the trainings alone; splits, speech and intervals keep `seed`"
     )
     model: str = "openai/whisper-tiny.en"
-    language: str = "en"
+    language: Language = "en"
     corpora: tuple[CorpusConfig, ...] = Field((), description="labelled speech of the source domains (and the target)")
     sources: Annotated[tuple[str, ...], AfterValidator(distinct)] | None = Field(
         None, description="source domains; all but the target's when not given"
@@ -267,8 +269,12 @@ def _language_conflicts(config: AdaptConfig) -> Iterator[str]:
     language = config.language
     if language != "en" and "whisper" in config.model and config.model.endswith(".en"):
         yield f"model: {config.model} knows English only, and language is {language}"
-    if language != "en" and config.scoring.normalizer == "english":
-        yield f"scoring.normalizer: english is for English, and language is {language}: use basic"
+    unspaced, normalizer = language in WITHOUT_SPACES, config.scoring.normalizer
+    if language != "en" and normalizer == "english":
+        advice = "characters" if unspaced else "basic"
+        yield f"scoring.normalizer: english is for English, and language is {language}: use {advice}"
+    if unspaced and normalizer in ("basic", "none"):
+        yield f"scoring.normalizer: {normalizer} counts words by spaces, which {language} has not: use characters"
     for section in ("corpora", "general"):
         for number, corpus in enumerate(getattr(config, section)):
             if corpus.kind == "asterisk" and corpus.language != language:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from asr_tv.config.language import language_code
+
 Item = TypeVar("Item", bound=Hashable)
 
 
@@ -28,6 +30,7 @@ def distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
     return items
 
 
+Language = Annotated[str, AfterValidator(language_code)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]

@@ -1,10 +1,11 @@
 """The configuration of speech synthesis: `synthesis` and the sections of its engines."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from asr_tv.config.section import NotNegativeRange, Positive, PositiveRange, Section, ordered
+from asr_tv.errors import ConfigError
 
 Rate = Annotated[float, Field(ge=80, le=450)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -44,14 +45,37 @@ class SpeechT5Config(NeuralConfig):
     )
 
 
+def _engine(name: str) -> str:
+    return _ALIASES.get(name, name)
+
+
+_ALIASES = {"espeak-ng": "espeak", "espeakng": "espeak"}
+_NEED_A_VOICE = ("espeak", "piper", "bark", "speecht5")
+_PIPER_VOICE = "en_US-joe-medium"
+
+
+def default_voices(engine: str, language: str) -> dict[str, Any]:
+    """The voices of an engine where none is named, as settings: espeak-ng's of the language, Piper's of English.
+
+    Raises:
+        ConfigError: the engine has no default for this language.
+    """
+    engine = _engine(engine)
+    if engine == "espeak":
+        return {"voices": [language]}
+    if (engine == "piper" and language == "en") or engine not in _NEED_A_VOICE:
+        return {}
+    raise ConfigError(f"--voice: the engine {engine} has no default voice for {language}: name one")
+
+
 class SynthesisConfig(Section):
     """How texts are spoken. Each take draws its scales from the ranges, seeded by text and take.
 
     A voice is one of `engine`'s, or of another's with that engine's name before it: `espeak:en-us+f3`.
     """
 
-    engine: str = "piper"
-    voices: tuple[str, ...] = ("en_US-joe-medium",)
+    engine: Annotated[str, AfterValidator(_engine)] = "piper"
+    voices: tuple[str, ...] = (_PIPER_VOICE,)
     language: str | None = Field(None, description="of voices that do not say theirs, as Bark's without a preset")
     voices_per_text: int | None = Field(
         None, ge=1, description="speak each text in so many of the voices, drawn by seed; all when not given"
@@ -65,3 +89,9 @@ class SynthesisConfig(Section):
     espeak: EspeakConfig = EspeakConfig()
     bark: BarkConfig = BarkConfig()
     speecht5: SpeechT5Config = SpeechT5Config()
+
+    @model_validator(mode="after")
+    def _voices_are_the_engine_s(self) -> Self:
+        if self.engine in _NEED_A_VOICE and self.engine != "piper" and "voices" not in self.model_fields_set:
+            raise ValueError(f"voices: the default is Piper's, and engine is {self.engine}: name one of its voices")
+        return self

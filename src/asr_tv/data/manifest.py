@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,13 @@ Split = Literal["train", "dev", "test"]
 _ALIASES = {"audio_filepath": "audio", "audio_path": "audio", "transcript": "text", "sentence": "text"}
 """Other tools' names (NeMo, Hugging Face) for the same fields."""
 _LONGEST = sys.float_info.max
+_PLACES = {"start", "begin", "start_time", "end", "stop", "end_time"}
+_OTHER_SOUND = {"channel", "channels", "channel_selector", "speed", "speed_factor", "tempo", "pitch", "transforms"}
+"""Keys of other tools that say which part of a recording is meant, or how it is changed; none of them is honoured."""
+_SECONDS = {"duration", "offset"}
+_CONTROL_TOKEN = re.compile(r"<\|[^<>|\s]*\|>")
+_MISSING = frozenset({"nan", "<na>", "null", "n/a", "#n/a"})
+"""What programs write for a cell that is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,8 @@ class Utterance:
         text: as written, with case and punctuation; empty only for evaluation of silence.
         audio: path of the recording; not part of the identity of a manifest.
         duration: seconds.
+        offset: seconds into the recording at which the utterance begins, where it is a part of it: of `duration`
+            seconds, or to the end.
         audio_digest: sha256 of the recording's bytes; part of the identity.
     """
 
@@ -39,6 +49,12 @@ class Utterance:
     speaker: str | None = None
     duration: float | None = None
     audio_digest: str | None = None
+    offset: float | None = None
+
+    @property
+    def has_words(self) -> bool:
+        """Whether its text can be learnt: it has a letter or digit, and is not a program's mark of an empty cell."""
+        return any(c.isalnum() for c in self.text) and self.text.strip().casefold() not in _MISSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +80,10 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """sha256 over everything but paths and name, so that a moved or renamed corpus is the same corpus."""
+        """sha256 over everything but paths and name, so that a moved or renamed corpus is the same corpus.
+
+        Order does not enter: a stage that depends on it sorts first, as trainings do by id.
+        """
         lines = sorted(_line(replace(u, audio=None)) for u in self.utterances)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -137,10 +156,11 @@ def _repeated_ids(manifest: Manifest) -> list[str]:
 
 
 def parse_manifest(text: str, name: str) -> Manifest:
-    """Reads JSON lines. `audio_filepath`, `transcript` and the like are understood; unknown keys are ignored.
+    """Reads JSON lines. `audio_filepath`, `transcript` and the like are understood, unknown keys are ignored.
 
     Raises:
-        DataError: every line that is not a valid utterance, and every duplicate id.
+        DataError: every line that is not a valid utterance, or has a key that would change which sound is meant and is
+            not honoured; and every duplicate id.
     """
     utterances: list[Utterance] = []
     problems: list[str] = []
@@ -183,12 +203,13 @@ def utterance_of(**values: Any) -> Utterance:
     """An utterance from values that a file holds.
 
     Raises:
-        ValueError: a wrong type, a NUL or a lone surrogate in a text, or an unknown split or origin.
+        ValueError: a wrong type, a NUL or a lone surrogate in a text, a control token such as <|endoftext|> in it, or
+            an unknown split or origin.
     """
     given = {key: value for key, value in values.items() if value is not None}
     _check_types(given)
-    if "duration" in given:
-        given["duration"] = float(given["duration"])  # 2 and 2.0 must give one digest
+    for key in given.keys() & _SECONDS:
+        given[key] = float(given[key])  # 2 and 2.0 must give one digest
     return Utterance(**given)
 
 
@@ -196,6 +217,7 @@ def _utterance(row: Any, default_id: str) -> Utterance:
     if not isinstance(row, dict):
         raise ValueError(f"expected a JSON object, found {type(row).__name__}")
     known = {field.name for field in fields(Utterance)}
+    refuse_other_sound(row)
     values: dict[str, Any] = {}
     for key, value in row.items():
         name = _ALIASES.get(key, key)
@@ -204,21 +226,58 @@ def _utterance(row: Any, default_id: str) -> Utterance:
         if name in values and values[name] != value:
             raise ValueError(f"two values of {name}, the second as {key}")
         values[name] = value
-    values.setdefault("id", str(values["audio"]) if "audio" in values else default_id)
+    if values.get("offset") == 0 and "duration" not in values:
+        del values["offset"]
+    name = str(values["audio"]) if "audio" in values else default_id
+    values.setdefault("id", f"{name}@{values['offset']}" if values.get("offset") else name)
     return utterance_of(**values)
+
+
+def refuse_other_sound(row: Mapping[str, Any]) -> None:
+    """Refuses a row that means another sound than its whole recording, in a way that is not honoured.
+
+    Raises:
+        ValueError: it has such a key, with a value that matters.
+    """
+    given = {key for key, value in row.items() if value not in (None, "", [])}
+    places = sorted(key for key in given & _PLACES if row[key] not in (0, "0"))
+    if places:
+        raise ValueError(f"{places[0]}: not read; a part of a recording is given by offset and duration, in seconds")
+    if others := sorted(given & _OTHER_SOUND):
+        raise ValueError(f"{others[0]}: not applied; write the recording as it is to be heard into a file of its own")
 
 
 def _check_types(values: dict[str, Any]) -> None:
     if "text" not in values:
         raise ValueError("no text")
     for key, value in values.items():
-        if key == "duration":
+        if key in _SECONDS:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
-                raise ValueError(f"duration is not a number of seconds: {value!r}")
+                raise ValueError(f"{key} is not a number of seconds: {value!r}")
+        elif key == "audio" and isinstance(value, dict) and value.keys() & {"path", "bytes", "array"}:
+            raise ValueError(
+                f"audio is a column of Hugging Face: write its path, or use the kind huggingface: {value!r:.80}"
+            )
         elif not isinstance(value, str) or "\0" in value:
             raise ValueError(f"{key} is not text: {value!r:.80}")
         else:
             value.encode()  # raises ValueError for a lone surrogate, which JSON can smuggle in
+    refuse_control_tokens(values["text"])
     for key, allowed in (("split", get_args(Split)), ("origin", get_args(Origin))):
         if values.get(key, allowed[0]) not in allowed:
             raise ValueError(f"{key} is {values[key]!r}; one of {', '.join(allowed)}")
+
+
+def refuse_control_tokens(text: str) -> None:
+    """Refuses a text that a tokenizer would turn into commands to the model.
+
+    Raises:
+        ValueError: it holds such a token.
+    """
+    if found := _CONTROL_TOKEN.search(text):
+        raise ValueError(f"{found[0]} in its text is a control token of the model, not speech")
+
+
+def without_words(manifest: Manifest) -> tuple[str, ...]:
+    """The ids of utterances whose texts hold nothing to learn."""
+    return tuple(u.id for u in manifest if not u.has_words)

@@ -30,6 +30,7 @@ def read_bytes(path: Path, *, most: int = MAX_BYTES) -> bytes:
         DataError: as `read_text`, except for the encoding.
     """
     require_utf8_name(path)
+    path = path.expanduser() if path.parts[:1] == ("~",) else path
     try:
         status = path.stat()
         if status.st_size > most:
@@ -37,9 +38,22 @@ def read_bytes(path: Path, *, most: int = MAX_BYTES) -> bytes:
         with path.open("rb") as file:
             return file.read() if stat.S_ISREG(status.st_mode) else _bounded(file, path, most, "holds")
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(f"{path}: no such file{looked_in(path)}") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def looked_in(path: Path) -> str:
+    """For messages: the folder that a relative path was looked for in."""
+    return "" if path.is_absolute() else f" in {Path.cwd()}"
+
+
+def holds_json_lines(path: Path) -> bool:
+    """Whether a file begins as JSON lines do, whatever it is called; a name in .jsonl promises as much."""
+    if path.suffix == ".jsonl" or not path.is_file():
+        return path.suffix == ".jsonl"
+    with path.open("rb") as file:
+        return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
 
 
 def require_utf8_name(path: Path) -> None:

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_tv.audio.recordings import read_audio
 from asr_tv.data.manifest import Utterance
+from asr_tv.data.recorded import read_wave
 from asr_tv.devices import Precision, shape_independent_attention
-from asr_tv.errors import DataError
 from asr_tv.memory import named_memory_error
 from asr_tv.models.ctc import frames, load_ctc, load_extractor, load_spelling, normalised
 
@@ -47,9 +46,7 @@ class CtcRecogniser:
 
     @torch.inference_mode()
     def _text(self, utterance: Utterance) -> str:
-        if utterance.audio is None:
-            raise DataError(f"{utterance.id}: has no recording to transcribe")
-        wave = read_audio(Path(utterance.audio), utterance=utterance.id)
+        wave = read_wave(utterance)
         if frames(self._model, len(wave)) < 1:
             return ""
         values = normalised(self._extractor, wave)[None].to(self._device)

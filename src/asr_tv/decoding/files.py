@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from asr_tv.audio.recordings import Wave, read_audio, write_audio
-from asr_tv.audio.silences import Span, cut_at_silences
+from asr_tv.audio.recordings import Wave, looks_like_recording, read_audio, write_audio
+from asr_tv.audio.silences import Span, cut_at_silences, is_heard
 from asr_tv.data.corpora.local import opened
 from asr_tv.data.manifest import Manifest, Utterance, checked
 from asr_tv.data.text_files import require_utf8_name
@@ -15,16 +15,16 @@ from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.subtitles import Cue, Transcript
 from asr_tv.decoding.transcribe import transcribe
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, tell_left_out
 from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.store.results import Record
 from asr_tv.store.runtime import Runtime
 
-_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
-
 
 @dataclass(frozen=True)
 class _Recording:
+    """A recording and its pieces; none where there is nothing to hear."""
+
     path: Path
     duration: float
     pieces: tuple[tuple[Span, Utterance], ...]
@@ -33,16 +33,18 @@ class _Recording:
 def find_recordings(paths: Sequence[Path]) -> list[Path]:
     """The given files, with each folder replaced by all recordings below it, sorted by path.
 
+    A recording in a folder is told by its first bytes or its suffix. Other files are left out and named, and so are
+    hidden ones, such as those that a Mac puts beside each file.
+
     Raises:
         DataError: a folder without recordings, a name that is not UTF-8, or the same recording twice.
     """
     found: list[Path] = []
     problems: list[str] = []
     for path in paths:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
-        if path.is_dir() and not inside:
-            problems.append(f"{path}: no recording in it ({', '.join(sorted(_SUFFIXES))})")
-        found += inside if path.is_dir() else [path]
+        inside = _inside(path) if path.is_dir() else [path]
+        problems += [] if inside else [f"{path}: no recording in it"]
+        found += inside
     for path in found:
         try:
             require_utf8_name(path)
@@ -52,6 +54,20 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
         raise DataError(problems)
     checked(Manifest("recordings", tuple(Utterance(str(path), "") for path in found)))
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The recordings below a folder, once the other files there are named."""
+    groups: dict[str, list[Path]] = {"recordings": [], "hidden": [], "not recordings": []}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+            groups["hidden"].append(path)
+        else:
+            groups["recordings" if looks_like_recording(path) else "not recordings"].append(path)
+    for reason in ("hidden", "not recordings"):
+        tell_left_out(str(folder), reason, [str(path.relative_to(folder)) for path in groups[reason]])
+    return groups["recordings"]
 
 
 def transcribe_files(
@@ -85,9 +101,12 @@ def transcribe_files(
                 advance()
         if not recordings:
             raise DataError(problems)
+        tell_left_out("recordings", "nothing to hear in them", [str(r.path) for r in recordings if not r.pieces])
         pieces = tuple(u for recording in recordings for _, u in recording.pieces)
-        record = transcribe(runtime, checkpoint, Manifest("recordings", pieces), decoding)
-        texts = read_hypotheses(record.path / hypotheses_file())
+        texts: dict[str, str] = {}
+        if pieces:
+            record = transcribe(runtime, checkpoint, Manifest("recordings", pieces), decoding)
+            texts = read_hypotheses(record.path / hypotheses_file())
     transcripts = []
     for recording in recordings:
         segments = tuple(Cue(span, texts[u.id].strip()) for span, u in recording.pieces)
@@ -99,6 +118,8 @@ def _read(path: Path, cut: Callable[[Wave], list[Span]], folder: Path) -> _Recor
     # Decoded to its end, so that a truncated recording is reported by itself and does not fail the others.
     wave = read_audio(path)
     duration = len(wave) / SAMPLING_RATE
+    if not is_heard(wave):
+        return _Recording(path, duration, ())
     whole = _measure(Utterance(str(path), "", audio=str(path.absolute())))
     spans = cut(wave)
     if spans == [Span(0.0, duration)]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asr_tv.data.manifest import parse_json
+from asr_tv.data.manifest import parse_json, refuse_control_tokens
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
 from asr_tv.store.results import write_atomically
@@ -43,6 +43,22 @@ def _parse_row(row: Any) -> tuple[str, str]:
             raise ValueError(f"{key} is {'not text' if key in row else 'missing'}")
         row[key].encode()  # a lone surrogate, possible in JSON, raises a ValueError here and not when written
     return row["id"], row["text"]
+
+
+def refuse_commands(texts: Mapping[str, str], source: str) -> None:
+    """Refuses another program's hypotheses that hold the model's control tokens, which would count as words.
+
+    Raises:
+        DataError: every text with one, by its id.
+    """
+    problems = []
+    for name, text in texts.items():
+        try:
+            refuse_control_tokens(text)
+        except ValueError as error:
+            problems.append(f"{source}: {name}: {error}")
+    if problems:
+        raise DataError(problems)
 
 
 def hypotheses_file(scaling_coef: float | None = None) -> str:

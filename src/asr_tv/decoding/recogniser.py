@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from asr_tv.audio.recordings import read_audio
 from asr_tv.config.section import Family
 from asr_tv.data.manifest import Utterance
+from asr_tv.data.recorded import read_wave
 from asr_tv.decoding.ctc import CtcRecogniser
 from asr_tv.decoding.options import CTRANSLATE2, TRANSFORMERS, Decoding, most_tokens
 from asr_tv.decoding.whisper_ctranslate2 import ComputeType, CTranslate2Decoder
@@ -132,7 +132,7 @@ class WhisperRecogniser:
         """Each clip's duration in seconds, and the batch's features on the device."""
         if self._kept and (kept := self._kept.get(tuple(u.id for u in batch))) is not None:
             return kept
-        waves = [read_audio(_audio(u), utterance=u.id) for u in batch]
+        waves = [read_wave(u) for u in batch]
         problems = [
             f"{u.id}: lasts {len(wave) / SAMPLING_RATE:.1f} s, and the audio context is {seconds:g} s"
             for u, wave in zip(batch, waves, strict=True)
@@ -166,9 +166,3 @@ def _load_decoder(
         return CTranslate2Decoder(directory, start, device, compute_type, folder)
     first = prompt[-1] + 1 if decoding.timestamps else None
     return TorchDecoder(directory, start, first, device, bf16=decoding.precision == "bf16")
-
-
-def _audio(utterance: Utterance) -> Path:
-    if utterance.audio is None:
-        raise DataError(f"{utterance.id}: has no recording to transcribe")
-    return Path(utterance.audio)

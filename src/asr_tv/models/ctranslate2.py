@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from asr_tv.errors import DataError
+from asr_tv.store.pointers import refuse_pointer
 
 _BINARY_VERSIONS = (4, 5, 6)
 """Versions with the layout above; earlier ones lack the type field."""
@@ -94,6 +95,8 @@ def read_variables(path: Path, *more: Path) -> dict[str, Array]:
     Raises:
         DataError: not a Whisper model in this format, truncated, or of an unknown version.
     """
+    if path.is_file():
+        refuse_pointer(path)
     reader = _Reader((path, *more))
     if (version := reader.number("I")) not in _BINARY_VERSIONS:
         raise DataError(f"{path}: CTranslate2 binary version {version} is not one of {_BINARY_VERSIONS}")

@@ -19,14 +19,15 @@ from asr_tv.models.tensors import CONFIG as CONFIG
 from asr_tv.models.tensors import TIED, WEIGHTS, Layout, layout_of, open_tensors, read_json, write_tensors
 from asr_tv.models.vocabulary import (
     END,
-    LANGUAGES_OF,
     NO_TIMESTAMPS,
     START,
     TASKS,
     Tokenizer,
     is_multilingual,
+    is_published,
     language_ids,
     load_tokenizer,
+    require_published,
     suppressed_tokens,
     whisper_tokenizer,
 )
@@ -90,7 +91,7 @@ def write_directory(model: BareWhisper, out: Path) -> None:
     model.tokenizer.save_pretrained(out)
     write_json(out / CONFIG, config)
     heads = model.alignment_heads or _upper_half(config)
-    suppress = model.suppress_tokens or _suppressed(config["vocab_size"])
+    suppress = model.suppress_tokens or _suppressed(config)
     write_json(out / GENERATION, _generation(model.tokenizer, suppress, heads))
     write_json(out / FEATURES, _features(config["num_mel_bins"]))
     _write_weights(model.tensors, config, out)
@@ -108,7 +109,7 @@ def normalise_directory(source: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = _carry_tokenizer(source, out, config)
     _carry_features(source, out, config)
-    suppress = config.get("suppress_tokens") or _suppressed(config["vocab_size"])
+    suppress = config.get("suppress_tokens") or _suppressed(config)
     defaults = _generation(tokenizer, suppress, _upper_half(config))
     written = read_json(source / GENERATION) if (source / GENERATION).exists() else {}
     write_json(out / GENERATION, defaults | _clean_generation(written))
@@ -331,6 +332,7 @@ def _features(mel_bins: int) -> dict[str, Any]:
 
 def _carry_tokenizer(source: Path, out: Path, config: Mapping[str, Any]) -> Tokenizer:
     if not (source / TOKENIZER).exists() and not (source / VOCABULARY).exists():
+        require_published(str(source), config["vocab_size"], config["num_mel_bins"])
         tokenizer = whisper_tokenizer(config["vocab_size"])
         tokenizer.save_pretrained(out)
         return tokenizer
@@ -356,8 +358,9 @@ def _require_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
         raise DataError(f"the tokenizer does not fit a Whisper of {vocab_size} tokens: its ids go up to {highest}")
 
 
-def _suppressed(vocab_size: int) -> list[int]:
-    return suppressed_tokens(vocab_size) if vocab_size in LANGUAGES_OF else []
+def _suppressed(config: Mapping[str, Any]) -> list[int]:
+    size = config["vocab_size"]
+    return suppressed_tokens(size) if is_published(size, config["num_mel_bins"]) else []
 
 
 def _id(tokenizer: Tokenizer, token: str) -> int:

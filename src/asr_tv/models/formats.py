@@ -16,7 +16,7 @@ from asr_tv.models.family import family_of
 from asr_tv.models.openai import BLOCK, MODULES, TOP
 from asr_tv.models.output import new_file
 from asr_tv.models.tensors import CONFIG, open_tensors, read_json
-from asr_tv.models.vocabulary import LANGUAGES_OF
+from asr_tv.models.vocabulary import is_published, require_openai_vocabulary
 from asr_tv.models.whisper import no_progress_bar
 
 Format = Literal["hf", "ctranslate2", "openai"]
@@ -81,8 +81,10 @@ def convert_to_ctranslate2(model: Path, out: Path, quantisation: str, beside: Se
 
 def _write_openai(model: Path, path: Path, dtype: torch.dtype) -> None:
     config = read_json(model / CONFIG)
-    if config["vocab_size"] not in LANGUAGES_OF:
-        raise DataError(f"{model}: openai-whisper has no vocabulary of {config['vocab_size']} tokens")
+    if not is_published(config["vocab_size"], config["num_mel_bins"]):
+        sizes = f"{config['vocab_size']} tokens for {config['num_mel_bins']} mel bins"
+        raise DataError(f"{model}: openai-whisper has no vocabulary of {sizes}, and knows one by its size")
+    require_openai_vocabulary(model, config["vocab_size"])
     if {config["encoder_ffn_dim"], config["decoder_ffn_dim"]} != {4 * config["d_model"]}:
         raise DataError(f"{model}: openai-whisper supports only feed-forward layers four times as wide as the model")
     tensors = open_tensors(model)

@@ -19,7 +19,7 @@ from asr_tv.models.hub import Snapshot, cached_snapshot, download_snapshot
 from asr_tv.models.openai import read_openai
 from asr_tv.models.packaged import PackagedModel, install_hint, packages_of
 from asr_tv.models.tensors import CONFIG, WEIGHTS, layout_of, open_tensors, read_json
-from asr_tv.models.vocabulary import END, LANGUAGES_OF, Tokenizer, load_tokenizer, whisper_tokenizer
+from asr_tv.models.vocabulary import END, Tokenizer, is_published, load_tokenizer, require_published, whisper_tokenizer
 from asr_tv.models.whisper import checkpoint_digest
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Identity, Produced, Record, Store, file_digest
@@ -46,6 +46,7 @@ def resolve_model(name: str, store: Store) -> Record:
     Raises:
         DataError: it is not available: why, for every source tried, and what to install.
     """
+    name = str(Path(name).expanduser()) if name.startswith("~") else name
     if Path(name).exists():
         require_utf8_name(Path(name))
         return _stored(_local(Path(name)), store)
@@ -114,7 +115,8 @@ def _from_ctranslate2(directory: Path) -> BareWhisper:
     tensors = to_transformers(read_variables(directory / _BINARY))
     vocab_size = _vocab_size(directory, tensors)
     # Converters often omit the timestamps from tokenizer.json, so the published vocabulary takes precedence.
-    tokenizer = whisper_tokenizer(vocab_size) if vocab_size in LANGUAGES_OF else load_tokenizer(directory)
+    published = is_published(vocab_size, _mel_bins(directory, tensors))
+    tokenizer = whisper_tokenizer(vocab_size) if published else load_tokenizer(directory)
     _require_same_vocabulary(directory, tokenizer)
     return _with_hints(tensors, tokenizer, read_json(directory / CONFIG) if (directory / CONFIG).exists() else {})
 
@@ -129,6 +131,7 @@ def _with_hints(tensors: Mapping[str, Any], tokenizer: Tokenizer, config: Mappin
 
 def _from_openai(path: Path) -> BareWhisper:
     dimensions, tensors = read_openai(path)
+    require_published(str(path), _vocab_size(path, tensors), _mel_bins(path, tensors))
     return BareWhisper(tensors, whisper_tokenizer(_vocab_size(path, tensors)), heads=dimensions.get("n_text_head"))
 
 
@@ -136,6 +139,12 @@ def _vocab_size(path: Path, tensors: Mapping[str, Any]) -> int:
     if (embedding := tensors.get("model.decoder.embed_tokens.weight")) is None:
         raise DataError(f"{path}: holds no token embedding, so it is not a Whisper")
     return int(embedding.shape[0])
+
+
+def _mel_bins(path: Path, tensors: Mapping[str, Any]) -> int:
+    if (convolution := tensors.get("model.encoder.conv1.weight")) is None:
+        raise DataError(f"{path}: holds no convolution over mel bins, so it is not a Whisper")
+    return int(convolution.shape[1])
 
 
 def _require_same_vocabulary(directory: Path, tokenizer: Tokenizer) -> None:

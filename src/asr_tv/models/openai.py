@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from asr_tv.errors import DataError
+from asr_tv.store.pointers import refuse_pointer
 
 MODULES = {
     "attn.query": "self_attn.q_proj",
@@ -51,6 +52,7 @@ def read_openai(path: Path) -> tuple[Mapping[str, int], dict[str, Tensor]]:
     Raises:
         DataError: not such a checkpoint, or an unknown tensor.
     """
+    refuse_pointer(path)
     _require_plain_zip(path)
     try:
         # Mapped, so that tensors are views of the file and cannot claim more memory than its size.

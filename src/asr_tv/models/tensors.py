@@ -17,8 +17,10 @@ from torch import Tensor
 from asr_tv.errors import DataError
 from asr_tv.models.output import DTYPES, Output, new_file
 from asr_tv.models.output import Layout as Layout
+from asr_tv.store.pointers import refuse_pointer
 
 WEIGHTS = "model.safetensors"
+ADAPTER = "adapter_config.json"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 TIED = {"proj_out.weight": "model.decoder.embed_tokens.weight"}
@@ -118,9 +120,26 @@ def open_tensors(path: Path) -> Tensors:
     elif (path / INDEX).exists():
         listed = _listed_shards(path)
         files = [path / name for name in sorted(set(listed.values()))]
+    elif (path / ADAPTER).exists():
+        raise DataError(f"{path}: {_what_adapter(path)}")
     else:
         raise DataError(f"{path}: holds neither {WEIGHTS} nor {INDEX}; other weights (.bin, .h5) are not loaded")
     return _from_files(path, files, _ties(path), listed)
+
+
+def _what_adapter(path: Path) -> str:
+    base = read_json(path / ADAPTER).get("base_model_name_or_path") or "its base"
+    return (
+        f"a PEFT adapter of {base}, not a model: merge it with merge_and_unload() and save that, "
+        "or give the base and tune with training.trainable: lora"
+    )
+
+
+def _refuse_wrapped(path: Path, names: Iterable[str]) -> None:
+    """Refuses tensors that were saved from within PEFT's wrapper."""
+    if wrapped := [name for name in names if name.startswith("base_model.model.")]:
+        reason = "names that begin with base_model.model.: saved by PEFT before merging; call merge_and_unload() first"
+        raise DataError(f"{path}: {len(wrapped)} tensors have {reason}")
 
 
 def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
@@ -147,6 +166,8 @@ def _from_files(
     path: Path, files: Iterable[Path], ties: Iterable[tuple[str, str]], listed: Mapping[str, str] | None = None
 ) -> Tensors:
     opened = {file.name: _File(file) for file in files}
+    for file in opened.values():
+        _refuse_wrapped(path, file.names)
     seen: set[str] = set()
     for name, file in opened.items():
         if repeated := sorted(seen.intersection(file.names)):
@@ -171,6 +192,7 @@ def _validated(file: Path) -> tuple[list[str], Mapping[str, str]]:
 
     if not file.is_file():
         raise DataError(f"{file}: no such file")
+    refuse_pointer(file)
     try:
         with safe_open(file, framework="pt") as opened:
             return list(opened.keys()), opened.metadata() or {}

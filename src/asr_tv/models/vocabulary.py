@@ -41,6 +41,35 @@ def whisper_tokenizer(vocab_size: int) -> Tokenizer:
     return assembled_tokenizer(vocabulary, merges, list(LANGUAGES)[: LANGUAGES_OF[vocab_size]])
 
 
+def is_published(vocab_size: int, mel_bins: int) -> bool:
+    """Whether OpenAI published a model of this vocabulary: a Whisper with one token more has the size of another's."""
+    return vocab_size in LANGUAGES_OF and mel_bins == (128 if vocab_size == max(LANGUAGES_OF) else 80)
+
+
+def require_published(where: str, vocab_size: int, mel_bins: int) -> None:
+    """Refuses to guess the vocabulary of a model that is none of OpenAI's.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not is_published(vocab_size, mel_bins):
+        wrong = f"a vocabulary of {vocab_size} tokens is not one of Whisper's with {mel_bins} mel bins"
+        raise DataError(f"{where}: {wrong}: the files of its own tokenizer are needed beside it")
+
+
+def require_openai_vocabulary(directory: Path, vocab_size: int) -> None:
+    """Compares a directory's tokenizer with OpenAI's of its size up to end-of-text; the names of later tokens vary.
+
+    Raises:
+        DataError: it is another one, which openai-whisper would not know.
+    """
+    own, published = load_tokenizer(directory), whisper_tokenizer(vocab_size)
+    end = published.convert_tokens_to_ids(END)
+    pairs = (tokenizer.convert_ids_to_tokens(range(end + 1)) for tokenizer in (own, published))
+    if different := [number for number, (a, b) in enumerate(zip(*pairs, strict=True)) if a != b]:
+        raise DataError(f"{directory}: its vocabulary differs from OpenAI's from token {different[0]} on")
+
+
 def vocabulary_size(language: str) -> int:
     """The size of OpenAI's vocabulary for a language: the English-only or the multilingual one."""
     return 51864 if language == "en" else 51865

@@ -121,7 +121,7 @@ def _target(config: AdaptConfig, labelled: Manifest, normalize: Normalize) -> tu
     target = required_target(config)
     if target.texts is not None:
         name = target.domain or TEXT_DOMAIN
-        texts = read_texts(Path(target.texts), name)
+        texts = read_texts(Path(target.texts).expanduser(), name)
         tests = tuple(replace(u, split="test") for u in labelled if u.domain == name)
         return name, concatenate("target", [texts, Manifest(name, tests)])
     if target.domain is None or target.domain not in labelled.domains:

@@ -9,6 +9,7 @@ from asr_tv.data.corpora.asterisk import prompt_set
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.corpora.slurp import slurp_source
 from asr_tv.data.corpora.texts import read_texts
+from asr_tv.data.text_files import looked_in
 from asr_tv.decoding.options import check_engine
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
@@ -68,7 +69,7 @@ def required_target(config: AdaptConfig) -> TargetConfig:
 
 def _check_target(config: AdaptConfig) -> None:
     if (texts := required_target(config).texts) is not None:
-        read_texts(Path(texts), "target")
+        read_texts(Path(texts).expanduser(), "target")
 
 
 def _check_corpus(corpus: CorpusConfig) -> None:
@@ -81,6 +82,6 @@ def _check_corpus(corpus: CorpusConfig) -> None:
     elif corpus.kind == "slurp":
         slurp_source(corpus)
     elif corpus.kind in ("nemo", "lhotse") and not path.expanduser().is_file():
-        raise DataError(f"{corpus.path}: no such file")
+        raise DataError(f"{corpus.path}: no such file{looked_in(path)}")
     elif corpus.kind in ("audiofolder", "kaldi") and not path.expanduser().is_dir():
-        raise DataError(f"{corpus.path}: no such folder")
+        raise DataError(f"{corpus.path}: no such folder{looked_in(path)}")

@@ -108,7 +108,12 @@ def _size(rows: Sequence[Row]) -> str:
         return rows[0]["note"] or "not scored"
     line = scored["conditions"].get("simulated_line")
     counts = [f"{scored[key]} {key}" for key in ("utterances", "words", "sentences")]
-    return ", ".join([scored["split"], *counts, *([f"simulated line: {line}"] if line else [])])
+    unit = ["each character counted as a word, so that WER is CER"] if _by_characters(scored) else []
+    return ", ".join([scored["split"], *counts, *unit, *([f"simulated line: {line}"] if line else [])])
+
+
+def _by_characters(row: Row) -> bool:
+    return bool(row["conditions"].get("normalizer") == "characters")
 
 
 def _relative(row: Row | None) -> Cell:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from asr_tv.audio.recordings import read_audio
 from asr_tv.data.manifest import Manifest
+from asr_tv.data.recorded import read_wave
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.options import Decoding, most_tokens
 from asr_tv.decoding.transcribe import transcribe
@@ -146,7 +146,7 @@ def _heard(checkpoint: Record, runtime: Program, clips: Manifest, progress: Prog
     texts: dict[str, str] = {}
     with progress(f"decode with {runtime.name}", len(clips), "utterances") as advance:
         for u in clips:
-            wave = read_audio(Path(u.audio or ""), utterance=u.id)
+            wave = read_wave(u)
             ids = tokenizer(runtime.text(wave), add_special_tokens=False).input_ids
             texts[u.id] = tokenizer.decode(ids[: most_tokens(u.duration or FULL_SECONDS, _MAX_TOKENS)])
             advance()

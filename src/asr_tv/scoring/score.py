@@ -13,7 +13,7 @@ from asr_tv.errors import DataError
 from asr_tv.scoring.evaluation import Conditions, Evaluation, Scalar, UtteranceScore, decoding_pairs
 from asr_tv.scoring.wer import ErrorCounts, count_characters, count_words
 from asr_tv.store.results import write_atomically
-from asr_tv.text.normalize import Normalizer, get_normalizer
+from asr_tv.text.normalize import CHARACTERS, Normalizer, get_normalizer
 
 ROWS = "evaluation.jsonl"
 SUMMARY = "evaluation.json"
@@ -47,14 +47,15 @@ def evaluate(
 
 def _score_utterance(utterance: Utterance, hypothesis: str, normalize: Normalizer) -> UtteranceScore:
     expected, found = normalize(utterance.text), normalize(hypothesis)
+    words = count_words(expected, found)
     return UtteranceScore(
         id=utterance.id,
         domain=utterance.domain,
         sentence=expected,
         reference=utterance.text,
         hypothesis=hypothesis,
-        word_counts=count_words(expected, found),
-        character_counts=count_characters(expected, found),
+        word_counts=words,
+        character_counts=words if normalize.name == CHARACTERS else count_characters(expected, found),
         heard=found,
         raw_word_counts=count_words(utterance.text, hypothesis),
         speaker=utterance.speaker,

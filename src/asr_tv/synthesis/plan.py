@@ -14,7 +14,7 @@ from asr_tv.store.results import canonical_json
 from asr_tv.synthesis.clips import ClipJob, clip_key, key_parts
 from asr_tv.synthesis.engines import SpeechRequest, Synthesizer
 from asr_tv.synthesis.voices import Engines, Speaker, speakers_of
-from asr_tv.text.spoken_form import other_script, spoken_form
+from asr_tv.text.spoken_form import other_script, spoken_form, unspoken
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,10 @@ def plan_speech(
                 drops.append(_drop(text, reason, [speaker], takes))
                 refused += 1
                 continue
+            if reason := _symbol_refusal(text.text, speaker, config):
+                drops.append(_drop(text, reason, [speaker], takes))
+                refused += 1
+                continue
             clips += [_plan(text, speaker, take, engines[speaker.engine], config, seed) for take in takes]
     # Ids can only collide if one contains a voice's label; better to report that than to lose a clip.
     checked(Manifest("clips to speak", tuple(replace(clip.text, id=clip.id) for clip in clips)))
@@ -113,6 +117,17 @@ def _script_refusal(text: str, speaker: Speaker, config: SynthesisConfig) -> str
     language = speaker.voice.language or config.language
     script = other_script(text, language)
     return f"holds {script} words, and the voice {speaker.label} speaks {language}" if script else None
+
+
+def _symbol_refusal(text: str, speaker: Speaker, config: SynthesisConfig) -> str | None:
+    """Why a text cannot be said as it is labelled: signs that no rule says, or an engine's own marks for phonemes."""
+    if "[[" in text:
+        return "holds [[, which engines take for phonemes"
+    language = speaker.voice.language or config.language or ""
+    if not config.spoken_form or not language.lower().startswith("en"):
+        return None
+    left = unspoken(spoken_form(text, language, reads_numbers=speaker.voice.reads_numbers))
+    return f"cannot be said: {left}" if left else None
 
 
 def _plan(

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,8 @@ from typing import Any
 
 from asr_tv.errors import ConfigError
 
-NAMES = ("english", "basic", "none")
+CHARACTERS = "characters"
+NAMES = ("english", "basic", "characters", "none")
 
 _ALIAS = "_asr_tv_whisper_normalizers"
 _PROBES = (
@@ -29,6 +31,9 @@ _PROBES = (
     "Привет, ¿qué tal? 你好。",
     "...",
     "",
+    "don’t can\u02bct it\uff07s “so”",
+    "cafe\u0301 de\u0301ja\u0300, co\u00adoperate \ufeffx\u200b",
+    "प्राचीन संस्कृतियों और जनजातियों, ภาษาไทย မြန်မာ",
 )
 
 
@@ -51,8 +56,11 @@ class Normalizer:
 def get_normalizer(name: str) -> Normalizer:
     """The normaliser of that name; `none` only collapses white space.
 
-    The others are those of openai-whisper, with all their quirks, so that scores are comparable with published ones:
-    `english` turns "five o'clock" into "50 clock", and "..." into ".".
+    The others are those of openai-whisper, with their quirks, so that scores are comparable with published ones:
+    `english` turns "five o'clock" into "50 clock", and "..." into ".". `characters` is `basic` with each letter as a
+    word, for languages that are written without spaces: its WER is a CER. Two things differ, and are in the version:
+    all of them take typographic apostrophes and Unicode's several forms of a letter as equal, and vowel signs, as of
+    Brahmic scripts, end no word.
 
     Raises:
         ConfigError: the name is not one of `NAMES`.
@@ -63,8 +71,32 @@ def get_normalizer(name: str) -> Normalizer:
         return _versioned(name, "asr-tv", collapse_whitespace)
     package = f"openai-whisper-{metadata.version('openai-whisper')}"
     whisper: Any = _whisper_normalizers()
-    clean = whisper.EnglishTextNormalizer() if name == "english" else whisper.BasicTextNormalizer()
-    return _versioned(name, package, clean)
+    if name == "english":
+        return _versioned(name, package, whisper.EnglishTextNormalizer())
+    basic = whisper.BasicTextNormalizer(split_letters=name == CHARACTERS)
+    basic.clean = _without_symbols
+    return _versioned(name, package, basic)
+
+
+def _without_symbols(text: str) -> str:
+    """As openai-whisper's `remove_symbols`, which however puts a space in the place of every combining mark, too."""
+    composed = unicodedata.normalize("NFKC", text)
+    return "".join(" " if unicodedata.category(c)[0] in "SP" else c for c in composed)
+
+
+_FORMS = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201b\u02bc\u02bb\uff07", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f", '"'),
+        **dict.fromkeys("\u00ad\u200b\u200e\u200f\u2060\ufeff"),
+    }
+)
+"""Typographic apostrophes and quotes as typewriters have them; without hyphenation points and invisible marks."""
+
+
+def one_form(text: str) -> str:
+    """The text in the one of its equivalent Unicode forms that is compared (NFC, with plain apostrophes)."""
+    return unicodedata.normalize("NFC", text.translate(_FORMS))
 
 
 def collapse_whitespace(text: str) -> str:
@@ -74,7 +106,7 @@ def collapse_whitespace(text: str) -> str:
 
 def _versioned(name: str, package: str, clean: Callable[[str], str]) -> Normalizer:
     def apply(text: str) -> str:
-        return collapse_whitespace(clean(text))
+        return collapse_whitespace(clean(one_form(text)))
 
     outputs = "\n".join(apply(probe) for probe in _PROBES)
     return Normalizer(name, f"{package}+{hashlib.sha256(outputs.encode()).hexdigest()[:12]}", apply)

@@ -7,6 +7,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from asr_tv.text.scripts import pieces_of
+
 _AROUND = ".,;:!?\"'()[]{}<>«»„“”‘’…-–—*/"
 Known = Callable[[str], bool]
 """Whether a word is one token of the vocabulary."""
@@ -24,8 +26,8 @@ def is_known(tokenizer: Any) -> Known:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text that contain a letter, without surrounding punctuation."""
-    stripped = (word.strip(_AROUND) for word in text.split())
+    """The words of a text that contain a letter, without surrounding punctuation; characters where none has spaces."""
+    stripped = (word.strip(_AROUND) for word in pieces_of(text))
     return tuple(word for word in stripped if any(character.isalpha() for character in word))
 
 

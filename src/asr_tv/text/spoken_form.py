@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 """Raised whenever some text is spoken in other words than before."""
 
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
@@ -47,6 +47,19 @@ _FRACTIONS = {"1/2": "one half", "1/3": "one third", "2/3": "two thirds", "1/4":
 _MONTHS = "January February March April May June July August September October November December"
 _SYMBOLS = {"&": "and", "@": "at", "+": "plus", "=": "equals", "%": "percent", "°": "degrees", "_": "underscore"}
 _DOMAINS = "com|org|net|edu|gov|io|co|uk|de|info|app|dev|ai"
+_OPERATORS = {
+    **dict.fromkeys("-−–", "minus"),
+    **{"+": "plus", "=": "equals", "×": "times", "*": "times", "÷": "divided by", "/": "divided by"},
+}
+_COMPARED = {"<": "less than", ">": "greater than", "≤": "at most", "≥": "at least", "≈": "about", "±": "plus or minus"}
+_VULGAR = {
+    **{"½": "one half", "⅓": "one third", "⅔": "two thirds", "¼": "one quarter", "¾": "three quarters"},
+    **{"⅛": "one eighth", "⅜": "three eighths", "⅝": "five eighths", "⅞": "seven eighths"},
+}
+_SUM = re.compile(
+    r"(?<![\w.,:/-])[-−]?(?:\d[\d.,]*\s?[-−–+×*÷/]\s?)+\d[\d.,]*\s?=\s?[-−]?\d[\d.,]*\d|"
+    r"(?<![\w.,:/-])[-−]?(?:\d[\d.,]*\s?[-−–+×*÷/]\s?)+\d[\d.,]*\s?=\s?[-−]?\d"
+)
 _LONG_NUMBER = 7
 _PLAIN_NUMBER = (
     r"(?:^|(?<=[\s(\"]))\d{1,3}[A-Z]?(?![\w%°:/-]|[.,]\d)"
@@ -91,11 +104,29 @@ def other_script(text: str, language: str | None) -> str | None:
 def _rules(language: str) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
     """In their order: what needs its neighbours to be understood comes before what stands alone."""
     british = language.replace("_", "-").startswith("en-gb")
+    units = "|".join(map(re.escape, (*_SPEEDS, *_UNITS)))
     rules: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+        (_SUM.pattern, _sum),
+        (rf"({_NUMBER})\s?([×÷])\s?(?={_NUMBER})", lambda m: f"{m[1]} {_OPERATORS[m[2]]} "),
+        (r"(?<=[\d\w])\s−\s(?=\w)|(?<=\d)−(?=\d)", lambda m: " minus "),
+        (rf"([{''.join(_MONEY)}])\s?[-−](?=\d)", lambda m: f"minus {m[1]}"),
+        (rf"(?<![\w.,)\]%°])[-−](?=[\d{''.join(_MONEY)}]|\.\d)", lambda m: "minus "),
+        (
+            rf"([{''.join(_MONEY)}])\s?({_NUMBER})\s?[-–]\s?[{''.join(_MONEY)}]?({_NUMBER})"
+            r"(?:\s?(thousand|million|billion|trillion|k|m|bn|b|tn)\b)?(?![-\d])",
+            lambda m: f"{_cardinal_or_decimal(m[2])} to {_amount(m[1], m[3], m[4] or '')}",
+        ),
+        (rf"{_ALONE}({_NUMBER})\s?[-–]\s?(?={_NUMBER}\s?(?:[%°]|(?:{units})\b))", lambda m: f"{m[1]} to "),
+        (r"(?<=[%°])([CF]?)\s?[-–]\s?(?=\d)", lambda m: f"{m[1]} to "),
+        (r"\b(\d{1,3}):([0-5]\d):([0-5]\d)(?:\s?([ap])(?:m\b|\.\s?m\.?))?(?![:\d])", _time_with_seconds),
+        (rf"(?:({_NUMBER})\s?)?([{''.join(_VULGAR)}])", _vulgar),
+        (rf"{_ALONE}(\d+)[ -]({'|'.join(_FRACTIONS)})(?![\w/])", lambda m: f"{_number(m[1])} and {_FRACTIONS[m[2]]}"),
         (rf"([{''.join(_MONEY)}])\s?({_NUMBER})(?:\s?(thousand|million|billion|trillion|k|m|bn|b|tn)\b)?", _money),
         (rf"{_ALONE}({_NUMBER})\s?([€£])", lambda m: _amount(m[2], m[1], "")),
         (r"(?<=\d)\s?[-–]\s?(?=\d\d?:\d\d)", lambda m: " to "),
-        (r"\b([01]?\d|2[0-3]):([0-5]\d)(?::[0-5]\d)?(?:\s?([ap])(?:m\b|\.\s?m\.?))?", _time),
+        (r"\b([01]?\d|2[0-3]):([0-5]\d)(?:\s?([ap])(?:m\b|\.\s?m\.?))?", _time),
+        (r"(?<![\w:.])(\d+):([0-5]\d)(?![\d:])", _minutes),
+        (r"(?<![\w:.])(\d+):(?=\d+(?![\d:]))", lambda m: f"{m[1]} to "),
         (r"\b(1[0-2]|0?[1-9])\s?([ap])(?:m\b|\.\s?m\.?)", lambda m: f"{_cardinal(m[1])} {m[2]} m"),
         (r"\b((?:19|20)\d\d)-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])\b", _date),
         (r"(?<!\w)\+?\d{1,4}(?:[- .]\(?\d{2,4}\)?)?[- .]\d{3}[- .]\d{4}\b", _telephone),
@@ -118,8 +149,9 @@ def _rules(language: str) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str
         (r"(?<!\w)#(?!\w)", lambda m: " hash " if british else " pound "),
         (r"(?<!\w)\*(?!\w)", lambda m: " star "),
         (r"[&@+=%°_]", lambda m: f" {_SYMBOLS[m[0]]} "),
-        # Emoji and other pictures, with what joins and colours them.
-        ("[\\U0001F000-\\U0001FAFF\u2190-\u2bff\ufe0e\ufe0f\u200d\u20e3]", lambda m: " "),
+        (rf"[{''.join(_COMPARED)}×÷]", lambda m: f" {(_COMPARED | _OPERATORS)[m[0]]} "),
+        # Emoji, arrows and other pictures, with what joins and colours them; not the signs of mathematics.
+        ("[\\U0001F000-\\U0001FAFF\u2190-\u21ff\u2300-\u2bff\ufe0e\ufe0f\u200d\u20e3]", lambda m: " "),
         (r" +(?=[,.;:!?])", lambda m: ""),
     )
     return tuple((re.compile(pattern), words) for pattern, words in rules)
@@ -204,6 +236,47 @@ def _time(match: "re.Match[str]") -> str:
     if minute != "00":
         return f"{_cardinal(match[1])} {'oh ' if minute[0] == '0' else ''}{_cardinal(minute)}{after}"
     return _cardinal(match[1]) + (after or (" o'clock" if 1 <= hour <= 12 else " hundred hours"))
+
+
+def _time_with_seconds(match: "re.Match[str]") -> str:
+    """A time of day where it says so, else how long something took."""
+    hours, minutes, seconds, half = match.groups()
+    if half:
+        clock = f"{_cardinal(hours)} {'oh ' if minutes[0] == '0' else ''}{_cardinal(minutes)}"
+        return f"{clock} and {_counted(str(int(seconds)), 'second', cardinal=True)} {half.lower()} m"
+    parts = [(hours, "hour"), (minutes, "minute"), (seconds, "second")]
+    said = [_counted(str(int(count)), unit, cardinal=True) for count, unit in parts if int(count)]
+    return " ".join([*said[:-1], "and", said[-1]]) if len(said) > 1 else (said or ["zero seconds"])[0]
+
+
+def _minutes(match: "re.Match[str]") -> str:
+    parts = [(match[1], "minute"), (match[2], "second")]
+    return " and ".join(_counted(str(int(count)), unit, cardinal=True) for count, unit in parts)
+
+
+def _sum(match: "re.Match[str]") -> str:
+    """An equation: each sign between two numbers is an operator."""
+    signs = r"(?<=[\d\s=])\s?([-−–+×*÷/=])\s?(?=[-−]?\d)"
+    spoken = re.sub(r"^[-−]", "minus ", match[0])
+    return re.sub(r"=\s?[-−]", "= minus ", re.sub(signs, lambda m: f" {_OPERATORS[m[1]]} ", spoken)).replace("  ", " ")
+
+
+def _vulgar(match: "re.Match[str]") -> str:
+    part = _VULGAR[match[2]]
+    return f"{_number(match[1])} and {part} " if match[1] else f"{part} "
+
+
+def _cardinal_or_decimal(digits: str) -> str:
+    return _number(digits) if "." in digits else _cardinal(digits.replace(",", ""))
+
+
+def unspoken(spoken: str) -> str:
+    """The characters of an English text's spoken form that no rule says and no voice can be trusted to say."""
+    return "".join(dict.fromkeys(c for c in spoken if unicodedata.category(c) in _UNSAID and c not in _SAID))
+
+
+_UNSAID = {"Sm", "Sc", "So", "Nl", "No"}
+_SAID = frozenset("|~^`")
 
 
 def _date(match: "re.Match[str]") -> str:

@@ -19,6 +19,7 @@ from asr_tv.training.settings import deciding, settings_for
 from asr_tv.training.trainer import Job, select_trainable, sort_by_id, train
 
 STAGE, VERSION = "finetune", 1
+_CUT = "the most a Whisper hears: cut it at a pause, with its text, or leave it out (finetune --drop-longer)"
 
 
 def finetune(
@@ -49,7 +50,9 @@ def finetune(
     training = settings_for(training, family)
     if family == "whisper":
         limit = context_seconds(training.audio_context, FULL_SECONDS)
-        refuse_longer(ordered, limit, "cut it, or set a longer training.audio_context")
+        refuse_longer(
+            ordered, limit, "set a longer training.audio_context, or cut it" if limit < FULL_SECONDS else _CUT
+        )
     precision = choose_precision(training.precision, device)
     job = Job(ordered, training, precision, seed, language, data.augmentation, family, rehearsal=rehearsal)
 
@@ -85,6 +88,8 @@ def identity(base: Record, job: Job) -> Identity:
         "augmentation": augmentation.model_dump(mode="json", exclude_none=True) if augmentation else None,
         "language": job.language,
     }
+    if job.updates == 1:
+        parameters["warmup"] = "none"
     inputs = {"base": base.digest, "manifest": job.manifest.digest}
     if (rehearsal := job.rehearsal) is not None:
         parameters |= {"rehearsal": rehearsal.share}

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from asr_tv.audio.channel import augment
-from asr_tv.audio.recordings import Wave, read_audio
+from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import AugmentationConfig, TrainingConfig
 from asr_tv.config.section import Family
 from asr_tv.config.trainable import Lora
-from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.data.manifest import Manifest, Utterance, without_words
+from asr_tv.data.recorded import read_wave
 from asr_tv.devices import Precision, shape_independent_attention
-from asr_tv.errors import DataError
+from asr_tv.errors import DataError, listed
 from asr_tv.memory import ShrinkingBatches, memory_errors, named_memory_error
 from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.models.whisper import save_checkpoint
@@ -97,10 +98,13 @@ def sort_by_id(manifest: Manifest, label: str) -> Manifest:
     """The manifest in the order that its training uses: batches depend on the order, a digest does not.
 
     Raises:
-        DataError: it is empty.
+        DataError: it is empty, or texts in it hold no word.
     """
     if not len(manifest):
         raise DataError(f"{label}: the manifest {manifest.name} is empty, there is nothing to train on")
+    if empty := without_words(manifest):
+        what = "labels hold no word, which would teach the model to write nothing"
+        raise DataError(f"{label}: {manifest.name}: {len(empty)} {what}: {listed(empty)}")
     return Manifest(manifest.name, tuple(sorted(manifest, key=lambda u: u.id)))
 
 
@@ -165,7 +169,8 @@ class _Trainer:
             weight_decay=training.weight_decay,
             fused=True,
         )
-        warmup = math.ceil(training.warmup * updates)
+        # Warm-up starts at 0, so a training of one update has none.
+        warmup = min(math.ceil(training.warmup * updates), updates - 1)
         schedule = get_linear_schedule_with_warmup(optimizer, warmup, updates)  # type: ignore[no-untyped-call]
         self._loss: Any = self._objective.loss()
         self._prepared, self._optimizer, self._schedule = self._accelerator.prepare(self._loss, optimizer, schedule)
@@ -257,9 +262,7 @@ class _Trainer:
 
     def _load_wave(self, utterance: Utterance, epoch: int) -> Wave:
         if (wave := self._waves.get(utterance.id)) is None:
-            if utterance.audio is None:
-                raise DataError(f"{utterance.id}: has no recording to train on")
-            wave = read_audio(Path(utterance.audio), utterance=utterance.id)
+            wave = read_wave(utterance)
             if self._job.manifest.seconds < _KEPT_SECONDS:
                 self._waves[utterance.id] = wave
         if utterance.origin != "synthetic" or self._job.augmentation is None:

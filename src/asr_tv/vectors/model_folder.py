@@ -15,6 +15,8 @@ _WEIGHTS = (
 )
 """Other forms of a model's weights, which a changed model no longer matches."""
 
+_ADAPTER = "adapter_config.json"
+
 
 @contextmanager
 def new_model_like(model: Tensors, out: Path, metadata: Callable[[], Mapping[str, str]]) -> Iterator[Output]:
@@ -33,6 +35,8 @@ def new_model_like(model: Tensors, out: Path, metadata: Callable[[], Mapping[str
 
 def _copy_other_files(model: Tensors, out: Path) -> None:
     def is_left_out(path: Path) -> bool:
+        if path.name == _ADAPTER:  # beside whole weights it is left over from merging, and would be applied once more
+            return True
         return path.name.startswith(".") or (path.name.endswith(_WEIGHTS) and path.is_file())
 
     for path in sorted(model.path.iterdir()):

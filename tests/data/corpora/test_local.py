@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr_tv.data.corpora.local import read_audiofolder, read_manifest, write_manifest
+from asr_tv.data.corpora.audiofolder import read_audiofolder
+from asr_tv.data.corpora.local import read_manifest, write_manifest
 from asr_tv.errors import DataError
 from asr_tv.store.results import file_digest
 
@@ -54,7 +55,7 @@ def test_all_bad_recordings_in_one_message(tmp_path: Path) -> None:
     rows = [{"id": name, "audio": f"{name}.wav", "text": "x"} for name in ("good", "gone", "cut", "empty", "text")]
     rows += [
         {"id": "none", "text": "x"},
-        {"id": "part", "audio": "long.wav", "text": "x", "duration": 1.5, "offset": 2},
+        {"id": "part", "audio": "long.wav", "text": "x", "duration": 1.5},
     ]
     rows += [{"id": "changed", "audio": "good.wav", "text": "x", "audio_digest": "0" * 64}]
     with pytest.raises(DataError) as error:

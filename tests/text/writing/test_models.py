@@ -117,3 +117,12 @@ def test_a_local_model_goes_on_after_the_prompt_and_repeats_itself_by_seed(tiny_
 def test_a_folder_without_a_model_is_the_users_mistake(tmp_path: Path):
     with pytest.raises(ConfigError, match="does not load as a language model"):
         LocalWriter(str(tmp_path)).answer("Write.", 1)
+
+
+def test_a_prompt_that_fills_the_context_is_told_and_an_answer_is_as_long_as_fits(tmp_path: Path) -> None:
+    folder = str(tiny_writer(tmp_path / "writer"))
+    _, model = LocalWriter(folder)._loaded
+    context = model.config.max_position_embeddings
+    with pytest.raises(ConfigError, match=rf"tokens of prompt in a context of {context}"):
+        LocalWriter(folder).answer("word " * 2 * context, 1)
+    assert LocalWriter(folder, new_tokens=10 * context).answer("word", 1) is not None

@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.audio.channel import LINE_SAMPLING_RATE, simulate_line
-from asr_tv.audio.recordings import audio_duration, read_recording, write_audio
+from asr_tv.audio.recordings import audio_duration, write_audio
 from asr_tv.config.run import CorpusConfig, LineConfig
 from asr_tv.data.corpora.asterisk import asterisk_source
+from asr_tv.data.corpora.audiofolder import read_audiofolder
 from asr_tv.data.corpora.huggingface import huggingface_source
 from asr_tv.data.corpora.kaldi import kaldi_source
 from asr_tv.data.corpora.lhotse import lhotse_source
-from asr_tv.data.corpora.local import read_audiofolder, read_manifest, write_manifest
+from asr_tv.data.corpora.local import read_manifest, write_manifest
 from asr_tv.data.corpora.nemo import nemo_source
 from asr_tv.data.corpora.selection import corpus_statistics, count_reasons, select
 from asr_tv.data.corpora.slurp import slurp_source
 from asr_tv.data.corpora.source import Opened, Source
 from asr_tv.data.manifest import Dropped, Manifest, Utterance
+from asr_tv.data.recorded import read_original
 from asr_tv.errors import DataError, map_all
 from asr_tv.progress import Progress
 from asr_tv.store.payload import DROPPED, MANIFEST
@@ -101,7 +103,7 @@ def _details(config: CorpusConfig, stored: Manifest, dropped: tuple[Dropped, ...
 
 def _store_recordings(manifest: Manifest, folder: Path, line: LineConfig | None, progress: Progress) -> Manifest:
     """Writes every recording that an interrupted call has not written yet."""
-    with progress(f"corpus {manifest.name}", len(manifest), "utterance") as advance:
+    with progress(f"corpus {manifest.name}", len(manifest), "utterances") as advance:
 
         def store(utterance: Utterance) -> Utterance:
             try:
@@ -115,12 +117,12 @@ def _store_recordings(manifest: Manifest, folder: Path, line: LineConfig | None,
 def _store_recording(utterance: Utterance, folder: Path, line: LineConfig | None) -> Utterance:
     target = folder / "audio" / _file_name(utterance.id)
     if not target.exists():
-        wave, sampling_rate = read_recording(Path(utterance.audio or ""), utterance=utterance.id)
+        wave, sampling_rate = read_original(utterance)
         if line is not None:
             wave, sampling_rate = simulate_line(wave, sampling_rate, line, utterance.id), LINE_SAMPLING_RATE
         write_audio(target, wave, sampling_rate)
     duration = round(audio_duration(target, utterance=utterance.id), 4)
-    return replace(utterance, audio=str(target), duration=duration, audio_digest=file_digest(target))
+    return replace(utterance, audio=str(target), duration=duration, offset=None, audio_digest=file_digest(target))
 
 
 def _file_name(utterance_id: str) -> str:

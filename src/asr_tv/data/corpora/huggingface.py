@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import CorpusConfig
-from asr_tv.data.corpora.source import Opened, Segment, Source, opened_segments, require_inside
-from asr_tv.data.manifest import Split, Utterance, utterance_of
-from asr_tv.errors import ConfigError, DataError
+from asr_tv.data.corpora.source import NO_TEXT, Opened, Segment, Source, opened_segments, require_inside
+from asr_tv.data.manifest import Dropped, Split, Utterance, utterance_of
+from asr_tv.errors import ConfigError, DataError, UserError
 
 _SPLITS: Mapping[str, Split] = {"train": "train", "validation": "dev", "dev": "dev", "test": "test"}
 _COLUMNS = {"audio": "audio", "text": "text"}
@@ -27,32 +27,55 @@ def _open(config: CorpusConfig, folder: Path) -> Opened:
     folder.mkdir(parents=True, exist_ok=True)
     name = str(config.path).rstrip("/").rpartition("/")[2]
     splits = config.splits or ("train",)
-    segments = [Segment(utterance) for split in splits for utterance in _utterances(config, split, folder)]
+    found = [item for split in splits for item in _utterances(config, split, folder)]
+    segments = [Segment(item) for item in found if isinstance(item, Utterance)]
+    dropped = [item for item in found if isinstance(item, Dropped)]
     if not segments:
-        raise DataError(f"{config.path}: no row")
+        raise DataError(f"{config.path}: no row that can be used of {len(found)}")
     if not config.outside:
         # A row may hold a path instead of bytes, which could name any file of this machine.
         own = Path(str(config.path)).expanduser()
         require_inside([folder, *([own] if own.is_dir() else [])], [s.utterance for s in segments], str(config.path))
-    return opened_segments(name, segments, config, folder)
+    return opened_segments(name, segments, config, folder, dropped=dropped)
 
 
-def _utterances(config: CorpusConfig, split: str, folder: Path) -> Iterator[Utterance]:
+def _utterances(config: CorpusConfig, split: str, folder: Path) -> Iterator[Utterance | Dropped]:
     rows, features = _streamed(config, split)
     columns = _COLUMNS | dict(config.columns)
-    for number, row in enumerate(rows):
+    for number, row in enumerate(_told_errors(rows, config)):
         if config.limit is not None and number >= config.limit:
             return
         if lost := [f"{role}: {column}" for role, column in columns.items() if column not in row]:
             raise ConfigError(f"columns: {config.path} has no {', '.join(lost)}; it has {', '.join(sorted(row))}")
-        given = {role: _label(features, columns[role], row) for role in ("domain", "speaker") if role in columns}
-        name = str(row[columns["id"]]) if "id" in columns else f"{split}-{number}"
+        text, *labels = (_label(features, columns[role], row) for role in ("text", *_labels(columns)))
+        given = dict(zip(_labels(columns), labels, strict=True))
+        name = given.pop("id", None) or f"{split}-{number}"
+        if text is None:
+            yield Dropped(name, NO_TEXT)
+            continue
         audio = _written(row[columns["audio"]], folder / f"{split}-{number}")
         part = _SPLITS.get(split.partition("[")[0], "train")
         try:
-            yield utterance_of(id=name, text=str(row[columns["text"]]), audio=audio, split=part, **given)
+            yield utterance_of(id=name, text=text, audio=audio, split=part, **given)
         except ValueError as error:
             raise DataError(f"{config.path}: {split} row {number}: {error}") from None
+
+
+def _labels(columns: Mapping[str, str]) -> list[str]:
+    return [role for role in ("domain", "speaker", "id") if role in columns]
+
+
+def _told_errors(rows: Any, config: CorpusConfig) -> Iterator[Mapping[str, Any]]:
+    """The rows; what fails while they are read, which is where datasets first looks at the files, is a DataError."""
+    try:
+        yield from rows
+    except ImportError as error:
+        advice = "a folder of recordings is read without it by the kind audiofolder"
+        raise DataError(f"{config.path}: {' '.join(str(error).split())}; {advice}") from None
+    except UserError:
+        raise
+    except Exception as error:  # its formats raise anything
+        raise DataError(f"{config.path}: cannot be read: {' '.join(str(error).split()):.300}") from error
 
 
 def _streamed(config: CorpusConfig, split: str) -> tuple[Any, Any]:
@@ -70,9 +93,11 @@ def _streamed(config: CorpusConfig, split: str) -> tuple[Any, Any]:
     return rows, rows.features or {}
 
 
-def _label(features: Any, column: str, row: Mapping[str, Any]) -> str:
-    names = getattr(features.get(column), "names", None)
-    value = row[column]
+def _label(features: Any, column: str, row: Mapping[str, Any]) -> str | None:
+    """A cell as text, the name of a class for its number; None for an empty one."""
+    names, value = getattr(features.get(column), "names", None), row[column]
+    if value is None or value != value:  # NaN
+        return None
     return str(names[value] if names and isinstance(value, int) else value)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asr_tv.config.run import CorpusConfig
-from asr_tv.data.corpora.source import Segment, Source, files_source
-from asr_tv.data.manifest import utterance_of
+from asr_tv.data.corpora.source import NO_TEXT, Segment, Source, files_source
+from asr_tv.data.manifest import Dropped, utterance_of
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
 from asr_tv.store.results import file_digest
@@ -18,7 +18,7 @@ def kaldi_source(config: CorpusConfig) -> Source:
 
     Raises:
         DataError: a file is missing or malformed; every recording that is a command, which is never run; every
-            utterance without a recording.
+            utterance without a recording. One without a text is left out.
     """
     folder = Path(config.path or "").expanduser()
     recordings, texts = _table(folder / "wav.scp"), _table(folder / "text")
@@ -27,7 +27,7 @@ def kaldi_source(config: CorpusConfig) -> Source:
     domain_file = dict(config.columns).get("domain")
     domains = _table(folder / domain_file) if domain_file else {}
     problems = [f"{folder}/wav.scp: {r} is a command, which is not run" for r, p in recordings.items() if "|" in p]
-    found: list[Segment] = []
+    found: list[Segment | Dropped] = []
     for name, text in texts.items():
         given = {"id": name, "text": text, "domain": domains.get(name, "default"), "speaker": speakers.get(name)}
         try:
@@ -36,7 +36,9 @@ def kaldi_source(config: CorpusConfig) -> Source:
             found.append(Segment(utterance_of(audio=audio, **given), start, seconds))
         except ValueError as error:
             problems.append(f"{folder}/text: {name}: {error}")
-    if problems or not found:
+    placed = recordings if segments is None else segments
+    found += [Dropped(name, NO_TEXT) for name in placed if name not in texts]
+    if problems or not texts:
         raise DataError(problems or [f"{folder}/text: no utterance"])
     files = ("wav.scp", "text", "segments", "utt2spk", *([domain_file] if domain_file else []))
     inputs = {file: file_digest(folder / file) for file in files if (folder / file).is_file()}
@@ -60,6 +62,7 @@ def _place(
         if segments is None:
             return recordings[name], 0.0, None
         recording, start, end = segments[name].split()
-        return recordings[recording], float(start), float(end) - float(start)
+        # Kaldi's extract-segments takes a negative end as that of the recording.
+        return recordings[recording], float(start), float(end) - float(start) if float(end) >= 0 else None
     except (KeyError, ValueError) as error:
         raise ValueError(f"no recording of it ({error})") from None

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import CorpusConfig
-from asr_tv.data.corpora.source import Segment, Source, files_source, parse_lines
-from asr_tv.data.manifest import utterance_of
+from asr_tv.data.corpora.source import NO_TEXT, Segment, Source, files_source, parse_lines
+from asr_tv.data.manifest import Dropped, refuse_other_sound, utterance_of
 from asr_tv.data.text_files import read_text
 from asr_tv.store.results import file_digest
 
@@ -27,8 +27,11 @@ def nemo_source(config: CorpusConfig) -> Source:
     return files_source(path.stem, segments, config, {"manifest": file_digest(path)}, path)
 
 
-def _segment(columns: dict[str, str], folder: Path, row: Any, number: int) -> list[Segment]:
+def _segment(columns: dict[str, str], folder: Path, row: Any, number: int) -> list[Segment | Dropped]:
+    refuse_other_sound({key: value for key, value in row.items() if key not in columns.values()})
     audio, text = row[columns["audio"]], row[columns["text"]]
+    if text is None:
+        return [Dropped(str(row.get(columns["id"]) or f"{audio}#{number}"), NO_TEXT)]
     if not (isinstance(audio, str) and isinstance(text, str)):
         raise ValueError("audio or text is not text")
     start = float(row.get("offset") or 0.0)
@@ -36,5 +39,6 @@ def _segment(columns: dict[str, str], folder: Path, row: Any, number: int) -> li
     given = {key: str(row[columns[key]]) for key in ("domain", "speaker") if row.get(columns[key])}
     name = str(row.get(columns["id"]) or (f"{audio}#{number}" if part else audio))
     place = os.path.normpath(folder / Path(audio).expanduser())
-    utterance = utterance_of(id=name, text=text, audio=place, **given)
+    declared = None if part else row.get("duration")
+    utterance = utterance_of(id=name, text=text, audio=place, duration=declared, **given)
     return [Segment(utterance, start, float(row["duration"]) if part else None)]

@@ -1,6 +1,7 @@
 """A corpus before it is stored: known by digests, then opened; recordings whole or cut, missing ones listed."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +10,18 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asr_tv.audio.recordings import audio_duration, read_recording, write_audio
+from asr_tv.audio.recordings import audio_duration, write_audio
 from asr_tv.config.run import CorpusConfig
+from asr_tv.data.corpora.selection import count_reasons
 from asr_tv.data.manifest import Dropped, Manifest, Utterance, checked, parse_json
-from asr_tv.errors import DataError, map_all, shortened
+from asr_tv.data.recorded import read_original
+from asr_tv.errors import DataError, listed, map_all, shortened
 from asr_tv.store.results import file_digest
 from asr_tv.workers import cores
 
-NO_RECORDING = "its recording is missing"
+NO_RECORDING, NO_TEXT = "its recording is missing", "it has no text"
+_SAID_SECONDS = 0.01
+_log = logging.getLogger(__name__)
 ALLOWED_BY = "`outside: true` in the corpus's configuration, or --outside, allows it"
 Item = TypeVar("Item")
 
@@ -96,21 +101,32 @@ def require_inside(folders: Sequence[Path], utterances: Sequence[Utterance], sou
 
 
 def files_source(
-    name: str, segments: Sequence[Segment], config: CorpusConfig, inputs: Mapping[str, str], listing: Path
+    name: str, found: Sequence[Segment | Dropped], config: CorpusConfig, inputs: Mapping[str, str], listing: Path
 ) -> Source:
     """A corpus of recordings on this machine, known by `inputs` and the contents of all recordings.
+
+    Some of what was `found` in the listing may be left out.
 
     Raises:
         DataError: recordings lie outside the folder of `listing`, which names them, and `config.outside` is not set.
     """
+    segments = [item for item in found if isinstance(item, Segment)]
+    dropped = tuple(item for item in found if isinstance(item, Dropped))
+    if not segments:
+        raise DataError(f"{listing}: no utterance is left: {count_reasons(dropped)}")
     if not config.outside:
         require_inside([listing.parent], [s.utterance for s in segments], str(listing))
     audio = contents_digest([segment.audio for segment in segments])
-    return Source({**inputs, "audio": audio}, partial(opened_segments, name, segments, config))
+    return Source({**inputs, "audio": audio}, partial(opened_segments, name, segments, config, dropped=dropped))
 
 
 def opened_segments(
-    name: str, segments: Sequence[Segment], config: CorpusConfig, folder: Path, licence: str = "not stated"
+    name: str,
+    segments: Sequence[Segment],
+    config: CorpusConfig,
+    folder: Path,
+    licence: str = "not stated",
+    dropped: Sequence[Dropped] = (),
 ) -> Opened:
     """The segments as utterances: whole recordings where they lie, parts written into `folder`.
 
@@ -119,9 +135,14 @@ def opened_segments(
             utterances of one id.
     """
     checked(Manifest(name, tuple(segment.utterance for segment in segments)))
-    kept, dropped = _present(name, segments, config)
+    kept, lost = _present(name, segments, config)
     utterances = map_all(lambda segment: _timed(segment, folder), kept)
-    return Opened(Manifest(name, tuple(utterances)), dropped, {"licence": licence})
+    details = {"licence": licence}
+    pairs = zip(kept, utterances, strict=True)
+    if short := [u.id for segment, u in pairs if (segment.seconds or 0.0) - (u.duration or 0.0) > _SAID_SECONDS]:
+        _log.warning("%s: end after their recording, and are cut there: %d: %s", name, len(short), listed(short))
+        details["cut_at_the_end"] = str(len(short))
+    return Opened(Manifest(name, tuple(utterances)), (*dropped, *lost), details)
 
 
 def _present(name: str, segments: Sequence[Segment], config: CorpusConfig) -> tuple[list[Segment], tuple[Dropped, ...]]:
@@ -144,19 +165,26 @@ def _timed(segment: Segment, folder: Path) -> Utterance:
     """The utterance with its duration; a part of a recording is written into the folder."""
     utterance, source = segment.utterance, segment.audio
     if segment.start == 0 and segment.seconds is None:
-        return replace(utterance, duration=round(audio_duration(source, utterance=utterance.id), 4))
+        seconds = round(audio_duration(source, utterance=utterance.id), 4)
+        require_declared(utterance, seconds)
+        return replace(utterance, duration=seconds)
     place = f"{source}\x1f{segment.start}\x1f{segment.seconds}"
     target = folder / f"{hashlib.sha256(place.encode()).hexdigest()[:24]}.flac"
-    wave, rate = read_recording(source, utterance=utterance.id)
-    first = round(segment.start * rate)
-    last = len(wave) if segment.seconds is None else first + round(segment.seconds * rate)
-    if not 0 <= first < last or last > len(wave) + rate // 100:
-        end = "its end" if segment.seconds is None else f"{segment.start + segment.seconds:g} s"
-        raise DataError(
-            f"utterance {utterance.id!r}: {source}: {segment.start:g} s to {end} is not in it, {len(wave) / rate:.2f} s"
-        )
-    write_audio(target, wave[first:last], rate)
-    return replace(utterance, audio=str(target), duration=round(min(last, len(wave)) / rate - first / rate, 4))
+    wave, rate = read_original(replace(utterance, offset=segment.start, duration=segment.seconds))
+    write_audio(target, wave, rate)
+    return replace(utterance, audio=str(target), duration=round(len(wave) / rate, 4))
+
+
+def require_declared(utterance: Utterance, seconds: float) -> None:
+    """Refuses a recording whose length is not the declared one, which usually means a part of a longer recording.
+
+    Raises:
+        DataError: the two differ by more than half a second and five percent.
+    """
+    declared = utterance.duration
+    if declared and abs(declared - seconds) > max(0.5, 0.05 * seconds):
+        where = f"utterance {utterance.id!r}: {utterance.audio}"
+        raise DataError(f"{where}: lasts {seconds:.2f} s, the manifest says {declared:.2f} s; a part needs an offset")
 
 
 def contents_digest(paths: Sequence[Path]) -> str:

@@ -2,10 +2,11 @@
 
 import hashlib
 import logging
+import re
 from pathlib import Path
 
-from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.data.text_files import read_bytes
+from asr_tv.data.manifest import Manifest, Utterance, parse_manifest, refuse_control_tokens
+from asr_tv.data.text_files import decoded, read_bytes
 from asr_tv.errors import DataError
 
 MAX_WORDS = 200
@@ -17,13 +18,22 @@ _log = logging.getLogger(__name__)
 def read_texts(path: Path, domain: str) -> Manifest:
     """The sentences of a UTF-8 file, with ids from their content; blank lines and exact duplicates are left out.
 
+    JSON lines are a manifest, whatever the file is called: its texts are the sentences. Other forms of data than
+    sentences are refused.
+
     Raises:
         DataError: every line without a letter or digit, not UTF-8, with NUL, or over `MAX_WORDS` words or
             `MAX_CHARACTERS`; a file that is missing, empty or without a sentence.
     """
+    data = _read(path).removeprefix(b"\xef\xbb\xbf")
+    if data.lstrip().startswith(b"{"):
+        manifest = parse_manifest(decoded(data, path), str(path))
+        data = "\n".join(u.text for u in manifest).encode()
+    elif what := _other_data(data):
+        raise DataError(f"{path}: {what}, not sentences: write one sentence a line, or JSON lines with text")
     problems: list[str] = []
     sentences: list[str] = []
-    for number, line in enumerate(_read(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    for number, line in enumerate(data.split(b"\n"), 1):
         try:
             if sentence := _sentence(line):
                 sentences.append(sentence)
@@ -38,6 +48,35 @@ def read_texts(path: Path, domain: str) -> Manifest:
     if len(distinct) < len(sentences):
         _log.info("%s: %d sentences occur more than once", path, len(sentences) - len(distinct))
     return Manifest(path.name, tuple(_utterance(sentence, domain) for sentence in distinct))
+
+
+def _other_data(data: bytes) -> str:
+    """What a file is that holds no plain sentences; "" for sentences."""
+    lines = [line.strip() for line in data[:_SNIFFED].decode(errors="replace").split("\n") if line.strip()]
+    if len(data) > _SNIFFED:
+        lines.pop()
+    if not lines:
+        return ""
+    if lines[0].startswith("[") and data.rstrip().endswith(b"]") and '"' in lines[0] + lines[-1] + "".join(lines[1:2]):
+        return "a JSON array"
+    if lines[0].lower().startswith(("<?xml", "<!doctype", "<html", "<tt ", "{\\rtf")):
+        return "a document with markup"
+    if any(_CUE.search(line) for line in lines):
+        return "subtitles"
+    cells = {cell.strip(' "').lower() for cell in re.split(r"[,;\t|]", lines[0])}
+    if len(cells) > 1 and cells & _COLUMNS:
+        return "a table with a header"
+    for mark, name in (("|", "bars"), ("\t", "tabs")):
+        if all(mark in line for line in lines):
+            return f"rows of a table, with {name} between the cells"
+    return "rows that begin with recordings" if all(_FILE_FIRST.match(line) for line in lines) else ""
+
+
+_SNIFFED = 1 << 16
+_CUE = re.compile(r"^\d+:\d\d(?::\d\d)?[.,]\d{3} --> ")
+_FILE_FIRST = re.compile(r'^"?\S+\.(?:wav|mp3|flac|ogg|opus|m4a|sph)\b', re.IGNORECASE)
+_RECORDING_COLUMNS = {"id", "path", "audio", "file", "file_name", "filename", "wav", "audio_filepath"}
+_COLUMNS = {*_RECORDING_COLUMNS, "text", "transcription", "transcript", "sentence"}
 
 
 def _utterance(sentence: str, domain: str) -> Utterance:
@@ -62,6 +101,7 @@ def _sentence(line: bytes) -> str:
         raise ValueError(f"not UTF-8 (byte {error.start + 1} of the line)") from None
     if "\0" in text:
         raise ValueError("holds a NUL character")
+    refuse_control_tokens(text)
     if text and not any(character.isalnum() for character in text):
         raise ValueError(f"no word, only punctuation: {text:.40}")
     if (words := len(text.split())) > MAX_WORDS:

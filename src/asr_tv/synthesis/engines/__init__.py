@@ -138,6 +138,7 @@ def voices_by_engine(config: SynthesisConfig) -> dict[str, tuple[str, ...]]:
 
 def split_voice(voice: str, default: str) -> tuple[str, str]:
     """The engine of a configured voice, which is `default` if it names none, and the voice's name there."""
+    voice = re.sub(r"^espeak-ng:", "espeak:", voice)
     prefix = _PREFIXED.match(voice)
     return (prefix[1], voice[prefix.end() :]) if prefix else (default, voice)
 

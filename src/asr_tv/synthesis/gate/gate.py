@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from asr_tv.audio.recordings import Wave, read_audio, write_audio
+from asr_tv.audio.recordings import Wave, write_audio
 from asr_tv.audio.silences import Span, true_runs
 from asr_tv.audio.vad import SAMPLING_RATE, SpeechDetector
 from asr_tv.config.run import GateConfig
 from asr_tv.data.corpora.local import write_manifest
 from asr_tv.data.manifest import Manifest, Utterance, checked
+from asr_tv.data.recorded import read_wave
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.errors import DataError
 from asr_tv.models.vocabulary import vocabulary_size, whisper_tokenizer
@@ -98,7 +99,7 @@ def _hypotheses(one: Round) -> dict[str, str]:
 def _measure(
     clip: Utterance, normalizer: Any, hypothesis: str, detector: SpeechDetector, config: GateConfig
 ) -> ClipMeasure:
-    wave = read_audio(Path(clip.audio or ""), sampling_rate=SAMPLING_RATE, utterance=clip.id)
+    wave = read_wave(clip)
     spans = detector.spans(wave)
     seconds = wave.size / SAMPLING_RATE
     trim = _trim(spans, seconds, config.edge_seconds)
@@ -188,12 +189,13 @@ def _trim_clip(clip: Utterance, trim: Span | None, folder: Path) -> Utterance:
     """The clip, or a copy in `folder` without the silence at its ends."""
     if trim is None:
         return clip
-    wave = read_audio(Path(clip.audio or ""), sampling_rate=SAMPLING_RATE, utterance=clip.id)
+    wave = read_wave(clip)
     start, end = (round(second * SAMPLING_RATE) for second in trim)
-    path = folder / "audio" / f"{clip.audio_digest or file_digest(Path(clip.audio or ''))}.flac"
+    part = "" if clip.offset is None else f"@{clip.offset}-{clip.duration}"
+    path = folder / "audio" / f"{clip.audio_digest or file_digest(Path(clip.audio or ''))}{part}.flac"
     write_audio(path, wave[start:end], SAMPLING_RATE)
     duration = round((end - start) / SAMPLING_RATE, 6)
-    return replace(clip, audio=str(path), duration=duration, audio_digest=file_digest(path))
+    return replace(clip, audio=str(path), duration=duration, offset=None, audio_digest=file_digest(path))
 
 
 def sentences_to_repeat(record: Record, texts: Manifest) -> Manifest:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from asr_tv.text.rare_words import words
+from asr_tv.text.scripts import UNSPACED
 
 MIN_WORDS, MAX_WORDS = 3, 25
 SIMILAR = 0.8
@@ -45,7 +46,7 @@ class Sieve:
         return passed
 
     def _refusal(self, sentence: str) -> str | None:
-        length = len(words(sentence))
+        length = _length(sentence)
         if not MIN_WORDS <= length <= MAX_WORDS:
             return f"fewer than {MIN_WORDS} words" if length < MIN_WORDS else f"over {MAX_WORDS} words"
         if "{" in sentence or "}" in sentence:
@@ -56,6 +57,13 @@ class Sieve:
         self._seen.add(key)
         group = self._near.setdefault(tuple(sorted(self.terms_in(sentence))), _Neighbours())
         return "nearly said already" if group.has_or_add(key) else None
+
+
+def _length(sentence: str) -> float:
+    """In words; two characters of a script without spaces are about one."""
+    found = words(sentence)
+    unspaced = sum(bool(UNSPACED.match(word)) for word in found)
+    return len(found) - unspaced / 2
 
 
 class _Neighbours:

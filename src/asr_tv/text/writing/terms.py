@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from asr_tv.errors import DataError
+from asr_tv.text.scripts import UNSPACED
 
 _SLOTTED = re.compile(r"([a-z][a-z0-9_]*)\s*:\s+(.+)")
 _SLOT = re.compile(r"\{([^{}]*)\}")
@@ -72,5 +73,7 @@ def slots_of(template: str) -> tuple[str, ...]:
 
 
 def finder(term: str) -> re.Pattern[str]:
-    """A pattern that finds a term as whole words, ignoring case."""
-    return re.compile(rf"(?<!\w){re.escape(term)}(?!\w)", re.IGNORECASE)
+    """A pattern that finds a term, ignoring case: as whole words, except where its script has no spaces."""
+    before = "" if UNSPACED.match(term[0]) else r"(?<!\w)"
+    after = "" if UNSPACED.match(term[-1]) else r"(?!\w)"
+    return re.compile(f"{before}{re.escape(term)}{after}", re.IGNORECASE)
