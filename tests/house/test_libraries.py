@@ -38,6 +38,8 @@ ONLY_IN = {
     "soxr": {"audio.recordings", "audio.channel", "testing"},
     "scipy": {"audio.effects"},
     "datasketch": {"text.writing"},
+    "sklearn": {"decoding.biasing.prompts"},
+    "wordfreq": {"text.domain_terms"},
     "datasets": {"data.corpora.huggingface"},
     "pydantic": {
         "config.corpora",
@@ -60,7 +62,7 @@ ONLY_IN = {
 HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
     *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub", "datasets"),
-    *("ctranslate2", "faster_whisper"),
+    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq"),
 )
 
 

@@ -6,3 +6,5 @@ MANIFEST = "manifest.jsonl"
 RECORD = "record.json"  # what decided a result and what is known of it; when it is there, the result is complete
 PLAN = "plan.jsonl"  # what an unfinished synthesis is about to speak
 DROPPED = "dropped.json"  # what a stage left out, with reasons
+NGRAM = "ngram.arpa"
+INTERNAL_LM = "internal_lm.json"  # the encoder state of a recogniser's own language model
