@@ -13,8 +13,8 @@ from asr_tv.config.run import Engine, TrainingConfig
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.manifest import Manifest
 from asr_tv.decoding import options as decoding
-from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.biasing.search import Search
+from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.options import (
     CTC,
     CTRANSLATE2,

@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr_tv.cli.biasing import (
+    AlphaOption,
+    BeamsOption,
+    BoostOption,
+    NgramOption,
+    PromptOption,
+    TermsOption,
+    bias_of,
+)
 from asr_tv.cli.models import model_path, model_settings, parsed_context
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, runtime_for
 from asr_tv.errors import ConfigError, DataError, gathered
@@ -66,6 +75,12 @@ def transcribe(
     engine: Annotated[
         Engine, typer.Option(help="Decoder for a Whisper; auto: CTranslate2 where it was measured to be faster")
     ] = Engine.torch,
+    terms: TermsOption = None,
+    boost: BoostOption = 1.0,
+    ngram: NgramOption = None,
+    alpha: AlphaOption = 0.1,
+    prompt: PromptOption = None,
+    beams: BeamsOption = 1,
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -91,7 +106,9 @@ def transcribe(
         lambda: resolve_model(weights, runtime.store),
     )
     context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
-    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value)
+    bias = bias_of(runtime, base, terms, boost, ngram, alpha, prompt)
+    family = family_of(base.path / "model")
+    decoding = decoding_for(context, spoken, 200, "auto", family, engine.value, beams, bias)
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return
