@@ -64,7 +64,7 @@ class TestTranscribe:
         assert asr_tv(*command, "m.arpa").code == 0
         whole = (tmp_path / "m.arpa").read_text()
         (tmp_path / "cut.arpa").write_text(whole[: len(whole) // 2])
-        assert "cut short" in asr_tv(*command, "cut.arpa").problems[0]
+        assert any("cut short" in problem for problem in asr_tv(*command, "cut.arpa").problems)
         (tmp_path / "words.arpa").write_text(whole.replace("\tĠon", "\tQuox").replace(" Ġon", " Quox"))
         assert "in another vocabulary" in asr_tv(*command, "words.arpa").problems[0]
 

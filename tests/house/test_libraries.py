@@ -42,6 +42,7 @@ ONLY_IN = {
     "wordfreq": {"text.domain_terms"},
     "datasets": {"data.corpora.huggingface"},
     "pydantic": {
+        "config.biasing",
         "config.corpora",
         "config.parsing",
         "config.benchmark",

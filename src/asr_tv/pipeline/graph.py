@@ -16,11 +16,13 @@ from asr_tv.data.manifest import Manifest, in_domain
 from asr_tv.data.pairs import paired
 from asr_tv.data.splits import without_sentences
 from asr_tv.decoding.options import check_engine
+from asr_tv.decoding.transcribe import Sweep
 from asr_tv.errors import ConfigError
 from asr_tv.models.family import family_of
+from asr_tv.pipeline.biasing import BiasedRows, FoldModels, biased_rows, check_biasing
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.lineage import Reading
-from asr_tv.pipeline.material import Material, prepare, sentence_identity
+from asr_tv.pipeline.material import Material, given_terms, prepare, sentence_identity
 from asr_tv.pipeline.planning import Plan, plan
 from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
@@ -71,6 +73,7 @@ class Chosen:
     folds: tuple[str, ...]
     fold_scores: tuple[FoldScore, ...]
     readings: tuple[Reading, ...]
+    fold_models: tuple[Trained, ...] = ()
 
     @property
     def audio_context(self) -> AudioContext:
@@ -94,6 +97,7 @@ class Outcome:
     evaluations: Mapping[tuple[str, str], Evaluation]
     curve: Mapping[float, Evaluation] = field(default_factory=dict)
     retention: tuple[Mapping[str, Any], ...] = ()
+    biased: BiasedRows = field(default_factory=BiasedRows)
 
 
 def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], object] | None = None) -> Outcome:
@@ -135,6 +139,7 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     family = family_of(material.base.path / MODEL)
     settings_for(config.training, family)
     check_engine(config.scoring.engine, family, config.run.device)
+    check_biasing(config, family)
     folds = _folds(config, material)
     speech = _speak(config, material, folds, execute, run)
     scopes = _scopes(config, material, folds, speech, run)
@@ -144,7 +149,9 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     recipes = score_recipes(scores) if scores else ()
     recipe = recipes[0].recipe if recipes else config.selection.fixed
     scope, own = scopes[0], trained[0]
-    return Chosen(config, material, start, speech, scope, own, recipe, recipes, folds, tuple(scores), readings)
+    fold_models = tuple(trained[1:])
+    choice = recipe, recipes, folds, tuple(scores), readings
+    return Chosen(config, material, start, speech, scope, own, *choice, fold_models)
 
 
 def finish(chosen: Chosen, execute: Executor) -> Outcome:
@@ -154,7 +161,21 @@ def finish(chosen: Chosen, execute: Executor) -> Outcome:
     evaluations = _score(chosen, adapted, execute)
     probed = [System(PRETRAINED, material.base, "full"), System(ADAPTED, adapted, chosen.audio_context)]
     kept = tuple(probe(config, probed, material.general, execute)) if config.retention.asked else ()
-    return Outcome(chosen, adapted, evaluations, _curve(chosen, execute), kept)
+    biased = _biased(chosen, adapted, execute)
+    evaluations |= {(name, "target"): evaluation for name, evaluation in biased.evaluations.items()}
+    return Outcome(chosen, adapted, evaluations, _curve(chosen, execute), kept, biased)
+
+
+def _biased(chosen: Chosen, adapted: Record, execute: Executor) -> BiasedRows:
+    """Rows of decode-time methods, where the configuration asks for them."""
+    config, material, recipe = chosen.config, chosen.material, chosen.recipe
+    folds = []
+    for domain, trained in zip(chosen.folds, chosen.fold_models, strict=True) if config.biasing else ():
+        start = trained.targets[recipe.start, recipe.augmentation]
+        coefs, weight = (recipe.scaling_coef,), config.pretrained_weight
+        sweep = Sweep(trained.vector, coefs, material.base, weight) if trained.vector else None
+        folds.append(FoldModels(domain, start, sweep))
+    return biased_rows(config, material, adapted, chosen.audio_context, folds, given_terms(config), execute)
 
 
 def _start(config: AdaptConfig, material: Material, scope: Scope, execute: Executor) -> Record:

@@ -85,7 +85,7 @@ def imported_ngram(runtime: Runtime, base: Record, path: Path) -> Record:
     return runtime.store.build(identity, produce)
 
 
-def internal_lm_stage(runtime: Runtime, checkpoint: Record, speech: Manifest) -> Record:
+def internal_lm_stage(runtime: Runtime, base: Record, speech: Manifest) -> Record:
     """The stage: the mean encoder state over recordings, with which a decoder is a language model of its own.
 
     An internal language model is estimated from the mean encoder state in Zeineldeen et al. 2021 (arXiv 2104.05544).
@@ -100,7 +100,7 @@ def internal_lm_stage(runtime: Runtime, checkpoint: Record, speech: Manifest) ->
 
     def produce(scratch: Path) -> Produced:
         device = choose_device(runtime.device)
-        model = load_model(checkpoint.path / MODEL).to(device)
+        model = load_model(base.path / MODEL).to(device)
         mels = model.config.num_mel_bins
         means = []
         with torch.inference_mode(), runtime.progress(runtime.label or "internal lm", len(chosen), "clips") as advance:
@@ -113,5 +113,5 @@ def internal_lm_stage(runtime: Runtime, checkpoint: Record, speech: Manifest) ->
         write_atomically(scratch / INTERNAL_LM, json.dumps(state) + "\n")
         return Produced((chosen.ref(),), {"clips": len(chosen)})
 
-    inputs = {"checkpoint": checkpoint.digest, "manifest": chosen.digest}
+    inputs = {"base": base.digest, "manifest": chosen.digest}
     return runtime.store.build(Identity("internal_lm", 1, {}, inputs), produce)
