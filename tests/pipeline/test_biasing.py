@@ -1,15 +1,18 @@
 """Rows of decode-time methods in a whole run on fakes: all are there, chosen on folds, and no recording leaks."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asr_tv.config.biasing import BiasingConfig
+from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.decoding.biasing.phrases import Phrase
 from asr_tv.errors import ConfigError
 from asr_tv.pipeline import biasing
-from asr_tv.pipeline.biasing import Setting, check_biasing, choose_setting, safe_setting, settings_of
+from asr_tv.pipeline.biasing import Setting, Words, check_biasing, choose_setting, safe_setting, settings_of
 from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.graph import Outcome, adapt
 from asr_tv.pipeline.hearing import Heard
@@ -40,9 +43,12 @@ BIASING = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, dict[str, Any], Path]:
     folder = tmp_path_factory.mktemp("biasing")
-    config = fake_config(folder, biasing=BIASING, selection__starts=["pretrained"], selection__augmentation=[False])
+    choice = {"selection__starts": ["pretrained"], "selection__augmentation": [False]}
+    config = fake_config(folder, biasing=BIASING, scoring__terms=["account", "my order"], **choice)
     execute = InProcess(Store(folder / "store"))
-    outcome = adapt(config, execute)
+    with pytest.MonkeyPatch.context() as patch:  # the fakes' domains all have the same words
+        patch.setattr(biasing, "distractors_of", lambda *_: ("glockenspiel",))
+        outcome = adapt(config, execute)
     report = report_of(outcome, execute.done)
     write_outputs(outcome, report, folder / "out")
     return outcome, report, folder / "out"
@@ -70,6 +76,20 @@ def test_strengths_are_chosen_among_all_candidates_on_the_folds(run: tuple[Outco
     for choice in choices.values():
         best = min(errors for _, errors, _ in choice["tried"])
         assert next(s for s, errors, _ in choice["tried"] if errors == best) == choice["chosen"]
+
+
+def test_distractors_are_terms_of_the_sources_that_the_target_never_has(
+    run: tuple[Outcome, dict[str, Any], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    general = {"palak": 1e-9, "paneer": 1e-9, "glockenspiel": 1e-9}
+    monkeypatch.setattr(biasing, "general_frequency", lambda _: lambda word: general.get(word, 1e-3))
+    chosen = run[0].chosen
+    texts = ("Two palak paneer and a glockenspiel.", "Please call the palak paneer, twice.")
+    source = Manifest("source", tuple(Utterance(str(n), text, "menu") for n, text in enumerate(texts)))
+    spoken = Manifest("test", (Utterance("t", "One glockenspiel"),))
+    material = replace(chosen.material, source_train=source, target_test=spoken)
+    words = Words((Phrase("message"),), ("message",), ("Please call my message",), run[0].adapted, None)
+    assert biasing.distractors_of(chosen.config, material, words) == ("palak paneer",)
 
 
 def test_a_run_leaves_its_words_for_other_programs(run: tuple[Outcome, dict[str, Any], Path]) -> None:

@@ -1,7 +1,7 @@
 """`asr-tv transcribe`: a manifest or any recordings, as JSON lines, JSON, text, SRT or WebVTT."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,8 +107,7 @@ def transcribe(
     )
     context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
     bias = bias_of(runtime, base, terms, boost, ngram, alpha, prompt)
-    family = family_of(base.path / "model")
-    decoding = decoding_for(context, spoken, 200, "auto", family, engine.value, beams, bias)
+    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value, beams, bias)
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return
@@ -117,13 +116,17 @@ def transcribe(
     transcripts, problems = transcribe_files(
         runtime, base, material, decoding, longest=_longest(longest, context), at_each_pause=pauses
     )
-    if targets:
-        for transcript in transcripts:
-            _put(_rendered(transcript, shape), targets[Path(transcript.name)])
-    else:
-        _put(_joined(transcripts, shape), out)
+    _deliver(transcripts, targets, shape, out)
     if problems:
         raise DataError(problems)
+
+
+def _deliver(transcripts: Sequence["Transcript"], targets: Mapping[Path, Path], shape: Form, out: Path | None) -> None:
+    """Writes each transcript to its own target, or all to one place."""
+    if not targets:
+        _put(_joined(transcripts, shape), out)
+    for transcript in transcripts if targets else ():
+        _put(_rendered(transcript, shape), targets[Path(transcript.name)])
 
 
 def _form(form: Form | None, as_json: bool, out: Path | None, listed: bool) -> Form:

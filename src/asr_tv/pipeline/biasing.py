@@ -17,7 +17,7 @@ from asr_tv.decoding.transcribe import Sweep, transcribe
 from asr_tv.errors import ConfigError
 from asr_tv.models.vocabulary import load_tokenizer
 from asr_tv.pipeline.execution.executor import Executor, Step, call
-from asr_tv.pipeline.hearing import Choice, Heard, hearing, step_of
+from asr_tv.pipeline.hearing import Heard, RowChoice, hearing, step_of
 from asr_tv.pipeline.material import Material
 from asr_tv.pipeline.misheard import with_variants
 from asr_tv.pipeline.scoring import Hearing, decoding_of, score_hearings
@@ -79,7 +79,7 @@ class BiasedRows:
     """
 
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[RowChoice, ...] = ()
     terms: tuple[Phrase, ...] = ()
     rarest: tuple[str, ...] = ()
     distractors: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ def _foreign(
 ) -> list[str]:
     """Terms of other domains that none of a domain's own texts holds."""
     folded = [f" {sentence.lower()} " for sentence in sentences]
-    found = domain_terms(elsewhere, known, frequency, sentences)
+    found = domain_terms(elsewhere, known, frequency)
     return [t for t in found if t not in own and not any(t.lower() in sentence for sentence in folded)]
 
 
@@ -268,7 +268,7 @@ def biased_rows(
         (ADAPTED, adapted, context),
     )
     hearings: dict[str, Hearing] = {}
-    choices: list[Choice] = []
+    choices: list[RowChoice] = []
     distractors = distractors_of(config, material, words)
     settings: dict[BiasRow, Setting] = {}
     for name, checkpoint, its_context in models:
@@ -282,7 +282,7 @@ def biased_rows(
             # The adapted model takes the pretrained one's prompt: its row asks whether it can still be prompted.
             if not (row == "prompt" and name == ADAPTED):
                 settings[row], tried = choose_setting(config, row, on_folds, execute)
-                choices.append(Choice(f"{name} + {row}", settings[row].chosen, tried))
+                choices.append(RowChoice(f"{name} + {row}", settings[row].chosen, tried))
             bias = bias_of(settings[row], own_words, heard, config, execute)
             hearings[f"{name} + {row}"] = hearing(config, heard, bias, f" + {row}")
             if row == "boost" and distractors:

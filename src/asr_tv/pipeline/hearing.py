@@ -26,7 +26,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Choice:
+class RowChoice:
     """How a row came to what it sets.
 
     Attributes:

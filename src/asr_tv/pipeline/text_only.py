@@ -6,7 +6,7 @@ from asr_tv.config.biasing import TextOnlyConfig
 from asr_tv.config.run import AdaptConfig
 from asr_tv.data.manifest import Manifest, in_domain
 from asr_tv.pipeline.execution.executor import Executor, Step, call
-from asr_tv.pipeline.hearing import Choice, Heard, hearing
+from asr_tv.pipeline.hearing import Heard, RowChoice, hearing
 from asr_tv.pipeline.material import Material
 from asr_tv.pipeline.scoring import Hearing, score_hearings
 from asr_tv.report.systems import TEXT_ONLY_DECODER
@@ -22,7 +22,7 @@ def text_only_row(
     test: Manifest,
     folds: Sequence[str],
     execute: Executor,
-) -> tuple[Hearing, Choice]:
+) -> tuple[Hearing, RowChoice]:
     """The row's decoding of the test, and its choice; without folds the largest rho, which changes least."""
     rhos = sorted(settings.rhos, reverse=True)
     tried: dict[float, tuple[int, int]] = dict.fromkeys(rhos, (0, 0))
@@ -40,7 +40,7 @@ def text_only_row(
     rho = min(rhos, key=lambda rho: tried[rho][0])
     model = _tuned(config, settings, material.base, material.target_texts, rho, "", execute)
     compared = tuple(({"rho": rho}, *counts) for rho, counts in tried.items()) if folds else ()
-    chosen = Choice(TEXT_ONLY_DECODER, {"rho": rho}, compared)
+    chosen = RowChoice(TEXT_ONLY_DECODER, {"rho": rho}, compared)
     return hearing(config, Heard(TEXT_ONLY_DECODER, model, "full", test), None, ""), chosen
 
 
