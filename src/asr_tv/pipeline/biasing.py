@@ -146,7 +146,7 @@ def words_of(
     elsewhere = [u.text for u in others]
     own = tuple(given) or domain_terms(sentences, known, frequency, elsewhere, most=biasing.max_terms)
     listed = [*own, *(_foreign(elsewhere, own, sentences, known, frequency) if padded else ())][: biasing.max_terms]
-    phrases = with_variants(config, material.base, listed, elsewhere, known, execute)
+    phrases = with_variants(config, material.base, texts.name, listed, elsewhere, known, execute)
     step = Step("ngram", texts.name, purpose=purpose, options=config.run)
     ngram = call(step, ngram_stage, material.base, texts, others, biasing.order, biasing.background_share)
     (record,) = execute([ngram])
@@ -229,11 +229,11 @@ def _told(setting: Setting) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in setting.chosen.items()) or "off"
 
 
-def internal_lm_of(config: AdaptConfig, model: Record, speech: Manifest, execute: Executor) -> Record | None:
+def internal_lm_of(config: AdaptConfig, name: str, model: Record, speech: Manifest, execute: Executor) -> Record | None:
     """A model's own language model, where one is to be subtracted and there is speech to estimate it from."""
     if config.biasing is None or not any(config.biasing.gammas) or not len(speech):
         return None
-    step = Step("internal lm", speech.name, purpose="scoring", options=config.run)
+    step = Step("internal lm", f"of {name}", purpose="scoring", options=config.run)
     (record,) = execute([call(step, internal_lm_stage, model, speech)])
     return record
 
@@ -273,7 +273,7 @@ def biased_rows(
     settings: dict[BiasRow, Setting] = {}
     for name, checkpoint, its_context in models:
         heard = Heard(name, checkpoint, its_context, test)
-        own_words = replace(words, internal_lm=internal_lm_of(config, checkpoint, source, execute))
+        own_words = replace(words, internal_lm=internal_lm_of(config, name, checkpoint, source, execute))
         on_folds = [
             (_on_fold(name, fold, context, material), replace(own, internal_lm=own_words.internal_lm))
             for fold, own in zip(folds, played, strict=True)

@@ -24,11 +24,18 @@ _BETWEEN = re.compile(r"\W*(?:start|begin)\b\W*(.*?)(?:\W+end)?\W*", re.IGNORECA
 
 
 def with_variants(
-    config: AdaptConfig, base: Record, terms: Sequence[str], ordinary: Iterable[str], known: Known, execute: Executor
+    config: AdaptConfig,
+    base: Record,
+    domain: str,
+    terms: Sequence[str],
+    ordinary: Iterable[str],
+    known: Known,
+    execute: Executor,
 ) -> tuple[Phrase, ...]:
     """The terms with what the pretrained model mishears for them; as they are where the configuration asks for none.
 
     Args:
+        domain: what the terms are of, for people.
         ordinary: texts that do not have the terms; a variant in one of them is dropped.
     """
     takes = config.biasing.misheard_takes if config.biasing else 0
@@ -37,10 +44,10 @@ def with_variants(
     spoken = {carrier.format(term): term for term in terms for carrier in _CARRIERS}
     sentences = Manifest("terms", tuple(_sentence(text) for text in spoken))
     speech = config.synthesis.model_copy(update={"takes": takes, "spoken_form": False})
-    (record,) = execute([synthesis_call(config, "terms", sentences, speech)])
+    (record,) = execute([synthesis_call(config, f"terms of {domain}", sentences, speech)])
     clips = stored_manifest(record)
     decoding = decoding_of(config, "full", base)
-    step = Step("transcribe", "pretrained", "spoken terms", options=config.run)
+    step = Step("transcribe", "pretrained", f"terms of {domain}", options=config.run)
     (heard,) = execute([call(step, transcribe, base, clips, decoding)])
     texts = read_hypotheses(heard.path / hypotheses_file())
     found: dict[str, list[str]] = {term: [] for term in terms}
