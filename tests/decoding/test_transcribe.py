@@ -13,6 +13,7 @@ from asr_tv.config.run import Engine, TrainingConfig
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.manifest import Manifest
 from asr_tv.decoding import options as decoding
+from asr_tv.decoding.biasing.search import Search
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.options import (
     CTC,
@@ -157,7 +158,7 @@ class TestCTranslate2:
     def test_at_most_so_many_tokens(self, tmp_path: Path, multilingual: bool) -> None:
         directory = tiny_whisper(tmp_path / "model", multilingual=multilingual)
         prompt = prompt_ids(load_tokenizer(directory), "en")
-        decoder = CTranslate2Decoder(directory, prompt, CPU, "fp32", tmp_path / "place")
+        decoder = CTranslate2Decoder(directory, prompt, CPU, Search(), "fp32", tmp_path / "place")
         mels = whisper_config(directory).num_mel_bins
         for limit in (1, 2, 3, 4, 100, 440):
             assert [len(row) for row in decoder.tokens(torch.randn(2, mels, 200), limit)] == [limit, limit]
@@ -186,7 +187,7 @@ class TestCTranslate2:
         with pytest.raises(ValueError, match="does not compute in bf16"):
             Decoding("dynamic", "en", precision="bf16", engine=CTRANSLATE2)
         prompt = prompt_ids(load_tokenizer(tuned.path / "model"), "en")
-        decoder = CTranslate2Decoder(tuned.path / "model", prompt, CPU, "int8", tmp_path / "place")
+        decoder = CTranslate2Decoder(tuned.path / "model", prompt, CPU, Search(), "int8", tmp_path / "place")
         assert decoder._model.compute_type.startswith("int8")
 
 

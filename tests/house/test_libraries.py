@@ -38,8 +38,11 @@ ONLY_IN = {
     "soxr": {"audio.recordings", "audio.channel", "testing"},
     "scipy": {"audio.effects"},
     "datasketch": {"text.writing"},
+    "sklearn": {"decoding.biasing.prompts"},
+    "wordfreq": {"text.domain_terms"},
     "datasets": {"data.corpora.huggingface"},
     "pydantic": {
+        "config.biasing",
         "config.corpora",
         "config.parsing",
         "config.benchmark",
@@ -60,7 +63,7 @@ ONLY_IN = {
 HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
     *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub", "datasets"),
-    *("ctranslate2", "faster_whisper"),
+    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq"),
 )
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import adapt, compare, corpus, doctor, store, texts, vector
+from asr_tv.cli import adapt, biasing, compare, corpus, doctor, store, texts, vector
 from asr_tv.cli import export as exporting
 from asr_tv.cli import stages as tools
 from asr_tv.cli import transcribe as transcribing
@@ -38,6 +38,7 @@ app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(store.app, name="store")
 app.command("export")(exporting.export)
+app.command("terms")(biasing.terms)
 app.command("texts")(texts.texts)
 app.command("report")(compare.report)
 app.command("diff")(compare.diff)

@@ -49,6 +49,7 @@ def export(
     from asr_tv.models.locate import resolve_model
     from asr_tv.runs.export import export as stage
     from asr_tv.runs.export import require_export_folder
+    from asr_tv.store.payload import BIASING
     from asr_tv.store.results import Store
 
     opened = Store(store)
@@ -70,6 +71,7 @@ def export(
         language=settings["language"],
         precision=precision,  # type: ignore[arg-type]
         examination=_examination(run, listed, clips, max_wer_change, settings["language"], opened),
+        words=run.folder / BIASING if run and (run.folder / BIASING).is_dir() else None,
         progress=progress_for(quiet=quiet),
     )
     _say(done.check, folder, form, precision, as_json)

@@ -1,13 +1,22 @@
 """`asr-tv transcribe`: a manifest or any recordings, as JSON lines, JSON, text, SRT or WebVTT."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr_tv.cli.biasing import (
+    AlphaOption,
+    BeamsOption,
+    BoostOption,
+    NgramOption,
+    PromptOption,
+    TermsOption,
+    bias_of,
+)
 from asr_tv.cli.models import model_path, model_settings, parsed_context
 from asr_tv.cli.stages import (
     DEFAULT_STORE,
@@ -76,6 +85,12 @@ def transcribe(
     engine: Annotated[
         Engine, typer.Option(help="Decoder for a Whisper; auto: CTranslate2 where it was measured to be faster")
     ] = Engine.torch,
+    terms: TermsOption = None,
+    boost: BoostOption = 1.0,
+    ngram: NgramOption = None,
+    alpha: AlphaOption = 0.1,
+    prompt: PromptOption = None,
+    beams: BeamsOption = 1,
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -102,7 +117,8 @@ def transcribe(
         lambda: resolve_model(weights, runtime.store),
     )
     context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
-    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value)
+    bias = bias_of(runtime, base, terms, boost, ngram, alpha, prompt)
+    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value, beams, bias)
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return
@@ -111,13 +127,17 @@ def transcribe(
     transcripts, problems = transcribe_files(
         runtime, base, material, decoding, longest=_longest(longest, context), at_each_pause=pauses
     )
-    if targets:
-        for transcript in transcripts:
-            _put(_rendered(transcript, shape), targets[Path(transcript.name)])
-    else:
-        _put(_joined(transcripts, shape), out)
+    _deliver(transcripts, targets, shape, out)
     if problems:
         raise DataError(problems)
+
+
+def _deliver(transcripts: Sequence["Transcript"], targets: Mapping[Path, Path], shape: Form, out: Path | None) -> None:
+    """Writes each transcript to its own target, or all to one place."""
+    if not targets:
+        _put(_joined(transcripts, shape), out)
+    for transcript in transcripts if targets else ():
+        _put(_rendered(transcript, shape), targets[Path(transcript.name)])
 
 
 def _form(form: Form | None, as_json: bool, out: Path | None, listed: bool) -> Form:

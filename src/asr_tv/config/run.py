@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
 
+from asr_tv.config.biasing import BiasingConfig as BiasingConfig
 from asr_tv.config.clips import AugmentationConfig as AugmentationConfig
 from asr_tv.config.clips import ChannelConfig as ChannelConfig
 from asr_tv.config.clips import GateConfig as GateConfig
@@ -174,6 +175,7 @@ class ScoringConfig(Section):
     )
     normalizer: Literal["english", "basic", "characters", "none"] = "english"
     max_new_tokens: int = Field(200, ge=1, le=440)
+    beams: int = Field(1, ge=1, le=25, description="of a beam search, for Whisper; 1 is greedy")
     terms: Choices[str] | str | None = Field(
         None,
         description="words and phrases that matter, or a text file of them; found in the target's texts if not given",
@@ -254,6 +256,9 @@ class AdaptConfig(Section):
     rehearsal: RehearsalConfig = RehearsalConfig()
     replay: ReplayConfig = ReplayConfig()
     scoring: ScoringConfig = ScoringConfig()
+    biasing: BiasingConfig | None = Field(
+        None, description="rows of prompts, boosted terms and n-grams; {} takes the defaults"
+    )
     forgetting: ForgettingConfig = ForgettingConfig()
     retention: RetentionConfig = RetentionConfig()
     run: RunOptions = RunOptions()

@@ -1,7 +1,7 @@
 """How a transcription is decoded: its conditions, and the engine that this machine uses."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final, Literal
 
@@ -9,6 +9,7 @@ import torch
 
 from asr_tv.config.run import AudioContext, Engine
 from asr_tv.config.section import Family
+from asr_tv.decoding.biasing.bias import Bias
 from asr_tv.devices import Precision, choose_device, choose_precision
 from asr_tv.errors import ConfigError
 from asr_tv.models.audio_context import FULL_SECONDS
@@ -24,6 +25,8 @@ _PRECISIONS: Mapping[str, tuple[str, ...]] = {
     CTC: ("fp32", "bf16"),
 }
 
+_ALWAYS = ("audio_context", "language", "max_new_tokens", "precision", "engine")
+
 _TOKENS_PER_SECOND = 12.0
 _MIN_TOKENS = 20
 """A hypothesis is cut after 20 tokens + 12 per second of its clip, to end loops; English has about 4 per second."""
@@ -36,6 +39,8 @@ class Decoding:
     Attributes:
         audio_context: as in training; "full" for a checkpoint not tuned on a short one, and for CTC models.
         max_new_tokens: upper limit on a hypothesis, in addition to that by the length of its clip.
+        beams: of a beam search; 1 is greedy.
+        bias: what else steers the search; for Whisper.
         precision: bf16 applies to a Whisper's encoder only or to a whole CTC model; int8 is for CTranslate2.
     """
 
@@ -45,15 +50,24 @@ class Decoding:
     precision: Precision | Literal["int8"] = "fp32"
     engine: Program = TRANSFORMERS
     timestamps: bool = False
+    beams: int = 1
+    bias: Bias | None = None
 
     def __post_init__(self) -> None:
+        if self.engine == CTC and (self.beams > 1 or self.bias is not None):
+            raise ValueError(f"{self.engine}: has no beams and takes no words")
+        if self.engine == CTRANSLATE2 and self.bias is not None and self.bias.internal_lm is not None:
+            raise ValueError(f"{self.engine}: cannot ask a model for its internal language model")
         if self.precision not in _PRECISIONS[self.engine]:
             raise ValueError(f"{self.engine}: does not compute in {self.precision}")
 
     @property
     def options(self) -> dict[str, Any]:
-        """As in a key and in a score's conditions; `timestamps` only where it is set."""
-        return {key: value for key, value in asdict(self).items() if key != "timestamps" or self.timestamps}
+        """As in a key and in a score's conditions; `timestamps`, beams and bias only where they are set."""
+        always = {name: getattr(self, name) for name in _ALWAYS}
+        stamped = {"timestamps": True} if self.timestamps else {}
+        searched = {"beams": self.beams} if self.beams > 1 else {}
+        return always | stamped | searched | dict(self.bias.options if self.bias else {})
 
 
 def most_tokens(seconds: float, max_new_tokens: int) -> int:
@@ -68,11 +82,14 @@ def decoding_for(
     device: str,
     family: Family = "whisper",
     engine: Engine = "torch",
+    beams: int = 1,
+    bias: Bias | None = None,
 ) -> Decoding:
     """The decoding that this machine uses, with bf16 where the hardware supports it and torch decodes.
 
     Raises:
-        ConfigError: seconds of audio context for a CTC model, or an engine that cannot decode the model here.
+        ConfigError: seconds of audio context, beams or words for a CTC model, or an engine that cannot decode the model
+            here.
     """
     check_engine(engine, family, device)
     precision = choose_precision("auto", choose_device(device))
@@ -80,11 +97,14 @@ def decoding_for(
         if not isinstance(audio_context, str):
             wrong = f"audio_context: {audio_context:g} seconds are for Whisper; a CTC model hears the whole clip"
             raise ConfigError(wrong)
+        if beams > 1 or bias is not None:
+            raise ConfigError("beams, prompts, terms and n-grams are for Whisper; this is a CTC model")
         return Decoding("full", language, max_new_tokens, precision, CTC)
     chosen = choose_engine(engine, audio_context, device)
     if chosen == "torch":
-        return Decoding(audio_context, language, max_new_tokens, precision)
-    return Decoding(audio_context, language, max_new_tokens, _compute_type(chosen), CTRANSLATE2)
+        return Decoding(audio_context, language, max_new_tokens, precision, beams=beams, bias=bias)
+    compute_type = _compute_type(chosen)
+    return Decoding(audio_context, language, max_new_tokens, compute_type, CTRANSLATE2, beams=beams, bias=bias)
 
 
 def choose_engine(engine: Engine, audio_context: AudioContext, device: str) -> Engine:

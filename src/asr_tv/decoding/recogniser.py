@@ -14,6 +14,9 @@ from torch import Tensor
 from asr_tv.config.section import Family
 from asr_tv.data.manifest import Utterance
 from asr_tv.data.recorded import read_wave
+from asr_tv.decoding.biasing.phrases import write_back
+from asr_tv.decoding.biasing.prompts import tokenised
+from asr_tv.decoding.biasing.search import Search, load_search
 from asr_tv.decoding.ctc import CtcRecogniser
 from asr_tv.decoding.options import CTRANSLATE2, TRANSFORMERS, Decoding, most_tokens
 from asr_tv.decoding.whisper_ctranslate2 import ComputeType, CTranslate2Decoder
@@ -72,8 +75,12 @@ class Decoder(Protocol):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Replaces its weights; the tied output projection follows the embedding."""
 
-    def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
-        """At most `limit` tokens per row, after the prompt; a text that ends before the limit keeps its end-of-text."""
+    def tokens(self, features: Tensor, limit: int, previous: Sequence[int] = ()) -> list[list[int]]:
+        """At most `limit` tokens per row; a text that ends before the limit keeps its end-of-text.
+
+        Args:
+            previous: tokens of what is taken for said before, from its first token on.
+        """
 
 
 class WhisperRecogniser:
@@ -85,8 +92,16 @@ class WhisperRecogniser:
         self._tokenizer = load_tokenizer(directory)
         self._decoding = decoding
         prompt = prompt_ids(self._tokenizer, decoding.language)
+        self._room = config.max_target_positions - len(prompt)
         self._first_timestamp = prompt[-1] + 1  # <|0.00|> follows <|notimestamps|>
-        self._decoder = _load_decoder(directory, prompt, decoding, device, scratch)
+        bias, rescored = decoding.bias, decoding.engine == CTRANSLATE2
+        search = load_search(
+            bias, decoding.beams, self._tokenizer, self._end, whole_texts=rescored or decoding.beams > 1
+        )
+        self._phrases = bias.phrases if bias else ()
+        self._prompts = dict(bias.prompts) if bias else {}
+        self._previous: dict[str, tuple[int, ...]] = {}
+        self._decoder = _load_decoder(directory, prompt, decoding, search, device, scratch)
         self._device = device if decoding.engine == TRANSFORMERS else torch.device("cpu")
         self.cut = 0
         self.own_state = self._decoder.own_state
@@ -100,29 +115,41 @@ class WhisperRecogniser:
         self._decoder.load(state)
 
     def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:
-        """Only clips of the same context share a batch, which is halved where memory runs out."""
+        """Only clips of the same context and prompt share a batch, which is halved where memory runs out."""
         self.cut = 0
         texts: dict[str, str] = {}
-        for seconds, group in self._group_by_context(utterances).items():
+        for (seconds, prompt), group in self._groups(utterances).items():
             for start in range(0, len(group), batch_size):
-                for part in self._fits.each(group[start : start + batch_size], partial(self._texts, seconds)):
+                for part in self._fits.each(group[start : start + batch_size], partial(self._texts, seconds, prompt)):
                     texts |= part
                     advance(len(part))
         return {u.id: texts[u.id] for u in utterances}
 
-    def _group_by_context(self, utterances: Sequence[Utterance]) -> dict[float, list[Utterance]]:
-        groups: dict[float, list[Utterance]] = {}
+    def _groups(self, utterances: Sequence[Utterance]) -> dict[tuple[float, str], list[Utterance]]:
+        bias = self._decoding.bias
+        groups: dict[tuple[float, str], list[Utterance]] = {}
         for u in sorted(utterances, key=lambda u: (u.duration or 0.0, u.id)):
             seconds = context_seconds(self._decoding.audio_context, u.duration or FULL_SECONDS)
-            groups.setdefault(seconds, []).append(u)
+            prompt = self._prompts.get(u.id, bias.prompt if bias else "")
+            groups.setdefault((seconds, prompt), []).append(u)
         return groups
 
-    def _texts(self, seconds: float, batch: Sequence[Utterance]) -> dict[str, str]:
-        ids = tuple(u.id for u in batch)
+    def _prompt_tokens(self, prompt: str) -> tuple[int, ...]:
+        if prompt not in self._previous:
+            try:
+                self._previous[prompt] = tokenised(self._tokenizer, prompt, self._end).tokens
+            except ValueError as error:
+                raise DataError(f"the prompt {error}") from error
+        return self._previous[prompt]
+
+    def _texts(self, seconds: float, prompt: str, batch: Sequence[Utterance]) -> dict[str, str]:
+        ids, previous = tuple(u.id for u in batch), self._prompt_tokens(prompt)
         with named_memory_error(ids[0]) if len(ids) == 1 else nullcontext():
             lengths, features = self._features(batch, seconds)
-            limits = [most_tokens(length, self._decoding.max_new_tokens) for length in lengths]
-            rows = [row[:limit] for row, limit in zip(self._decoder.tokens(features, max(limits)), limits, strict=True)]
+            most = min(self._decoding.max_new_tokens, self._room - len(previous))
+            limits = [most_tokens(length, most) for length in lengths]
+            found = self._decoder.tokens(features, max(limits), previous)
+            rows = [row[:limit] for row, limit in zip(found, limits, strict=True)]
         if self._kept is not None:
             self._kept[ids] = lengths, features
         self.cut += sum(self._end not in row for row in rows)
@@ -146,7 +173,7 @@ class WhisperRecogniser:
         """The text of one row, with timestamps such as <|1.28|> where they are requested."""
         if not self._decoding.timestamps:
             text: str = self._tokenizer.decode(row, skip_special_tokens=True)
-            return text
+            return write_back(text, self._phrases)
         parts: list[str] = []
         for is_timestamp, group in groupby(row, key=lambda token: token >= self._first_timestamp):
             if is_timestamp:
@@ -157,12 +184,17 @@ class WhisperRecogniser:
 
 
 def _load_decoder(
-    directory: Path, prompt: tuple[int, ...], decoding: Decoding, device: torch.device, scratch: Path | None
+    directory: Path,
+    prompt: tuple[int, ...],
+    decoding: Decoding,
+    search: Search,
+    device: torch.device,
+    scratch: Path | None,
 ) -> Decoder:
     start = prompt[:-1] if decoding.timestamps else prompt  # without <|notimestamps|>
     if decoding.engine == CTRANSLATE2:
         compute_type: ComputeType = "int8" if decoding.precision == "int8" else "fp32"
         folder = scratch / "ctranslate2" if scratch else Path(tempfile.mkdtemp(prefix="asr-tv-"))
-        return CTranslate2Decoder(directory, start, device, compute_type, folder)
+        return CTranslate2Decoder(directory, start, device, search, compute_type, folder)
     first = prompt[-1] + 1 if decoding.timestamps else None
-    return TorchDecoder(directory, start, first, device, bf16=decoding.precision == "bf16")
+    return TorchDecoder(directory, start, first, device, search, bf16=decoding.precision == "bf16")

@@ -1,4 +1,4 @@
-"""Greedy decoding of a batch by CTranslate2, in fp32 with the same words as torch, or in int8."""
+"""Greedy and beam search of a batch by CTranslate2, in fp32 with the same words as torch, or in int8."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from asr_tv.decoding.biasing.search import Search
 from asr_tv.decoding.whisper_torch import MAX_INITIAL_TIMESTAMP
 from asr_tv.models.directory import METADATA, copy_side_files
 from asr_tv.models.formats import convert_to_ctranslate2
@@ -17,6 +18,8 @@ from asr_tv.models.whisper import whisper_config
 
 ComputeType = Literal["fp32", "int8"]
 _NAMES: Mapping[ComputeType, str] = {"fp32": "float32", "int8": "int8"}
+_RESCORED = 10
+"""Hypotheses to rescore: CTranslate2 has no place for scores of one's own inside its search."""
 
 
 class CTranslate2Decoder:
@@ -28,9 +31,16 @@ class CTranslate2Decoder:
     """
 
     def __init__(
-        self, directory: Path, prompt: Sequence[int], device: torch.device, compute_type: ComputeType, scratch: Path
+        self,
+        directory: Path,
+        prompt: Sequence[int],
+        device: torch.device,
+        search: Search,
+        compute_type: ComputeType,
+        scratch: Path,
     ) -> None:
         self._directory, self._prompt, self._device, self._scratch = directory, list(prompt), device, scratch
+        self._search = search
         self._end: int = whisper_config(directory).eos_token_id
         self._compute_type = _NAMES[compute_type]
         self.own_state: Mapping[str, Tensor] = open_tensors(directory)
@@ -44,20 +54,34 @@ class CTranslate2Decoder:
             write_tensors(folder / "sum" / WEIGHTS, layout_of(state), sorted(state.items()), METADATA)
             self._model = self._convert_and_load(folder / "sum", folder)
 
-    def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
+    def tokens(self, features: Tensor, limit: int, previous: Sequence[int] = ()) -> list[list[int]]:
         import ctranslate2
 
+        prompt = [*previous, *self._prompt]
+        beams = self._search.beams if self._search.fusion is None else max(self._search.beams, _RESCORED)
         found = self._model.generate(
             ctranslate2.StorageView.from_array(features.cpu().contiguous().numpy()),
-            [self._prompt] * len(features),
-            beam_size=1,
+            [prompt] * len(features),
+            beam_size=beams,
+            num_hypotheses=1 if self._search.fusion is None else _RESCORED,
+            return_scores=self._search.fusion is not None,
             # It generates at most half of max_length, and at most max_length less all but the prompt's last token.
-            max_length=max(2 * limit, len(self._prompt) - 1 + limit),
+            max_length=max(2 * limit, len(prompt) - 1 + limit),
             max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP,
         )
         # It omits the end-of-text token, which a row that stopped before the limit had.
-        rows = (list(result.sequences_ids[0]) for result in found)
+        rows = map(self._best, found)
         return [row if len(row) >= limit else [*row, self._end] for row in rows]
+
+    def _best(self, result: Any) -> list[int]:
+        """The most likely tokens of a result, or the best under ln P and the fusion's score together."""
+        rows: list[list[int]] = [list(row) for row in result.sequences_ids]
+        fusion = self._search.fusion
+        if fusion is None:
+            return rows[0]
+        # Its score is ln P, of the end-of-text token too, over the number of tokens without that.
+        scores = [s * max(1, len(r)) + fusion.total(r) for r, s in zip(rows, result.scores, strict=True)]
+        return rows[max(range(len(rows)), key=scores.__getitem__)]
 
     def _convert_and_load(self, directory: Path, folder: Path) -> Any:
         import ctranslate2

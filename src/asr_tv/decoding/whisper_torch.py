@@ -1,13 +1,16 @@
-"""Greedy decoding of a batch by transformers, from encoder states of any length."""
+"""Greedy and beam search of a batch by transformers, from encoder states of any length."""
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from asr_tv.decoding.biasing.processor import FusionProcessor
+from asr_tv.decoding.biasing.search import Search
 from asr_tv.devices import shape_independent_attention
 from asr_tv.models.audio_context import encode
 from asr_tv.models.tensors import TIED
@@ -21,15 +24,23 @@ class TorchDecoder:
     """A Whisper as a `Decoder`; `bf16` is for its encoder only.
 
     Args:
+        prompt: the tokens that every text begins after.
         first_timestamp: the token of 0 s, to apply Whisper's rules for timestamps; None for a prompt without them.
     """
 
     def __init__(
-        self, directory: Path, prompt: Sequence[int], first_timestamp: int | None, device: torch.device, *, bf16: bool
+        self,
+        directory: Path,
+        prompt: Sequence[int],
+        first_timestamp: int | None,
+        device: torch.device,
+        search: Search,
+        *,
+        bf16: bool,
     ) -> None:
         self._model = load_model(directory).to(device).eval()
         self._prompt, self._first_timestamp = list(prompt), first_timestamp
-        self._device, self._bf16 = device, bf16
+        self._device, self._bf16, self._search = device, bf16, search
         state = self._model.state_dict()
         self.own_state: Mapping[str, Tensor] = {n: t.cpu().clone() for n, t in state.items() if n not in TIED}
 
@@ -37,12 +48,13 @@ class TorchDecoder:
         self._model.load_state_dict(state, strict=False)  # the tied output follows the embedding
 
     @torch.inference_mode()
-    def tokens(self, features: Tensor, limit: int) -> list[list[int]]:
+    def tokens(self, features: Tensor, limit: int, previous: Sequence[int] = ()) -> list[list[int]]:
+        prompt = [*previous, *self._prompt]
         with shape_independent_attention(self._device):
-            generated: Tensor = self._generate(features, limit)
-        return generated[:, len(self._prompt) :].tolist()
+            generated: Tensor = self._generate(features, prompt, limit)
+        return generated[:, len(prompt) :].tolist()
 
-    def _generate(self, features: Tensor, limit: int) -> Any:
+    def _generate(self, features: Tensor, begin: Sequence[int], limit: int) -> Any:
         """Prompt and tokens, shape (batch, tokens), by the generic `generate` of transformers.
 
         Whisper's own requires 30 s of features; the generic one takes encoder states of any length.
@@ -51,10 +63,11 @@ class TorchDecoder:
         from transformers.modeling_outputs import BaseModelOutput
 
         settings = copy.deepcopy(self._model.generation_config)  # has the checkpoint's suppressed tokens
-        settings.update(max_length=len(self._prompt) + limit, max_new_tokens=None, do_sample=False, num_beams=1)
+        beams = self._search.beams
+        settings.update(max_length=len(begin) + limit, max_new_tokens=None, do_sample=False, num_beams=beams)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             states = encode(self._model.model.encoder, features).float()
-        prompt = torch.tensor([self._prompt] * len(states), device=self._device)
+        prompt = torch.tensor([begin] * len(states), device=self._device)
         return GenerationMixin.generate(
             self._model,
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
@@ -62,16 +75,33 @@ class TorchDecoder:
             decoder_input_ids=prompt,
             decoder_attention_mask=torch.ones_like(prompt),
             generation_config=settings,
-            logits_processor=self._timestamp_rules(settings),
+            logits_processor=self._processors(settings, len(begin)),
         )
 
-    def _timestamp_rules(self, settings: Any) -> Any:
-        """Whisper's own rules for the positions of timestamps, without which it rarely writes any."""
+    def _processors(self, settings: Any, begin: int) -> Any:
+        """Whisper's own rules for the positions of timestamps, without which it rarely writes any; then the fusion."""
         from transformers import LogitsProcessorList, WhisperTimeStampLogitsProcessor
 
-        if self._first_timestamp is None:
-            return LogitsProcessorList()
-        settings.update(
-            no_timestamps_token_id=self._first_timestamp - 1, max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP
-        )
-        return LogitsProcessorList([WhisperTimeStampLogitsProcessor(settings, begin_index=len(self._prompt))])
+        processors: list[Any] = []
+        if self._first_timestamp is not None:
+            settings.update(
+                no_timestamps_token_id=self._first_timestamp - 1, max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP
+            )
+            processors.append(WhisperTimeStampLogitsProcessor(settings, begin_index=begin))
+        if self._search.fusion is not None:
+            processors.append(FusionProcessor(self._search.fusion, begin, self._internal_lm(), self._search.gamma))
+        return LogitsProcessorList(processors)
+
+    def _internal_lm(self) -> Any:
+        """The decoder as a language model of its own: its cross-attention sees one encoder state, whatever is spoken.
+
+        Every step computes all positions anew, since the cache belongs to the decoding itself.
+        """
+        if self._search.internal_lm is None:
+            return None
+        return partial(_log_probabilities, self._model, self._search.internal_lm.to(self._device))
+
+
+def _log_probabilities(model: Any, state: Tensor, tokens: Tensor) -> Tensor:
+    hidden = model.model.decoder(input_ids=tokens, encoder_hidden_states=state.expand(len(tokens), -1, -1))
+    return torch.log_softmax(model.proj_out(hidden.last_hidden_state[:, -1]).float(), dim=-1)

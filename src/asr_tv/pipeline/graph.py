@@ -16,12 +16,14 @@ from asr_tv.data.manifest import Manifest, in_domain
 from asr_tv.data.pairs import paired
 from asr_tv.data.splits import without_sentences
 from asr_tv.decoding.options import check_engine
+from asr_tv.decoding.transcribe import Sweep
 from asr_tv.errors import ConfigError
 from asr_tv.models.family import family_of
+from asr_tv.pipeline.biasing import BiasedRows, FoldModels, biased_rows, check_biasing
 from asr_tv.pipeline.bound import Bounded, choose_within_bound, curve_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.lineage import Reading
-from asr_tv.pipeline.material import Material, prepare, sentence_identity
+from asr_tv.pipeline.material import Material, given_terms, prepare, sentence_identity
 from asr_tv.pipeline.planning import Plan, plan
 from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
@@ -81,6 +83,7 @@ class Chosen:
     fold_scores: tuple[FoldScore, ...]
     readings: tuple[Reading, ...]
     bounded: Bounded
+    fold_models: tuple[Trained, ...] = ()
 
     @property
     def audio_context(self) -> AudioContext:
@@ -106,6 +109,7 @@ class Outcome:
     curve: Mapping[float, Evaluation] = field(default_factory=dict)
     frontier: Mapping[float, Evaluation] = field(default_factory=dict)
     retention: tuple[Mapping[str, Any], ...] = ()
+    biased: BiasedRows = field(default_factory=BiasedRows)
 
 
 def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], object] | None = None) -> Outcome:
@@ -144,6 +148,7 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     family = family_of(material.base.path / MODEL)
     settings_for(config.training, family)
     check_engine(config.scoring.engine, family, config.run.device)
+    check_biasing(config, family)
     folds = _folds(config, material)
     speech = _speak(config, material, folds, execute, run)
     scopes = _scopes(config, material, folds, speech, run)
@@ -156,7 +161,7 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     if (ordered[0].start, ordered[0].augmentation) not in trained[0].targets:
         raise ConfigError(f"selection.fixed.start: {ordered[0].start} needs source speech, and there is none")
     bounded = choose_within_bound(config, ordered, trained[0], material.base, material.general_dev, execute, run)
-    found = (recipes, folds, tuple(scores), (*readings, *bounded.readings), bounded)
+    found = (recipes, folds, tuple(scores), (*readings, *bounded.readings), bounded, tuple(trained[1:]))
     return Chosen(config, material, start, speech, scopes[0], trained[0], bounded.recipe, *found)
 
 
@@ -167,7 +172,21 @@ def finish(chosen: Chosen, execute: Executor) -> Outcome:
     evaluations = _score(chosen, adapted, execute)
     probed = [System(PRETRAINED, material.base), System(ADAPTED, adapted)]
     kept = tuple(probe(config, probed, material.general, execute)) if config.retention.asked else ()
-    return Outcome(chosen, adapted, evaluations, _curve(chosen, execute), _frontier(chosen, execute), kept)
+    biased = _biased(chosen, adapted, execute)
+    evaluations |= {(name, "target"): evaluation for name, evaluation in biased.evaluations.items()}
+    return Outcome(chosen, adapted, evaluations, _curve(chosen, execute), _frontier(chosen, execute), kept, biased)
+
+
+def _biased(chosen: Chosen, adapted: Record, execute: Executor) -> BiasedRows:
+    """Rows of decode-time methods, where the configuration asks for them."""
+    config, material, recipe = chosen.config, chosen.material, chosen.recipe
+    folds = []
+    for domain, trained in zip(chosen.folds, chosen.fold_models, strict=True) if config.biasing else ():
+        start = trained.targets[recipe.start, recipe.augmentation]
+        vector = trained.vector if recipe.scaling_coef else None
+        sweep = Sweep(vector, (recipe.scaling_coef,), material.base, recipe.pretrained_weight or 0.0)
+        folds.append(FoldModels(domain, start, sweep))
+    return biased_rows(config, material, adapted, folds, given_terms(config), execute)
 
 
 def _start(config: AdaptConfig, material: Material, scope: Scope, execute: Executor) -> Record:

@@ -214,3 +214,11 @@ def capped(manifest: Manifest, most: int | None) -> Manifest:
         ids = sorted((u.audio_digest or "", u.id) for u in manifest if u.domain == domain)
         kept |= {name for _, name in ids[:most]}
     return manifest.where(manifest.name, lambda u: u.id in kept)
+
+
+def given_terms(config: AdaptConfig) -> tuple[str, ...]:
+    """The user's terms as they are spelled, from the configuration or its file; empty where they are to be found."""
+    given = config.scoring.terms
+    if given is None:
+        return ()
+    return given if isinstance(given, tuple) else tuple(u.text for u in read_texts(Path(given).expanduser(), "terms"))

@@ -49,7 +49,7 @@ def score_pairs(
     config: AdaptConfig, pairs: Sequence[tuple[System, TestSet]], execute: Executor, run: str = ""
 ) -> list[Evaluation]:
     """Each system on its own test set, in the order given."""
-    readings: list[_Reading] = []
+    readings: list[Hearing] = []
     for system, test in pairs:
         step = Step("transcribe", system.name, test.name, run=run, purpose="scoring", options=config.run)
         decoding = decoding_of(config, system.audio_context, system.checkpoint)
@@ -62,14 +62,22 @@ def decoding_of(config: AdaptConfig, context: AudioContext, checkpoint: Record) 
     family = family_of(checkpoint.path / MODEL)
     scoring, device = config.scoring, config.run.device
     engine = choose_engine(scoring.engine, "full", device)  # one for all rows: scores of two do not compare
-    return decoding_for(context, config.language, scoring.max_new_tokens, device, family, engine)
+    beams = 1 if family == "ctc" else scoring.beams
+    return decoding_for(context, config.language, scoring.max_new_tokens, device, family, engine, beams)
 
 
-_Reading = tuple[Step, Record, Manifest, Decoding, Sweep | None]
+Hearing = tuple[Step, Record, Manifest, Decoding, Sweep | None]
 """What a step transcribes: a checkpoint, with the points of a curve or as it is, on recordings."""
 
 
-def _scored(config: AdaptConfig, readings: Sequence[_Reading], execute: Executor) -> list[Record]:
+def score_hearings(config: AdaptConfig, hearings: Sequence[Hearing], execute: Executor) -> list[Evaluation]:
+    """Each hearing's evaluation, in the order given; of a curve, that of its first coefficient."""
+    records = _scored(config, hearings, execute)
+    coefs = [sweep.scaling_coefs[0] if sweep else None for *_, sweep in hearings]
+    return [read_evaluation(r.path / score_folder(coef)) for r, coef in zip(records, coefs, strict=True)]
+
+
+def _scored(config: AdaptConfig, readings: Sequence[Hearing], execute: Executor) -> list[Record]:
     heard = execute([call(step, transcribe, model, clips, how, sweep) for step, model, clips, how, sweep in readings])
     return execute(
         [
@@ -94,7 +102,7 @@ class Curve:
 
 def score_curves(config: AdaptConfig, curves: Sequence[Curve], execute: Executor) -> list[dict[float, Evaluation]]:
     """Each curve's evaluations by coefficient, in the order given."""
-    readings: list[_Reading] = []
+    readings: list[Hearing] = []
     for c in curves:
         sweep = Sweep(c.vector, c.scaling_coefs, c.pretrained, c.pretrained_weight)
         decoding = decoding_of(config, "full", c.checkpoint)

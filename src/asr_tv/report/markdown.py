@@ -5,6 +5,7 @@ from typing import Any
 
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
+from asr_tv.report.biasing import biasing_table, choice_table
 from asr_tv.report.systems import display_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line
@@ -51,6 +52,7 @@ def render_markdown(report: Row) -> str:
         "How the recipe was chosen": _selection(report),
         "Forgetting": _forgetting(report),
         "What else was kept": as_markdown(scores.retention_table(report["retention"])) if "retention" in report else "",
+        "Words alone": _biasing(report["biasing"]) if "biasing" in report else "",
         "Leak ledger": _ledger(report),
         "Quality gate": _drawn([provenance.gate_table(report)]) if report.get("gates") else "",
         "Left out": _dropped(report),
@@ -163,6 +165,16 @@ def _ledger(report: Row) -> str:
     top = f"Target recordings read before the final scoring: **{found}**. Every read of every stage is in report.json."
     listed, summary = provenance.ledger_tables(report)
     return "\n\n".join([top, *([as_markdown(listed)] if leaks else []), as_markdown(summary)])
+
+
+def _biasing(part: Row) -> str:
+    note = (
+        f"{len(part['terms'])} terms and {len(part['distractors'])} distractors are listed. Errors are counted apart "
+        "for words that stand in a listed term and for all others; a false alarm is a listed term that was heard and "
+        "not said."
+    )
+    tables = as_markdown(biasing_table(part)), as_markdown(choice_table(part), cell_limit=None)
+    return "\n\n".join([note, *tables])
 
 
 def _dropped(report: Row) -> str:

@@ -66,6 +66,7 @@ def model_card(
         "| recordings | system | audio context | WER | interval |",
         "|---|---|---|---|---|",
         *(_row(row) for row in report["systems"] if row["name"] in (PRETRAINED, ADAPTED, ADAPTED_SHORT)),
+        *_words_alone(report),
         "",
         "## What it forgets",
         "",
@@ -109,6 +110,22 @@ def _row(row: Report) -> str:
     interval = f"{row['ci_low']:.1%} to {row['ci_high']:.1%}" if row["ci_high"] is not None else ""
     context = row["conditions"]["audio_context"]
     return f"| {domain} | {row['name']} | {context} | {row['wer']:.1%} | {interval} |"
+
+
+def _words_alone(report: Report) -> Iterator[str]:
+    """What terms and n-gram bought, where the run has measured it."""
+    if "biasing" not in report:
+        return
+    steered = {row["system"] for row in report["biasing"]["systems"]} - {PRETRAINED, ADAPTED}
+    yield from (_row(row) for row in report["systems"] if row["name"] in steered)
+    rates = [row for row in report["biasing"]["systems"] if row["false_alarms_per_hour"] is not None]
+    told = "; ".join(f"{row['system']} {row['false_alarms_per_hour']:.0f}" for row in rates)
+    yield ""
+    yield (
+        "The run's terms and its n-gram over this model's tokens are in the run's folder biasing/ and in its exports; "
+        "the rows with a plus say what they bought. Listed terms heard that nobody said, an hour, with distractors "
+        f"listed: {told}."
+    )
 
 
 def _forgetting(forgetting: Report) -> Iterator[str]:

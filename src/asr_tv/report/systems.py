@@ -28,6 +28,8 @@ PRETRAINED_SHORT = "pretrained_short_context"
 """The same model once it was made safe on a short audio context: all trainings start from it."""
 
 SOURCE_MIXED = "source_mixed"
+TEXT_ONLY_DECODER = "text_only_decoder"
+"""The pretrained model with its decoder tuned on the target's texts, without audio."""
 TOPLINE = "topline"
 """Tuned on real recordings of the target: what the text alone stands in for."""
 MAIN = (PRETRAINED, BASELINE, ADAPTED)
@@ -41,6 +43,7 @@ _DISPLAY_NAMES = {
     "source_synthetic": "source synthetic",
     "source_mixed": "source mixed",
     "target_real": "target real",
+    TEXT_ONLY_DECODER: "decoder on texts",
     PRETRAINED_SHORT: "pretrained, short context",
     ADAPTED_SHORT: "adapted, short context",
 }

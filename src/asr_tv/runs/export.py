@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from asr_tv.progress import Progress, silent
 from asr_tv.report.export_card import Check
 from asr_tv.runs.runtimes import Program, open_runtime
 from asr_tv.scoring.score import evaluate
-from asr_tv.store.payload import MODEL
+from asr_tv.store.payload import BIASING, MODEL
 from asr_tv.store.results import Record, Store, file_digest, write_atomically
 from asr_tv.store.runtime import Runtime
 
@@ -76,6 +77,7 @@ def export(
     language: str = "en",
     precision: Precision = "fp32",
     examination: Examination | None = None,
+    words: Path | None = None,
     progress: Progress = silent,
 ) -> Exported:
     """Writes the checkpoint into the folder `out`, which appears whole, with its card and record, or not at all.
@@ -85,6 +87,7 @@ def export(
     Args:
         card: makes the model card from what the check found.
         settings: kept beside the weights; how asr-tv decodes the model.
+        words: a run's folder of terms and n-gram, to go with the model.
 
     Raises:
         ConfigError: as `check_exportable`, or `out` holds something else.
@@ -102,6 +105,8 @@ def export(
             runtime = open_runtime(form, scratch, language, precision)
             check = _examined(checkpoint, runtime, examination, language, store, progress)
             _require_unmoved(check, out)
+        if words is not None:
+            shutil.copytree(words, scratch / BIASING)
         write_atomically(scratch / SETTINGS, json.dumps(dict(settings), indent=1) + "\n")
         write_atomically(scratch / CARD, card(check))
         about = {"format": form, "precision": precision, "checkpoint": checkpoint.digest}

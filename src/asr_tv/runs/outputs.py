@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import AdaptConfig, LineConfig
-from asr_tv.data.corpora.texts import read_texts
 from asr_tv.models.family import family_of
 from asr_tv.models.output import new_file, new_folder
+from asr_tv.models.vocabulary import vocabulary_size, whisper_tokenizer
+from asr_tv.pipeline.biasing import BiasedRows
 from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import Outcome, tuned_systems
 from asr_tv.pipeline.lineage import Lineage, stage_entry
-from asr_tv.pipeline.material import Material
+from asr_tv.pipeline.material import Material, given_terms
+from asr_tv.report.biasing import biasing_part
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import (
     BoundInput,
@@ -30,14 +32,16 @@ from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
 from asr_tv.report.page import render_page
 from asr_tv.report.scores import within_bound
-from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, TOPLINE
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, TEXT_ONLY_DECODER, TOPLINE
 from asr_tv.runs.players import players
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.terms import find_terms
-from asr_tv.store.payload import MODEL, VECTOR
+from asr_tv.store.payload import BIASING, MODEL, NGRAM, VECTOR
 from asr_tv.store.results import RECORD, Record, write_atomically
 from asr_tv.synthesis.engines.licences import voice_licences
+from asr_tv.text.domain_terms import domain_terms, general_frequency
 from asr_tv.text.normalize import get_normalizer
+from asr_tv.text.rare_words import is_known
 
 REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
 RUN_JSON, UNFINISHED = "run.json", "unfinished"
@@ -71,18 +75,39 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         packages=record["packages"],
     )
     kept = {"retention": [dict(row) for row in outcome.retention]} if outcome.retention else {}
-    return build_report(inputs) | kept
+    return build_report(inputs) | kept | _biasing_part(outcome, inputs.bootstrap)
+
+
+def _biasing_part(outcome: Outcome, bootstrap: Bootstrap) -> dict[str, Any]:
+    """What decode-time methods bought and cost; nothing where none was asked for."""
+    biased, test = outcome.biased, outcome.chosen.material.target_test
+    if not biased.evaluations or test is None:
+        return {}
+    normalize = get_normalizer(outcome.chosen.config.scoring.normalizer)
+    plain = {name: outcome.evaluations[name, "target"] for name in (PRETRAINED, ADAPTED)}
+    terms = tuple(dict.fromkeys(normalize(phrase.text) for phrase in biased.terms))
+    part = biasing_part(
+        plain | dict(biased.evaluations), terms, tuple(map(normalize, biased.distractors)), test.seconds, bootstrap
+    )
+    choices = [
+        {"system": choice.system, "chosen": dict(choice.chosen), "tried": [list(row) for row in choice.tried]}
+        for choice in biased.choices
+    ]
+    return {"biasing": part | {"choices": choices}}
 
 
 def report_terms(config: AdaptConfig, material: Material) -> TermsInput:
     """The user's terms, or those found in the target's texts, as the scores' normaliser leaves them."""
     normalize = get_normalizer(config.scoring.normalizer)
-    given = config.scoring.terms
-    if given is not None:
-        texts = given if isinstance(given, tuple) else [u.text for u in read_texts(Path(given).expanduser(), "terms")]
-        return TermsInput("given", tuple(dict.fromkeys(term for text in texts if (term := normalize(text)))))
+    if given := given_terms(config):
+        return TermsInput("given", tuple(dict.fromkeys(term for text in given if (term := normalize(text)))))
     spoken, known = ([normalize(u.text) for u in m] for m in (material.target_texts, material.source_train))
-    return TermsInput("found", find_terms(spoken, known))
+    if known:
+        return TermsInput("found", find_terms(spoken, known))
+    vocabulary = is_known(whisper_tokenizer(vocabulary_size(config.language)))
+    texts = [u.text for u in material.target_texts]
+    found = domain_terms(texts, vocabulary, general_frequency(config.language))
+    return TermsInput("found", tuple(dict.fromkeys(term for text in found if (term := normalize(text)))))
 
 
 def role_domains(target: str) -> dict[Role, str]:
@@ -111,15 +136,18 @@ def _systems(outcome: Outcome) -> Iterator[SystemInput]:
             )
 
 
-_ORDER = (PRETRAINED, PRETRAINED_SHORT, "source_real", "source_synthetic", "source_mixed")
+_BIASED = tuple(f"{PRETRAINED} + {row}" for row in ("prompt", "boost", "boost, distractors", "ngram"))
+_ORDER = (PRETRAINED, *_BIASED, TEXT_ONLY_DECODER, PRETRAINED_SHORT, "source_real", "source_synthetic", "source_mixed")
 
 
 def _place(name: str) -> tuple[int, str]:
     """Of a row in the table, from what one starts with to what one ends with."""
     if name in _ORDER:
         return _ORDER.index(name), name
-    last = {ADAPTED: 97, ADAPTED_SHORT: 98, TOPLINE: 99}
-    return last.get(name, 10 + name.startswith("source")), name
+    last = {ADAPTED: 96, ADAPTED_SHORT: 98, TOPLINE: 99}
+    if name.startswith(f"{ADAPTED} + "):
+        return 97, name
+    return last.get(name, 30 + name.startswith("source")), name
 
 
 def _line_of(config: AdaptConfig, test: str) -> str | None:
@@ -176,6 +204,7 @@ def write_outputs(outcome: Outcome, report: dict[str, Any], folder: Path) -> Non
     else:
         with new_file(folder / VECTOR) as vector:
             shutil.copyfile(outcome.chosen.trained.vector.path / VECTOR, vector)
+    write_words(outcome.biased, folder / BIASING)
     write_atomically(folder / REPORT_MD, render_markdown(report))
     write_atomically(folder / REPORT_HTML, render_page(report, players(report, outcome, folder)))
     write_atomically(folder / REPORT_JSON, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -191,6 +220,22 @@ def _short_context_is_safe(report: dict[str, Any]) -> bool:
     if PRETRAINED not in rows or ADAPTED_SHORT not in rows:
         return False
     return within_bound(rows[PRETRAINED], rows[ADAPTED_SHORT], report["forgetting"]["bound"])
+
+
+def write_words(biased: BiasedRows, folder: Path) -> None:
+    """The listed terms and the n-gram in the forms that other programs read; no folder where there are none.
+
+    `terms.txt` has a term a line, as asr-tv and NeMo (`key_phrases_file`) read it; `hotwords.txt` the string for
+    faster-whisper's `hotwords`, rarest first, since that keeps the head; `ngram.arpa` is over the model's own tokens.
+    """
+    if biased.ngram is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    with new_folder(folder) as made:
+        terms = [phrase.text for phrase in biased.terms]
+        (made / "terms.txt").write_text("".join(f"{term}\n" for term in terms), encoding="utf-8")
+        (made / "hotwords.txt").write_text(", ".join(biased.rarest) + "\n", encoding="utf-8")
+        shutil.copyfile(biased.ngram.path / NGRAM, made / NGRAM)
 
 
 def _beside_weights(outcome: Outcome, report: dict[str, Any]) -> dict[str, str]:

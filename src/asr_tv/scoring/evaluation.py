@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Unpack
 
+from asr_tv.decoding.biasing.bias import OPTIONS
 from asr_tv.errors import DataError
 from asr_tv.scoring.bootstrap import BootstrapOptions, Difference, Interval, interval, paired_difference
 from asr_tv.scoring.wer import ErrorCounts
@@ -12,7 +13,8 @@ from asr_tv.scoring.wer import ErrorCounts
 Scalar = str | int | float | bool | None
 
 AUDIO_CONTEXT = "audio_context"
-"""The decoding option that two compared evaluations may differ in: a checkpoint is decoded as it was tuned."""
+DECODED_AS = (AUDIO_CONTEXT, *OPTIONS)
+"""Decoding options that two compared evaluations may differ in: how a checkpoint was tuned, and what steers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Evaluation:
 
 
 def compare(
-    a: Evaluation, b: Evaluation, *, may_differ: Collection[str] = (AUDIO_CONTEXT,), **options: Unpack[BootstrapOptions]
+    a: Evaluation, b: Evaluation, *, may_differ: Collection[str] = DECODED_AS, **options: Unpack[BootstrapOptions]
 ) -> Difference:
     """WER of a minus WER of b on the same utterances; the two may differ in their checkpoints and in `may_differ`.
 
@@ -122,7 +124,7 @@ def compare(
     return paired_difference(errors_a, errors_b, words, clusters, **options)
 
 
-def require_comparable(a: Evaluation, b: Evaluation, may_differ: Collection[str] = (AUDIO_CONTEXT,)) -> None:
+def require_comparable(a: Evaluation, b: Evaluation, may_differ: Collection[str] = DECODED_AS) -> None:
     """Refuses two evaluations whose difference is not due to the checkpoints alone.
 
     Raises:

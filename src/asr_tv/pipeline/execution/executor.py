@@ -35,6 +35,9 @@ Kind = Literal[
     "transcribe",
     "sweep",
     "score",
+    "ngram",
+    "internal lm",
+    "text only",
 ]
 
 DEFAULT_OPTIONS = RunOptions()

@@ -1,0 +1,1 @@
+"""Steers a trained decoder by words alone: prompts, boosted phrases, n-gram fusion."""

@@ -1,0 +1,84 @@
+"""The part of a report on decode-time methods: listed and other words apart, recall, and false alarms."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asr_tv.report.scores import span
+from asr_tv.report.table import Cell, Table, build, count, field, number, percent_span, rate, system, text
+from asr_tv.scoring.bootstrap import Bootstrap
+from asr_tv.scoring.evaluation import Evaluation
+from asr_tv.scoring.listed import ListedScore, listed_score
+
+Json = dict[str, Any]
+
+
+def biasing_part(
+    evaluations: Mapping[str, Evaluation],
+    terms: Sequence[str],
+    distractors: Sequence[str],
+    seconds: float,
+    bootstrap: Bootstrap,
+) -> Json:
+    """Every system under the same list; distractors count as listed, since a word of theirs is a false alarm.
+
+    Args:
+        terms, distractors: normalised.
+        seconds: of the recordings.
+    """
+    listed = (*terms, *distractors)
+    rows = [_row(name, listed_score(e, listed, seconds, bootstrap)) for name, e in evaluations.items()]
+    return {"terms": list(terms), "distractors": list(distractors), "systems": rows}
+
+
+def _row(name: str, score: ListedScore) -> Json:
+    return {
+        "system": name,
+        "listed_wer": score.listed_wer,
+        "listed": span(score.listed_interval),
+        "other_wer": score.other_wer,
+        "other": span(score.other_interval),
+        "recall": score.terms.recall,
+        "precision": score.terms.precision,
+        "expected": score.terms.expected,
+        "false_alarms": score.false_alarms,
+        "false_alarms_per_hour": score.false_alarms_per_hour,
+    }
+
+
+def biasing_table(part: Mapping[str, Any]) -> Table | None:
+    """Each system's errors in listed and in other words, its recall, and its false alarms."""
+    fields = [
+        field("system", lambda row: system(row["system"])),
+        rate("listed WER %", "listed_wer"),
+        field("interval", lambda row: _interval(row["listed"]), numeric=True),
+        rate("other WER %", "other_wer"),
+        field("interval ", lambda row: _interval(row["other"]), numeric=True),
+        rate("recall %", "recall"),
+        rate("precision %", "precision"),
+        count("false alarms", "false_alarms"),
+        number("an hour", "false_alarms_per_hour", form=".0f"),
+    ]
+    return build("biasing", "What words alone bought, and what they cost", part["systems"], fields)
+
+
+def _interval(ends: Mapping[str, float | None]) -> Cell:
+    return percent_span(ends["ci_low"], ends["ci_high"])
+
+
+def choice_table(part: Mapping[str, Any]) -> Table | None:
+    """What each row set, and on how many words of the folds that was chosen."""
+    fields = [
+        field("system", lambda row: system(row["system"])),
+        field("chosen", lambda row: text(_told(row["chosen"]))),
+        field("among", lambda row: text(_tried(row["tried"]))),
+    ]
+    return build("biasing_choices", "Strengths, chosen on the folds", part["choices"], fields)
+
+
+def _told(setting: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in setting.items()) or "off"
+
+
+def _tried(tried: Sequence[tuple[Mapping[str, float], int, int]]) -> str:
+    rates = [f"{_told(setting)}: {100 * errors / words:.1f} %" for setting, errors, words in tried if words]
+    return "; ".join(rates) or "not chosen on recordings"
