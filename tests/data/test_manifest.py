@@ -206,7 +206,7 @@ class TestDigest:
         assert parse_manifest(line(duration=2), "m").digest == parse_manifest(line(duration=2.0), "m").digest
 
     def test_no_field_is_forgotten(self) -> None:
-        changed = {"id", "text", "domain", "split", "origin", "speaker", "duration", "audio_digest"}
+        changed = {"id", "text", "domain", "split", "origin", "speaker", "duration", "offset", "audio_digest"}
         assert changed | {"audio"} == set(asdict(FULL))
 
 

@@ -85,5 +85,5 @@ def test_a_clip_too_short_for_one_frame_has_no_words(folder: Path, tmp_path: Pat
 
 
 def test_a_text_without_recording_is_named(folder: Path) -> None:
-    with pytest.raises(DataError, match="silent: has no recording"):
+    with pytest.raises(DataError, match="utterance 'silent': no recording"):
         CtcRecogniser(folder / "model", "fp32", CPU).transcribe([Utterance("silent", "a")], 4, lambda n: None)

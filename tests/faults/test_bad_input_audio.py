@@ -70,7 +70,10 @@ REFUSED = {
     "all NaN": (lambda f: encoded(f, wave=np.full(64, np.nan), subtype="FLOAT"), "NaN or infinite"),
     "text": (lambda f: b"This is a transcript.\n" * 99, "not audio"),
     "a web page": (lambda f: b"<!doctype html><title>404</title>" * 9, "not audio"),
-    "a pointer of Git LFS": (lambda f: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "not audio"),
+    "a pointer of Git LFS": (
+        lambda f: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "a pointer of Git LFS",
+    ),
     "a zip": (lambda f: b"PK\x03\x04" + b"\0" * 99, "not audio"),
     "a gzipped wav": (lambda f: b"\x1f\x8b\x08\0" + b"\0" * 99, "not audio"),
     "zeros": (lambda f: b"\0" * 9999, "not audio"),

@@ -159,7 +159,8 @@ def kaldi(folder: Path, content: bytes) -> Any:
 
 def cut(**changes: Any) -> bytes:
     source = {"type": "file", "channels": [0], "source": "a.wav"}
-    row: dict[str, Any] = {"id": "c", "start": 0, "type": "MonoCut", "recording": {"sources": [source], "duration": 1}}
+    row: dict[str, Any] = {"id": "c", "start": 0, "duration": 1, "type": "MonoCut"}
+    row["recording"] = {"sources": [source], "duration": 1}
     return json.dumps(row | {"supervisions": [{"id": "s", "start": 0, "duration": 1, "text": "hi"}]} | changes).encode()
 
 
@@ -200,8 +201,18 @@ OTHERS: list[tuple[str, Reader, bytes, tuple[str, ...]]] = [
     ("hypotheses, latin-1", hypotheses, b'{"id": "\xe9"}', ("hyp.jsonl: not UTF-8",)),
     ("audiofolder, NUL", audiofolder, b"file_name,text\na\0.wav,x\n", ("metadata.csv",)),
     ("audiofolder, a field of 200 kB", audiofolder, b"file_name,text\na.wav," + b"x" * 200_000, ("not CSV",)),
-    ("audiofolder, an open quote", audiofolder, b'file_name,text\n"a.wav,x\n', ("metadata.csv", "no text")),
-    ("audiofolder, other columns", audiofolder, b"path,words\na.wav,x\n", ("metadata.csv:2: no file_name",)),
+    (
+        "audiofolder, an open quote",
+        audiofolder,
+        b'file_name,text\n"a.wav,x\n',
+        ("metadata.csv: not CSV: unexpected end of data",),
+    ),
+    (
+        "audiofolder, other columns",
+        audiofolder,
+        b"path,words\na.wav,x\n",
+        ("metadata.csv: no column file_name", "it begins: path,words"),
+    ),
     ("kaldi, a command", kaldi, b"wav.scp: a sox a.mp3 - |\n====\ntext: a hi", ("a is a command, which is not run",)),
     ("kaldi, twice", kaldi, b"wav.scp: a a.wav\na b.wav\n====\ntext: a hi", ("more than once: a",)),
     ("kaldi, no recording", kaldi, b"wav.scp: a a.wav\n====\ntext: b hi", ("text: b: no recording of it",)),

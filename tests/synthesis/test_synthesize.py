@@ -424,7 +424,7 @@ def test_what_is_not_asked_for_does_not_enter_the_key(tmp_path: Path):
     assert parameters(SynthesisConfig()) == parameters(SynthesisConfig(spoken_form=False)) == plain
     assert parameters(SynthesisConfig(bark={"temperature": 0.5}, espeak={"pitch": (1, 2)})) == plain
     assert parameters(SynthesisConfig(voices_per_text=1)) == {**plain, "voices_per_text": 1}
-    assert parameters(SynthesisConfig(), "It costs $5.", language="en") == {**plain, "spoken_version": 1}
+    assert parameters(SynthesisConfig(), "It costs $5.", language="en") == {**plain, "spoken_version": 2}
 
 
 def test_how_an_engine_runs_does_not_enter_the_key():

@@ -157,7 +157,7 @@ def _checked_layout(path: Path, where: str) -> Layout:
         raise DataError(f"{where}: empty: 0 bytes")
     if path.suffix.lower() == ".raw":
         raise DataError(f"{where}: raw samples without a header")
-    refuse_pointer(path)
+    refuse_pointer(path, where)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             layout = layout_of(content)  # type: ignore[arg-type]  # a memory map reads as bytes do

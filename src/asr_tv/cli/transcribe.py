@@ -124,20 +124,21 @@ def transcribe(
         return
     targets = _targets(material, inputs, shape, out)
     pauses = settings["audio_context"] != "full"
-    transcripts, problems = transcribe_files(
-        runtime, base, material, decoding, longest=_longest(longest, context), at_each_pause=pauses
-    )
-    _deliver(transcripts, targets, shape, out)
-    if problems:
-        raise DataError(problems)
+    limits = {"longest": _longest(longest, context), "at_each_pause": pauses}
+    _deliver(transcribe_files(runtime, base, material, decoding, **limits), targets, shape, out)
 
 
-def _deliver(transcripts: Sequence["Transcript"], targets: Mapping[Path, Path], shape: Form, out: Path | None) -> None:
-    """Writes each transcript to its own target, or all to one place."""
+def _deliver(
+    heard: tuple[Sequence["Transcript"], Sequence[str]], targets: Mapping[Path, Path], shape: Form, out: Path | None
+) -> None:
+    """Writes each transcript to its own target, or all to one place; then tells what could not be read."""
+    transcripts, problems = heard
     if not targets:
         _put(_joined(transcripts, shape), out)
     for transcript in transcripts if targets else ():
         _put(_rendered(transcript, shape), targets[Path(transcript.name)])
+    if problems:
+        raise DataError(problems)
 
 
 def _form(form: Form | None, as_json: bool, out: Path | None, listed: bool) -> Form:

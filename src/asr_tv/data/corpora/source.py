@@ -73,7 +73,8 @@ def parse_lines(
         try:
             found += parse(parse_json(line), number) if line.strip() else ()
         except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
-            problems.append(f"{path}:{number}: {not_a} ({error!r})")
+            told = f"no {error}" if isinstance(error, KeyError) else repr(error)
+            problems.append(f"{path}:{number}: {not_a} ({told})")
     if problems or not found:
         raise DataError(problems or [f"{path}: {empty}"])
     return found

@@ -66,8 +66,8 @@ def _other_data(data: bytes) -> str:
     cells = {cell.strip(' "').lower() for cell in re.split(r"[,;\t|]", lines[0])}
     if len(cells) > 1 and cells & _COLUMNS:
         return "a table with a header"
-    for mark, name in (("|", "bars"), ("\t", "tabs")):
-        if all(mark in line for line in lines):
+    for mark, name in (("[|]", "bars"), ("(?<! )\t(?! )", "tabs")):
+        if all(re.search(mark, line) for line in lines):
             return f"rows of a table, with {name} between the cells"
     return "rows that begin with recordings" if all(_FILE_FIRST.match(line) for line in lines) else ""
 
