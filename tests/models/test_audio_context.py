@@ -36,6 +36,15 @@ def test_features_are_those_of_transformers_at_30_seconds() -> None:
     torch.testing.assert_close(log_mel([wave], 30.0, 80), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("length", [0, 1, 159, 160, 161, 32_000, 479_640, 479_641, 480_000, 500_000])
+def test_features_are_those_of_openai_whatever_the_length(length: int) -> None:
+    from whisper.audio import log_mel_spectrogram, pad_or_trim
+
+    wave = np.random.default_rng(length).standard_normal(length).astype(np.float32)
+    expected = log_mel_spectrogram(torch.from_numpy(pad_or_trim(wave)))
+    torch.testing.assert_close(log_mel([wave], 30.0, 80)[0], expected, atol=1e-5, rtol=1e-5)
+
+
 def test_features_of_a_clip_do_not_depend_on_its_neighbours() -> None:
     rng = np.random.default_rng(0)
     quiet, loud = (rng.standard_normal(16_000).astype(np.float32) * level for level in (0.001, 1.0))

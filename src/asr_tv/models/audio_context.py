@@ -49,14 +49,21 @@ def log_mel(
     waves: Sequence[NDArray[np.float32]], seconds: float, mels: int, device: torch.device | str = "cpu"
 ) -> Tensor:
     """Whisper's log-mel features (waves, mels, 100 * seconds) of 16 kHz waveforms, cut or padded with silence."""
-    from whisper.audio import log_mel_spectrogram
-
     samples = round(seconds * SAMPLING_RATE)
-    padded = np.zeros((len(waves), samples), dtype=np.float32)
-    for row, wave in zip(padded, waves, strict=True):
-        row[: len(wave)] = wave[:samples]
     # Per clip, since Whisper clamps the dynamic range relative to the maximum of each clip.
-    return torch.stack([log_mel_spectrogram(row, n_mels=mels) for row in torch.from_numpy(padded).to(device)])
+    return torch.stack([_log_mel(wave[:samples], samples, mels, device) for wave in waves])
+
+
+def _log_mel(wave: NDArray[np.float32], samples: int, mels: int, device: torch.device | str) -> Tensor:
+    """Features of one clip; its last frame is silent where the clip is shorter, and stands for all that follow."""
+    from whisper.audio import HOP_LENGTH, N_FFT, log_mel_spectrogram
+
+    needed = math.ceil((len(wave) + N_FFT) / HOP_LENGTH) * HOP_LENGTH
+    padded = np.zeros(min(samples, needed), dtype=np.float32)
+    padded[: len(wave)] = wave
+    features = log_mel_spectrogram(torch.from_numpy(padded).to(device), n_mels=mels)
+    silent = features[:, -1:].expand(-1, samples // HOP_LENGTH - features.shape[1])
+    return torch.cat([features, silent], dim=1)
 
 
 def encode(encoder: Any, features: Tensor) -> Tensor:
