@@ -147,6 +147,11 @@ class TestProblems:
             ("training", [1], "expected keys and values (found [1])"),
             ("synthesis.voices", "joe", "expected a list (found 'joe')"),
             ("sources", ["a", "b", "a"], "stands there more than once: a (found ['a', 'b', 'a'])"),
+            (
+                "selection",
+                {"effort": "quick", "starts": ["joint"], "folds": 2},
+                "effort quick has its own starts: leave out one of the two",
+            ),
             ("selection.scaling_coefs", [0, 0.3, 0.3], "stands there more than once: 0.3 (found [0, 0.3, 0.3])"),
             ("selection.scaling_coefs", [0.0, -0.0], "stands there more than once: 0 (found [0.0, -0.0])"),
             ("selection.augmentation", [True, True], "stands there more than once: True (found [True, True])"),

@@ -45,6 +45,7 @@ ONLY_IN = {
         "config.biasing",
         "config.corpora",
         "config.parsing",
+        "config.selection",
         "config.benchmark",
         "config.run",
         "config.clips",

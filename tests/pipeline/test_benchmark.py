@@ -24,7 +24,7 @@ from asr_tv.testing.runs import fake_benchmark
 DOMAINS = ("banking", "parcels", "travel")
 SMALL: dict[str, Any] = {
     "selection__augmentation": [False],
-    "selection__starts": ["pretrained", "source_mixed"],
+    "selection__starts": ["pretrained", "joint", "source_mixed"],
     "benchmark__ablations": {"replay": {"replay.share": 0.5}, "half": {"selection.fixed.pretrained_weight": 0.5}},
     "benchmark__source_counts": [1],
     "benchmark__paper_scorer": True,
@@ -66,18 +66,21 @@ def again(first: Run, **overrides: Any) -> Run:
     return Run(config(first.folder.parent, **overrides), first.folder.parent / "again")
 
 
-STARTS = ("target_synthetic", "source_mixed_then_target_synthetic")
+STARTS = ("target_synthetic", "joint", "source_mixed_then_target_synthetic")
 
 
 def test_every_row_is_there_for_every_target(first: Run) -> None:
     plain = ["pretrained", "target_real", "source_real", "source_synthetic", "source_mixed", *STARTS]
-    plain += ["source_real_then_target_synthetic"]
+    plain += ["source_mixed_then_target_real"]
     with_vector = [f"{b} + {k}" for b in (*STARTS, "source_mixed") for k in ("pooled", "mean_of_domains", "ties")]
     ablations = ["target_synthetic (replay)", "target_synthetic (half)"]
     assert set(first.rows()) == {*plain, *with_vector, *ablations, "adapted"}
     assert all(set(row["per_target"]) == set(DOMAINS) for row in first.rows().values())
     assert set(first.rows("source")) == set(first.rows("general")) == {*plain, *ablations, "adapted"}
-    assert [name for name, row in first.rows().items() if not row["text_only"]] == ["target_real"]
+    assert [name for name, row in first.rows().items() if not row["text_only"]] == [
+        "target_real",
+        "source_mixed_then_target_real",
+    ]
 
 
 def test_the_plan_counts_what_is_trained_and_what_sharing_saves(first: Run) -> None:
@@ -102,7 +105,7 @@ def test_one_fold_of_three_domains_shares_its_sources_with_the_pair(first: Run) 
 def test_no_row_that_claims_text_only_came_from_target_recordings(first: Run) -> None:
     ledger = first.report["ledger"]
     assert ledger["target_recordings_read"] == []
-    assert ledger["text_only_rows"] == 3 * (len(first.rows()) - 1)
+    assert ledger["text_only_rows"] == 3 * (len(first.rows()) - 2)
     assert ledger["stages_walked"] > ledger["text_only_rows"]
 
 
@@ -179,6 +182,33 @@ def test_ablations_change_what_they_say(first: Run) -> None:
     tuned, base = open_tensors(plain.path / "model"), open_tensors(first.folder.parent / "base")
     averaged = open_tensors(half.path / "model")
     torch.testing.assert_close(averaged["model.encoder.conv1.weight"], (tuned["model.encoder.conv1.weight"] + base["model.encoder.conv1.weight"]) / 2)  # fmt: skip  # noqa: E501
+
+
+def test_joint_hears_source_speech_from_the_pretrained_start(first: Run) -> None:
+    (joint,) = first.records("finetune joint (travel, seed 17)")
+    (plain,) = first.records("finetune target_synthetic (travel, seed 17)")
+    assert joint.inputs["base"] == plain.inputs["base"]
+    assert (("real",), ("banking", "parcels")) in {(ref.origins, ref.domains) for ref in joint.reads}
+    assert joint.details["utterances"] > plain.details["utterances"]
+
+
+def test_the_ceiling_starts_where_its_plain_rival_does(first: Run) -> None:
+    (ceiling,) = first.records("finetune source_mixed_then_target_real (travel, seed 17)")
+    (rival,) = first.records("finetune source_mixed_then_target_synthetic (travel, seed 17)")
+    assert ceiling.inputs["base"] == rival.inputs["base"]
+    assert {(ref.origins, ref.domains) for ref in ceiling.reads} == {(("real",), ("travel",))}
+
+
+def test_regret_is_against_the_best_row_of_text_alone_on_the_same_target_and_seed(first: Run) -> None:
+    rows = [row for row in first.report["tables"]["target"] if row["text_only"]]
+    regret = first.report["regret"]
+    assert {(entry["target"], entry["seed"]) for entry in regret["choices"]} == {(d, 17) for d in DOMAINS}
+    for entry in regret["choices"]:
+        rates = {row["system"]: row["per_target"][entry["target"]]["per_seed"]["17"] for row in rows}
+        assert rates[entry["best"]] == min(rates.values())
+        assert entry["regret"] == pytest.approx(rates["adapted"] - min(rates.values()))
+    assert regret["mean"] == pytest.approx(sum(entry["regret"] for entry in regret["choices"]) / 3)
+    assert any(line.startswith("Regret: ") for line in first.report["conclusions"])
 
 
 def test_outputs(first: Run) -> None:

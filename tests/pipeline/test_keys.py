@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from asr_tv.config.benchmark import BenchmarkConfig
 from asr_tv.config.parsing import parse_section, with_overrides
 from asr_tv.config.run import AdaptConfig
+from asr_tv.config.selection import GRIDS
 from asr_tv.models.tensors import WEIGHTS
 from asr_tv.models.vocabulary import whisper_tokenizer
 from asr_tv.pipeline.execution.executor import InProcess
@@ -225,6 +226,7 @@ def another_model(folder: Path) -> str:
 
 
 FIXED = {"selection.method": "fixed"}
+QUICK = {f"selection.{name}": value for name, value in GRIDS["quick"].items()}
 FIELDS: dict[str, Takes] = {
     "name": Takes("another"),
     "seed": Takes(18, rf"{SPLIT}|GENERAL SPLIT|{CLIPS}|context start|finetune .*|noise"),
@@ -321,6 +323,7 @@ FIELDS: dict[str, Takes] = {
     "short_context_updates": Takes(0),
     "vector.pooling": Takes("mean_of_domains", r"vector.*", graph=True),
     "selection.method": Takes("fixed", graph=True),
+    "selection.effort": Takes("standard"),  # quick and thorough stand for the settings below
     "selection.folds": Takes(2, graph=True),
     "selection.starts": Takes(["pretrained", "source_real"], graph=True),
     "selection.augmentation": Takes([False, True], rf"adapt|{CURVE}", graph=True),
@@ -587,6 +590,10 @@ def test_how_to_run_changes_no_key(keys: Keys, folder: Path) -> None:
     check(keys({}), keys(settings), "-", "-", graph=False)
 
 
+def test_an_effort_is_a_name_for_its_grid(keys: Keys) -> None:
+    assert keys(QUICK) == keys(QUICK | {"selection.effort": "quick"}) != keys({})
+
+
 def test_what_ties_keeps_changes_the_vectors_it_merges(keys: Keys) -> None:
     before = keys({"vector.pooling": "ties"})
     after = keys({"vector.pooling": "ties", "vector.ties_keep": 0.3})
@@ -650,9 +657,9 @@ FURTHER = [
     "finetune real of zoo (seed 17)",
     "finetune real of zoo (travel, seed 17)",
     "finetune source_mixed (travel, seed 17)",
+    "finetune source_mixed_then_target_real (travel, seed 17)",
     "finetune source_mixed_then_target_synthetic (travel, seed 17)",
     "finetune source_real (travel, seed 17)",
-    "finetune source_real_then_target_synthetic (travel, seed 17)",
     "finetune source_synthetic (travel, seed 17)",
     "finetune synthetic of zoo (seed 17)",
     "finetune synthetic of zoo (travel, seed 17)",

@@ -18,12 +18,14 @@ from asr_tv.config.corpora import LineConfig as LineConfig
 from asr_tv.config.section import AudioContext as AudioContext
 from asr_tv.config.section import Choices, Fraction, Language, NotNegative, Positive, distinct
 from asr_tv.config.section import Section as Section
+from asr_tv.config.selection import Recipe as Recipe
+from asr_tv.config.selection import SelectionConfig as SelectionConfig
+from asr_tv.config.selection import Start as Start
 from asr_tv.config.synthesis import SynthesisConfig as SynthesisConfig
 from asr_tv.config.trainable import ALL, Trainable, parse_trainable, written
 
 WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
 """Languages that are written without spaces between words."""
-Start = Literal["pretrained", "source_real", "source_mixed"]
 Pooling = Literal["pooled", "mean_of_domains", "ties"]
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -99,40 +101,6 @@ class ContextStartConfig(Section):
     epochs: int = Field(3, ge=1)
     learning_rate: Positive = 1e-5
     batch_size: int = Field(8, ge=1)
-
-
-class Recipe(Section):
-    """How the adapted model is made: `start` tuned on the target's synthetic speech, plus coefficient x vector.
-
-    The sum is averaged with the pretrained weights (WiSE-FT, arXiv 2109.01903).
-    """
-
-    start: Start = "pretrained"
-    augmentation: bool = True
-    scaling_coef: float = 0.5
-    pretrained_weight: Fraction | None = Field(
-        None,
-        description="share of the pretrained weights; not given, the smallest of selection.pretrained_weights that "
-        "keeps general speech within forgetting.max_relative",
-    )
-
-
-class SelectionConfig(Section):
-    """How the recipe is chosen: on source domains and general speech only, or fixed beforehand."""
-
-    method: Literal["leave_one_source_domain_out", "fixed"] = "leave_one_source_domain_out"
-    folds: int = Field(2, ge=1, description="so many source domains play the target, those with most dev words first")
-    starts: Choices[Start] = ("pretrained", "source_real", "source_mixed")
-    augmentation: Choices[bool] = (False, True)
-    scaling_coefs: Choices[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    pretrained_weights: Choices[Fraction] = (0.2, 0.35, 0.5)
-    fixed: Recipe = Recipe()
-
-    @model_validator(mode="after")
-    def _fixed_is_used(self) -> Self:
-        if self.model_fields_set >= {"fixed"} and "method" not in self.model_fields_set:
-            raise ValueError("fixed has no effect without method: set method to fixed")
-        return self
 
 
 class RehearsalConfig(Section):

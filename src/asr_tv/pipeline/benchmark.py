@@ -21,8 +21,7 @@ from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_
 from asr_tv.pipeline.selection import best_coefs
 from asr_tv.pipeline.trainings import target_call
 from asr_tv.report.benchmark import TARGET
-from asr_tv.report.benchmark import TOPLINE as TARGET_REAL
-from asr_tv.report.systems import ADAPTED, PRETRAINED, target_row
+from asr_tv.report.systems import ADAPTED, CEILING, PRETRAINED, TARGET_REAL, TOPLINE, target_row
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.store.results import Record
 from asr_tv.vectors.stages import adapt_stage
@@ -160,7 +159,8 @@ def _best(by_kind: Mapping[Pooling, Chosen]) -> Choice:
 
 def _systems(config: BenchmarkConfig, chosen: Chosen, execute: Executor) -> list[System]:
     """Every row without a vector of its own name, and the adapted model."""
-    real = [replace(system, name=TARGET_REAL) for system in topline(chosen, execute)]
+    names = {TOPLINE: TARGET_REAL}
+    real = [replace(system, name=names.get(system.name, system.name)) for system in topline(chosen, execute)]
     systems = [System(PRETRAINED, chosen.material.base), *real, *tuned_systems(chosen)]
     systems += _ablations(config, chosen, execute)
     return [*systems, System(ADAPTED, make_adapted(chosen, execute))]
@@ -261,7 +261,7 @@ def _retention(
 ) -> Iterator[dict[str, Any]]:
     """Probes of the pretrained model, of the ablations, and of the adapted model."""
     if config.retention.asked:
-        tuned = {system.name for system in tuned_systems(chosen)} | {TARGET_REAL}
+        tuned = {system.name for system in tuned_systems(chosen)} | {TARGET_REAL, CEILING}
         wanted = [system for system in systems if system.name not in tuned]
         rows = probe(chosen.config, wanted, chosen.material.general, execute, cell.run)
         yield from ({"target": cell.target, **row} for row in rows)

@@ -6,7 +6,7 @@ target_synthetic, its augmentation and c are chosen on source domains only.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -29,8 +29,14 @@ from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
 from asr_tv.pipeline.selection import FoldScore, RecipeScore, preferred, score_folds, score_recipes
 from asr_tv.pipeline.speech import ClipSet, gated, synthesis_call
-from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, train_scopes
-from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, TOPLINE, target_row
+from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, topline_calls, train_scopes
+from asr_tv.report.systems import (
+    ADAPTED,
+    ADAPTED_SHORT,
+    PRETRAINED,
+    PRETRAINED_SHORT,
+    target_row,
+)
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.store.payload import MODEL
@@ -266,13 +272,15 @@ def _general_clips(config: AdaptConfig, material: Material, target_clips: int) -
 def _scopes(config: AdaptConfig, material: Material, folds: tuple[str, ...], speech: Speech, run: str) -> list[Scope]:
     """Clips paired with recordings: the run's own scope first, then one per fold.
 
-    The run reports every start, a fold trains only those among which the recipe is chosen.
+    The run also reports the pretrained start, a fold trains only those among which the recipe is chosen.
     """
     real, selection = material.source_train, config.selection
     target, *rest = [stored_manifest(record) for record in speech.used]
     source = rest[0] if len(real) else Manifest("source clips", ())
     normalize = sentence_identity(config.language)
-    starts, augmentations = STARTS, (selection.augmentation if run else (False, True))
+    fixed = (selection.fixed.start,) if selection.method == "fixed" else ()
+    starts = tuple(start for start in STARTS if start in ("pretrained", *selection.starts, *fixed))
+    augmentations = selection.augmentation if run else (False, True)
     if not len(real):
         starts, augmentations = ("pretrained",), (selection.fixed.augmentation,)
     table = bool(run)
@@ -374,13 +382,10 @@ def tuned_systems(chosen: Chosen) -> list[System]:
 def topline(chosen: Chosen, execute: Executor) -> list[System]:
     """What real recordings of the target's sentences would have bought; trained after everything was chosen.
 
-    It sees each recording as often as target_synthetic sees all takes of its sentence.
+    A table also has it from the start of its plain rival.
     """
     config, train = chosen.config, chosen.material.target_train
     if train is None:
         return []
-    passes = config.target_epochs * config.synthesis.takes * len(config.synthesis.voices)
-    training = config.training.scaled(learning_rate=1, epochs=passes)
-    step = chosen.scope.step(config, "finetune", TOPLINE)
-    (record,) = execute([finetune_call(config, replace(step, purpose="topline"), chosen.start, train, training)])
-    return [System(TOPLINE, record)]
+    calls = topline_calls(config, chosen.scope, chosen.start, chosen.trained, train)
+    return [System(name, record) for name, record in zip(calls, execute([*calls.values()]), strict=True)]

@@ -1,15 +1,15 @@
 """The trainings of one (sources, target) pair; the run itself is such a pair, and so is every fold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TypeVar
 
-from asr_tv.config.run import AdaptConfig, Start, TrainingConfig
+from asr_tv.config.run import AdaptConfig, ReplayConfig, Start, TrainingConfig
 from asr_tv.data.manifest import Manifest, concatenate, in_domain
 from asr_tv.data.replay import with_replay
 from asr_tv.pipeline.execution.executor import Call, Executor, Kind, Step, call
-from asr_tv.report.systems import SOURCE_MIXED, target_row
+from asr_tv.report.systems import CEILING, SOURCE_MIXED, TOPLINE, target_row
 from asr_tv.store.records import Purpose
 from asr_tv.store.results import Record
 from asr_tv.training.data import Rehearsal, TrainingData
@@ -18,7 +18,10 @@ from asr_tv.vectors.merging import Merge
 from asr_tv.vectors.stages import mean_stage, merged_stage, vector_stage
 
 Key = TypeVar("Key")
-STARTS: tuple[Start, ...] = ("pretrained", "source_real", "source_mixed")
+STARTS: tuple[Start, ...] = ("pretrained", "joint", "source_real", "source_mixed")
+"""Those of fewest trainings first."""
+_FROM_PRETRAINED: frozenset[str] = frozenset({"pretrained", "joint"})
+_JOINT = ReplayConfig(share=1.0)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def _source_manifests(config: AdaptConfig, scope: Scope) -> dict[str, Manifest]:
     }
     if not scope.fold:
         return manifests
-    needed: set[str] = {start for start in scope.starts if start != "pretrained"}
+    needed: set[str] = {start for start in scope.starts if start not in _FROM_PRETRAINED}
     needed |= {"source_real", "source_synthetic"} if config.vector.pooling == "pooled" else set()
     return {system: manifest for system, manifest in manifests.items() if system in needed}
 
@@ -200,10 +203,30 @@ def target_call(
     config: AdaptConfig, step: Step, scope: Scope, start: Start, checkpoint: Record, augmentation: bool
 ) -> Call:
     """The target's clips on a start, with general clips and source speech among them as the configuration asks."""
-    second = config.second_stage_learning_rate if start != "pretrained" else 1.0
-    seed = training_seed(config)
-    clips = with_replay(scope.target_clips, scope.source_real, scope.source_clips, config.replay, seed)
+    second = config.second_stage_learning_rate if start not in _FROM_PRETRAINED else 1.0
+    replay, seed = _JOINT if start == "joint" else config.replay, training_seed(config)
+    clips = with_replay(scope.target_clips, scope.source_real, scope.source_clips, replay, seed)
     data = TrainingData(clips, config.augmentation if augmentation else None, scope.rehearsal)
     return finetune_call(
         config, step, checkpoint, data, config.training.scaled(learning_rate=second, epochs=config.target_epochs)
     )
+
+
+def topline_calls(
+    config: AdaptConfig, scope: Scope, start: Record, trained: Trained, recordings: Manifest
+) -> dict[str, Call]:
+    """By row, the trainings on real recordings of the target's sentences: nothing that is chosen may rest on them.
+
+    They see each recording as often as target_synthetic sees all takes of its sentence; from source_mixed at the rate
+    of the second stage.
+    """
+    starts = {TOPLINE: (start, 1.0)}
+    if scope.table and SOURCE_MIXED in trained.sources:
+        starts[CEILING] = (trained.sources[SOURCE_MIXED], config.second_stage_learning_rate)
+    passes = config.target_epochs * config.synthesis.takes * len(config.synthesis.voices)
+    calls = {}
+    for name, (checkpoint, rate) in starts.items():
+        step = replace(scope.step(config, "finetune", name), purpose="topline")
+        training = config.training.scaled(learning_rate=rate, epochs=passes)
+        calls[name] = finetune_call(config, step, checkpoint, recordings, training)
+    return calls

@@ -12,7 +12,7 @@ from typing import Any
 from asr_tv.errors import DataError
 from asr_tv.report.ledger import LedgerEntry
 from asr_tv.report.scores import finite
-from asr_tv.report.systems import ADAPTED, PRETRAINED
+from asr_tv.report.systems import ADAPTED, CEILING, PRETRAINED, TARGET_REAL
 from asr_tv.report.verdict import BETTER, WORSE, difference_verdict, heard_nothing
 from asr_tv.scoring.bootstrap import Bootstrap, Group, mean_difference
 from asr_tv.scoring.evaluation import Evaluation
@@ -20,7 +20,6 @@ from asr_tv.scoring.paper_scorer import paper_word_counts
 from asr_tv.scoring.retention import retention
 
 SCHEMA_VERSION = 1
-TOPLINE = "target_real"
 TARGET = "target"
 
 Json = dict[str, Any]
@@ -102,6 +101,7 @@ def build_table(inputs: TableInputs) -> Json:
         "tables": tables,
         "curves": [_curve_point(*row) for row in inputs.curves],
         "forgetting": _forgetting(tables, inputs),
+        "regret": _regret(tables[TARGET]),
         "norm_ratios": {name: _ratio(value) for name, value in inputs.norm_ratios.items()},
         "ledger": {
             "text_only_rows": len({(c.target, c.seed, c.system) for c in inputs.cells if c.text_only}),
@@ -233,6 +233,33 @@ def _forgetting(tables: Mapping[str, Sequence[Json]], inputs: TableInputs) -> Js
     return {"bound": inputs.max_relative, "passed": kept, "rows": found}
 
 
+def _regret(rows: Sequence[Json]) -> Json:
+    """What the choice cost: WER of the adapted model less that of the best row in hindsight, of those of text alone.
+
+    Rows with a vector count, each at the coefficient that its folds chose. `mean` is null where nothing was adapted.
+    """
+    fair = [row for row in rows if row["text_only"]]
+    found = []
+    for target, cell in next((row["per_target"] for row in fair if row["system"] == ADAPTED), {}).items():
+        for seed, adapted in cell["per_seed"].items():
+            others = {row["system"]: row["per_target"].get(target, {}).get("per_seed", {}).get(seed) for row in fair}
+            if adapted is not None:
+                wer, best = min((wer, name) for name, wer in others.items() if wer is not None)
+                found.append({"target": target, "seed": int(seed), "best": best, "regret": adapted - wer})
+    mean = sum(entry["regret"] for entry in found) / len(found) if found else None
+    return {"mean": mean, "choices": found}
+
+
+def _regret_told(regret: Json) -> list[str]:
+    if regret["mean"] is None:
+        return []
+    worst = max(regret["choices"], key=lambda entry: entry["regret"])
+    told = f"Regret: the choices were {100 * regret['mean']:.1f} points worse than the best rows in hindsight"
+    if worst["regret"]:
+        told += f"; {100 * worst['regret']:.1f} at most, on {worst['target']} against {worst['best']}"
+    return [f"{told}; {len(regret['choices'])} choices."]
+
+
 def _ratio(value: float) -> Json:
     """A ratio far from 1 says that the trainings differ in size or steps, a difference the vector also holds."""
     return {"ratio": finite(value), "far_from_1": not (isfinite(value) and 2 / 3 <= value <= 3 / 2)}
@@ -245,7 +272,9 @@ def _conclusions(rows: Sequence[Json], inputs: TableInputs) -> list[str]:
     level = f"{100 * inputs.bootstrap.confidence:g} %"
     fair = [row for row in rows if row["text_only"] and row["base"] is None and row["system"] != ADAPTED]
     best = min(fair, key=lambda row: row["wer"])["system"]
-    named = dict.fromkeys([PRETRAINED, "target_synthetic", "source_mixed_then_target_synthetic", best, TOPLINE])
+    named = dict.fromkeys(
+        [PRETRAINED, "target_synthetic", "source_mixed_then_target_synthetic", best, TARGET_REAL, CEILING]
+    )
     told = [f"adapted has {_percent(adapted['wer'])} WER on average over {len(adapted['per_target'])} targets."]
     for name in named:
         if name not in by_name:
@@ -258,6 +287,7 @@ def _conclusions(rows: Sequence[Json], inputs: TableInputs) -> list[str]:
     if counts:
         listed = ", ".join(f"{n} {v}" for v, n in counts.items())
         told.append(f"Rows with a vector against the same row without: {listed}.")
+    told += _regret_told(_regret(rows))
     deaf = dict.fromkeys(c.system for c in inputs.cells if c.test == TARGET and _is_deaf(c.evaluation))
     return [*told, heard_nothing([*deaf])] if deaf else told
 

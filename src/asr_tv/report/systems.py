@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 TARGET_ROW: Mapping["Start", str] = {
     "pretrained": "target_synthetic",
+    "joint": "joint",
     "source_real": "source_real_then_target_synthetic",
     "source_mixed": "source_mixed_then_target_synthetic",
 }
@@ -32,6 +33,12 @@ TEXT_ONLY_DECODER = "text_only_decoder"
 """The pretrained model with its decoder tuned on the target's texts, without audio."""
 TOPLINE = "topline"
 """Tuned on real recordings of the target: what the text alone stands in for."""
+TARGET_REAL = "target_real"
+"""The topline in a table of targets."""
+CEILING = "source_mixed_then_target_real"
+"""The topline from the start of the plain rival: what better speech of the same sentences could buy it at most."""
+HEARD_TARGET = frozenset({TOPLINE, TARGET_REAL, CEILING})
+"""Rows that used real recordings of the target."""
 MAIN = (PRETRAINED, BASELINE, ADAPTED)
 """The systems that are shown where there is no room for all."""
 
@@ -42,7 +49,8 @@ _DISPLAY_NAMES = {
     "source_real": "source real",
     "source_synthetic": "source synthetic",
     "source_mixed": "source mixed",
-    "target_real": "target real",
+    TARGET_REAL: "target real",
+    CEILING: "mixed → target real",
     TEXT_ONLY_DECODER: "decoder on texts",
     PRETRAINED_SHORT: "pretrained, short context",
     ADAPTED_SHORT: "adapted, short context",

@@ -13,10 +13,11 @@ from asr_tv.pipeline.execution.executor import Done, Executor
 from asr_tv.pipeline.lineage import Lineage
 from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check_material
-from asr_tv.report.benchmark import TOPLINE, BenchmarkCell, TableInputs, build_table
+from asr_tv.report.benchmark import BenchmarkCell, TableInputs, build_table
 from asr_tv.report.benchmark_markdown import render_table
 from asr_tv.report.ledger import target_recordings_read_before_scoring
 from asr_tv.report.scores import finite
+from asr_tv.report.systems import HEARD_TARGET
 from asr_tv.runs.outputs import corpus_inputs
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.results import write_atomically
@@ -69,7 +70,7 @@ def _table_inputs(config: BenchmarkConfig, results: Results, walked: Plan, done:
 def _cells(results: Results, lineage: Lineage) -> Iterator[BenchmarkCell]:
     for row in results.rows:
         stages = lineage.of(row.roots, results.choices[row.cell].readings if row.chosen else ())
-        text_only = row.system != TOPLINE
+        text_only = row.system not in HEARD_TARGET
         leaks = target_recordings_read_before_scoring(stages, row.cell.target, {(s.stage, s.key) for s in stages})
         yield BenchmarkCell(
             row.cell.target,

@@ -18,10 +18,11 @@ SLICE = """\
 name: slice
 model: openai/whisper-tiny.en
 corpora:
-  - {kind: asterisk, language: en, max_per_domain: 8, domains: [voicemail, conference, services], line: {snr_db: 10}}
+  - {kind: asterisk, language: en, max_per_domain: 6, domains: [voicemail, conference, services], line: {snr_db: 10}}
 target: {domain: voicemail}
 synthesis: {takes: 1}
-training: {epochs: 2, learning_rate: 3.0e-5, batch_size: 4}
+training: {epochs: 1, learning_rate: 6.0e-5, batch_size: 4}
+rehearsal: {share: 0.25}
 selection: {folds: 1, starts: [source_real], augmentation: [true], scaling_coefs: [0.0, 0.3]}
 run: {jobs: 2}
 """
@@ -74,7 +75,7 @@ def fake_values(folder: Path, domains: tuple[str, ...] = DOMAINS) -> dict[str, A
         "target": {"domain": "travel"},
         "splits": {"dev": 0.25, "test": 0.25},
         "synthesis": {"engine": "fake", "voices": ["tone"], "takes": 2},
-        "training": {"epochs": 2, "learning_rate": 1e-3, "batch_size": 4, "precision": "fp32", "full_context_share": 0},
+        "training": {"epochs": 1, "learning_rate": 3e-3, "batch_size": 4, "precision": "fp32", "full_context_share": 0},
         "selection": {"folds": 1, "scaling_coefs": [0.0, 0.5], "pretrained_weights": [0.0, 0.3]},
         "rehearsal": {"share": 0.5, "texts": str(_general_texts(folder))},
         "scoring": {"resamples": 100, "max_new_tokens": 12},
