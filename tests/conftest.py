@@ -30,12 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def asr_tv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """The program in this process, in an empty folder, with a fake engine and a hub that does not answer."""
     from asr_tv import cli
+    from asr_tv.config.synthesis import SynthesisConfig
     from asr_tv.models import hub
+    from asr_tv.runs import spoken_clips
     from asr_tv.synthesis import engines as tts
     from asr_tv.testing import speech
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(tts.ENGINES, "fake", tts.SpeechEngine(speech.__name__, speech.open_fake.__name__))
+    monkeypatch.setattr(spoken_clips, "VOICES", (SynthesisConfig(engine="fake", voices=("tone",), takes=1),))
     monkeypatch.setattr(hub, "_status", lambda url: None)
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
