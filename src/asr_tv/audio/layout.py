@@ -109,21 +109,20 @@ def _flac(data: bytes) -> Layout:
     parts = _split(data, starts)
     for part, start in zip(parts or (data,), [*starts[:1], *[0] * (len(starts) - 1)], strict=False):
         # Without its last frame a recording is short, which decoding finds.
-        if (frame := last_frame(part, start)) is not None:
-            _require_flac_end(part, frame)
+        if (frame := last_frame(part, start)) is not None and not _is_flac_end(part, frame):
+            return Layout(missing=_UNCLEAR_END)
     return Layout(parts)
 
 
-def _require_flac_end(data: bytes, frame: int) -> None:
-    """Refuses bytes behind the last frame, unless they are tags or padding."""
-    tags = [match.start() for match in _TAG_START.finditer(data, frame)]
+_UNCLEAR_END = "its last frame is cut, or bytes behind its last frame would not be read; encode it once more"
+
+
+def _is_flac_end(data: bytes, frame: int) -> bool:
+    """Whether nothing but tags and padding stands behind the last frame."""
+    tags = (match.start() for match in _TAG_START.finditer(data, frame))
     few = range(len(data), max(frame, len(data) - _FEW), -1)
     # Zeros do not change a checksum.
-    if not any(ends_at(data, frame, place) for place in (*few, *(p for p in tags if _only_tags(data, p)))):
-        raise DataError(
-            "bytes behind its last frame would not be read, or that frame is damaged: joined with another file, or cut; "
-            "encode it once more"
-        )
+    return any(ends_at(data, frame, place) for place in (*few, *(tag for tag in tags if _only_tags(data, tag))))
 
 
 def _only_tags(data: bytes, place: int) -> bool:
