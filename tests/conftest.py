@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 from commands import Command, Done, adapt_slice, record, write_rows
+from hypothesis import HealthCheck, settings
 from schedule import longest_first, place_of
 from stored import finish, small_config
 
 from asr_tv.data.manifest import Manifest
 from asr_tv.store.results import Record, Store
 from asr_tv.testing.runs import SLICE, fake_config
+
+# A busy machine takes longer than Hypothesis allows an input and its drawing, which says nothing of the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.hookimpl(optionalhook=True)
