@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 from commands import Command, Done, adapt_slice, record, write_rows
+from hypothesis import HealthCheck, settings
 from schedule import longest_first, place_of
 from stored import finish, small_config
 
 from asr_tv.data.manifest import Manifest
 from asr_tv.store.results import Record, Store
 from asr_tv.testing.runs import SLICE, fake_config
+
+# A busy machine takes longer than Hypothesis allows an input and its drawing, which says nothing of the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -30,12 +35,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def asr_tv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """The program in this process, in an empty folder, with a fake engine and a hub that does not answer."""
     from asr_tv import cli
+    from asr_tv.config.synthesis import SynthesisConfig
     from asr_tv.models import hub
+    from asr_tv.runs import spoken_clips
     from asr_tv.synthesis import engines as tts
     from asr_tv.testing import speech
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(tts.ENGINES, "fake", tts.SpeechEngine(speech.__name__, speech.open_fake.__name__))
+    monkeypatch.setattr(spoken_clips, "VOICES", (SynthesisConfig(engine="fake", voices=("tone",), takes=1),))
     monkeypatch.setattr(hub, "_status", lambda url: None)
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
         monkeypatch.setenv(name, os.environ.get(name, ""))

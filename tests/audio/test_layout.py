@@ -11,6 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr_tv.audio.flac import ends_at, last_frame
 from asr_tv.audio.layout import layout_of
 from asr_tv.audio.recordings import audio_duration, looks_like_recording, read_audio, read_recording
 from asr_tv.errors import DataError
@@ -83,11 +84,47 @@ def test_cut_recordings_are_refused_or_heard_to_the_cut(form, seconds, share, tm
 def test_foreign_bytes_behind_a_recording_are_refused(form: str, tmp_path: Path) -> None:
     path = tmp_path / "a.audio"
     path.write_bytes(encoded(form, 1.0) + b"\x01\x02\xf7\x9a" * 200)
-    if form == "flac":  # its end is known by its count of samples alone
-        assert heard(path) == 1.0
+    said = "bytes behind its last frame" if form == "flac" else "800 bytes behind the end"
+    for read in (read_audio, audio_duration):
+        with pytest.raises(DataError, match=said):
+            read(path)
+
+
+@settings(max_examples=30, deadline=None)
+@given(form=forms, seconds=lengths, junk=st.binary(min_size=8, max_size=3000), zeros=st.integers(0, 100))
+def test_bytes_behind_recordings_are_refused_or_cost_nothing(form, seconds, junk, zeros, tmp_path_factory) -> None:
+    path = tmp_path_factory.mktemp("junk") / "a.audio"
+    path.write_bytes(b"".join(encoded(form, s) for s in seconds) + bytes(zeros) + junk)
+    try:
+        found = heard(path)
+    except DataError as error:
+        assert "a.audio" in str(error)  # noqa: PT017
     else:
-        with pytest.raises(DataError, match="800 bytes behind the end"):
-            read_audio(path)
+        assert found == pytest.approx(sum(seconds), abs=0.001 + SLACK * len(seconds))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    samples=st.integers(1, 40_000),
+    rate=st.sampled_from([8_000, 11_025, 16_000, 44_100, 48_000, 12_345]),
+    channels=st.integers(1, 3),
+    kind=st.sampled_from(["noise", "silence", "tone"]),
+)
+def test_the_last_frame_of_a_flac_file_is_found(samples, rate, channels, kind) -> None:
+    wave = np.zeros((samples, channels))
+    if kind == "noise":
+        wave = np.random.default_rng(samples).uniform(-1, 1, (samples, channels))
+    elif kind == "tone":
+        wave += np.sin(np.arange(samples) / 20)[:, None]
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, rate, format="FLAC")
+    data = buffer.getvalue()
+    frame = last_frame(data, 0)
+    assert frame is not None
+    assert ends_at(data, frame, len(data))
+    assert not ends_at(data, frame, len(data) - 1)
+    layout_of(data + bytes(50))
+    assert last_frame(data[:frame], 0) is None
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from damaged_files import MARKER, Payload, saved
 
 from asr_tv.errors import DataError
 from asr_tv.models.ctc import load_ctc, load_extractor, load_spelling
@@ -87,6 +88,62 @@ def test_weight_norm_under_its_old_names_and_a_missing_mask_are_read(folder: Pat
     names = open_tensors(record.path / "model")
     assert set(names) == set(state)
     assert all(torch.equal(names[n], state[n]) for n in names if not n.endswith("masked_spec_embed"))
+
+
+def pickled(folder: Path, out: Path, shards: int = 1) -> Path:
+    """A copy whose weights torch.save wrote, as in the paper's time, in one file or in shards."""
+    shutil.copytree(folder, out)
+    state = {name: tensor.clone() for name, tensor in open_tensors(folder).items()}
+    (out / WEIGHTS).unlink()
+    if shards == 1:
+        torch.save(state, out / "pytorch_model.bin")
+        return out
+    home = {name: f"pytorch_model-{number % shards:05}.bin" for number, name in enumerate(state)}
+    for file in set(home.values()):
+        torch.save({name: tensor for name, tensor in state.items() if home[name] == file}, out / file)
+    (out / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": home}))
+    return out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shards", [1, 2])
+def test_weights_that_torch_wrote_are_the_same_model(folder: Path, kind: str, shards: int, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    copy = pickled(folder / kind, tmp_path / "pickled", shards)
+    kept, original = resolve_model(str(copy), store), resolve_model(str(folder / kind), store)
+    files = [(record.path / "model" / WEIGHTS).read_bytes() for record in (kept, original)]
+    assert files[0] == files[1]
+    assert not list((kept.path / "model").glob("*.bin*"))
+    # Vectors and sums read them where they lie, and write safetensors.
+    create_vector(folder / f"{kind}-tuned", copy, tmp_path / "v.safetensors", {})
+    apply_vector(copy, tmp_path / "v.safetensors", 1.0, tmp_path / "sum")
+    ours, tuned = open_tensors(tmp_path / "sum"), open_tensors(folder / f"{kind}-tuned")
+    assert (tmp_path / "sum" / WEIGHTS).is_file()
+    assert all(torch.allclose(ours[name].float(), tuned[name].float(), atol=1e-6) for name in tuned)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"model": {"a": torch.ones(1)}}, "model is not a tensor of numbers"),
+        ([torch.ones(1)], "list is not a tensor"),
+        ({"a": torch.ones(1).expand(10**12)}, "a is not a tensor of numbers that the file holds"),
+        ({"a": torch.ones(1, dtype=torch.complex64)}, "a: numbers of type torch.complex64"),
+    ],
+)
+def test_other_things_that_torch_wrote_are_refused(content: object, message: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "pytorch_model.bin")
+    with pytest.raises(DataError, match=rf"pytorch_model\.bin: {message}"):
+        open_tensors(tmp_path)
+
+
+def test_a_pickle_is_not_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy = pickled(folder / "wav2vec2", tmp_path / "hostile")
+    (copy / "pytorch_model.bin").write_bytes(saved({"a": Payload()}))
+    with pytest.raises(DataError, match=r"pytorch_model\.bin: is not a checkpoint of plain weights"):
+        resolve_model(str(copy), Store(tmp_path / "store"))
+    assert not (tmp_path / MARKER).exists()
 
 
 @pytest.mark.parametrize(

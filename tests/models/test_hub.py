@@ -1,3 +1,4 @@
+import pickle
 import shutil
 import socket
 import threading
@@ -5,11 +6,13 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import torch
 from huggingface_hub import constants
 
 from asr_tv.errors import DataError
 from asr_tv.models import hub
 from asr_tv.models.hub import cached_snapshot, download_snapshot
+from asr_tv.models.tensors import open_tensors
 from asr_tv.testing.whisper import tiny_whisper
 
 REVISION = "a" * 40
@@ -94,14 +97,29 @@ def test_an_unknown_name_is_the_hubs_answer(monkeypatch):
 
 
 def test_a_repository_without_safetensors(cache, monkeypatch, tmp_path):
-    pickled = shutil.copytree(cache, tmp_path / "pickled")
-    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    """What torch.save wrote is fetched in a second step, and only then."""
+    asked = []
+
+    def download(name, *, allow_patterns, **_):
+        asked.append("pytorch_model.bin" in allow_patterns)
+        return str(cache if name == "x/tiny" else pickled if asked[-1] else bare)
+
+    bare, pickled = shutil.copytree(cache, tmp_path / "bare"), shutil.copytree(cache, tmp_path / "pickled")
+    torch.save(dict(open_tensors(cache)), pickled / "pytorch_model.bin")
+    for folder in (bare, pickled):
+        (folder / "model.safetensors").unlink()
     monkeypatch.setattr(hub, "_status", lambda url: 200)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(pickled))
-    with pytest.raises(DataError, match="pickled weights are not loaded"):
-        download_snapshot("x/pickled")
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(cache))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert download_snapshot("x/pickled").path == pickled
+    assert asked == [False, True]
     assert download_snapshot("x/tiny").revision == REVISION
+    assert asked == [False, True, False]
+    (pickled / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+    with pytest.raises(DataError, match=r"pytorch_model\.bin: is not a checkpoint of plain weights"):
+        download_snapshot("x/pickled")
+    (pickled / "pytorch_model.bin").unlink()
+    with pytest.raises(DataError, match=r"holds neither model\.safetensors nor pytorch_model\.bin"):
+        download_snapshot("x/pickled")
 
 
 class TestRepository:

@@ -112,6 +112,23 @@ def test_the_bound_holds_in_both_directions_and_can_be_widened(
     assert done.check.wer_after == 3 / 12
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_weights_that_are_not_rounded_hear_the_same_words_whatever_the_rate(
+    precision: str, exported: Callable[..., module.Exported], clips: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many errors as before, in other words."""
+    monkeypatch.setattr(module, "read_hypotheses", lambda path: {u.id: "sentence number x" for u in clips})
+    monkeypatch.setattr(module, "open_runtime", lambda *arguments: Plant("sentence number y"))
+    examination = Examination(clips, "none", 0.01)
+    if precision == "fp16":
+        done = exported(examination=examination, precision=precision)
+        assert done.check is not None
+        assert done.check.words_changed is None
+        return
+    with pytest.raises(DataError, match=r"33\.33% of the words are others, more than 1\.00%.*the same words on 0"):
+        exported(examination=examination, precision=precision)
+
+
 def test_what_runs_away_is_cut_where_our_own_decoding_cuts_it(
     exported: Callable[..., module.Exported], clips: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,13 +9,26 @@ from typing import Any
 import pytest
 from commands import Command
 
+from asr_tv.audio.recordings import Wave
+from asr_tv.config.synthesis import SynthesisConfig
 from asr_tv.errors import DataError
 from asr_tv.models import formats as exporting
 from asr_tv.pipeline.execution.executor import InProcess
+from asr_tv.runs import export as exports
+from asr_tv.runs import spoken_clips
 from asr_tv.runs.finished import read_run
 from asr_tv.runs.run import run
 from asr_tv.store.results import Store
 from asr_tv.testing.runs import fake_config
+
+
+class Nines:
+    """A program that hears what a model of a wrong vocabulary does."""
+
+    name = "plant 1.0"
+
+    def text(self, wave: Wave) -> str:  # noqa: ARG002
+        return "nine nine nine"
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +192,32 @@ class TestExport:
     def test_a_plain_model_goes_where_it_is_told(self, asr_tv: Command, models: Path, tmp_path: Path) -> None:
         (problem,) = asr_tv("export", models / "base", "--format", "hf").problems
         assert problem == "--out: a model that is no run needs a folder to go to"
-        asr_tv("export", models / "base", "--format", "hf", "--out", "shipped", "--quiet")
+        asr_tv("export", models / "base", "--format", "hf", "--out", "shipped", "--quiet", "--clips", "0")
         assert (tmp_path / "shipped" / "export.json").is_file()
+
+    def test_a_plain_model_is_checked_on_clips_made_by_tts(
+        self, asr_tv: Command, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        command = ["export", models / "multilingual", "--out", "shipped", "--quiet", "--clips", "2", "--format", "hf"]
+        row = asr_tv(*command, "--language", "it", "--json").row
+        assert (row["clips"], row["same_words"], row["words_changed"]) == (2, 2, 0.0)
+        assert row["recordings"] == "everyday English, by TTS"
+        assert "2 clips of everyday English, by TTS" in (tmp_path / "shipped" / "README.md").read_text()
+        monkeypatch.setattr(exports, "open_runtime", lambda *arguments: Nines())
+        done = asr_tv(*command[:2], "--out", "broken", *command[4:])
+        assert done.code == 2
+        assert "not exported: on 2 clips" in done.problems[0]
+        assert not (tmp_path / "broken").exists()
+
+    def test_a_plain_model_without_a_voice_is_not_exported_unchecked(
+        self, asr_tv: Command, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(spoken_clips, "VOICES", (SynthesisConfig(engine="festival", voices=("kal",)),))
+        first, second = asr_tv("export", models / "base", "--format", "hf", "--out", "shipped", "--quiet").problems
+        assert first.startswith("no voice is installed to speak clips in")
+        assert first.endswith("--manifest names recordings, --clips 0 exports without a check")
+        assert "festival" in second
+        assert not (tmp_path / "shipped").exists()
 
     def test_bad_input(self, asr_tv: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "two" / "report.json").unlink()

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from asr_tv.audio.flac import ends_at, last_frame
 from asr_tv.audio.mpeg import scan
 from asr_tv.audio.tags import end_of_tag
 from asr_tv.errors import DataError
@@ -14,6 +15,9 @@ STREAMED = 0x7FFF0000
 _WAV_START = re.compile(rb"(?:RIFF|RIFX)....WAVEfmt ", re.DOTALL)
 _FLAC_START = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 _MATROSKA_START = re.compile(rb"\x1a\x45\xdf\xa3.{0,64}?(?:webm|matroska)", re.DOTALL)
+_TAG_START = re.compile(rb"ID3|TAG|APETAGEX|LYRICSBEGIN")
+_FEW = 8
+"""Fewer bytes than this are no sound."""
 _CHUNK_NAME = re.compile(rb"[\x20-\x7e]{4}")
 
 
@@ -101,7 +105,30 @@ _UNCLOSED = (
 
 
 def _flac(data: bytes) -> Layout:
-    return Layout(_split(data, [match.start() for match in _FLAC_START.finditer(data)]))
+    starts = [match.start() for match in _FLAC_START.finditer(data)]
+    parts = _split(data, starts)
+    for part, start in zip(parts or (data,), [*starts[:1], *[0] * (len(starts) - 1)], strict=False):
+        # Without its last frame a recording is short, which decoding finds.
+        if (frame := last_frame(part, start)) is not None and not _is_flac_end(part, frame):
+            return Layout(missing=_UNCLEAR_END)
+    return Layout(parts)
+
+
+_UNCLEAR_END = "its last frame is cut, or bytes behind its last frame would not be read; encode it once more"
+
+
+def _is_flac_end(data: bytes, frame: int) -> bool:
+    """Whether nothing but tags and padding stands behind the last frame."""
+    tags = (match.start() for match in _TAG_START.finditer(data, frame))
+    few = range(len(data), max(frame, len(data) - _FEW), -1)
+    # Zeros do not change a checksum.
+    return any(ends_at(data, frame, place) for place in (*few, *(tag for tag in tags if _only_tags(data, tag))))
+
+
+def _only_tags(data: bytes, place: int) -> bool:
+    while (after := end_of_tag(data, place)) is not None:
+        place = after
+    return not bytes(data[place:]).strip(b"\0")
 
 
 def _split(data: bytes, starts: list[int]) -> tuple[bytes, ...] | None:
@@ -213,7 +240,7 @@ def _require_nothing(data: bytes, place: int) -> None:
     while (after := end_of_tag(data, place)) is not None:
         place = after
     rest = bytes(data[place:])
-    if len(rest) >= 8 and rest.strip(b"\0"):
+    if len(rest) >= _FEW and rest.strip(b"\0"):
         raise DataError(
             f"{len(rest)} bytes behind the end that its header gives would not be read: joined with another file, "
             "or its header was never completed; encode it once more"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asr_tv.runs.export import Examination
     from asr_tv.runs.finished import FinishedRun
     from asr_tv.store.results import Record, Store
+    from asr_tv.store.runtime import Runtime
 
 
 def export(
@@ -29,7 +30,8 @@ def export(
         float, typer.Option(min=0, max=1, help="How far WER may move, up or down; 0.01 is one point")
     ] = 0.01,
     manifest: Annotated[
-        Path | None, typer.Option(help="JSONL manifest to re-score on  [default: the run's own test recordings]")
+        Path | None,
+        typer.Option(help="JSONL manifest to re-score on  [default: the run's test recordings; of a model, TTS]"),
     ] = None,
     outside: OutsideOption = False,
     language: Annotated[
@@ -51,6 +53,7 @@ def export(
     from asr_tv.runs.export import require_export_folder
     from asr_tv.store.payload import BIASING
     from asr_tv.store.results import Store
+    from asr_tv.store.runtime import Runtime
 
     opened = Store(store)
     _, run = gathered(lambda: check_exportable(form, precision), lambda: _run(source))
@@ -61,6 +64,7 @@ def export(
     )
     listed = (lambda: read_manifest(manifest, outside=outside, store=store)) if manifest else None
     settings = {"audio_context": "full"} | settings | {"language": language or settings.get("language", "en")}
+    progress = progress_for(quiet=quiet)
     done = stage(
         base,
         form,  # type: ignore[arg-type]  # checked above
@@ -70,9 +74,9 @@ def export(
         store=opened,
         language=settings["language"],
         precision=precision,  # type: ignore[arg-type]
-        examination=_examination(run, listed, clips, max_wer_change, settings["language"], opened),
+        examination=_examination(run, listed, clips, max_wer_change, settings["language"], Runtime(opened, progress)),
         words=run.folder / BIASING if run and (run.folder / BIASING).is_dir() else None,
-        progress=progress_for(quiet=quiet),
+        progress=progress,
     )
     _say(done.check, folder, form, precision, as_json)
 
@@ -102,18 +106,19 @@ def _examination(
     clips: int,
     bound: float,
     language: str,
-    store: "Store",
+    runtime: "Runtime",
 ) -> "Examination | None":
     from asr_tv.data.corpora.local import opened
     from asr_tv.runs.export import Examination, chosen_clips
+    from asr_tv.runs.spoken_clips import LANGUAGE, spoken_clips
 
     if clips == 0:
         return None
     if listed is not None:
         return Examination(chosen_clips(listed(), clips), "english" if language == "en" else "basic", bound)
     if run is None:
-        return None
-    recordings, normalizer = _recordings(run, store)
+        return Examination(spoken_clips(runtime, clips), "english", bound, LANGUAGE)
+    recordings, normalizer = _recordings(run, runtime.store)
     return Examination(opened(chosen_clips(recordings, clips)), normalizer, bound)
 
 

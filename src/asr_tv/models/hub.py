@@ -9,9 +9,11 @@ from typing import Any
 
 from asr_tv.errors import DataError, TryAgain
 from asr_tv.models.directory import CONFIG, SIDE_FILES
-from asr_tv.models.tensors import INDEX, WEIGHTS, open_tensors
+from asr_tv.models.tensors import INDEX, PICKLED, PICKLED_INDEX, WEIGHTS, open_tensors
 
 _WANTED = [*SIDE_FILES, WEIGHTS, INDEX, "model-*.safetensors", "README.md"]
+_PICKLED = [*_WANTED, PICKLED, PICKLED_INDEX, "pytorch_model-*.bin"]
+"""Where a repository has no safetensors."""
 _PATIENCE_SECONDS = 2.0
 
 
@@ -42,12 +44,14 @@ def download_snapshot(name: str) -> Snapshot:
     """Downloads a model, after one short request, so that a closed network costs two seconds.
 
     Raises:
-        DataError: why it is not available: HF_HUB_OFFLINE is set, no answer, unknown name, no safetensors.
+        DataError: why it is not available: HF_HUB_OFFLINE is set, no answer, unknown name, weights of other kinds.
     """
-    path = _download(name, f"/{name}/resolve/main/{CONFIG}", allow_patterns=_WANTED)
-    if (snapshot := _complete(name, path)) is None:
-        raise DataError(f"the hub: {name} has no {CONFIG} or no {WEIGHTS}; pickled weights are not loaded")
-    return snapshot
+    for wanted in (_WANTED, _PICKLED):
+        path = _download(name, f"/{name}/resolve/main/{CONFIG}", allow_patterns=wanted)
+        if (snapshot := _complete(name, path)) is not None:
+            return snapshot
+    open_tensors(path)  # says what is wrong with the weights
+    raise DataError(f"the hub: {name} has no {CONFIG}")
 
 
 def repository(

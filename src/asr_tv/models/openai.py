@@ -1,16 +1,14 @@
 """Reads an openai-whisper checkpoint (`.pt`: dims and model_state_dict) as tensors with transformers' names."""
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from asr_tv.errors import DataError
-from asr_tv.store.pointers import refuse_pointer
+from asr_tv.models.pickled import read_plain, require_tensors
 
 MODULES = {
     "attn.query": "self_attn.q_proj",
@@ -40,7 +38,6 @@ TOP = {
     "decoder.ln.weight": "model.decoder.layer_norm.weight",
     "decoder.ln.bias": "model.decoder.layer_norm.bias",
 }
-_MAX_MEMBERS = 100_000
 BLOCK = re.compile(r"(encoder|decoder)\.blocks\.(\d+)\.(.+)\.(weight|bias)")
 
 
@@ -52,32 +49,11 @@ def read_openai(path: Path) -> tuple[Mapping[str, int], dict[str, Tensor]]:
     Raises:
         DataError: not such a checkpoint, or an unknown tensor.
     """
-    refuse_pointer(path)
-    _require_plain_zip(path)
-    try:
-        # Mapped, so that tensors are views of the file and cannot claim more memory than its size.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # the restricted unpickler raises anything on a hostile file
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path}: is not a checkpoint of plain weights: {reason:.200}") from error
-    dimensions, state = _content(path, checkpoint)
+    dimensions, state = _content(path, read_plain(path))
     names = {name: transformers_name(name) for name in state}
     if unknown := [name for name, ours in names.items() if ours is None]:
         raise DataError(f"{path}: {', '.join(unknown[:5])} is not a tensor of openai-whisper")
     return dimensions, {ours: state[name] for name, ours in names.items() if ours is not None}
-
-
-def _require_plain_zip(path: Path) -> None:
-    """Raises a DataError for archives that torch.save does not write: compressed members may expand to any size."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is not a checkpoint of plain weights, as torch.save writes it: {error}") from None
-    if packed := [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]:
-        raise DataError(f"{path}: {packed[0]!r:.80} is compressed, which torch.save never does")
-    if len(members) > _MAX_MEMBERS:
-        raise DataError(f"{path}: {len(members)} members; at most {_MAX_MEMBERS} are read")
 
 
 def transformers_name(name: str) -> str | None:
@@ -93,14 +69,4 @@ def _content(path: Path, checkpoint: Any) -> tuple[Mapping[str, int], Mapping[st
     dimensions, state = parts.get("dims"), parts.get("model_state_dict")
     if not isinstance(dimensions, dict) or not isinstance(state, dict):
         raise DataError(f"{path}: has no dims and model_state_dict, as openai-whisper's checkpoints do")
-    foreign = [f"{name!s:.80}" for name, value in state.items() if not (isinstance(name, str) and _is_whole(value))]
-    if foreign:
-        raise DataError(f"{path}: {', '.join(foreign[:5])} is not a tensor of numbers that the file holds")
-    return dimensions, state
-
-
-def _is_whole(value: Any) -> bool:
-    """Whether every number of a tensor has its own bytes in the file; a view may repeat one a billion times."""
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
-        return False
-    return not value.is_quantized and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    return dimensions, require_tensors(path, state)

@@ -17,11 +17,14 @@ from torch import Tensor
 from asr_tv.errors import DataError
 from asr_tv.models.output import DTYPES, Output, new_file
 from asr_tv.models.output import Layout as Layout
+from asr_tv.models.pickled import PickledFile
 from asr_tv.store.pointers import refuse_pointer
 
 WEIGHTS = "model.safetensors"
 ADAPTER = "adapter_config.json"
 INDEX = "model.safetensors.index.json"
+PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+"""Read where there are no safetensors."""
 CONFIG = "config.json"
 TIED = {"proj_out.weight": "model.decoder.embed_tokens.weight"}
 """Whisper's output projection is its token embedding: one tensor, stored under the second name."""
@@ -74,11 +77,11 @@ class Tensors(Mapping[str, Tensor]):
     Attributes:
         path: of the file or directory.
         metadata: the `__metadata__` of the file, or of the first shard.
-        files: name of a file or shard -> its tensors.
+        files: name of a file or shard -> its tensors; pickled weights stand under the name they are written by.
         copies: tied copies, which are left out -> the tensors they duplicate.
     """
 
-    def __init__(self, path: Path, files: Mapping[str, _File], copies: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, files: Mapping[str, _File | PickledFile], copies: Mapping[str, str]) -> None:
         self.path = path
         self.copies = copies
         self.metadata: Mapping[str, str] = next(iter(files.values())).metadata
@@ -114,17 +117,29 @@ def open_tensors(path: Path) -> Tensors:
             a tied copy with other values.
     """
     if not path.is_dir():
-        return _from_files(path, [path], ())
-    if (path / WEIGHTS).exists():
-        files, listed = [path / WEIGHTS], None
-    elif (path / INDEX).exists():
-        listed = _listed_shards(path)
-        files = [path / name for name in sorted(set(listed.values()))]
-    elif (path / ADAPTER).exists():
-        raise DataError(f"{path}: {_what_adapter(path)}")
-    else:
-        raise DataError(f"{path}: holds neither {WEIGHTS} nor {INDEX}; other weights (.bin, .h5) are not loaded")
-    return _from_files(path, files, _ties(path), listed)
+        return _from_files(path, {path.name: _File(path)}, ())
+    names = weight_files(path)
+    index = path / names[0] if names[0].endswith(".json") else None
+    files = [path / name for name in names[index is not None :]]
+    if files[0].suffix == ".bin":
+        return _from_files(path, {WEIGHTS: PickledFile(files)}, _ties(path), index)
+    return _from_files(path, {file.name: _File(file) for file in files}, _ties(path), index)
+
+
+def weight_files(directory: Path) -> tuple[str, ...]:
+    """Names of the files of weights, behind their index if there is one: safetensors, else what torch.save wrote.
+
+    Raises:
+        DataError: there are none, or the index is not one.
+    """
+    for whole, index in ((WEIGHTS, INDEX), (PICKLED, PICKLED_INDEX)):
+        if (directory / whole).exists():
+            return (whole,)
+        if (directory / index).exists():
+            return index, *sorted(set(_listed_shards(directory / index).values()))
+    if (directory / ADAPTER).exists():
+        raise DataError(f"{directory}: {_what_adapter(directory)}")
+    raise DataError(f"{directory}: holds neither {WEIGHTS} nor {PICKLED}, whole or in shards; others are not read")
 
 
 def _what_adapter(path: Path) -> str:
@@ -163,9 +178,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _from_files(
-    path: Path, files: Iterable[Path], ties: Iterable[tuple[str, str]], listed: Mapping[str, str] | None = None
+    path: Path,
+    opened: Mapping[str, _File | PickledFile],
+    ties: Iterable[tuple[str, str]],
+    index: Path | None = None,
 ) -> Tensors:
-    opened = {file.name: _File(file) for file in files}
     for file in opened.values():
         _refuse_wrapped(path, file.names)
     seen: set[str] = set()
@@ -173,8 +190,8 @@ def _from_files(
         if repeated := sorted(seen.intersection(file.names)):
             raise DataError(f"{path / name}: {', '.join(repeated[:3])} is in an earlier shard as well")
         seen.update(file.names)
-    if listed is not None and (unlisted := sorted(seen ^ listed.keys())):
-        raise DataError(f"{path / INDEX}: index and shards do not hold the same tensors: {', '.join(unlisted[:5])}")
+    if index is not None and (unlisted := sorted(seen ^ _listed_shards(index).keys())):
+        raise DataError(f"{index}: index and shards do not hold the same tensors: {', '.join(unlisted[:5])}")
     copies = {copy: kept for copy, kept in ties if copy in seen and kept in seen}
     tensors = Tensors(path, opened, {})
     for copy, kept in copies.items():
@@ -200,15 +217,15 @@ def _validated(file: Path) -> tuple[list[str], Mapping[str, str]]:
         raise DataError(f"{file}: is not a complete safetensors file: {error}") from error
 
 
-def _listed_shards(directory: Path) -> Mapping[str, str]:
-    index = directory / INDEX
+def _listed_shards(index: Path) -> Mapping[str, str]:
     shards = read_json(index).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(shard, str) for shard in shards.values()):
         raise DataError(f"{index}: has no weight_map of tensor names and files")
     # Only the name is checked, since the hub's cache links its files from elsewhere.
     names = sorted(set(shards.values()))
-    if outside := [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]:
-        raise DataError(f"{index}: {name!r} is not a safetensors file of this directory" for name in outside)
+    kind = Path(WEIGHTS if index.name == INDEX else PICKLED).suffix
+    if outside := [name for name in names if Path(name).name != name or not name.endswith(kind)]:
+        raise DataError(f"{index}: {name!r} is not a {kind[1:]} file of this directory" for name in outside)
     return shards
 
 

@@ -10,7 +10,7 @@ import torch
 
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.directory import SIDE_FILES, copy_side_files, write_weights
-from asr_tv.models.tensors import INDEX, TIED, WEIGHTS, open_tensors, read_json
+from asr_tv.models.tensors import TIED, open_tensors, weight_files
 from asr_tv.models.vocabulary import NO_TIMESTAMPS, START, Tokenizer, is_multilingual, language_ids, load_tokenizer
 from asr_tv.store.results import canonical_json, file_digest
 
@@ -89,10 +89,7 @@ def save_checkpoint(model: Whisper, like: Path, out: Path) -> None:
 def checkpoint_digest(directory: Path) -> str:
     """sha256 over the weights and the side files; a DataError for weights that are missing or damaged."""
     open_tensors(directory)
-    weights = [WEIGHTS]
-    if not (directory / WEIGHTS).exists():
-        weights = [INDEX, *sorted(set(read_json(directory / INDEX)["weight_map"].values()))]
-    names = [*weights, *(name for name in SIDE_FILES if (directory / name).exists())]
+    names = [*weight_files(directory), *(name for name in SIDE_FILES if (directory / name).exists())]
     digests = {name: file_digest(directory / name) for name in names}
     return hashlib.sha256(canonical_json(digests).encode()).hexdigest()
 

@@ -14,6 +14,7 @@ import soundfile
 from asr_tv.audio.recordings import read_recording
 from asr_tv.config.run import CorpusConfig
 from asr_tv.data.corpora import load_corpus, stored_manifest
+from asr_tv.data.corpora.source import NO_TEXT
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.store.results import Store
@@ -104,6 +105,39 @@ def test_lhotse_cuts_that_cannot_be_used(tmp_path: Path) -> None:
     assert "MixedCut" in error.value.problems[1]
 
 
+def test_lhotse_rows_without_text_are_left_out_and_counted(tmp_path: Path) -> None:
+    """A null text was the label "None"."""
+    audio = record(tmp_path / "a.wav")
+    rows = [cut("one", audio), cut("two", audio, text=None)]
+    path = tmp_path / "cuts.jsonl.gz"
+    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    found = load_corpus(Runtime(Store(tmp_path / "store")), CorpusConfig(kind="lhotse", path=str(path)))
+    assert [u.text for u in stored_manifest(found)] == ["hi"]
+    assert json.loads((found.path / "dropped.json").read_text()) == [{"id": "two-s", "reason": NO_TEXT}]
+    assert found.details["dropped"] == {NO_TEXT: 1}
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value", "problem"),
+    [
+        ("recording", "transforms", [{"name": "Speed", "kwargs": {"factor": 1.1}}], "are not applied: Speed"),
+        ("cut", "speed", 1.1, "keys that are not known: cut.speed"),
+        ("cut", "channel", 1, r"channel 1 of a recording with \[0\]"),
+        ("supervision", "tempo", 2, "keys that are not known: supervision.tempo"),
+        ("supervision", "duration", 4.0, "a supervision that reaches out of its cut"),
+    ],
+)
+def test_lhotse_keys_that_mean_other_sound_are_refused(
+    tmp_path: Path, where: str, key: str, value: Any, problem: str
+) -> None:
+    row = cut("a", record(tmp_path / "a.wav"))
+    {"cut": row, "recording": row["recording"], "supervision": row["supervisions"][0]}[where][key] = value
+    path = tmp_path / "cuts.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=problem):
+        loaded(tmp_path, kind="lhotse", path=str(path))
+
+
 def kaldi(folder: Path, **files: str) -> Path:
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
@@ -137,6 +171,31 @@ def test_kaldi_runs_no_command_and_lists_what_is_missing(tmp_path: Path) -> None
     assert "is a command, which is not run" in error.value.problems[0]
     assert "u2: no recording" in error.value.problems[1]
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("end", "seconds"), [("-1", 2.0), ("3.0", 2.0), ("3.013", 2.0), ("3.4", 2.0), ("3.6", None), ("0.5", None)]
+)
+def test_kaldi_ends_at_and_past_the_end_of_the_file(tmp_path: Path, end: str, seconds: float | None, caplog) -> None:
+    record(tmp_path / "data" / "call.wav")
+    folder = kaldi(tmp_path / "data", wav_scp="call call.wav\n", text="u1 hello\n", segments=f"u1 call 1.0 {end}\n")
+    if seconds is None:
+        with pytest.raises(DataError, match="u1"):
+            loaded(tmp_path, kind="kaldi", path=str(folder))
+        return
+    manifest = loaded(tmp_path, kind="kaldi", path=str(folder))
+    assert manifest.by_id["u1"].duration == seconds
+    assert mean_of(manifest, "u1") == pytest.approx(0.6, abs=0.01)
+    assert any("u1" in message for message in caplog.messages) == (float(end) > 3.0)
+
+
+def test_kaldi_recordings_without_text_are_left_out_and_counted(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        record(tmp_path / "data" / f"{name}.wav")
+    folder = kaldi(tmp_path / "data", wav_scp="a a.wav\nb b.wav\n", text="a hello\n")
+    found = load_corpus(Runtime(Store(tmp_path / "store")), CorpusConfig(kind="kaldi", path=str(folder)))
+    assert [u.id for u in stored_manifest(found)] == ["a"]
+    assert json.loads((found.path / "dropped.json").read_text()) == [{"id": "b", "reason": NO_TEXT}]
 
 
 def test_missing_recordings_of_any_kind(tmp_path: Path) -> None:
@@ -186,6 +245,32 @@ class TestHuggingFace:
             ("three", "bank", "test", 1.5),
         ]
         assert len(loaded(tmp_path, **given, limit=2)) == 2
+
+    def test_rows_without_text_are_left_out_and_counted(self, tmp_path: Path, dataset: Path) -> None:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        table = parquet.read_table(dataset / "test.parquet")
+        place = table.column_names.index("sentence")
+        parquet.write_table(
+            table.set_column(place, "sentence", arrow.array(["one", None, "three"])), dataset / "test.parquet"
+        )
+        given = {"kind": "huggingface", "path": str(dataset), "columns": {"text": "sentence"}, "splits": ("test",)}
+        found = load_corpus(Runtime(Store(tmp_path / "store")), CorpusConfig(**given))
+        assert [u.text for u in stored_manifest(found)] == ["one", "three"]
+        assert json.loads((found.path / "dropped.json").read_text()) == [{"id": "test-1", "reason": NO_TEXT}]
+
+    def test_a_local_audiofolder_is_rows_or_one_message(self, tmp_path: Path) -> None:
+        pytest.importorskip("datasets")
+        record(tmp_path / "folder" / "a.wav")
+        (tmp_path / "folder" / "metadata.csv").write_text("file_name,text\na.wav,hello\n")
+        given = {"path": str(tmp_path / "folder"), "splits": ("train",)}
+        try:
+            found = [u.text for u in loaded(tmp_path, kind="huggingface", **given)]
+        except DataError as error:
+            assert len(error.problems) == 1  # noqa: PT017
+            assert "kind audiofolder" in error.problems[0]  # noqa: PT017
+        else:
+            assert found == ["hello"]
+        assert [u.text for u in loaded(tmp_path, kind="audiofolder", path=given["path"])] == ["hello"]
 
     def test_a_column_that_is_not_there(self, tmp_path: Path, dataset: Path) -> None:
         with pytest.raises(ConfigError, match="has no text: text; it has audio, sentence, topic"):

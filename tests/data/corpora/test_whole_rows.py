@@ -186,3 +186,34 @@ def test_control_tokens_are_refused_with_their_line(asr_tv: Command, models: Pat
     (tmp_path / "t.txt").write_text(f"A sentence.\nAnother {token}\n")
     (problem,) = asr_tv("synthesize", "t.txt", "--engine", "fake", "--voice", "a", "--out", "clips").problems
     assert problem.startswith("t.txt:2: ")
+
+
+@pytest.mark.parametrize("drop", [True, False])
+def test_clips_of_over_30_s_are_left_out_when_asked(
+    asr_tv: Command, models: Path, tmp_path: Path, drop: bool, caplog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def tuned(*stage: Any, **_: Any) -> Any:
+        heard.extend(u.id for u in stage[2].clips)
+        raise DataError("far enough")
+
+    monkeypatch.setattr("asr_tv.training.finetune.finetune", tuned)
+    rows = [{"id": name, "audio": f"{name}.wav", "text": "hi"} for name in ("short", "long")]
+    for name, seconds in (("short", 1.0), ("long", 30.5)):
+        record(tmp_path / f"{name}.wav", seconds)
+    write_rows(tmp_path / "m.jsonl", *rows)
+    command = [
+        "finetune",
+        models / "base",
+        "m.jsonl",
+        "--out",
+        "tuned",
+        "--quiet",
+        *(["--drop-longer"] if drop else []),
+    ]
+    assert asr_tv(*command).code == 2
+    assert heard == (["short"] if drop else ["short", "long"])
+    assert [m for m in caplog.messages if "left out" in m] == (
+        ["m: left out, longer than 30 s: 1: long"] if drop else []
+    )
