@@ -3,9 +3,10 @@
     python benchmarks/biasing.py table --json biasing.json [--ocean MANIFEST] [--adapted]
     python benchmarks/biasing.py cost
 
-`table`: pretrained (and with --adapted a model tuned on synthetic speech) with a prompt, boosted terms, terms among 100
-distractors, and an n-gram, at the strengths that are used where there are no recordings to choose on. `cost`: greedy
-decoding plain, with 200 terms, and with a 4-gram, alternating in one run.
+`table`: pretrained with a prompt, boosted terms, terms among 100 distractors, and an n-gram, at the strengths that are
+used where there are no recordings to choose on, and a decoder tuned on texts; with --adapted also the model that
+configs/text_only.yaml makes of the texts, plain and steered. All is decoded in 30 s. A stopped table goes on where it
+was. `cost`: greedy decoding plain, with 200 terms, and with a 4-gram, alternating in one run.
 """
 
 import argparse
@@ -13,44 +14,56 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from demo_material import machine
+from encoded_once import EncodedOnce
 
-from asr_tv.config.run import AugmentationConfig, CorpusConfig, LineConfig, SynthesisConfig, TrainingConfig
+from asr_tv.config.biasing import BiasingConfig, TextOnlyConfig
+from asr_tv.config.file import load_config
+from asr_tv.config.run import AdaptConfig, CorpusConfig, LineConfig, RunOptions
 from asr_tv.data.corpora import load_corpus, stored_manifest
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.manifest import Manifest, in_domain
-from asr_tv.data.splits import Shares, split_by_sentence
+from asr_tv.data.splits import Shares, split_by_sentence, without_sentences
 from asr_tv.decoding.biasing.bias import SAFE_ALPHA, SAFE_BOOST, Bias
 from asr_tv.decoding.biasing.phrases import Phrase
 from asr_tv.decoding.biasing.stages import ngram_stage
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.options import Decoding
-from asr_tv.decoding.recogniser import load_recogniser
+from asr_tv.decoding.recogniser import Recogniser, load_recogniser
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.models.locate import resolve_model
 from asr_tv.models.whisper import load_tokenizer
-from asr_tv.pipeline.material import as_texts
+from asr_tv.pipeline.execution.executor import InProcess
+from asr_tv.pipeline.graph import choose, make_adapted, settled
+from asr_tv.pipeline.material import Material, as_texts, rehearsed_texts
+from asr_tv.pipeline.misheard import with_variants
+from asr_tv.report.systems import ADAPTED, PRETRAINED, TEXT_ONLY_DECODER
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.evaluation import Evaluation, compare
 from asr_tv.scoring.listed import listed_score
 from asr_tv.scoring.score import evaluate
 from asr_tv.store.payload import MODEL
-from asr_tv.store.results import Record, Store
+from asr_tv.store.results import Record, Store, write_atomically
 from asr_tv.store.runtime import Runtime
-from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.text.domain_terms import domain_terms, general_frequency, rarest_first
 from asr_tv.text.normalize import get_normalizer
-from asr_tv.text.rare_words import is_known
-from asr_tv.training.finetune import finetune
+from asr_tv.text.rare_words import Known, is_known
+from asr_tv.training.text_only import text_only_stage
 
 BOOTSTRAP = Bootstrap(2000, 0.95, 17)
 SEED = 17
+MISHEARD_TAKES = 2
+"""Of each term in each of two carriers."""
+NORMALIZE = get_normalizer("english")
+STEERED = ("", " + prompt", " + boost 1", " + boost 1, distractors", " + ngram 0.1", " + boost 1 + ngram 0.1")
+"""What is tried on the adapted model, of all that is tried on the pretrained one."""
 
 
 @dataclass(frozen=True)
@@ -63,167 +76,325 @@ class Domain:
     test: Manifest
 
 
+@dataclass(frozen=True)
+class Words:
+    """What a domain's texts give to steer by.
+
+    Attributes:
+        terms: found in the texts; `distractors` are terms of the other domains that nobody says.
+        ngram: a 4-gram of the texts, with a tenth of one of the others.
+    """
+
+    terms: tuple[str, ...]
+    rarest: tuple[str, ...]
+    distractors: tuple[str, ...]
+    ngram: Record
+    known: Known
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A row's evaluation, and its processor seconds an utterance where they are known."""
+
+    system: str
+    evaluation: Evaluation
+    seconds: float | None
+
+
 def main() -> None:
     """Prints one of the two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("table", "cost"))
     parser.add_argument("--store", type=Path, default=Path(".store"))
-    parser.add_argument("--domains", nargs="*", default=["voicemail", "conference", "services"])
+    parser.add_argument("--domains", nargs="*", default=["voicemail", "conference"])
     parser.add_argument("--ocean", type=Path, help="a manifest of read English of many speakers, with a train split")
     parser.add_argument("--most", type=int, default=120, help="test recordings of a domain, at most")
+    parser.add_argument("--texts", type=int, default=100, help="sentences of a domain, at most")
     parser.add_argument("--repeats", type=int, default=5, help="of the cost")
     parser.add_argument("--adapted", action="store_true", help="also tune a model on synthetic speech for each domain")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="is written after each model of each domain")
     options = parser.parse_args()
     store = Store(options.store)
     base = resolve_model("openai/whisper-tiny.en", store)
     domains = list(_domains(store, options))
-    rows = (
-        _cost(base, domains[0], store, options.repeats)
-        if options.what == "cost"
-        else _table(base, domains, store, options)
-    )
+    if options.what == "cost":
+        rows = _cost(base, domains[0], store, options.repeats)
+    else:
+        with EncodedOnce() as encoded:
+            rows = _table(base, domains, store, options, encoded)
     print(f"\n{machine()}\n")
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for row in rows:
         print("| " + " | ".join(map(str, row.values())) + " |")
-    if options.json is not None:
-        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    _write(options.json, rows)
+
+
+def _write(file: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
+    if file is not None:
+        write_atomically(file.absolute(), json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
 
 
 def _domains(store: Store, options: argparse.Namespace) -> Iterator[Domain]:
     line = LineConfig(codec="gsm", snr_db=10)
     corpus = load_corpus(Runtime(store), CorpusConfig(kind="asterisk", language="en", line=line))
     speech = stored_manifest(corpus)
-    normalize = get_normalizer("english")
     for name in options.domains:
-        own = split_by_sentence(speech.where(name, in_domain(name)), Shares(0.0, 0.5), normalize, SEED)
-        yield _domain(name, own, speech.where("others", lambda u, n=name: u.domain != n), options.most)
+        own = split_by_sentence(speech.where(name, in_domain(name)), Shares(0.0, 0.5), NORMALIZE, SEED)
+        yield _domain(name, own, speech.where("others", lambda u, n=name: u.domain != n), options)
     if options.ocean:
         read = read_manifest(options.ocean)
-        yield _domain("adult readers", read.where("adult readers", in_domain("adult")), speech, options.most)
+        yield _domain("adult readers", read.where("adult readers", in_domain("adult")), speech, options)
 
 
-def _domain(name: str, recordings: Manifest, others: Manifest, most: int) -> Domain:
-    texts = as_texts(recordings.where(f"{name} texts", lambda u: u.split == "train"))
+def _domain(name: str, recordings: Manifest, others: Manifest, options: argparse.Namespace) -> Domain:
     test = recordings.where(f"{name} test", lambda u: u.split == "test")
-    kept = sorted(test, key=lambda u: u.audio_digest or u.id)[:most]
-    return Domain(name, texts, as_texts(others), Manifest(test.name, tuple(kept)))
+    kept = sorted(test, key=lambda u: u.audio_digest or u.id)[: options.most]
+    spoken = {NORMALIZE(u.text) for u in test}
+    unspoken, _ = without_sentences(recordings, spoken, NORMALIZE, "")
+    texts = {u.text: u for u in sorted(unspoken, key=lambda u: u.id) if u.split == "train"}
+    own = Manifest(f"{name} texts", tuple(texts.values())[: options.texts])
+    return Domain(name, as_texts(own), as_texts(others), Manifest(test.name, tuple(kept)))
 
 
-def _biases(base: Record, domain: Domain, store: Store) -> tuple[dict[str, Bias | None], list[str]]:
-    """Bias by row, and the listed terms; the distractors are terms of the other domains."""
+def _words(base: Record, domain: Domain, store: Store) -> Words:
     known, frequency = is_known(load_tokenizer(base.path / MODEL)), general_frequency("en")
-    sentences = [u.text for u in domain.texts]
-    terms = domain_terms(sentences, known, frequency, most=100)
+    terms = domain_terms([u.text for u in domain.texts], known, frequency, most=100)
     spoken = " ".join(u.text.lower() for u in (*domain.texts, *domain.test))
     foreign = [t for t in domain_terms([u.text for u in domain.others], known, frequency) if t.lower() not in spoken]
     ngram = ngram_stage(Runtime(store), base, domain.texts, domain.others, 4, 0.1)
-    own = tuple(map(Phrase, terms))
-    rarest = rarest_first(terms, known, frequency)
-    listed = tuple(map(Phrase, (*terms, *foreign[:100])))
+    return Words(terms, rarest_first(terms, known, frequency), tuple(foreign[:100]), ngram, known)
+
+
+def _biases(domain: Domain, words: Words) -> dict[str, Bias | None]:
+    """Bias by what it adds to a model's name; nothing for terms where none was found."""
+    own = tuple(map(Phrase, words.terms))
+    listed = (*own, *map(Phrase, words.distractors))
+    sentences = " ".join(u.text for u in domain.texts.utterances[:5])
     rows: dict[str, Bias | None] = {
         "": None,
-        " + prompt": Bias(prompt=", ".join(rarest[:30])) if rarest else None,
-        " + prompt, 5 sentences": Bias(prompt=" ".join(sentences[:5])),
-        " + boost 1": Bias(phrases=own, boost=SAFE_BOOST) if own else None,
-        " + boost 2": Bias(phrases=own, boost=2.0) if own else None,
-        f" + boost 1, {len(listed) - len(own)} distractors": Bias(phrases=listed, boost=SAFE_BOOST),
-        f" + boost 2, {len(listed) - len(own)} distractors": Bias(phrases=listed, boost=2.0),
-        " + ngram 0.1": Bias(ngram=ngram, alpha=SAFE_ALPHA),
-        " + ngram 0.3": Bias(ngram=ngram, alpha=0.3),
-        " + boost 1 + ngram 0.1": Bias(phrases=own, boost=SAFE_BOOST, ngram=ngram, alpha=SAFE_ALPHA),
+        " + prompt": Bias(prompt=", ".join(words.rarest[:30])),
+        " + prompt, 5 sentences": Bias(prompt=sentences),
+        " + boost 1": Bias(phrases=own, boost=SAFE_BOOST),
+        " + boost 2": Bias(phrases=own, boost=2.0),
+        " + boost 1, distractors": Bias(phrases=listed, boost=SAFE_BOOST),
+        " + boost 2, distractors": Bias(phrases=listed, boost=2.0),
+        " + ngram 0.1": Bias(ngram=words.ngram, alpha=SAFE_ALPHA),
+        " + ngram 0.3": Bias(ngram=words.ngram, alpha=0.3),
+        " + boost 1 + ngram 0.1": Bias(phrases=own, boost=SAFE_BOOST, ngram=words.ngram, alpha=SAFE_ALPHA),
     }
-    return rows, [phrase.text for phrase in listed]
+    return rows if own else {row: bias for row, bias in rows.items() if bias is None or bias.prompt or bias.ngram}
 
 
-def _table(base: Record, domains: Sequence[Domain], store: Store, options: argparse.Namespace) -> list[dict[str, Any]]:
-    rows = []
-    for domain in domains:
-        biases, listed = _biases(base, domain, store)
-        models = {"pretrained": (base, "full")}
-        if options.adapted:
-            models["tuned"] = (_tuned(base, domain, store), "dynamic")
-        for name, (model, context) in models.items():
-            plain: Evaluation | None = None
-            for row, bias in biases.items():
-                decoding = Decoding(context, "en", bias=bias)  # type: ignore[arg-type]
-                evaluation, seconds = _heard(model, domain.test, decoding, store)
-                plain = plain or evaluation
-                rows.append(_row(domain, f"{name}{row}", evaluation, plain, listed, seconds))
-                print(rows[-1], flush=True)
+def _misheard(base: Record, domain: Domain, words: Words, store: Store) -> Bias:
+    """The terms with what the pretrained model mishears for them."""
+    config = _config().model_copy(update={"biasing": BiasingConfig(misheard_takes=MISHEARD_TAKES)})
+    ordinary = [u.text for u in domain.others]
+    phrases = with_variants(config, base, domain.name, words.terms, ordinary, words.known, InProcess(store))
+    print(f"{domain.name}: {sum(len(p.misheard) for p in phrases)} variants of {len(phrases)} terms", flush=True)
+    return Bias(phrases=phrases, boost=SAFE_BOOST)
+
+
+def _config() -> AdaptConfig:
+    config = load_config(Path(__file__).parents[1] / "configs" / "text_only.yaml")
+    return config.model_copy(update={"run": RunOptions(workers=1)})
+
+
+def _adapted(base: Record, domain: Domain, store: Store) -> Record:
+    """What `asr-tv adapt configs/text_only.yaml` makes of the texts.
+
+    No general speech chooses, so that the least share of the pretrained weights is averaged in.
+    """
+    nothing = Manifest("none", ())
+    scored = [u.text for u in (*domain.texts, *domain.test)]
+    material = Material(
+        base=base,
+        target_domain=domain.name,
+        target_texts=domain.texts,
+        target_train=None,
+        target_test=None,
+        source_train=nothing,
+        source_dev=nothing,
+        source_test=nothing,
+        general_dev=None,
+        general=None,
+        general_texts=rehearsed_texts(_config(), scored, NORMALIZE),
+        dropped=(),
+        corpora=(),
+    )
+    execute = InProcess(store)
+    config = settled(_config(), material)
+    chosen = choose(config, material, execute)
+    weight, context = chosen.recipe.pretrained_weight, config.training.audio_context
+    print(f"{domain.name}: tuned in context {context}, {weight:g} of the pretrained weights", flush=True)
+    return make_adapted(chosen, execute)
+
+
+def _systems(
+    base: Record, domain: Domain, words: Words, store: Store, kind: str
+) -> Iterator[tuple[str, Record, Bias | None]]:
+    """Rows in their order: name, model, bias. What takes a training or a voice is made when its turn comes."""
+    biases = _biases(domain, words)
+    if kind == ADAPTED:
+        model = _adapted(base, domain, store)
+        yield from ((f"{ADAPTED}{row}", model, biases[row]) for row in STEERED if row in biases)
+        return
+    yield from ((f"{PRETRAINED}{row}", base, bias) for row, bias in biases.items())
+    if words.terms:
+        yield f"{PRETRAINED} + boost 1, misheard variants", base, _misheard(base, domain, words, store)
+    rho = max(TextOnlyConfig().rhos)
+    yield (
+        TEXT_ONLY_DECODER,
+        text_only_stage(Runtime(store), base, domain.texts, TextOnlyConfig(), rho, SEED, "en"),
+        None,
+    )
+
+
+def _table(
+    base: Record, domains: Sequence[Domain], store: Store, options: argparse.Namespace, encoded: EncodedOnce
+) -> list[dict[str, Any]]:
+    """All rows of all domains; those that need no training come first."""
+    begun = time.monotonic()
+    words = {domain.name: _words(base, domain, store) for domain in domains}
+    watch = Stopwatch(options.store.absolute().with_name(f"{options.store.name}.seconds.json"), encoded)
+    scored: dict[str, list[Scored]] = {domain.name: [] for domain in domains}
+    kinds = (PRETRAINED, ADAPTED) if options.adapted else (PRETRAINED,)
+    total = sum(_number(_biases(domain, words[domain.name]), options.adapted) for domain in domains)
+    rows: list[dict[str, Any]] = []
+    for kind in kinds:
+        for domain in domains:
+            for name, model, bias in _systems(base, domain, words[domain.name], store, kind):
+                own = _heard(name, model, domain.test, Decoding("full", "en", bias=bias), store, watch)
+                scored[domain.name].append(own)
+                done = sum(map(len, scored.values()))
+                told = f"{100 * own.evaluation.wer:.1f} %, {time.monotonic() - begun:.0f} s"
+                print(f"{done} of {total}: {domain.name}, {name}: {told}", flush=True)
+            rows = [row for d in domains for row in _shown(d, words[d.name], scored[d.name])]
+            _write(options.json, rows)
     return rows
 
 
-def _tuned(base: Record, domain: Domain, store: Store) -> Record:
-    clips = stored_manifest(synthesize(Runtime(store), domain.texts, SynthesisConfig(takes=2), seed=SEED))
-    training = TrainingConfig(epochs=3, learning_rate=3e-5)
-    return finetune(Runtime(store), base, clips, training, SEED, augmentation=AugmentationConfig())
+def _number(biases: Mapping[str, Bias | None], adapted: bool) -> int:
+    """Of a domain's rows."""
+    return len(biases) + 1 + (" + boost 1" in biases) + adapted * sum(row in biases for row in STEERED)
 
 
-def _heard(model: Record, test: Manifest, decoding: Decoding, store: Store) -> tuple[Evaluation, float]:
-    begun = time.perf_counter()
-    record = transcribe(Runtime(store, label="bench"), model, test, decoding)
-    seconds = record.seconds or time.perf_counter() - begun
+class Stopwatch:
+    """Processor seconds of each decoding by key, in a file beside the store, so that a table that goes on has them.
+
+    Rows of one model share the encoder's states; the seconds that those took count in every row.
+    """
+
+    def __init__(self, file: Path, encoded: EncodedOnce) -> None:
+        self._file, self._encoded = file, encoded
+        self._known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+
+    def of(self, key: str) -> float | None:
+        return self._known.get(key)
+
+    def time(self, decode: Callable[[], Record]) -> Record:
+        """Decodes; what was in the store already keeps the seconds that it took."""
+        begun, encoded = time.process_time(), self._encoded.done
+        self._encoded.seconds = 0.0
+        record = decode()
+        if not record.cached:
+            others = time.process_time() - begun - (self._encoded.done - encoded)
+            self._known[record.key] = others + self._encoded.seconds
+            write_atomically(self._file, json.dumps(self._known, indent=1) + "\n")
+        return record
+
+
+def _heard(name: str, model: Record, test: Manifest, decoding: Decoding, store: Store, watch: Stopwatch) -> Scored:
+    record = watch.time(partial(transcribe, Runtime(store, label="bench"), model, test, decoding))
     texts = read_hypotheses(record.path / hypotheses_file())
-    return evaluate(test, texts, "english", decoding=decoding.options), seconds / len(test)
+    seconds = watch.of(record.key)
+    evaluation = evaluate(test, texts, "english", decoding=decoding.options)
+    return Scored(name, evaluation, seconds and seconds / len(test))
 
 
-def _row(
-    domain: Domain, name: str, evaluation: Evaluation, plain: Evaluation, listed: Sequence[str], seconds: float
-) -> dict[str, Any]:
-    normalize = get_normalizer("english")
-    score = listed_score(evaluation, [normalize(term) for term in listed], domain.test.seconds, BOOTSTRAP)
-    own, change = evaluation.interval(**asdict(BOOTSTRAP)), compare(evaluation, plain, **asdict(BOOTSTRAP))
-    return {
-        "domain": domain.name,
-        "system": name,
-        "utterances": len(domain.test),
-        "WER %": f"{100 * evaluation.wer:.1f} [{100 * own.low:.1f}, {100 * own.high:.1f}]",
-        "minus plain, points": f"{100 * change.difference:+.1f} [{100 * change.low:+.1f}, {100 * change.high:+.1f}]",
-        "listed WER %": "-" if score.listed_wer is None else f"{100 * score.listed_wer:.1f}",
-        "other WER %": "-" if score.other_wer is None else f"{100 * score.other_wer:.1f}",
-        "recall %": "-" if score.terms.recall is None else f"{100 * score.terms.recall:.0f}",
-        "false alarms": score.false_alarms,
-        "an hour": f"{score.false_alarms_per_hour or 0:.0f}",
-        "s/utterance": f"{seconds:.2f}",
-    }
+def _shown(domain: Domain, words: Words, rows: Sequence[Scored]) -> Iterator[dict[str, Any]]:
+    """A domain's part of the table; each row against its own model as it is, and against the adapted one."""
+    listed = [NORMALIZE(term) for term in (*words.terms, *words.distractors)]
+    by_name = {row.system: row.evaluation for row in rows}
+    for row in rows:
+        score = listed_score(row.evaluation, listed, domain.test.seconds, BOOTSTRAP)
+        own = row.evaluation.interval(**asdict(BOOTSTRAP))
+        plain = by_name[ADAPTED if row.system.startswith(ADAPTED) else PRETRAINED]
+        yield {
+            "domain": domain.name,
+            "system": row.system,
+            "utterances": len(domain.test),
+            "WER %": f"{100 * row.evaluation.wer:.1f} [{100 * own.low:.1f}, {100 * own.high:.1f}]",
+            "minus plain, points": _difference(row.evaluation, plain),
+            "minus adapted, points": _difference(row.evaluation, by_name.get(ADAPTED)),
+            "listed WER %": _percent(score.listed_wer),
+            "other WER %": _percent(score.other_wer),
+            "listed, said": score.terms.expected,
+            "recall %": _percent(score.terms.recall, 0),
+            "precision %": _percent(score.terms.precision, 0),
+            "false alarms": score.false_alarms,
+            "an hour": f"{score.false_alarms_per_hour or 0:.0f}",
+            "s/utterance": "-" if row.seconds is None else f"{row.seconds:.2f}",
+        }
+
+
+def _difference(one: Evaluation, other: Evaluation | None) -> str:
+    if other is None or one is other:
+        return "-"
+    change = compare(one, other, **asdict(BOOTSTRAP))
+    return f"{100 * change.difference:+.1f} [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
+
+
+def _percent(rate: float | None, digits: int = 1) -> str:
+    return "-" if rate is None else f"{100 * rate:.{digits}f}"
 
 
 def _cost(base: Record, domain: Domain, store: Store, repeats: int) -> list[dict[str, Any]]:
-    """The median of each row's ratio to plain decoding in the same repeat."""
+    """Each row's seconds on one thread, and the median of its ratio to plain decoding in the same repeat.
+
+    The order turns from repeat to repeat, a round that is not counted goes before, and plain decoding also stands
+    against itself: what differs there is the machine's.
+    """
+    torch.set_num_threads(1)
     terms = tuple(Phrase(f"{first} {second}") for first in _SYLLABLES for second in _SYLLABLES)[:200]
     ngram = ngram_stage(Runtime(store), base, domain.texts, domain.others, 4, 0.1)
-    rows: dict[str, Bias | None] = {"plain": None, "200 terms": Bias(phrases=terms), "4-gram": Bias(ngram=ngram)}
-    rows["both"] = Bias(phrases=terms, ngram=ngram)
+    rows: dict[str, Bias | None] = {
+        "plain": None,
+        "plain again": None,
+        "200 terms": Bias(phrases=terms),
+        "4-gram": Bias(ngram=ngram),
+        "both": Bias(phrases=terms, ngram=ngram),
+    }
     test = domain.test.utterances
     with tempfile.TemporaryDirectory() as folder:
+        load = partial(load_recogniser, base.path / MODEL, "whisper", device=torch.device("cpu"))
         loaded = {
-            name: load_recogniser(
-                base.path / MODEL,
-                "whisper",
-                Decoding("full", "en", bias=bias),
-                torch.device("cpu"),
-                Path(folder) / name,
-            )
+            name: load(decoding=Decoding("full", "en", bias=bias), scratch=Path(folder) / name)
             for name, bias in rows.items()
         }
-    seconds: dict[str, list[float]] = {name: [] for name in rows}
-    for _ in range(repeats):
-        for name, recogniser in loaded.items():
-            begun = time.process_time()
-            recogniser.transcribe(test, 16, lambda n: None)
-            seconds[name].append(time.process_time() - begun)
-    ratios = {name: [a / b for a, b in zip(own, seconds["plain"], strict=True)] for name, own in seconds.items()}
+        rounds = [_round(loaded, test, number) for number in range(repeats + 1)][1:]
+    seconds = {name: [own[name][0] for own in rounds] for name in rows}
+    ratios = {name: [a / b for a, b in zip(seconds[name], seconds["plain"], strict=True)] for name in rows}
     return [
         {
             "decoding": name,
-            "processor s/utterance": f"{statistics.median(seconds[name]) / len(test):.3f}",
+            "s/utterance": f"{statistics.median(seconds[name]) / len(test):.3f}",
+            "words heard": rounds[0][name][1],
             "ratio": f"{statistics.median(ratios[name]):.3f}",
             "of repeats": f"{min(ratios[name]):.3f} to {max(ratios[name]):.3f}",
         }
         for name in rows
     ]
+
+
+def _round(loaded: Mapping[str, Recogniser], test: Sequence[Any], number: int) -> dict[str, tuple[float, int]]:
+    """Each recogniser's seconds of this thread, and the words that it heard; `number` turns the order."""
+    names = list(loaded)
+    found = {}
+    for name in names[number % len(names) :] + names[: number % len(names)]:
+        begun = time.thread_time()
+        texts = loaded[name].transcribe(test, 16, lambda n: None)
+        found[name] = time.thread_time() - begun, sum(len(text.split()) for text in texts.values())
+    return found
 
 
 _SYLLABLES = ("Bara", "Cortez", "Dulan", "Ferrim", "Galvo", "Hestia", "Jorun", "Kalmar", "Lindow", "Mirvo", "Nestor",
