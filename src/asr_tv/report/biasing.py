@@ -1,12 +1,14 @@
-"""The part of a report on decode-time methods: listed and other words apart, recall, and false alarms."""
+"""The part of a report on decode-time methods: listed and other words apart, recall, false alarms, and prompts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from asr_tv.report.scores import span
-from asr_tv.report.table import Cell, Table, build, count, field, number, percent_span, rate, system, text
+from asr_tv.report.scores import judged, span
+from asr_tv.report.systems import ADAPTED, ADAPTED_PROMPTED, PRETRAINED, PRETRAINED_PROMPTED
+from asr_tv.report.table import Table, build, count, difference, field, interval, number, rate, system, text
 from asr_tv.scoring.bootstrap import Bootstrap
-from asr_tv.scoring.evaluation import Evaluation
+from asr_tv.scoring.evaluation import Evaluation, compare
 from asr_tv.scoring.listed import ListedScore, listed_score
 
 Json = dict[str, Any]
@@ -27,7 +29,17 @@ def biasing_part(
     """
     listed = (*terms, *distractors)
     rows = [_row(name, listed_score(e, listed, seconds, bootstrap)) for name, e in evaluations.items()]
-    return {"terms": list(terms), "distractors": list(distractors), "systems": rows}
+    prompted = list(_prompted(evaluations, bootstrap))
+    return {"terms": list(terms), "distractors": list(distractors), "systems": rows, "prompted": prompted}
+
+
+def _prompted(evaluations: Mapping[str, Evaluation], bootstrap: Bootstrap) -> Iterator[Json]:
+    """What a prompt changes of each model, and the two models with the prompt against each other."""
+    pairs = ((PRETRAINED_PROMPTED, PRETRAINED), (ADAPTED_PROMPTED, ADAPTED), (ADAPTED_PROMPTED, PRETRAINED_PROMPTED))
+    for name, against in pairs:
+        if name in evaluations and against in evaluations:
+            result = compare(evaluations[name], evaluations[against], **asdict(bootstrap))
+            yield {"system": name, "against": against, **judged(result)}
 
 
 def _row(name: str, score: ListedScore) -> Json:
@@ -45,14 +57,23 @@ def _row(name: str, score: ListedScore) -> Json:
     }
 
 
+def biasing_note(part: Mapping[str, Any]) -> str:
+    """What the table counts."""
+    return (
+        f"{len(part['terms'])} terms and {len(part['distractors'])} distractors are listed. Errors are counted apart "
+        "for words that stand in a listed term and for all others; a false alarm is a listed term that was heard and "
+        "not said."
+    )
+
+
 def biasing_table(part: Mapping[str, Any]) -> Table | None:
     """Each system's errors in listed and in other words, its recall, and its false alarms."""
     fields = [
         field("system", lambda row: system(row["system"])),
         rate("listed WER %", "listed_wer"),
-        field("interval", lambda row: _interval(row["listed"]), numeric=True),
+        interval("listed WER %", "listed"),
         rate("other WER %", "other_wer"),
-        field("interval ", lambda row: _interval(row["other"]), numeric=True),
+        interval("other WER %", "other"),
         rate("recall %", "recall"),
         rate("precision %", "precision"),
         count("false alarms", "false_alarms"),
@@ -61,8 +82,14 @@ def biasing_table(part: Mapping[str, Any]) -> Table | None:
     return build("biasing", "What words alone bought, and what they cost", part["systems"], fields)
 
 
-def _interval(ends: Mapping[str, float | None]) -> Cell:
-    return percent_span(ends["ci_low"], ends["ci_high"])
+def prompt_table(part: Mapping[str, Any]) -> Table | None:
+    """Whether a model can be prompted: a model tuned without prompts may get worse by one."""
+    fields = [
+        field("system", lambda row: system(row["system"])),
+        field("against", lambda row: system(row["against"])),
+        *difference(lambda row: row, hint="system minus against, in points of WER", verdict="it is"),
+    ]
+    return build("prompted", "Whether a prompt still works, on the target", part.get("prompted", ()), fields)
 
 
 def choice_table(part: Mapping[str, Any]) -> Table | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
-from asr_tv.report.biasing import biasing_table, choice_table
+from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
 from asr_tv.report.systems import display_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line
@@ -51,7 +51,7 @@ def render_markdown(report: Row) -> str:
         "What changed most": _examples(report["examples"]),
         "How the recipe was chosen": _selection(report),
         "Forgetting": _forgetting(report),
-        "What else was kept": as_markdown(scores.retention_table(report["retention"])) if "retention" in report else "",
+        "What else was kept": _kept(report),
         "Words alone": _biasing(report["biasing"]) if "biasing" in report else "",
         "Leak ledger": _ledger(report),
         "Quality gate": _drawn([provenance.gate_table(report)]) if report.get("gates") else "",
@@ -167,14 +167,15 @@ def _ledger(report: Row) -> str:
     return "\n\n".join([top, *([as_markdown(listed)] if leaks else []), as_markdown(summary)])
 
 
+def _kept(report: Row) -> str:
+    tables = [scores.retention_table(report.get("retention", ()))]
+    tables += [prompt_table(report["biasing"])] if "biasing" in report else []
+    return "\n\n".join(as_markdown(table) for table in tables if table is not None)
+
+
 def _biasing(part: Row) -> str:
-    note = (
-        f"{len(part['terms'])} terms and {len(part['distractors'])} distractors are listed. Errors are counted apart "
-        "for words that stand in a listed term and for all others; a false alarm is a listed term that was heard and "
-        "not said."
-    )
     tables = as_markdown(biasing_table(part)), as_markdown(choice_table(part), cell_limit=None)
-    return "\n\n".join([note, *tables])
+    return "\n\n".join([biasing_note(part), *tables])
 
 
 def _dropped(report: Row) -> str:

@@ -25,6 +25,8 @@ ADAPTED_SHORT = "adapted_short_context"
 """The same model in the shorter context that it was tuned in; all other rows are in Whisper's 30 s."""
 BASELINE = "target_synthetic"
 PRETRAINED = "pretrained"
+PRETRAINED_PROMPTED, ADAPTED_PROMPTED = f"{PRETRAINED} + prompt", f"{ADAPTED} + prompt"
+"""Both after the same prompt, which was chosen for the pretrained model."""
 PRETRAINED_SHORT = "pretrained_short_context"
 """The same model once it was made safe on a short audio context: all trainings start from it."""
 

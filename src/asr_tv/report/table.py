@@ -196,10 +196,15 @@ def number(title: str, *path: str, form: str = "g", **more: Any) -> Field:
     return field(title, lambda row: plain(find(row), form), numeric=True, **more)
 
 
-def interval(name: str) -> Field:
-    """The column of a rate's interval; `name` is the rate's in the CSV."""
-    ends = (f"{name} low", f"{name} high")
-    return field("interval", lambda row: percent_span(row["ci_low"], row["ci_high"]), numeric=True, more=ends)
+def interval(name: str, *path: str) -> Field:
+    """The column of a rate's interval, whose ends a row has under a path; `name` is the rate's in the CSV."""
+    ends, find = (f"{name} low", f"{name} high"), at(*path)
+
+    def cell(row: Any) -> Cell:
+        found = find(row)
+        return percent_span(found["ci_low"], found["ci_high"])
+
+    return field("interval", cell, numeric=True, more=ends)
 
 
 def difference(

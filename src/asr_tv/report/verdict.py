@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr_tv.report.systems import ADAPTED, BASELINE
+from asr_tv.report.systems import ADAPTED, ADAPTED_PROMPTED, BASELINE
 
 BETTER, WORSE, UNDECIDED = "better", "worse", "no difference shown"
 NO_TARGET = "no target recordings"
@@ -109,7 +109,7 @@ def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], con
     line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
     where = f"On the target domain {adapted['domain']} ({line}{adapted['utterances']} utterances)"
     found = f"{where} adapted has {_percent(adapted['wer'])} WER"
-    return f"{found}: {'; '.join(claims)}.{_also_better(rivals, best)}"
+    return f"{found}: {'; '.join(claims)}.{_also_better(rivals, best)}{_prompted(rivals)}"
 
 
 def set_of(row: Row) -> tuple[str, str, str]:
@@ -150,6 +150,17 @@ def _claim(row: Row, scores: Mapping[str, float | None], confidence: float, rema
 def _also_better(rivals: Mapping[str, Row], best: str | None) -> str:
     others = [n for n, r in rivals.items() if r["verdict"] == WORSE and r["text_only"] and n not in (best, BASELINE)]
     return f" Also better than adapted: {', '.join(sorted(others))}." if others else ""
+
+
+def _prompted(rivals: Mapping[str, Row]) -> str:
+    """Whether the adapted model can still be prompted, where it was; the rows have adapted minus its prompted self."""
+    row = rivals.get(ADAPTED_PROMPTED)
+    if row is None:
+        return ""
+    told = {WORSE: "makes it better", BETTER: "makes it worse", UNDECIDED: "is not shown to change it"}[row["verdict"]]
+    change, low, high = (_points(row[key] and -row[key]) for key in ("difference", "ci_high", "ci_low"))
+    spread = "interval unknown" if row["ci_low"] is None else f"{low} to {high}"
+    return f" The prompt that was chosen for pretrained {told} ({change} points, {spread})."
 
 
 def _forgetting(forgetting: Row) -> str:
