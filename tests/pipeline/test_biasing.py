@@ -2,10 +2,13 @@
 
 import json
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Command
+from jsonschema import validate
 
 from asr_tv.config.biasing import BiasingConfig
 from asr_tv.data.manifest import Manifest, Utterance
@@ -99,8 +102,46 @@ def test_a_run_leaves_its_words_for_other_programs(run: tuple[Outcome, dict[str,
     hotwords = (folder / "biasing" / "hotwords.txt").read_text().strip()
     assert sorted(hotwords.split(", ")) == sorted(terms)
     assert (folder / "biasing" / "ngram.arpa").read_text().startswith("\\data\\")
-    assert "pretrained + boost" in (folder / "model" / "README.md").read_text()
     json.dumps(run[1], allow_nan=False)
+
+
+def test_the_card_says_what_the_words_bought_and_cost(run: tuple[Outcome, dict[str, Any], Path]) -> None:
+    _, report, folder = run
+    card = (folder / "model" / "README.md").read_text()
+    rows = {row["name"]: row for row in report["systems"] if row["role"] == "target"}
+    for name in ROWS:
+        assert f"| travel | {name} | full | {rows[name]['wer']:.1%} | " in card
+    for row in report["biasing"]["systems"]:
+        assert f"{row['system']} {row['false_alarms_per_hour']:.0f}" in card
+
+
+@pytest.mark.parametrize("form", ["hf", "ctranslate2"])
+def test_an_export_has_the_words_and_what_they_bought(
+    form: str, run: tuple[Outcome, dict[str, Any], Path], asr_tv: Command
+) -> None:
+    folder = run[2]
+    made = asr_tv("export", folder, "--format", form, "--clips", 0, "--store", folder.parent / "store", "--quiet")
+    assert made.code == 0, made.lines
+    exported = folder / "exports" / form
+    names = {f"biasing/{name}" for name in ("terms.txt", "hotwords.txt", "ngram.arpa")}
+    assert names <= json.loads((exported / "export.json").read_text())["files"].keys()
+    for name in names:
+        assert (exported / name).read_bytes() == (folder / name).read_bytes()
+    assert "| travel | adapted + ngram | full | " in (exported / "README.md").read_text()
+
+
+def test_the_report_is_of_the_published_schema(run: tuple[Outcome, dict[str, Any], Path]) -> None:
+    validate(run[1], json.loads((files("asr_tv.schemas") / "report-2.json").read_text(encoding="utf-8")))
+
+
+def test_retention_and_verdict_say_whether_adapted_can_still_be_prompted(
+    run: tuple[Outcome, dict[str, Any], Path],
+) -> None:
+    report = run[1]
+    assert len(report["biasing"]["prompted"]) == 3
+    assert "The prompt that was chosen for pretrained " in report["verdict"]
+    page = (run[2] / "report.html").read_text(encoding="utf-8")
+    assert page.index('id="forgetting"') < page.index('id="prompted"') < page.index('id="words-alone"')
 
 
 class TestSettings:
@@ -130,6 +171,16 @@ class TestSettings:
         setting, tried = choose_setting(config, "boost", folds, None)  # type: ignore[arg-type]
         assert setting == Setting("boost", boost=2.0)
         assert tried == (({}, 5, 20), ({"boost": 2.0}, 3, 20))
+
+
+def test_more_terms_than_are_boosted_are_refused_and_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "many.txt").write_text("".join(f"term {n}\n" for n in range(100_000)))
+    with pytest.raises(ConfigError) as error:
+        check_biasing(fake_config(tmp_path, biasing={}, scoring__terms=str(tmp_path / "many.txt")), "whisper")
+    assert list(error.value.problems) == [
+        "scoring.terms: 100000 terms, and biasing.max_terms is 100: set it higher, at most 10000, or give the rarest"
+    ]
+    check_biasing(fake_config(tmp_path, scoring__terms=["a", "b"], biasing={"max_terms": 2}), "whisper")
 
 
 def test_ctc_models_are_refused_before_anything(tmp_path: Path) -> None:
