@@ -9,7 +9,7 @@ from asr_tv.config.run import AdaptConfig
 from asr_tv.config.section import Family
 from asr_tv.data.manifest import Manifest, in_domain
 from asr_tv.decoding.biasing.bias import SAFE_ALPHA, SAFE_BOOST, Bias
-from asr_tv.decoding.biasing.phrases import Phrase
+from asr_tv.decoding.biasing.phrases import MOST_PHRASES, Phrase
 from asr_tv.decoding.biasing.prompts import nearest_sentences
 from asr_tv.decoding.biasing.stages import internal_lm_stage, ngram_stage
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
@@ -18,7 +18,7 @@ from asr_tv.errors import ConfigError
 from asr_tv.models.vocabulary import load_tokenizer
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.hearing import Heard, RowChoice, hearing, step_of
-from asr_tv.pipeline.material import Material
+from asr_tv.pipeline.material import Material, given_terms
 from asr_tv.pipeline.misheard import with_variants
 from asr_tv.pipeline.scoring import Hearing, decoding_of, score_hearings
 from asr_tv.pipeline.text_only import text_only_row
@@ -90,10 +90,15 @@ def check_biasing(config: AdaptConfig, family: Family) -> None:
     """Refuses what no row can be made of, before anything is trained.
 
     Raises:
-        ConfigError: the model is no Whisper.
+        ConfigError: the model is no Whisper, or more terms were given than are boosted.
     """
     if family != "whisper" and (config.biasing is not None or config.scoring.beams > 1):
         raise ConfigError("biasing and scoring.beams: are for Whisper, and this is a CTC model")
+    if config.biasing is not None and (given := len(given_terms(config))) > config.biasing.max_terms:
+        raise ConfigError(
+            f"scoring.terms: {given} terms, and biasing.max_terms is {config.biasing.max_terms}: "
+            f"set it higher, at most {MOST_PHRASES}, or give the rarest"
+        )
 
 
 def settings_of(biasing: BiasingConfig, row: BiasRow) -> tuple[Setting, ...]:

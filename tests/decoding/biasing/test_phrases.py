@@ -5,6 +5,7 @@ import pytest
 from asr_tv.decoding.biasing.bias import Bias
 from asr_tv.decoding.biasing.phrases import Phrase, folded, kept_variants, phrase_tokens, write_back
 from asr_tv.decoding.biasing.prompts import MOST_TOKENS, nearest_sentences, tokenised
+from asr_tv.decoding.biasing.trie import ROOT, PhraseTrie
 from asr_tv.errors import DataError
 from asr_tv.testing.whisper import tiny_tokenizer
 
@@ -18,6 +19,13 @@ def letters(text: str) -> list[int]:
 def test_a_term_is_boosted_inside_a_text_capitalised_and_at_its_start() -> None:
     found = phrase_tokens([Phrase("soup", ("soop",)), Phrase("Soup")], letters, END)
     assert sorted(found) == sorted(tuple(map(ord, t)) for t in (" soup", " Soup", "Soup", " soop", " Soop", "Soop"))
+
+
+def test_a_term_without_tokens_boosts_nothing() -> None:
+    assert phrase_tokens([Phrase("x")], lambda _: (), END) == []
+    trie = PhraseTrie([], boost=3.0)
+    assert trie.bonuses(ROOT) == {}
+    assert (trie.step(ROOT, 65), trie.end(ROOT, take_back=False)) == (ROOT, 0.0)
 
 
 def test_control_tokens_are_refused_all_at_once() -> None:
