@@ -14,8 +14,8 @@ from prefect import get_client, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.settings import get_current_settings
 
-from asr_tv.report.markdown import WER_HEADER, escaped, wer_tables
-from asr_tv.report.systems import ADAPTED
+from asr_tv.report.markdown import escaped, wer_header, wer_tables
+from asr_tv.report.systems import ADAPTED, rate_name
 from asr_tv.runs.promotion import Promotion
 from asr_tv.safe_text import inert, printable, redacted
 from asr_tv.store.results import Record
@@ -150,7 +150,7 @@ def headline(report: Mapping[str, Any]) -> str:
     if row is None:
         return f"{report['name']}: no recordings to score"
     span = "" if row["ci_low"] is None else f" ({100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f})"
-    return f"{row['domain']}: WER {100 * row['wer']:.1f} %{span}"
+    return f"{row['domain']}: {rate_name([row])} {100 * row['wer']:.1f} %{span}"
 
 
 def report_markdown(
@@ -170,8 +170,9 @@ def report_markdown(
         f"{model}: {escaped(told, limit=None)}.",
         where,
     ]
-    tables = [f"## {escaped(title)}\n\n{_table(rows)}" for title, rows in wer_tables(report).items()]
-    head += [*tables[:1], _recipe(report), *_curve(report["target_curve"]), *_history(earlier)]
+    rates, header = rate_name(report["systems"]), wer_header(report)[:-1]
+    tables = [f"## {escaped(title)}\n\n{_table(header, rows)}" for title, rows in wer_tables(report).items()]
+    head += [*tables[:1], _recipe(report), *_curve(report["target_curve"], rates), *_history(earlier, rates)]
     rest, note = tables[1:], []
     while rest and len("\n\n".join([*head, *rest]).encode()) > MAX_BYTES - 100:
         rest.pop()
@@ -179,9 +180,9 @@ def report_markdown(
     return "\n\n".join([*head, *rest, *note]) + "\n"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The WER table; its last column, whether a system used target recordings, moves into the name."""
-    lines = [WER_HEADER[:-1], tuple("--" for _ in WER_HEADER[:-1]), *(_cells(row) for row in rows)]
+    lines = [header, ["--" for _ in header], *(_cells(row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -192,9 +193,9 @@ def _cells(row: Sequence[str]) -> tuple[str, ...]:
     return (f"{name} (target recordings)" if used == "yes" else name, *narrow)
 
 
-def _history(earlier: Sequence[tuple[str, str]]) -> list[str]:
+def _history(earlier: Sequence[tuple[str, str]], rates: str) -> list[str]:
     rows = "\n".join(f"| {when} | {escaped(what)} |" for when, what in earlier)
-    return [f"## Earlier runs\n\n| UTC | WER |\n| -- | -- |\n{rows}"] if earlier else []
+    return [f"## Earlier runs\n\n| UTC | {rates} |\n| -- | -- |\n{rows}"] if earlier else []
 
 
 def _recipe(report: Mapping[str, Any]) -> str:
@@ -207,17 +208,19 @@ def _recipe(report: Mapping[str, Any]) -> str:
     )
 
 
-def _curve(points: Sequence[Mapping[str, Any]]) -> list[str]:
+def _curve(points: Sequence[Mapping[str, Any]], rates: str) -> list[str]:
     known = [(p["scaling_coef"], 100 * p["wer"]) for p in points if p["wer"] is not None]
     if len(known) < 2:
         return []
-    data = base64.b64encode(curve_svg(known).encode()).decode()
+    data = base64.b64encode(curve_svg(known, rates).encode()).decode()
     words = ", ".join(f"{wer:.1f} % at {coef:g}" for coef, wer in known)
-    return [f"## WER over the coefficient, on the target\n\n![{words}](data:image/svg+xml;base64,{data})\n\n{words}."]
+    return [
+        f"## {rates} over the coefficient, on the target\n\n![{words}](data:image/svg+xml;base64,{data})\n\n{words}."
+    ]
 
 
-def curve_svg(points: Sequence[tuple[float, float]]) -> str:
-    """Plots WER in percent over the scaling coefficient; the axis begins at 0, so that a small step looks small."""
+def curve_svg(points: Sequence[tuple[float, float]], rates: str = "WER") -> str:
+    """Plots rates in percent over the scaling coefficient; the axis begins at 0, so that a small step looks small."""
     width, height, left, bottom, top = 560, 260, 50, 40, 20
     highest = max(wer for _, wer in points) * 1.15 or 1.0
     first, last = points[0][0], points[-1][0]
@@ -244,6 +247,6 @@ def curve_svg(points: Sequence[tuple[float, float]]) -> str:
         f'<polyline points="{line}" fill="none" stroke="#2563eb" stroke-width="2"/>{marks}'
         f'<text x="{left - 8}" y="{base + 4}" text-anchor="end">0</text>'
         f'<text x="{left - 8}" y="{top + 4}" text-anchor="end">{highest:.0f}</text>'
-        f'<text x="14" y="{height / 2}" text-anchor="middle" transform="rotate(-90 14 {height / 2})">WER %</text>'
+        f'<text x="14" y="{height / 2}" text-anchor="middle" transform="rotate(-90 14 {height / 2})">{rates} %</text>'
         f'<text x="{(left + width) / 2}" y="{height - 4}" text-anchor="middle">scaling coefficient</text></svg>'
     )

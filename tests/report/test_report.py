@@ -7,6 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError, validate
 from reports import INPUTS, LIBRI, RECIPE, VOICEMAIL, general, manifest, scored, target
 
+from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import DataError
 from asr_tv.report import score_tables
@@ -14,9 +15,13 @@ from asr_tv.report.build import SCHEMA_VERSION, build_report
 from asr_tv.report.charts import frontier_chart
 from asr_tv.report.inputs import BoundInput, DroppedUtterance, SelectionInput, SystemInput, TermsInput
 from asr_tv.report.ledger import StageEntry
-from asr_tv.report.markdown import WER_HEADER, escaped, render_markdown, sparkline, wer_tables
+from asr_tv.report.markdown import escaped, render_markdown, sparkline, wer_header, wer_tables
+from asr_tv.report.model_card import model_card
+from asr_tv.report.page import render_page
 from asr_tv.report.systems import display_name
+from asr_tv.runs.promotion import judge
 from asr_tv.scoring.score import evaluate
+from flows.artifacts import report_markdown
 
 
 def with_target(**wrong):
@@ -385,7 +390,7 @@ def test_markdown_stays_small():
 
 def test_table_rows_match_their_header():
     rows = {row[0]: row for row in next(iter(wer_tables(build_report(INPUTS)).values()))}
-    assert {len(row) for row in rows.values()} == {len(WER_HEADER)}
+    assert {len(row) for row in rows.values()} == {len(wer_header(build_report(INPUTS)))}
     assert rows["topline"][-1] == "yes"
     assert rows["pretrained"][-1] == "no"
     assert rows["topline"][-2] == "8 s"
@@ -415,3 +420,42 @@ def test_sparkline():
     assert sparkline([0.1, None, 0.2, 0.3]) == "▁ ▅█"
     assert sparkline([0.2, 0.2]) == "▁▁"
     assert sparkline([]) == ""
+
+
+def test_rates_of_characters_are_called_so_wherever_they_are_told():
+    """No table, page, card or sentence says WER where each character was a word, but of the raw texts."""
+    reference = Manifest("ref", tuple(Utterance(f"u{i}", "今日は天気がいい") for i in range(5)))
+    heard = {"adapted": "今日は天気がいい", "pretrained": "今日は電気がいい", "target_synthetic": "天気がいい"}
+    general = Manifest("general", tuple(Utterance(f"g{i}", "また明日") for i in range(3)))
+
+    def row(name, role, spoken, text):
+        found = evaluate(spoken, dict.fromkeys(spoken.by_id, text), "characters", decoding={"audio_context": 30.0})
+        return SystemInput(name, role, "天気", "test", found, text_only=True)
+
+    systems = [row(name, "target", reference, text) for name, text in heard.items()]
+    systems += [row(name, "general", general, "また明日") for name in ("pretrained", "adapted")]
+    report = build_report(replace(INPUTS, systems=tuple(systems), target_curve={}))
+    given = {"base": "b", "base_licence": "MIT", "synthesis": SynthesisConfig(), "language": "ja"}
+    card = model_card(report, **given, voice_licences={"en_US-joe-medium": "MIT"})
+    made = list(score_tables.wer_tables(report))
+    texts = {
+        "headline": report["headline"],
+        "verdict": report["verdict"],
+        "markdown": render_markdown(report),
+        "page": render_page(report),
+        "card": card,
+        "artifact": report_markdown(report, None, "told", promoted=True, earlier=[("2026", "x")]),
+        "promotion": judge(_worse(report), report),
+        "CSV": "".join(t.csv for t in made),
+    }
+    for name, text in texts.items():
+        assert text is not None
+        assert "CER" in text or "character error rate" in text, name
+        plain = text.replace("raw WER %", "").replace("Raw WER", "")  # which is of words
+        assert "WER" not in plain, (name, plain[max(0, plain.find("WER") - 80) :][:160])
+        assert "word error rate" not in plain.lower(), name
+
+
+def _worse(report):
+    rows = [{**row, "wer": 1.0} if row["name"] == "adapted" else row for row in report["systems"]]
+    return {**report, "systems": rows}

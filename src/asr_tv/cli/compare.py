@@ -44,6 +44,7 @@ def report(
 
     Example: asr-tv report runs/demo
     """
+    from asr_tv.report.systems import rate_name
     from asr_tv.runs.finished import read_run
     from asr_tv.store.results import Store
 
@@ -73,7 +74,8 @@ def report(
     elif quiet:
         typer.echo(printable("\n".join(row["run"] for row in board)))
     else:
-        _print_board(board, f"{system} on {set_} {board[0]['domain']}, {board[0]['utterances']} utterances")
+        title = f"{system} on {set_} {board[0]['domain']}, {board[0]['utterances']} utterances"
+        _print_board(board, title, rate_name([read[0].row(system, set_)]))
 
 
 def _leaderboard(runs: Sequence["FinishedRun"], system: str, role: str, store: "Store") -> list[dict[str, Any]]:
@@ -122,7 +124,7 @@ def _compared(left: "Evaluation", right: "Evaluation", run: "FinishedRun") -> "D
     return compare(left, right, resamples=how["resamples"], confidence=how["confidence"], seed=how["seed"])
 
 
-def _print_board(board: Sequence[Mapping[str, Any]], title: str) -> None:
+def _print_board(board: Sequence[Mapping[str, Any]], title: str, rates: str) -> None:
     from asr_tv.cli.console import print_tables
     from asr_tv.report.table import build, count, difference, interval, number, rate, text, words
 
@@ -133,8 +135,8 @@ def _print_board(board: Sequence[Mapping[str, Any]], title: str) -> None:
     (column, cell), *rest = difference(to_the_best, verdict="this is")
     fields = [
         words("run", priority=0),
-        rate("WER %", "wer", priority=0),
-        interval("WER %"),
+        rate(f"{rates} %", "wer", priority=0),
+        interval(f"{rates} %"),
         (
             replace(column, title="to the best, points"),
             lambda row: cell(row) if row["verdict"] or row is board[0] else text("not in the store"),
@@ -165,6 +167,7 @@ def diff(
     Example: asr-tv diff runs/demo runs/demo --system adapted --against target_synthetic
     """
     from asr_tv.report.scores import finite, judged
+    from asr_tv.report.systems import rate_name
     from asr_tv.runs.finished import read_run
     from asr_tv.scoring.word_diff import tally, word_diffs
     from asr_tv.store.results import Store
@@ -194,7 +197,8 @@ def diff(
         return
     if not quiet:
         _print_diffs([d for d in diffs if not d.same_words], limit)
-    typer.echo(printable(_summary(row, runs[0].report["bootstrap"]["confidence"])))
+    rates = rate_name([runs[0].row(names[0], set_)])
+    typer.echo(printable(_summary(row, runs[0].report["bootstrap"]["confidence"], rates)))
 
 
 def _require_set(name: str) -> None:
@@ -209,8 +213,9 @@ def _diff_row(diff: "UtteranceDiff") -> dict[str, Any]:
     return {"id": diff.id, "domain": diff.domain, "errors_a": diff.errors_a, "errors_b": diff.errors_b, "words": words}
 
 
-def _summary(row: Mapping[str, Any], confidence: float) -> str:
-    sides = [f"{n} = {s['run']} {s['system']}: {_percent(s['wer'])} WER" for n, s in (("A", row["a"]), ("B", row["b"]))]
+def _summary(row: Mapping[str, Any], confidence: float, rates: str) -> str:
+    named = zip("AB", (row["a"], row["b"]), strict=True)
+    sides = [f"{n} = {s['run']} {s['system']}: {_percent(s['wer'])} {rates}" for n, s in named]
     unknown = row["difference"] is None or row["ci_low"] is None or row["ci_high"] is None
     span = "" if unknown else f", {confidence:.0%} interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}"
     points = "unknown" if row["difference"] is None else f"{100 * row['difference']:+.1f} points"

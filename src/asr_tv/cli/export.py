@@ -165,7 +165,8 @@ def _say(check: "Check | None", folder: Path, form: str, precision: str, as_json
     else:
         row |= asdict(check)
         text = (
-            f"{check.runtime} has {check.wer_after:.2%} WER on {check.clips} clips, asr-tv had {check.wer_before:.2%} "
-            f"(bound {check.max_wer_change:.2%}); the same words on {check.same_words}"
+            f"{check.runtime} has {check.wer_after:.2%} {check.rates} on {check.clips} clips, "
+            f"asr-tv had {check.wer_before:.2%} (bound {check.max_wer_change:.2%}); "
+            f"the same words on {check.same_words}"
         )
     say(row, as_json=as_json, text=f"{folder}: {text}")

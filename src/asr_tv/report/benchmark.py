@@ -12,7 +12,7 @@ from typing import Any
 from asr_tv.errors import DataError
 from asr_tv.report.ledger import LedgerEntry
 from asr_tv.report.scores import finite
-from asr_tv.report.systems import ADAPTED, CEILING, PRETRAINED, TARGET_REAL
+from asr_tv.report.systems import ADAPTED, CEILING, PRETRAINED, TARGET_REAL, rate_name
 from asr_tv.report.verdict import BETTER, WORSE, difference_verdict, heard_nothing
 from asr_tv.scoring.bootstrap import Bootstrap, Group, mean_difference
 from asr_tv.scoring.evaluation import Evaluation
@@ -97,6 +97,7 @@ def build_table(inputs: TableInputs) -> Json:
         "name": inputs.name,
         "targets": list(inputs.targets),
         "seeds": list(inputs.seeds),
+        "rates": _rate_name(inputs.cells),
         "conclusions": _conclusions(tables[TARGET], inputs),
         "tables": tables,
         "curves": [_curve_point(*row) for row in inputs.curves],
@@ -265,6 +266,10 @@ def _ratio(value: float) -> Json:
     return {"ratio": finite(value), "far_from_1": not (isfinite(value) and 2 / 3 <= value <= 3 / 2)}
 
 
+def _rate_name(cells: Sequence[BenchmarkCell]) -> str:
+    return rate_name({"conditions": {"normalizer": cell.evaluation.conditions.normalizer}} for cell in cells)
+
+
 def _conclusions(rows: Sequence[Json], inputs: TableInputs) -> list[str]:
     """Sentences that claim nothing an interval does not show."""
     by_name = {row["system"]: row for row in rows}
@@ -275,7 +280,8 @@ def _conclusions(rows: Sequence[Json], inputs: TableInputs) -> list[str]:
     named = dict.fromkeys(
         [PRETRAINED, "target_synthetic", "source_mixed_then_target_synthetic", best, TARGET_REAL, CEILING]
     )
-    told = [f"adapted has {_percent(adapted['wer'])} WER on average over {len(adapted['per_target'])} targets."]
+    rates = _rate_name(inputs.cells)
+    told = [f"adapted has {_percent(adapted['wer'])} {rates} on average over {len(adapted['per_target'])} targets."]
     for name in named:
         if name not in by_name:
             continue
@@ -289,7 +295,7 @@ def _conclusions(rows: Sequence[Json], inputs: TableInputs) -> list[str]:
         told.append(f"Rows with a vector against the same row without: {listed}.")
     told += _regret_told(_regret(rows))
     deaf = dict.fromkeys(c.system for c in inputs.cells if c.test == TARGET and _is_deaf(c.evaluation))
-    return [*told, heard_nothing([*deaf])] if deaf else told
+    return [*told, heard_nothing([*deaf], rates)] if deaf else told
 
 
 def _is_deaf(evaluation: Evaluation) -> bool:

@@ -26,7 +26,7 @@ from asr_tv.safe_text import inert
 Row = Mapping[str, Any]
 
 _HEADERS = {
-    "target": "Word error rates on the targets' tests",
+    "target": "Error rates on the targets' tests",
     "source": "The source domains' tests (source real)",
     "general": "General speech",
 }
@@ -38,12 +38,14 @@ def render_table(report: Row) -> str:
     """The whole page."""
     sections = {
         **{_HEADERS.get(test, test): _drawn(system_table(report, test)) for test in report["tables"]},
-        "What a vector adds to a row": _drawn(gain_table(report["tables"]["target"])),
-        "What the folds chose": _drawn(choice_table(report["choices"])),
-        "Coefficient curves": _drawn(curve_table(report["curves"])),
+        "What a vector adds to a row": _drawn(gain_table(report["tables"]["target"], _rates(report))),
+        "What the folds chose": _drawn(choice_table(report["choices"], _rates(report))),
+        "Coefficient curves": _drawn(curve_table(report["curves"], _rates(report))),
         "Directions": _directions(report),
-        "Number of source domains": _drawn(count_table(report["source_counts"])) if report["source_counts"] else "",
-        "Forgetting": _forgetting(report["forgetting"]),
+        "Number of source domains": _drawn(count_table(report["source_counts"], _rates(report)))
+        if report["source_counts"]
+        else "",
+        "Forgetting": _forgetting(report["forgetting"], _rates(report)),
         "What else was kept": _drawn(retention_table(report["retention"])) if report["retention"] else "",
         "Leak ledger": _ledger(report),
         "Conditions": _conditions(report),
@@ -53,6 +55,11 @@ def render_table(report: Row) -> str:
         "\n".join(f"- {inert(line)}" for line in report["conclusions"]),
     ]
     return "\n\n".join([*head, *(f"## {inert(title)}\n\n{body}" for title, body in sections.items() if body)]) + "\n"
+
+
+def _rates(report: Row) -> str:
+    """What the rates are; tables of earlier versions do not say it."""
+    return str(report.get("rates", "WER"))
 
 
 def _drawn(made: Table | None) -> str:
@@ -86,14 +93,14 @@ def _sizes(rows: Sequence[Row], report: Row) -> str:
     cells = {t: cell for row in rows for t, cell in row["per_target"].items()}
     sizes = ", ".join(f"{t} {c['utterances']} recordings, {c['words']} words" for t, c in sorted(cells.items()))
     level = f"{100 * report['bootstrap']['confidence']:g} %"
-    return f"WER %, {len(report['seeds'])} seed(s) averaged, {level} intervals over sentences. {sizes}."
+    return f"{_rates(report)} %, {len(report['seeds'])} seed(s) averaged, {level} intervals over sentences. {sizes}."
 
 
-def gain_table(rows: Sequence[Row]) -> Table | None:
+def gain_table(rows: Sequence[Row], rates: str) -> Table | None:
     """Each row with a vector, minus the same row without."""
     fields = [
         field("row", _system),
-        rate("mean WER %", "wer"),
+        rate(f"mean {rates} %", "wer"),
         field("coefficients", lambda row: text(_coefs(row))),
         *difference(at("versus_base"), verdict="the vector is"),
     ]
@@ -108,7 +115,7 @@ def _coefs(row: Row) -> str:
     return " ".join(f"{c:g}" for cell in row["per_target"].values() for c in cell["scaling_coefs"].values())
 
 
-def choice_table(choices: Sequence[Row]) -> Table | None:
+def choice_table(choices: Sequence[Row], rates: str) -> Table | None:
     """What the folds chose, per target and seed."""
     fields = [
         words("target"),
@@ -117,12 +124,12 @@ def choice_table(choices: Sequence[Row]) -> Table | None:
         field("vector", lambda choice: text(choice["vector"] or "none")),
         number("coefficient", "scaling_coef"),
         field("folds", lambda choice: text(", ".join(choice["folds"]) or "fixed")),
-        rate("WER % on folds", "wer"),
+        rate(f"{rates} % on folds", "wer"),
     ]
     return build("choices", "What the folds chose", choices, fields, most=_WHOLE)
 
 
-def curve_table(points: Sequence[Row]) -> Table | None:
+def curve_table(points: Sequence[Row], rates: str) -> Table | None:
     """WER over the coefficient: one row per system, vector and target."""
     coefs = [f"{coef:g}" for coef in sorted({point["scaling_coef"] for point in points})]
     curves: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -131,7 +138,8 @@ def curve_table(points: Sequence[Row]) -> Table | None:
         curve["by_coef"][f"{p['scaling_coef']:g}"] = p["wer"]
     fields = [field("row", _system), words("vector"), words("target"), *(rate(coef, "by_coef", coef) for coef in coefs)]
     note = (
-        "WER % on the target's test, averaged over seeds; decoded after every choice was made, and no choice used it."
+        f"{rates} % on the target's test, averaged over seeds; decoded after every choice was made, and no choice used "
+        "it."
     )
     rows = [curve for _, curve in sorted(curves.items())]
     return build("curves", "Coefficient curves", rows, fields, most=_WHOLE, note=note)
@@ -168,7 +176,11 @@ def _directions(report: Row) -> str:
     return "\n\n".join([*parts, *([warning] if far else [])])
 
 
-def count_table(entries: Sequence[Row]) -> Table | None:
+def _counts(report: Row) -> str:
+    return _drawn(count_table(report["source_counts"], _rates(report)))
+
+
+def count_table(entries: Sequence[Row], rates: str) -> Table | None:
     """WER over the number of source domains that a mean vector is made of, mean of the draws."""
     grouped: dict[tuple[str, int], list[Row]] = {}
     for entry in entries:
@@ -183,7 +195,7 @@ def count_table(entries: Sequence[Row]) -> Table | None:
         for (target, domains), own in grouped.items()
     ]
     note = (
-        f"Mean of this many domains' vectors added to {entries[0]['system']}; WER %, mean of the draws "
+        f"Mean of this many domains' vectors added to {entries[0]['system']}; {rates} %, mean of the draws "
         "(lowest to highest)."
     )
     spreads = [field(f"c = {coef}", at("wer", coef), numeric=True) for coef in entries[0]["wer"]]
@@ -200,13 +212,13 @@ def _spread(values: Sequence[float | None]) -> Cell:
     return Cell(f"{100 * mean:.1f} ({low} to {high})", number=100 * mean)
 
 
-def _forgetting(forgetting: Row) -> str:
+def _forgetting(forgetting: Row, rates: str) -> str:
     if forgetting["passed"] is None:
         return "No general speech was given."
     fields = [
         words("target"),
-        rate("pretrained WER %", "pretrained"),
-        rate("adapted WER %", "adapted"),
+        rate(f"pretrained {rates} %", "pretrained"),
+        rate(f"adapted {rates} %", "adapted"),
         field("within the bound", lambda row: text("kept" if row["passed"] else "LOST")),
     ]
     note = f"General speech, bound {100 * forgetting['bound']:g} % relative."

@@ -66,14 +66,14 @@ def biasing_note(part: Mapping[str, Any]) -> str:
     )
 
 
-def biasing_table(part: Mapping[str, Any]) -> Table | None:
+def biasing_table(part: Mapping[str, Any], rates: str = "WER") -> Table | None:
     """Each system's errors in listed and in other words, its recall, and its false alarms."""
     fields = [
         field("system", lambda row: system(row["system"])),
-        rate("listed WER %", "listed_wer"),
-        interval("listed WER %", "listed"),
-        rate("other WER %", "other_wer"),
-        interval("other WER %", "other"),
+        rate(f"listed {rates} %", "listed_wer"),
+        interval(f"listed {rates} %", "listed"),
+        rate(f"other {rates} %", "other_wer"),
+        interval(f"other {rates} %", "other"),
         rate("recall %", "recall"),
         rate("precision %", "precision"),
         count("false alarms", "false_alarms"),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, MAIN, PRETRAINED, display_name
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, MAIN, PRETRAINED, display_name, rate_name
 from asr_tv.report.table import Bar, signed
 
 Row = Mapping[str, Any]
@@ -222,7 +222,7 @@ def frontier_chart(report: Row) -> LineChart | None:
     description = "; ".join(p.label for p in (*mixed, start))
     x_ticks, y_ticks = _ticks(right, x), _ticks(top, y)
     title = "What the target gains and general speech loses"
-    x_label = "general dev WER %; the line is the bound"
+    x_label = f"general dev {rate_name(report['systems'])} %; the line is the bound"
     return LineChart(title, description, lines, x_ticks, y_ticks, x_label=x_label, bound=x(limit))
 
 

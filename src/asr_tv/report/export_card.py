@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, rate_name
 from asr_tv.safe_text import inert, yaml_scalar
 
 _LIBRARY = {"hf": "transformers", "ctranslate2": "ctranslate2", "openai": "openai-whisper"}
@@ -41,6 +41,7 @@ class Check:
         same_words: clips in which both heard the same after normalisation.
         words_changed: WER of the exported model against what the checkpoint heard; None where the export rounds the
             weights, which may change a word.
+        rates: what the rates are, by the normaliser: WER or CER.
     """
 
     runtime: str
@@ -52,6 +53,7 @@ class Check:
     same_words: int
     max_wer_change: float
     words_changed: float | None = None
+    rates: str = "WER"
 
     @property
     def passed(self) -> bool:
@@ -117,7 +119,9 @@ def _short_context(report: Mapping[str, Any] | None) -> str:
     for role in ("target", "source", "general"):
         full, short = by_set.get((ADAPTED, role)), by_set.get((ADAPTED_SHORT, role))
         if short and full:
-            sentences.append(f"{role}: {full['wer']:.1%} WER in 30 s, {short['wer']:.1%} in the shorter one")
+            sentences.append(
+                f"{role}: {full['wer']:.1%} {rate_name([full])} in 30 s, {short['wer']:.1%} in the shorter one"
+            )
     if not sentences:
         return ""
     return (
@@ -131,6 +135,7 @@ def _checked(check: Check | None) -> str:
         return "This export was not re-scored."
     return (
         f"Loaded again with {check.runtime} and re-scored on {check.clips} clips of {inert(check.recordings)} "
-        f"({check.words} words), greedy, 30 s: WER {check.wer_after:.2%}, {check.wer_before:.2%} before the export "
-        f"(bound on the change: {check.max_wer_change:.2%}); the same words on {check.same_words} of {check.clips}."
+        f"({check.words} words), greedy, 30 s: {check.rates} {check.wer_after:.2%}, "
+        f"{check.wer_before:.2%} before the export (bound on the change: {check.max_wer_change:.2%}); "
+        f"the same words on {check.same_words} of {check.clips}."
     )

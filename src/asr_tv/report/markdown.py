@@ -6,7 +6,7 @@ from typing import Any
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
-from asr_tv.report.systems import display_name
+from asr_tv.report.systems import RATES, display_name, rate_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line
 from asr_tv.safe_text import escaped as escaped
@@ -16,11 +16,14 @@ Row = Mapping[str, Any]
 _MOST_SCORES = 100
 _BARS = "▁▂▃▄▅▆▇█"
 
-WER_HEADER = ("system", "WER %", "interval", "S / D / I", "context", "target recordings")
+
+def wer_header(report: Row) -> tuple[str, ...]:
+    """The headings of `wer_tables`."""
+    return "system", f"{rate_name(report['systems'])} %", "interval", "S / D / I", "context", "target recordings"
 
 
 def wer_tables(report: Row) -> dict[str, list[tuple[str, ...]]]:
-    """Small WER tables for a narrow page, one per set of recordings, by its title; columns are `WER_HEADER`."""
+    """Small WER tables for a narrow page, one per set of recordings, by its title; columns are `wer_header`."""
     tables: dict[str, list[tuple[str, ...]]] = {}
     for row in report["systems"]:
         tables.setdefault(_set_title(row), []).append(_wer_row(row))
@@ -45,14 +48,14 @@ def _wer_row(row: Row) -> tuple[str, ...]:
 def render_markdown(report: Row) -> str:
     """The whole report for people; long lists are cut, with a count of the rows that only report.json has."""
     sections = {
-        "Word error rates": _scores(report),
+        f"{RATES[rate_name(report['systems'])].capitalize()}s": _scores(report),
         "Terms of the domain": _terms(report),
         "By domain, speaker and length": _breakdowns(report),
         "What changed most": _examples(report["examples"]),
         "How the recipe was chosen": _selection(report),
         "Forgetting": _forgetting(report),
         "What else was kept": _kept(report),
-        "Words alone": _biasing(report["biasing"]) if "biasing" in report else "",
+        "Words alone": _biasing(report) if "biasing" in report else "",
         "Leak ledger": _ledger(report),
         "Quality gate": _drawn([provenance.gate_table(report)]) if report.get("gates") else "",
         "Left out": _dropped(report),
@@ -76,9 +79,10 @@ def _drawn(tables: Iterable[Table | None], *, headings: bool = False) -> str:
 
 
 def _scores(report: Row) -> str:
+    rates = rate_name(report["systems"])
     note = (
-        "Differences are in points of WER, adapted minus this, on the same utterances: below zero adapted is better. "
-        "A difference whose interval holds zero is called neither better nor worse. Raw WER is of the texts as "
+        f"Differences are in points of {rates}, adapted minus this, on the same utterances: below zero adapted is "
+        "better. A difference whose interval holds zero is called neither better nor worse. Raw WER is of the texts as "
         "written, case and punctuation included. A loop compresses beyond 2.4 or repeats four words more than five "
         "times."
     )
@@ -120,7 +124,11 @@ def _selection(report: Row) -> str:
         parts.append("Every recipe, pooled over the folds; * marks the chosen one:")
         parts.append(as_markdown(scores.recipe_table(report), _MOST_SCORES))
         curves = (f"- {escaped(name)}: {sparkline(rates)}" for name, rates in scores.recipe_curves(report))
-        parts.append("\n".join(["WER over the scaling coefficient, lowest coefficient first:", "", *curves]))
+        parts.append(
+            "\n".join(
+                [f"{rate_name(report['systems'])} over the scaling coefficient, lowest coefficient first:", "", *curves]
+            )
+        )
     if report["target_curve"]:
         parts.append("The target's own curve, scored after the recipe was chosen and of no influence on it:")
         parts.append(as_markdown(scores.curve_table(report)))
@@ -173,9 +181,10 @@ def _kept(report: Row) -> str:
     return "\n\n".join(as_markdown(table) for table in tables if table is not None)
 
 
-def _biasing(part: Row) -> str:
-    tables = as_markdown(biasing_table(part)), as_markdown(choice_table(part), cell_limit=None)
-    return "\n\n".join([biasing_note(part), *tables])
+def _biasing(report: Row) -> str:
+    part = report["biasing"]
+    listed = as_markdown(biasing_table(part, rate_name(report["systems"])))
+    return "\n\n".join([biasing_note(part), listed, as_markdown(choice_table(part), cell_limit=None)])
 
 
 def _dropped(report: Row) -> str:
@@ -186,8 +195,9 @@ def _dropped(report: Row) -> str:
 
 def _conditions(report: Row) -> str:
     bootstrap = report["bootstrap"]
+    rates, units = ("CER", "characters") if rate_name(report["systems"]) == "CER" else ("WER", "words")
     how = (
-        f"WER is pooled: all errors over all reference words. Intervals: {100 * bootstrap['confidence']:g} %, "
+        f"{rates} is pooled: all errors over all reference {units}. Intervals: {100 * bootstrap['confidence']:g} %, "
         f"{bootstrap['resamples']} bootstrap resamples of sentences, seed {bootstrap['seed']}."
     )
     return "\n\n".join([how, *map(as_markdown, provenance.score_conditions(report))])

@@ -5,7 +5,7 @@ from typing import Any
 
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.config.section import Family
-from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, rate_name
 from asr_tv.safe_text import escaped, inert, yaml_scalar
 
 Report = Mapping[str, Any]
@@ -33,7 +33,7 @@ def model_card(
     family: Family = "whisper",
 ) -> str:
     """Markdown with the metadata block that model hubs read; `voice_licences` are by the configuration's names."""
-    decode, context = _HOW_TO_DECODE[family]
+    (decode, context), rates = _HOW_TO_DECODE[family], rate_name(report["systems"])
     leaks = report["ledger"]["target_recordings_read_before_scoring"]
     # A voice may be a path of the machine it was used on.
     voices = ", ".join(f"{voice.rpartition('/')[2]} ({voice_licences[voice]})" for voice in synthesis.voices)
@@ -52,7 +52,7 @@ def model_card(
         "",
         inert(report["verdict"]),
         "",
-        *_recipe(report["selection"]),
+        *_recipe(report["selection"], rates),
         *_texts(report),
         f"- Speech: {synthesis.engine}, {synthesis.takes} takes; voices: {inert(voices)}.",
         f"- Base: {inert(base)} ({inert(base_licence)}).",
@@ -63,19 +63,19 @@ def model_card(
         "",
         context,
         "",
-        "| recordings | system | audio context | WER | interval |",
+        f"| recordings | system | audio context | {rates} | interval |",
         "|---|---|---|---|---|",
         *(_row(row) for row in report["systems"] if row["name"] in (PRETRAINED, ADAPTED, ADAPTED_SHORT)),
         *_words_alone(report),
         "",
         "## What it forgets",
         "",
-        *_forgetting(report["forgetting"]),
+        *_forgetting(report["forgetting"], rates),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _recipe(selection: Report) -> Iterator[str]:
+def _recipe(selection: Report, rates: str) -> Iterator[str]:
     chosen = selection["chosen"]
     yield (
         f"- Recipe: start {chosen['start']}, channel augmentation {'on' if chosen['augmentation'] else 'off'}, "
@@ -88,7 +88,7 @@ def _recipe(selection: Report) -> Iterator[str]:
         folds = inert(", ".join(selection["folds"]))
         yield (
             f"- The coefficient was chosen on source domains that played the target ({folds}): "
-            f"pooled WER {best:.1%} there, {without:.1%} with the same start and augmentation and no vector."
+            f"pooled {rates} {best:.1%} there, {without:.1%} with the same start and augmentation and no vector."
         )
 
 
@@ -128,13 +128,13 @@ def _words_alone(report: Report) -> Iterator[str]:
     )
 
 
-def _forgetting(forgetting: Report) -> Iterator[str]:
+def _forgetting(forgetting: Report, rates: str) -> Iterator[str]:
     for row in forgetting["rows"]:
         if row["pretrained"] is None or row["adapted"] is None:
             continue
         yield (
             f"Recordings of {inert(row['domain'])}: "
-            f"{row['pretrained']:.1%} WER pretrained, {row['adapted']:.1%} adapted"
+            f"{row['pretrained']:.1%} {rates} pretrained, {row['adapted']:.1%} adapted"
             f"{_change(row)}; {'within' if row['passed'] else 'BEYOND'} the bound, {forgetting['bound']:.0%} relative."
         )
     if not forgetting["rows"]:

@@ -15,7 +15,7 @@ from asr_tv.report.charts import (
     recipe_name,
     top_of,
 )
-from asr_tv.report.systems import ADAPTED, MAIN, display_name
+from asr_tv.report.systems import ADAPTED, MAIN, display_name, rate_name
 from asr_tv.report.table import (
     PAGE_ONLY,
     Cell,
@@ -60,21 +60,21 @@ def wer_tables(report: Row) -> Iterator[Table]:
 
 def _wer_fields(rows: Sequence[Row], compared: Mapping[str, Row]) -> list[Field]:
     # Reports of version 1 know no raw WER, loops or matched pairs.
-    top = top_of(value for row in rows for value in (row["ci_high"], row["wer"]))
+    top, rates = top_of(value for row in rows for value in (row["ci_high"], row["wer"])), rate_name(rows)
 
     def versus(row: Row) -> Row | None:
         return compared.get(row["name"])
 
     return [
         _system_field(),
-        field("WER %", _wer_or_note, numeric=True, priority=0),
+        field(f"{rates} %", _wer_or_note, numeric=True, priority=0),
         _bar_field("wer", top),
-        interval("WER %"),
+        interval(f"{rates} %"),
         *difference(versus, hint="adapted minus this, in points; below zero adapted is better"),
         field("relative", lambda row: _relative(versus(row)), numeric=True, priority=2),
         field("p", lambda row: _p(at("p")(versus(row))), numeric=True, priority=2),
         field("p, matched pairs", lambda row: _p(at("matched_pairs", "p")(versus(row))), numeric=True, priority=2),
-        rate("CER %", "cer", priority=2),
+        *([rate("CER %", "cer", priority=2)] if rates == "WER" else []),
         rate("raw WER %", "raw_wer", priority=2, hint="of the texts as written: case and punctuation count"),
         *(count(title, priority=2) for title in ("substitutions", "deletions", "insertions")),
         count("loops", priority=2, hint="compresses beyond 2.4, or four words more than five times"),
@@ -108,12 +108,8 @@ def _size(rows: Sequence[Row]) -> str:
         return rows[0]["note"] or "not scored"
     line = scored["conditions"].get("simulated_line")
     counts = [f"{scored[key]} {key}" for key in ("utterances", "words", "sentences")]
-    unit = ["each character counted as a word, so that WER is CER"] if _by_characters(scored) else []
+    unit = ["each character counted as a word"] if rate_name([scored]) == "CER" else []
     return ", ".join([scored["split"], *counts, *unit, *([f"simulated line: {line}"] if line else [])])
-
-
-def _by_characters(row: Row) -> bool:
-    return bool(row["conditions"].get("normalizer") == "characters")
 
 
 def _relative(row: Row | None) -> Cell:
@@ -135,14 +131,15 @@ def recipe_table(report: Row) -> Table | None:
     """Every recipe that was tried on the folds."""
     selection = report["selection"]
     folds = selection["folds"] if len(selection["folds"]) > 1 else []
+    rates = rate_name(report["systems"])
     fields = [
         words("start"),
         field("augmented", lambda s: text("yes" if s["augmentation"] else "no")),
         _coefficient_field(lambda s: is_recipe(selection["chosen"], s)),
-        rate("WER %", "wer"),
+        rate(f"{rates} %", "wer"),
         count("errors"),
         count("words"),
-        *(rate(f"WER % {fold}", "per_fold", fold) for fold in folds),
+        *(rate(f"{rates} % {fold}", "per_fold", fold) for fold in folds),
     ]
     return build("recipes", "Recipes tried on source domains, best first", selection["scores"], fields)
 
@@ -165,11 +162,11 @@ def recipe_curves(report: Row) -> Iterator[tuple[str, list[float | None]]]:
 
 def curve_table(report: Row) -> Table | None:
     """The target's own curve in numbers, each coefficient against the same start without the vector."""
-    hint = "from the same start without the vector, in points"
+    hint, rates = "from the same start without the vector, in points", rate_name(report["systems"])
     fields = [
         _coefficient_field(lambda s: is_chosen(report["selection"], s["scaling_coef"])),
-        rate("WER %", "wer"),
-        interval("WER %"),
+        rate(f"{rates} %", "wer"),
+        interval(f"{rates} %"),
         count("errors"),
         *difference(at("against_zero"), hint=hint, verdict="the vector is"),
     ]
@@ -181,13 +178,13 @@ def breakdown_parts(report: Row) -> Iterator[tuple[list[BarPanel], Table]]:
     by = {"domain": "by domain", "speaker": "by speaker", "length": "by length of sentence"}
     for n, part in enumerate(report["breakdowns"]):
         title = f"{set_title(part)}, {by[part['dimension']]}"
-        made = build(f"groups-{n}", title, part["groups"], _group_fields(part))
+        made = build(f"groups-{n}", title, part["groups"], _group_fields(part, rate_name(report["systems"])))
         if made is not None:
             drawn = part["dimension"] == "domain" or (part["dimension"], part["role"]) == ("length", "target")
             yield group_panels(part) if drawn else [], made
 
 
-def _group_fields(part: Row) -> list[Field]:
+def _group_fields(part: Row, rates: str) -> list[Field]:
     first = part["groups"][0]
     # Lengths sort by size, not by the letters of "11 to 20 words".
     order = {g["group"]: n for n, g in enumerate(part["groups"])} if part["dimension"] == "length" else {}
@@ -197,7 +194,7 @@ def _group_fields(part: Row) -> list[Field]:
         count("words"),
     ]
     for name in first["systems"]:
-        title, stored = (f"{shown} WER %" for shown in (display_name(name), name))
+        title, stored = (f"{shown} {rates} %" for shown in (display_name(name), name))
         priority = 1 if name in MAIN else PAGE_ONLY
         fields.append(rate(title, "systems", name, "wer", priority=priority, stored=stored))
     for rival in first["differences"]:
@@ -247,10 +244,11 @@ def _term_list(n: int, part: Row) -> Table | None:
 
 def forgetting_table(report: Row) -> Table | None:
     """Pretrained against adapted on each general set."""
+    rates = rate_name(report["systems"])
     fields = [
         field("general set", lambda row: text(f"{row['domain']} {row['split']}")),
-        rate("pretrained WER %", "pretrained"),
-        rate("adapted WER %", "adapted"),
+        rate(f"pretrained {rates} %", "pretrained"),
+        rate(f"adapted {rates} %", "adapted"),
         *difference(lambda row: {**row, "verdict": ""})[:2],
         field("relative", _relative, numeric=True),
         field("within the bound", lambda row: text("yes" if row["passed"] else "no")),
@@ -260,7 +258,7 @@ def forgetting_table(report: Row) -> Table | None:
 
 def kept_table(report: Row) -> Table | None:
     """What each share of the pretrained weights keeps of general speech, and costs on the target."""
-    chosen = report["selection"]["chosen"]
+    chosen, rates = report["selection"]["chosen"], rate_name(report["systems"])
     fields = [
         words("start"),
         field("coefficient", lambda r: text(f"{r['scaling_coef']:g}"), numeric=True),
@@ -273,8 +271,8 @@ def kept_table(report: Row) -> Table | None:
             ),
             numeric=True,
         ),
-        rate("general dev WER %", "general"),
-        rate("target WER %", "target", hint="scored after the choice"),
+        rate(f"general dev {rates} %", "general"),
+        rate(f"target {rates} %", "target", hint="scored after the choice"),
     ]
     return build(
         "kept", "The choice within the bound", report["forgetting"].get("dev", NOTHING_KNOWN)["recipes"], fields

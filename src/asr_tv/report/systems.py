@@ -1,8 +1,10 @@
-"""The names of a report's rows, in the report and on display."""
+"""The names of a report's rows and rates, in the report and on display."""
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from asr_tv.text.normalize import CHARACTERS
 
 if TYPE_CHECKING:
     from asr_tv.config.run import Start
@@ -43,6 +45,15 @@ HEARD_TARGET = frozenset({TOPLINE, TARGET_REAL, CEILING})
 """Rows that used real recordings of the target."""
 MAIN = (PRETRAINED, BASELINE, ADAPTED)
 """The systems that are shown where there is no room for all."""
+
+RATES = {"WER": "word error rate", "CER": "character error rate"}
+"""The rates of errors, and what they stand for."""
+
+
+def rate_name(scored: Iterable[Mapping[str, Any]]) -> str:
+    """What the rates of a report's rows are: WER, or CER where each character was counted as a word."""
+    return "CER" if any(row["conditions"].get("normalizer") == CHARACTERS for row in scored) else "WER"
+
 
 _DISPLAY_NAMES = {
     BASELINE: "target",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr_tv.report.systems import ADAPTED, ADAPTED_PROMPTED, BASELINE
+from asr_tv.report.systems import ADAPTED, ADAPTED_PROMPTED, BASELINE, RATES, rate_name
 
 BETTER, WORSE, UNDECIDED = "better", "worse", "no difference shown"
 NO_TARGET = "no target recordings"
@@ -26,9 +26,12 @@ def verdict(
     """A short paragraph that claims nothing an interval does not show. Arguments are the report's own parts."""
     adapted = [row for row in systems if row["name"] == ADAPTED and row["role"] == "target"]
     told = [_target(row, systems, comparison, confidence) for row in adapted]
+    rates = rate_name(systems)
     deaf = [row["name"] for row in systems if row["role"] == "target" and _is_deaf(row)]
     unscored = "" if adapted else "adapted was not scored on the target domain."
-    return " ".join(filter(None, [_leak(leaks), *told, unscored, heard_nothing(deaf), _forgetting(forgetting)]))
+    return " ".join(
+        filter(None, [_leak(leaks), *told, unscored, heard_nothing(deaf, rates), _forgetting(forgetting, rates)])
+    )
 
 
 def headline(
@@ -38,14 +41,17 @@ def headline(
     adapted = next((row for row in systems if row["name"] == ADAPTED and row["role"] == "target"), None)
     if adapted is None or adapted["wer"] is None:
         why = adapted["note"] if adapted else "adapted was not scored"
-        return f"Nothing was measured on the target domain: {why or 'WER undefined'}.{_lost(forgetting)}"
+        return (
+            f"Nothing was measured on the target domain: {why or f'{rate_name(systems)} undefined'}.{_lost(forgetting)}"
+        )
     rivals = {row["rival"]: row for row in comparison if set_of(row) == set_of(adapted)}
     scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
     names = [name for name, _ in _named(rivals, best_rival(rivals, scores))]
     claims = [_short_claim(rivals[name], "the best text-only rival, " if n else "") for n, name in enumerate(names)]
     against = f", {' and '.join(claims)} ({100 * confidence:g} % intervals)" if claims else ""
     start = "NOT TEXT-ONLY: " if leaks else ""
-    return f"{start}{_percent(adapted['wer'])} word error rate on {adapted['domain']}{against}.{_lost(forgetting)}"
+    rate = f"{_percent(adapted['wer'])} {RATES[rate_name([adapted])]}"
+    return f"{start}{rate} on {adapted['domain']}{against}.{_lost(forgetting)}"
 
 
 def _lost(forgetting: Row) -> str:
@@ -75,10 +81,10 @@ def _is_deaf(row: Row) -> bool:
     return bool(row["words"]) and not row["hits"] and not row["substitutions"] and not row["insertions"]
 
 
-def heard_nothing(systems: Sequence[str]) -> str:
-    """A warning about systems that wrote nothing for any recording, hence 100 % WER; empty if there are none."""
+def heard_nothing(systems: Sequence[str], rates: str = "WER") -> str:
+    """A warning about systems that wrote nothing for any recording, hence 100 % errors; empty if there are none."""
     listed = ", ".join(systems)
-    return f"Wrote no word for any recording of the target, so 100 % WER: {listed}." if systems else ""
+    return f"Wrote no word for any recording of the target, so 100 % {rates}: {listed}." if systems else ""
 
 
 def unfinished(missing: Sequence[str] | None) -> str:
@@ -98,7 +104,7 @@ def _leak(leaks: Sequence[Row]) -> str:
 
 def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], confidence: float) -> str:
     if adapted["wer"] is None:
-        reason = adapted["note"] or "WER undefined"
+        reason = adapted["note"] or f"{rate_name(systems)} undefined"
         return f"{reason[:1].upper()}{reason[1:]}: nothing was measured on the target domain {adapted['domain']}."
     rivals = {row["rival"]: row for row in comparison if set_of(row) == set_of(adapted)}
     scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
@@ -108,7 +114,7 @@ def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], con
         claims.append(f"{BASELINE} was not scored")
     line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
     where = f"On the target domain {adapted['domain']} ({line}{adapted['utterances']} utterances)"
-    found = f"{where} adapted has {_percent(adapted['wer'])} WER"
+    found = f"{where} adapted has {_percent(adapted['wer'])} {rate_name([adapted])}"
     return f"{found}: {'; '.join(claims)}.{_also_better(rivals, best)}{_prompted(rivals)}"
 
 
@@ -163,14 +169,14 @@ def _prompted(rivals: Mapping[str, Row]) -> str:
     return f" The prompt that was chosen for pretrained {told} ({change} points, {spread})."
 
 
-def _forgetting(forgetting: Row) -> str:
+def _forgetting(forgetting: Row, name: str) -> str:
     if forgetting["passed"] is None:
         return ""
     failed = [row for row in forgetting["rows"] if not row["passed"]]
     bound = f"the bound of {100 * forgetting['bound']:g} % relative"
     if not failed:
         rates = ", ".join(f"{_percent(r['pretrained'])} to {_percent(r['adapted'])}" for r in forgetting["rows"])
-        return f"General speech stays within {bound}: {rates} WER, no more loops than before."
+        return f"General speech stays within {bound}: {rates} {name}, no more loops than before."
     return f"General speech was lost beyond {bound}: {', '.join(map(_failure, failed))}."
 
 

@@ -27,6 +27,7 @@ from asr_tv.scoring.wer import ErrorCounts, count_words
 from asr_tv.store.payload import BIASING, MODEL
 from asr_tv.store.results import Record, Store, file_digest, write_atomically
 from asr_tv.store.runtime import Runtime
+from asr_tv.text.normalize import CHARACTERS
 
 RECORD, CARD, SETTINGS = "export.json", "README.md", "asr_tv.json"
 _MAX_TOKENS = 200
@@ -156,6 +157,7 @@ def _examined(
         same_words=sum(u.heard == heard_before[u.id] for u in after.utterances),
         max_wer_change=examination.max_wer_change,
         words_changed=None if rounded else sum(changes, ErrorCounts()).rate,
+        rates="CER" if examination.normalizer == CHARACTERS else "WER",
     )
 
 
@@ -178,8 +180,8 @@ def _require_unmoved(check: Check, out: Path) -> None:
         if check.wer_is_kept:
             moved = f"{check.words_changed:.2%} of the words are others, more than {check.max_wer_change:.2%}"
         raise DataError(
-            f"{out}: not exported: on {check.clips} clips {check.runtime} has {check.wer_after:.2%} WER, asr-tv had "
-            f"{check.wer_before:.2%}: {moved} (--max-wer-change); the same words on {check.same_words}"
+            f"{out}: not exported: on {check.clips} clips {check.runtime} has {check.wer_after:.2%} {check.rates}, "
+            f"asr-tv had {check.wer_before:.2%}: {moved} (--max-wer-change); the same words on {check.same_words}"
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from asr_tv.errors import DataError
 from asr_tv.models.output import new_file, new_folder
-from asr_tv.report.systems import ADAPTED
+from asr_tv.report.systems import ADAPTED, rate_name
 from asr_tv.store.results import canonical_json, file_digest, file_lock
 
 CURRENT, VERSIONS = "current", "versions"
@@ -71,7 +71,7 @@ def judge(new: Mapping[str, Any], last: Mapping[str, Any] | None) -> str | None:
     general speech. Worse means above the upper end of the last one's interval.
     """
     if leaks := new["ledger"]["target_recordings_read_before_scoring"]:
-        return f"{len(leaks)} reads of target recordings before the final scoring: the WER proves nothing"
+        return f"{len(leaks)} reads of target recordings before the final scoring: the scores prove nothing"
     if last is None or (pair := _comparable(new, last)) is None:
         return None
     here, there = pair
@@ -80,8 +80,8 @@ def judge(new: Mapping[str, Any], last: Mapping[str, Any] | None) -> str | None:
         return None
     other = "" if here["conditions"]["manifest"] == there["conditions"]["manifest"] else ", on other recordings"
     return (
-        f"WER on {here['domain']} is {100 * here['wer']:.1f} %, the current model's {100 * there['wer']:.1f} %"
-        f"{other}: worse than the upper end of its interval, {100 * bound:.1f} %"
+        f"{_told(here)}, the current model's {100 * there['wer']:.1f} %{other}: "
+        f"worse than the upper end of its interval, {100 * bound:.1f} %"
     )
 
 
@@ -100,9 +100,13 @@ def _praise(new: Mapping[str, Any], last: Mapping[str, Any] | None) -> str:
     if last is None:
         return "the first model"
     if (pair := _comparable(new, last)) is None:
-        return "no WER to compare with the last model's"
+        return "no error rate to compare with the last model's"
     here, there = pair
-    return f"WER on {here['domain']} is {100 * here['wer']:.1f} %, the last model's was {100 * there['wer']:.1f} %"
+    return f"{_told(here)}, the last model's was {100 * there['wer']:.1f} %"
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    return f"{rate_name([row])} on {row['domain']} is {100 * row['wer']:.1f} %"
 
 
 def _digest(model: Path) -> str:

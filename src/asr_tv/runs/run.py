@@ -14,6 +14,7 @@ from asr_tv.report.verdict import loops_told
 from asr_tv.runs.outputs import note_start, report_of, write_outputs
 from asr_tv.store.results import file_lock
 from asr_tv.store.uses import registered
+from asr_tv.text.normalize import CHARACTERS
 
 
 def require_kept(config: AdaptConfig, forgetting: Mapping[str, Any], folder: Path) -> None:
@@ -31,16 +32,18 @@ def forgot_too_much(config: AdaptConfig, forgetting: Mapping[str, Any]) -> str |
     if "forgetting" not in config.model_fields_set or forgetting["passed"] is not False:
         return None
     rows = (row for row in forgetting["rows"] if not row["passed"])
+    rates = "CER" if config.scoring.normalizer == CHARACTERS else "WER"
     lost = [
-        f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'])} to {_rate(r['adapted'])}{loops_told(r)}"
+        f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'], rates)} to {_rate(r['adapted'], rates)}"
+        f"{loops_told(r)}"
         for r in rows
     ]
     bound = f"forgetting.max_relative {config.forgetting.max_relative:g}"
     return f"general speech was lost beyond {bound} ({'; '.join(lost)})"
 
 
-def _rate(value: float | None) -> str:
-    return "undefined" if value is None else f"{100 * value:.1f} % WER"
+def _rate(value: float | None, name: str) -> str:
+    return "undefined" if value is None else f"{100 * value:.1f} % {name}"
 
 
 def run(

@@ -15,7 +15,7 @@ from asr_tv.report import charts
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
-from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED, display_name
+from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED, RATES, display_name, rate_name
 from asr_tv.report.table import MARKS, signed
 from asr_tv.report.verdict import set_of
 from asr_tv.safe_text import printable
@@ -38,6 +38,8 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
     steered = report.get("biasing")
     page: str = _template().render(
         report=report,
+        rates=(rates := rate_name(report["systems"])),
+        rates_in_full=RATES[rates],
         style=style,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -52,7 +54,7 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
         frontier=charts.frontier_chart(report),
         kept_table=scores.kept_table(report),
         retention=[scores.retention_table(report.get("retention", ())), steered and prompt_table(steered)],
-        biasing=steered and (biasing_note(steered), biasing_table(steered), choice_table(steered)),
+        biasing=steered and (biasing_note(steered), biasing_table(steered, rates), choice_table(steered)),
         synthesis=provenance.synthesis_table(report),
         gates=provenance.gate_table(report),
         ledger=provenance.ledger_tables(report),
@@ -83,7 +85,9 @@ def _tiles(report: Mapping[str, Any]) -> Iterator[Tile]:
     if adapted is not None and adapted["wer"] is not None:
         ends = adapted["ci_low"], adapted["ci_high"]
         between = "interval unknown" if None in ends else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
-        yield Tile("Adapted, on the target", f"{100 * adapted['wer']:.1f} %", f"WER, {between}", "main")
+        yield Tile(
+            "Adapted, on the target", f"{100 * adapted['wer']:.1f} %", f"{rate_name([adapted])}, {between}", "main"
+        )
         for row in report["comparison"]:
             if set_of(row) == set_of(adapted) and row["rival"] in (PRETRAINED, BASELINE):
                 yield _difference_tile(row)
