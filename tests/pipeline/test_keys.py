@@ -333,6 +333,7 @@ FIELDS: dict[str, Takes] = {
     "selection.fixed.scaling_coef": Takes(0.4, rf"adapt|{KEPT}", also=FIXED),
     "replay.share": Takes(0.05, ON_TARGET),
     "replay.origin": Takes("synthetic", ON_TARGET),
+    "rehearsal.weight": Takes(2.0, r"finetune .*target_synthetic.*"),
     "rehearsal.share": Takes(0.7, r"finetune .*target_synthetic.*"),
     "rehearsal.texts": Takes(other_sentences, "synthesize general"),
     "selection.pretrained_weights": Takes([0.4], rf"adapt|{CURVE}", graph=True),

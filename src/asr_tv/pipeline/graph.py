@@ -283,10 +283,7 @@ def _scopes(config: AdaptConfig, material: Material, folds: tuple[str, ...], spe
     augmentations = selection.augmentation if run else (False, True)
     if not len(real):
         starts, augmentations = ("pretrained",), (selection.fixed.augmentation,)
-    table = bool(run)
-    rehearsal = None
-    if speech.general is not None:
-        rehearsal = Rehearsal(stored_manifest(speech.general), material.base, config.rehearsal.share)
+    table, rehearsal = bool(run), _rehearsal(config, material.base, speech.general)
     pairs = paired(real, source, normalize)
     scopes = [Scope("", *pairs, target, starts, augmentations, run, table, rehearsal)]
     for domain, clips in zip(folds, rest[1:], strict=True):
@@ -297,6 +294,11 @@ def _scopes(config: AdaptConfig, material: Material, folds: tuple[str, ...], spe
         played = Scope(domain, *pairs, clips, selection.starts, selection.augmentation, run, table, rehearsal)
         scopes.append(played)
     return scopes
+
+
+def _rehearsal(config: AdaptConfig, teacher: Record, general: Record | None) -> Rehearsal | None:
+    asked = config.rehearsal
+    return Rehearsal(stored_manifest(general), teacher, asked.share, asked.weight) if general else None
 
 
 def make_adapted(chosen: Chosen, execute: Executor) -> Record:

@@ -17,11 +17,13 @@ class Rehearsal:
 
     Attributes:
         share: general clips in an epoch per labelled clip.
+        weight: factor on their loss.
     """
 
     clips: Manifest
     teacher: Record
     share: float
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

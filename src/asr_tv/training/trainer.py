@@ -308,5 +308,5 @@ def _make_objective(base: Path, job: Job) -> WhisperObjective | CtcObjective:
     if rehearsal is not None:
         teacher = rehearsal.teacher.path / MODEL
         context = job.training.audio_context
-        return RehearsalObjective(base, teacher, job.manifest, rehearsal.clips, context, job.language)
+        return RehearsalObjective(base, teacher, job.manifest, rehearsal, context, job.language)
     return WhisperObjective(base, job.manifest, job.training.audio_context, job.language)

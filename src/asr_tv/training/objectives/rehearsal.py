@@ -13,16 +13,18 @@ from torch import Tensor
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import AudioContext
 from asr_tv.data.manifest import Manifest, concatenate
+from asr_tv.training.data import Rehearsal
 from asr_tv.training.objectives.short_context import ShortContextLoss, ShortContextObjective
 from asr_tv.training.objectives.whisper import WhisperLoss, WhisperObjective
 
 
 class RehearsalLoss(torch.nn.Module):
-    """Cross-entropy of a labelled batch; of a rehearsed one, the distance from the teacher as in `ShortContextLoss`."""
+    """Cross-entropy of a labelled batch; of a rehearsed one, weight x its `ShortContextLoss` from the teacher."""
 
-    def __init__(self, whisper: Any, teacher: Any) -> None:
+    def __init__(self, whisper: Any, teacher: Any, weight: float) -> None:
         super().__init__()
         self.whisper = whisper
+        self._weight = weight
         self._labelled, self._rehearsed = WhisperLoss(whisper), ShortContextLoss(whisper, teacher)
 
     def whole(self, *tensors: Tensor) -> Any:
@@ -31,8 +33,9 @@ class RehearsalLoss(torch.nn.Module):
 
     def forward(self, *tensors: Any) -> Tensor:
         """The loss of what `RehearsalObjective.batch` returns; the last argument is the `whole`, or None."""
-        loss: Tensor = self._loss_of(tensors[:-1])(*tensors)
-        return loss
+        of_kind = self._loss_of(tensors[:-1])
+        loss: Tensor = of_kind(*tensors)
+        return loss * self._weight if of_kind is self._rehearsed else loss
 
     def _loss_of(self, tensors: Sequence[Tensor]) -> Any:
         # A rehearsed batch has the student's and the teacher's features, a labelled one has features once.
@@ -53,16 +56,17 @@ class RehearsalObjective(ShortContextObjective):
         base: Path,
         teacher: Path,
         labelled: Manifest,
-        general: Manifest,
+        rehearsal: Rehearsal,
         audio_context: AudioContext,
         language: str,
     ) -> None:
-        super().__init__(base, concatenate("clips", [labelled, general]), language, teacher)
+        super().__init__(base, concatenate("clips", [labelled, rehearsal.clips]), language, teacher)
+        self._weight = rehearsal.weight
         self._context = audio_context
         self._labelled = frozenset(u.id for u in labelled)
 
     def loss(self) -> RehearsalLoss:  # type: ignore[override]
-        return RehearsalLoss(self.model, self._teacher)
+        return RehearsalLoss(self.model, self._teacher, self._weight)
 
     def batch(self, ids: Sequence[str], waves: Sequence[Wave], *, full: bool) -> tuple[Tensor, ...]:
         """Features, decoder inputs and labels; with the features twice, the student's first, where it rehearses."""
