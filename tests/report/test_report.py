@@ -210,7 +210,8 @@ def test_verdict_better():
         "better than source_real_then_target_synthetic at 22.5 %, the best rival that used no target recordings "
         f"(-12.5 points, 95 % interval {100 * report['comparison'][2]['ci_low']:+.1f} to "
         f"{100 * report['comparison'][2]['ci_high']:+.1f}, -56 % relative). "
-        "General speech stays within the bound of 10 % relative: 5.0 % to 5.2 % WER, no more loops than before."
+        "General speech stays within the bound of 10 % relative: 5.0 % to 5.2 % WER, no more loops than before. "
+        "That rests on 400 words, where the bound is 2.0 errors: too few to tell a small loss from chance."
     )
 
 
@@ -262,6 +263,16 @@ def test_an_infinite_rate_is_null():
     assert json.dumps(report, allow_nan=False)
     assert (report["systems"][0]["wer"], report["systems"][0]["errors"]) == (None, 1)
     assert "undefined" in render_markdown(report)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "told"), [(None, "400 words, where"), (1, "of one speaker,"), (7, "of 7 speakers,")]
+)
+def test_the_verdict_says_on_whose_words_the_bound_was_tested(speakers, told):
+    report = build_report(replace(INPUTS, bound=BoundInput(speakers=speakers)))
+    assert told in report["verdict"]
+    assert report["forgetting"]["rows"][0]["speakers"] == speakers
+    assert "is 10.0 errors." in build_report(replace(INPUTS, max_relative=0.5))["verdict"]
 
 
 def test_forgetting_within_and_beyond_the_bound():

@@ -71,12 +71,14 @@ class BoundInput:
         recipes: WER of the recipes that the choice looked at.
         within: whether the chosen one keeps the bound.
         target: WER on the target's test by share of the pretrained weights, scored after the choice.
+        speakers: of the general test recordings; None where one is not known.
     """
 
     pretrained: float | None = None
     recipes: Mapping[Recipe, float] = field(default_factory=dict)
     within: bool | None = None
     target: Mapping[float, Evaluation] = field(default_factory=dict)
+    speakers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

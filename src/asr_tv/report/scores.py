@@ -130,7 +130,7 @@ def forgetting_part(systems: Sequence[Json], comparison: Sequence[Json], bound: 
     """
     scored = {(row["name"], *set_of(row)): row for row in systems}
     rows = [
-        _forgotten(row, scored[PRETRAINED, *set_of(row)], scored[ADAPTED, *set_of(row)], bound)
+        _forgotten(row, scored[PRETRAINED, *set_of(row)], scored[ADAPTED, *set_of(row)], bound, dev.speakers)
         for row in comparison
         if row["role"] == "general" and row["rival"] == PRETRAINED
     ]
@@ -144,13 +144,15 @@ def within_bound(before: Json, after: Json, bound: float) -> bool:
     return known and after["wer"] <= before["wer"] * (1 + bound) and after["loops"] <= before["loops"]
 
 
-def _forgotten(row: Json, pretrained: Json, adapted: Json, bound: float) -> Json:
+def _forgotten(row: Json, pretrained: Json, adapted: Json, bound: float, speakers: int | None) -> Json:
     return {
         **{key: row[key] for key in ("domain", "split", "difference", "ci_low", "ci_high", "p", "relative")},
         "pretrained": pretrained["wer"],
         "adapted": adapted["wer"],
         "pretrained_loops": pretrained["loops"],
         "adapted_loops": adapted["loops"],
+        "words": adapted["words"],
+        "speakers": speakers,
         "passed": within_bound(pretrained, adapted, bound),
     }
 

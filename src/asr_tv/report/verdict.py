@@ -176,8 +176,24 @@ def _forgetting(forgetting: Row, name: str) -> str:
     bound = f"the bound of {100 * forgetting['bound']:g} % relative"
     if not failed:
         rates = ", ".join(f"{_percent(r['pretrained'])} to {_percent(r['adapted'])}" for r in forgetting["rows"])
-        return f"General speech stays within {bound}: {rates} {name}, no more loops than before."
-    return f"General speech was lost beyond {bound}: {', '.join(map(_failure, failed))}."
+        told = f"General speech stays within {bound}: {rates} {name}, no more loops than before."
+    else:
+        told = f"General speech was lost beyond {bound}: {', '.join(map(_failure, failed))}."
+    return f"{told} {_ground(forgetting)}"
+
+
+_FEW_ERRORS = 5
+"""A bound of fewer errors is crossed by chance."""
+
+
+def _ground(forgetting: Row) -> str:
+    """On how much speech the bound was tested."""
+    words = sum(row["words"] for row in forgetting["rows"])
+    speakers = {row["speakers"] for row in forgetting["rows"]} - {None}
+    of = f" of {'one speaker' if speakers == {1} else f'{max(speakers)} speakers'}" if speakers else ""
+    allowed = forgetting["bound"] * sum((row["pretrained"] or 0) * row["words"] for row in forgetting["rows"])
+    told = f"That rests on {words} words{of}, where the bound is {allowed:.1f} errors"
+    return f"{told}: too few to tell a small loss from chance." if allowed < _FEW_ERRORS else f"{told}."
 
 
 def _failure(row: Row) -> str:

@@ -64,7 +64,7 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         corpora=tuple(corpus_inputs(config, material.corpora)),
         bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
         max_relative=config.forgetting.max_relative,
-        bound=BoundInput(chosen.bounded.pretrained, chosen.bounded.general, chosen.bounded.within, outcome.frontier),
+        bound=_bound_input(outcome),
         dropped=tuple(_dropped(outcome)),
         target_curve=outcome.curve,
         gates={what: record.details for what, record in chosen.speech.gates.items()},
@@ -76,6 +76,13 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
     )
     kept = {"retention": [dict(row) for row in outcome.retention]} if outcome.retention else {}
     return build_report(inputs) | kept | _biasing_part(outcome, inputs.bootstrap)
+
+
+def _bound_input(outcome: Outcome) -> BoundInput:
+    bounded, general = outcome.chosen.bounded, outcome.chosen.material.general
+    names = {u.speaker for u in general or ()}
+    speakers = len(names) if names and None not in names else None
+    return BoundInput(bounded.pretrained, bounded.general, bounded.within, outcome.frontier, speakers)
 
 
 def _biasing_part(outcome: Outcome, bootstrap: Bootstrap) -> dict[str, Any]:
