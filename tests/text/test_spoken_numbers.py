@@ -1,5 +1,7 @@
 """Generated times, ranges, sums, money and temperatures are spoken so that they can be read back."""
 
+import re
+
 import inflect
 import pytest
 from hypothesis import given
@@ -23,6 +25,27 @@ def said(text: str) -> str:
 
 def number(words: str) -> int:
     return _WORDS[words.strip()]
+
+
+@given(value=small)
+def test_numbers(value: int) -> None:
+    assert number(said(str(value))) == value
+
+
+@given(dollars=st.integers(1, 999), cents=st.integers(1, 99), sign=st.sampled_from(["$", "€"]))
+def test_money(dollars: int, cents: int, sign: str) -> None:
+    found = re.fullmatch(r"(.+) (?:dollar|euro)s? and (.+) cents?", said(f"{sign}{dollars}.{cents:02}"))
+    assert found is not None
+    assert (number(found[1]), number(found[2])) == (dollars, cents)
+
+
+@given(hour=st.integers(1, 12), minute=st.integers(1, 59), half=st.sampled_from(["am", "pm"]))
+def test_times_of_day(hour: int, minute: int, half: str) -> None:
+    said_hour, _, rest = said(f"{hour}:{minute:02} {half}").partition(" ")
+    said_minute, letter, m = rest.rsplit(" ", 2)
+    assert (letter + m, number(said_hour)) == (half, hour)
+    assert number(said_minute.removeprefix("oh ")) == minute
+    assert said_minute.startswith("oh ") == (minute < 10)
 
 
 @given(hours=st.integers(1, 99), minutes=st.integers(1, 59), seconds=st.integers(1, 59))

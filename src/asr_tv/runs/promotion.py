@@ -71,7 +71,7 @@ def judge(new: Mapping[str, Any], last: Mapping[str, Any] | None) -> str | None:
     general speech. Worse means above the upper end of the last one's interval.
     """
     if leaks := new["ledger"]["target_recordings_read_before_scoring"]:
-        return f"{len(leaks)} reads of target recordings before the final scoring: the scores prove nothing"
+        return f"{len(leaks)} reads of target recordings before the final scoring: the score proves nothing"
     if last is None or (pair := _comparable(new, last)) is None:
         return None
     here, there = pair

@@ -60,6 +60,37 @@ def test_a_row_of_more_or_fewer_cells_is_a_problem_of_its_line(rows: list[list[s
     assert len(found) + len(problems) == len(rows)
 
 
+quoted = st.text(st.sampled_from("ab\"'\\,\n\t{}é日"), max_size=8)
+values = st.none() | quoted | st.integers(0, 9) | st.lists(quoted, max_size=2)
+
+
+@LAX
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries({}, optional=dict.fromkeys(("text", "audio", "speaker", "domain", "notes"), values)),
+        max_size=5,
+    )
+)
+def test_json_lines_with_surplus_missing_and_quoted_values(rows: list[dict[str, Any]]) -> None:
+    """A row is taken with its text as it stands, whatever unknown keys it has, or it is a problem of its line."""
+    known = ("text", "audio", "speaker", "domain")
+    given_ids = [{**row, "id": f"u{number}"} for number, row in enumerate(rows)]
+    wrong = [
+        number
+        for number, row in enumerate(rows, 1)
+        if row.get("text") is None or any(not isinstance(row.get(key), str | None) for key in known)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in given_ids)
+    if not wrong:
+        assert [(u.id, u.text, u.speaker) for u in parse_manifest(text, "m")] == [
+            (row["id"], row["text"], row.get("speaker")) for row in given_ids
+        ]
+        return
+    with pytest.raises(DataError) as error:
+        parse_manifest(text, "m")
+    assert [int(problem.split(":")[1]) for problem in error.value.problems] == wrong
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
