@@ -6,21 +6,20 @@
 `table`: pretrained with a prompt, boosted terms, terms among 100 distractors, and an n-gram, at the strengths that are
 used where there are no recordings to choose on, and a decoder tuned on texts; with --adapted also the model that
 configs/text_only.yaml makes of the texts, plain and steered. All is decoded in 30 s. A stopped table goes on where it
-was. `cost`: greedy decoding plain, with 200 terms, and with a 4-gram, alternating in one run.
+was. `cost`: what 200 terms and a 4-gram add to greedy decoding's time.
 """
 
 import argparse
 import json
-import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import torch
+from biasing_cost import cost
 from demo_material import machine
 from encoded_once import EncodedOnce
 
@@ -36,7 +35,6 @@ from asr_tv.decoding.biasing.phrases import Phrase
 from asr_tv.decoding.biasing.stages import ngram_stage
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.options import Decoding
-from asr_tv.decoding.recogniser import Recogniser, load_recogniser
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.models.locate import resolve_model
 from asr_tv.models.whisper import load_tokenizer
@@ -118,15 +116,22 @@ def main() -> None:
     base = resolve_model("openai/whisper-tiny.en", store)
     domains = list(_domains(store, options))
     if options.what == "cost":
-        rows = _cost(base, domains[0], store, options.repeats)
+        ngram = _words(base, domains[0], store).ngram
+        rows = cost(base, ngram, domains[0].test.utterances, options.repeats)
     else:
         with EncodedOnce() as encoded:
             rows = _table(base, domains, store, options, encoded)
-    print(f"\n{machine()}\n")
-    print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
-    for row in rows:
-        print("| " + " | ".join(map(str, row.values())) + " |")
+    print(f"\n{machine()}")
+    for title, own in groupby(rows, _title):
+        part = [{name: cell for name, cell in row.items() if name not in ("domain", "utterances")} for row in own]
+        print(f"\n### {title}\n" if title else "")
+        print("| " + " | ".join(part[0]) + " |\n|" + "---|" * len(part[0]))
+        print("\n".join("| " + " | ".join(map(str, row.values())) + " |" for row in part))
     _write(options.json, rows)
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    return f"{row['domain']}, {row['utterances']} recordings" if "domain" in row else ""
 
 
 def _write(file: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -346,59 +351,6 @@ def _difference(one: Evaluation, other: Evaluation | None) -> str:
 
 def _percent(rate: float | None, digits: int = 1) -> str:
     return "-" if rate is None else f"{100 * rate:.{digits}f}"
-
-
-def _cost(base: Record, domain: Domain, store: Store, repeats: int) -> list[dict[str, Any]]:
-    """Each row's seconds on one thread, and the median of its ratio to plain decoding in the same repeat.
-
-    The order turns from repeat to repeat, a round that is not counted goes before, and plain decoding also stands
-    against itself: what differs there is the machine's.
-    """
-    torch.set_num_threads(1)
-    terms = tuple(Phrase(f"{first} {second}") for first in _SYLLABLES for second in _SYLLABLES)[:200]
-    ngram = ngram_stage(Runtime(store), base, domain.texts, domain.others, 4, 0.1)
-    rows: dict[str, Bias | None] = {
-        "plain": None,
-        "plain again": None,
-        "200 terms": Bias(phrases=terms),
-        "4-gram": Bias(ngram=ngram),
-        "both": Bias(phrases=terms, ngram=ngram),
-    }
-    test = domain.test.utterances
-    with tempfile.TemporaryDirectory() as folder:
-        load = partial(load_recogniser, base.path / MODEL, "whisper", device=torch.device("cpu"))
-        loaded = {
-            name: load(decoding=Decoding("full", "en", bias=bias), scratch=Path(folder) / name)
-            for name, bias in rows.items()
-        }
-        rounds = [_round(loaded, test, number) for number in range(repeats + 1)][1:]
-    seconds = {name: [own[name][0] for own in rounds] for name in rows}
-    ratios = {name: [a / b for a, b in zip(seconds[name], seconds["plain"], strict=True)] for name in rows}
-    return [
-        {
-            "decoding": name,
-            "s/utterance": f"{statistics.median(seconds[name]) / len(test):.3f}",
-            "words heard": rounds[0][name][1],
-            "ratio": f"{statistics.median(ratios[name]):.3f}",
-            "of repeats": f"{min(ratios[name]):.3f} to {max(ratios[name]):.3f}",
-        }
-        for name in rows
-    ]
-
-
-def _round(loaded: Mapping[str, Recogniser], test: Sequence[Any], number: int) -> dict[str, tuple[float, int]]:
-    """Each recogniser's seconds of this thread, and the words that it heard; `number` turns the order."""
-    names = list(loaded)
-    found = {}
-    for name in names[number % len(names) :] + names[: number % len(names)]:
-        begun = time.thread_time()
-        texts = loaded[name].transcribe(test, 16, lambda n: None)
-        found[name] = time.thread_time() - begun, sum(len(text.split()) for text in texts.values())
-    return found
-
-
-_SYLLABLES = ("Bara", "Cortez", "Dulan", "Ferrim", "Galvo", "Hestia", "Jorun", "Kalmar", "Lindow", "Mirvo", "Nestor",
-              "Ostara", "Pelham", "Quorum", "Rasmus")  # fmt: skip
 
 
 if __name__ == "__main__":
