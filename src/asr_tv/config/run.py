@@ -111,7 +111,7 @@ class RehearsalConfig(Section):
     """
 
     share: NotNegative = Field(1.0, description="general clips for each clip of the target; 0: none")
-    weight: NotNegative = Field(3.0, description="factor on the loss of a general clip")
+    weight: NotNegative = Field(1.0, description="factor on the loss of a general clip")
     texts: str | None = Field(
         None, description="one sentence a line; not given, a list that comes with asr-tv, which is in English"
     )

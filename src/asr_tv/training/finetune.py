@@ -92,6 +92,7 @@ def identity(base: Record, job: Job) -> Identity:
         parameters["warmup"] = "none"
     inputs = {"base": base.digest, "manifest": job.manifest.digest}
     if (rehearsal := job.rehearsal) is not None:
-        parameters |= {"rehearsal": rehearsal.share, "rehearsal_weight": rehearsal.weight}
+        weight = {} if rehearsal.weight == 1 else {"rehearsal_weight": rehearsal.weight}
+        parameters |= {"rehearsal": rehearsal.share, **weight}
         inputs |= {"rehearsal": rehearsal.clips.digest, "teacher": rehearsal.teacher.digest}
     return Identity(STAGE, VERSION, parameters, inputs, job.seed)
