@@ -127,7 +127,8 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """A finished run on fakes of two takes and two epochs, so that a training can be killed between them."""
     root = tmp_path_factory.mktemp("unbroken")
     fixed = {"start": "pretrained", "augmentation": False, "scaling_coef": 0.5}
-    config = fake_config(root / "in", training__epochs=2, selection={"method": "fixed", "fixed": fixed})
+    more = {"training__epochs": 2, "rehearsal__share": 0.5}
+    config = fake_config(root / "in", selection={"method": "fixed", "fixed": fixed}, **more)
     finish(config, root)
     return config, root
 

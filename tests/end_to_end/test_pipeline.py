@@ -28,6 +28,8 @@ from asr_tv.runs.unfinished import unfinished_report
 from asr_tv.store.results import Store
 from asr_tv.testing.runs import fake_config
 
+REHEARSED = {"rehearsal__share": 0.5}
+
 
 class Run:
     """One finished run and what its executor did."""
@@ -49,11 +51,11 @@ class Run:
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
-    return Run(fake_config(folder), folder / "out")
+    return Run(fake_config(folder, **REHEARSED), folder / "out")
 
 
 def again(first: Run, **overrides: Any) -> Run:
-    return Run(fake_config(first.folder.parent, **overrides), first.folder.parent / "again")
+    return Run(fake_config(first.folder.parent, **REHEARSED, **overrides), first.folder.parent / "again")
 
 
 def test_every_row_is_there(first: Run) -> None:

@@ -177,7 +177,6 @@ def test_ablations_change_what_they_say(first: Run) -> None:
     assert {(ref.origins, ref.domains) for ref in replay.reads} == {
         (("real",), ("banking", "parcels")),
         (("synthetic",), ("travel",)),
-        (("synthetic",), ("general_text",)),
     }
     (half,) = first.records("average target_synthetic (half) (travel, seed 17)")
     tuned, base = open_tensors(plain.path / "model"), open_tensors(first.folder.parent / "base")

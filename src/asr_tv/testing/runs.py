@@ -77,7 +77,7 @@ def fake_values(folder: Path, domains: tuple[str, ...] = DOMAINS) -> dict[str, A
         "synthesis": {"engine": "fake", "voices": ["tone"], "takes": 2},
         "training": {"epochs": 1, "learning_rate": 3e-3, "batch_size": 4, "precision": "fp32", "full_context_share": 0},
         "selection": {"folds": 1, "scaling_coefs": [0.0, 0.5], "pretrained_weights": [0.0, 0.3]},
-        "rehearsal": {"share": 0.5, "texts": str(_general_texts(folder))},
+        "rehearsal": {"share": 0, "texts": str(_general_texts(folder))},
         "scoring": {"resamples": 100, "max_new_tokens": 12},
         "forgetting": {"max_relative": 10.0},
     }
