@@ -18,7 +18,7 @@ GRIDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "starts": ("source_mixed",),
             "augmentation": (True,),
             "scaling_coefs": (0.0, 0.3),
-            "pretrained_weights": (0.2, 0.5),
+            "pretrained_weights": (0.0, 0.3),
         },
         "thorough": {
             "folds": 99,
@@ -63,7 +63,7 @@ class SelectionConfig(Section):
     starts: Choices[Start] = ("pretrained", "source_real", "source_mixed")
     augmentation: Choices[bool] = (False, True)
     scaling_coefs: Choices[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    pretrained_weights: Choices[Fraction] = (0.2, 0.35, 0.5)
+    pretrained_weights: Choices[Fraction] = (0.0, 0.2, 0.35, 0.5)
     fixed: Recipe = Recipe()
 
     @model_validator(mode="before")
