@@ -223,7 +223,13 @@ def test_regret_is_against_the_best_row_of_text_alone_on_the_same_target_and_see
 def test_outputs(first: Run) -> None:
     assert json.loads((first.folder / "benchmark.json").read_text()) == json.loads(json.dumps(first.report))
     page = (first.folder / "benchmark.md").read_text()
-    for heading in ("Word error rates", "What a vector adds", "Directions", "Forgetting", "Leak ledger"):
+    for heading in (
+        "Error rates on the targets' tests",
+        "What a vector adds",
+        "Directions",
+        "Forgetting",
+        "Leak ledger",
+    ):
         assert heading in page
     assert "none read a real recording of its target" in page
     assert "released scorer" in page

@@ -52,7 +52,7 @@ RATES = {"WER": "word error rate", "CER": "character error rate"}
 
 def rate_name(scored: Iterable[Mapping[str, Any]]) -> str:
     """What the rates of a report's rows are: WER, or CER where each character was counted as a word."""
-    return "CER" if any(row["conditions"].get("normalizer") == CHARACTERS for row in scored) else "WER"
+    return "CER" if any((row.get("conditions") or {}).get("normalizer") == CHARACTERS for row in scored) else "WER"
 
 
 _DISPLAY_NAMES = {
