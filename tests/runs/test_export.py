@@ -176,7 +176,7 @@ def test_clips_are_the_same_whatever_their_order_and_never_too_long(clips: Manif
 class TestCard:
     def test_what_30_s_costs_is_said_from_the_report(self) -> None:
         rows = [
-            {"name": name, "role": "target", "wer": wer}
+            {"name": name, "role": "target", "wer": wer, "conditions": {}}
             for name, wer in (("adapted", 0.177), ("adapted_short_context", 0.213))
         ]
         text = export_card(
