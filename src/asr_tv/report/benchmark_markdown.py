@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asr_tv.report.score_tables import retention_table
-from asr_tv.report.systems import RATES
 from asr_tv.report.table import (
     Cell,
     Table,
@@ -27,7 +26,7 @@ from asr_tv.safe_text import inert
 Row = Mapping[str, Any]
 
 _HEADERS = {
-    "target": "{}s on the targets' tests",
+    "target": "Error rates on the targets' tests",
     "source": "The source domains' tests (source real)",
     "general": "General speech",
 }
@@ -38,7 +37,7 @@ _WHOLE = 10_000  # more rows than any benchmark has: its tables are not cut
 def render_table(report: Row) -> str:
     """The whole page."""
     sections = {
-        **{_header(report, test): _drawn(system_table(report, test)) for test in report["tables"]},
+        **{_HEADERS.get(test, test): _drawn(system_table(report, test)) for test in report["tables"]},
         "What a vector adds to a row": _drawn(gain_table(report["tables"]["target"], _rates(report))),
         "What the folds chose": _drawn(choice_table(report["choices"], _rates(report))),
         "Coefficient curves": _drawn(curve_table(report["curves"], _rates(report))),
@@ -63,10 +62,6 @@ def _rates(report: Row) -> str:
     return str(report.get("rates", "WER"))
 
 
-def _header(report: Row, test: str) -> str:
-    return _HEADERS.get(test, test).format(RATES[_rates(report)].capitalize())
-
-
 def _drawn(made: Table | None) -> str:
     drawn = as_markdown(made, most_rows=_WHOLE, cell_limit=None)
     return f"{inert(made.note)}\n\n{drawn}" if made is not None and made.note else drawn
@@ -86,7 +81,7 @@ def system_table(report: Row, test: str) -> Table | None:
         fields += [rate("capitals %", "casing"), rate("marks %", "punctuation"), rate("loops %", "repetition")]
     if any(row["paper_scorer_wer"] is not None for row in rows):
         fields.append(rate("released scorer", "paper_scorer_wer"))
-    return build(f"systems-{test}", _header(report, test), rows, fields, note=_sizes(rows, report))
+    return build(f"systems-{test}", _HEADERS.get(test, test), rows, fields, note=_sizes(rows, report))
 
 
 def _system(row: Row) -> Cell:
