@@ -317,20 +317,27 @@ def _heard(name: str, model: Record, test: Manifest, decoding: Decoding, store: 
 
 
 def _shown(domain: Domain, words: Words, rows: Sequence[Scored]) -> Iterator[dict[str, Any]]:
-    """A domain's part of the table; each row against its own model as it is, and against the adapted one."""
+    """A domain's part of the table.
+
+    Each row stands against its own model as it is; then without training against the adapted model, and steered adapted
+    against pretrained steered alike.
+    """
     listed = [NORMALIZE(term) for term in (*words.terms, *words.distractors)]
     by_name = {row.system: row.evaluation for row in rows}
     for row in rows:
         score = listed_score(row.evaluation, listed, domain.test.seconds, BOOTSTRAP)
         own = row.evaluation.interval(**asdict(BOOTSTRAP))
-        plain = by_name[ADAPTED if row.system.startswith(ADAPTED) else PRETRAINED]
+        model, alike = PRETRAINED, None
+        if row.system.startswith(ADAPTED):
+            model, alike = ADAPTED, by_name[row.system.replace(ADAPTED, PRETRAINED)]
         yield {
             "domain": domain.name,
             "system": row.system,
             "utterances": len(domain.test),
             "WER %": f"{100 * row.evaluation.wer:.1f} [{100 * own.low:.1f}, {100 * own.high:.1f}]",
-            "minus plain, points": _difference(row.evaluation, plain),
-            "minus adapted, points": _difference(row.evaluation, by_name.get(ADAPTED)),
+            "minus plain": _difference(row.evaluation, by_name[model]),
+            "minus adapted": "-" if alike else _difference(row.evaluation, by_name.get(ADAPTED)),
+            "minus pretrained with the same words": _difference(row.evaluation, alike),
             "listed WER %": _percent(score.listed_wer),
             "other WER %": _percent(score.other_wer),
             "listed, said": score.terms.expected,
