@@ -20,6 +20,7 @@ from asr_tv.config.benchmark import BenchmarkConfig
 from asr_tv.config.parsing import parse_section, with_overrides
 from asr_tv.config.run import AdaptConfig
 from asr_tv.config.selection import GRIDS
+from asr_tv.models import vocabulary
 from asr_tv.models.tensors import WEIGHTS
 from asr_tv.models.vocabulary import whisper_tokenizer
 from asr_tv.pipeline.execution.executor import InProcess
@@ -485,7 +486,7 @@ TOKENIZER = functools.cache(whisper_tokenizer)
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "SpeechDetector", EnergyDetector)
-    monkeypatch.setattr(gate, "whisper_tokenizer", TOKENIZER)
+    monkeypatch.setattr(vocabulary, "whisper_tokenizer", TOKENIZER)
     for name in ("fake", "espeak", "bark", "speecht5"):
         monkeypatch.setitem(tts.ENGINES, name, tts.SpeechEngine(StandIn.__module__, StandIn.__name__))
 

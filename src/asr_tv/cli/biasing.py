@@ -58,8 +58,7 @@ def bias_of(
 
 
 def _phrases(base: "Record", terms: Path) -> "tuple[Phrase, ...]":
-    from asr_tv.decoding.biasing.phrases import phrase_tokens, read_phrases
-    from asr_tv.decoding.biasing.search import plain_encoder
+    from asr_tv.decoding.biasing.phrases import phrase_tokens, plain_encoder, read_phrases
     from asr_tv.models.whisper import load_tokenizer, whisper_config
     from asr_tv.store.payload import MODEL
 
@@ -99,17 +98,16 @@ def terms(
     Example: asr-tv terms my_sentences.txt --out my_terms.txt
     """
     from asr_tv.data.corpora.texts import read_texts
-    from asr_tv.models.vocabulary import vocabulary_size, whisper_tokenizer
+    from asr_tv.models.vocabulary import known_words
     from asr_tv.store.results import write_atomically
     from asr_tv.text.domain_terms import domain_terms, general_frequency
-    from asr_tv.text.rare_words import is_known
 
     sentences, background = gathered(
         lambda: [u.text for u in read_texts(texts, "terms")],
         lambda: [u.text for u in read_texts(others, "others")] if others else [],
     )
     frequency = general_frequency(language)
-    known = is_known(whisper_tokenizer(vocabulary_size(language)))
+    known = known_words(language)
     found = domain_terms(sentences, known, frequency, background, most=count)
     if not found:
         raise DataError(f"{texts}: no term: every word in it is an ordinary one")

@@ -48,10 +48,9 @@ def texts(
     """
     from asr_tv.cli.console import progress_for
     from asr_tv.data.text_files import read_text
-    from asr_tv.models.vocabulary import vocabulary_size, whisper_tokenizer
+    from asr_tv.models.vocabulary import known_words
     from asr_tv.store.results import Store, write_atomically
     from asr_tv.text.normalize import get_normalizer
-    from asr_tv.text.rare_words import is_known
     from asr_tv.text.writing.corpus import Request, write_corpus
     from asr_tv.text.writing.terms import parse_sentences, parse_terms
 
@@ -65,7 +64,7 @@ def texts(
     written = write_corpus(
         Request(domain, language, parsed, given, count, seed, unwanted),
         get_normalizer("english" if language == "en" else "basic"),
-        is_known(whisper_tokenizer(vocabulary_size(language))),
+        known_words(language),
         writer=writer,
         store=Store(store),
         progress=progress_for(quiet=quiet),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.errors import DataError
+from asr_tv.text.rare_words import Known, is_known
 
 Tokenizer = Any
 """A `transformers.WhisperTokenizer`, which is a fast tokenizer."""
@@ -73,6 +74,11 @@ def require_openai_vocabulary(directory: Path, vocab_size: int) -> None:
 def vocabulary_size(language: str) -> int:
     """The size of OpenAI's vocabulary for a language: the English-only or the multilingual one."""
     return 51864 if language == "en" else 51865
+
+
+def known_words(language: str) -> Known:
+    """Whether a word is one token of OpenAI's vocabulary for a language."""
+    return is_known(whisper_tokenizer(vocabulary_size(language)))
 
 
 def assembled_tokenizer(

@@ -22,6 +22,7 @@ from asr_tv.pipeline.material import Material, given_terms
 from asr_tv.pipeline.misheard import with_variants
 from asr_tv.pipeline.scoring import Hearing, decoding_of, score_hearings
 from asr_tv.pipeline.text_only import text_only_row
+from asr_tv.report.biasing import setting_told
 from asr_tv.report.systems import ADAPTED, PRETRAINED, TEXT_ONLY_DECODER
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.store.payload import MODEL
@@ -217,7 +218,9 @@ def choose_setting(
         return safe_setting(biasing, row), ()
     settings = settings_of(biasing, row)
     hearings = [
-        hearing(config, heard, bias_of(setting, words, heard, config, execute), f" + {row} {_told(setting)}")
+        hearing(
+            config, heard, bias_of(setting, words, heard, config, execute), f" + {row} {setting_told(setting.chosen)}"
+        )
         for setting in settings
         for heard, words in folds
     ]
@@ -228,10 +231,6 @@ def choose_setting(
         tried.append((setting, sum(c.errors for c in counts), sum(c.words for c in counts)))
     best = min(tried, key=lambda entry: entry[1])[0]
     return best, tuple((setting.chosen, errors, words) for setting, errors, words in tried)
-
-
-def _told(setting: Setting) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in setting.chosen.items()) or "off"
 
 
 def internal_lm_of(config: AdaptConfig, name: str, model: Record, speech: Manifest, execute: Executor) -> Record | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from asr_tv.config.run import AdaptConfig, Recipe
 from asr_tv.data.manifest import Manifest
+from asr_tv.decoding.transcribe import Sweep
 from asr_tv.pipeline.execution.executor import Executor, Step
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.scoring import Curve, score_curves
@@ -81,10 +82,15 @@ def least_kept(general: Mapping[Recipe, float], limit: float) -> Recipe:
 
 def curve_of(step: Step, recipe: Recipe, trained: Trained, pretrained: Record, recordings: Manifest) -> Curve:
     """The one point of a curve at which a recipe stands, with its share of the pretrained weights."""
-    checkpoint = trained.targets[recipe.start, recipe.augmentation]
+    checkpoint, point = trained.targets[recipe.start, recipe.augmentation], sweep_of(recipe, trained, pretrained)
+    coefs, weight = point.scaling_coefs, point.pretrained_weight
+    return Curve(step, checkpoint, point.vector, pretrained, recordings, coefs, weight)
+
+
+def sweep_of(recipe: Recipe, trained: Trained, pretrained: Record) -> Sweep:
+    """What a recipe adds to its start: one coefficient of the vector, and its share of the pretrained weights."""
     vector = trained.vector if recipe.scaling_coef else None
-    coefs, weight = (recipe.scaling_coef,), recipe.pretrained_weight or 0.0
-    return Curve(step, checkpoint, vector, pretrained, recordings, coefs, weight)
+    return Sweep(vector, (recipe.scaling_coef,), pretrained, recipe.pretrained_weight or 0.0)
 
 
 def _weights(config: AdaptConfig, recipe: Recipe) -> tuple[float, ...]:

@@ -16,11 +16,10 @@ from asr_tv.data.manifest import Manifest, in_domain
 from asr_tv.data.pairs import paired
 from asr_tv.data.splits import without_sentences
 from asr_tv.decoding.options import check_engine
-from asr_tv.decoding.transcribe import Sweep
 from asr_tv.errors import ConfigError
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.biasing import BiasedRows, FoldModels, biased_rows, check_biasing
-from asr_tv.pipeline.bound import Bounded, choose_within_bound, curve_of
+from asr_tv.pipeline.bound import Bounded, choose_within_bound, curve_of, sweep_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, given_terms, prepare, sentence_identity
@@ -30,13 +29,7 @@ from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_
 from asr_tv.pipeline.selection import FoldScore, RecipeScore, preferred, score_folds, score_recipes
 from asr_tv.pipeline.speech import ClipSet, gated, synthesis_call
 from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, topline_calls, train_scopes
-from asr_tv.report.systems import (
-    ADAPTED,
-    ADAPTED_SHORT,
-    PRETRAINED,
-    PRETRAINED_SHORT,
-    target_row,
-)
+from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, target_row
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.store.payload import MODEL
@@ -189,9 +182,7 @@ def _biased(chosen: Chosen, adapted: Record, execute: Executor) -> BiasedRows:
     folds = []
     for domain, trained in zip(chosen.folds, chosen.fold_models, strict=True) if config.biasing else ():
         start = trained.targets[recipe.start, recipe.augmentation]
-        vector = trained.vector if recipe.scaling_coef else None
-        sweep = Sweep(vector, (recipe.scaling_coef,), material.base, recipe.pretrained_weight or 0.0)
-        folds.append(FoldModels(domain, start, sweep))
+        folds.append(FoldModels(domain, start, sweep_of(recipe, trained, material.base)))
     return biased_rows(config, material, adapted, folds, given_terms(config), execute)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from asr_tv.errors import DataError
 from asr_tv.report.ledger import LedgerEntry
 from asr_tv.report.scores import finite
-from asr_tv.report.systems import ADAPTED, CEILING, PRETRAINED, TARGET_REAL, rate_name
+from asr_tv.report.systems import ADAPTED, CEILING, PRETRAINED, TARGET_REAL, rate_of
 from asr_tv.report.verdict import BETTER, WORSE, difference_verdict, heard_nothing
 from asr_tv.scoring.bootstrap import Bootstrap, Group, mean_difference
 from asr_tv.scoring.evaluation import Evaluation
@@ -267,7 +267,7 @@ def _ratio(value: float) -> Json:
 
 
 def _rate_name(cells: Sequence[BenchmarkCell]) -> str:
-    return rate_name({"conditions": {"normalizer": cell.evaluation.conditions.normalizer}} for cell in cells)
+    return rate_of(cell.evaluation.conditions.normalizer for cell in cells)
 
 
 def _conclusions(rows: Sequence[Json], inputs: TableInputs) -> list[str]:

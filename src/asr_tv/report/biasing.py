@@ -96,16 +96,17 @@ def choice_table(part: Mapping[str, Any]) -> Table | None:
     """What each row set, and on how many words of the folds that was chosen."""
     fields = [
         field("system", lambda row: system(row["system"])),
-        field("chosen", lambda row: text(_told(row["chosen"]))),
+        field("chosen", lambda row: text(setting_told(row["chosen"]))),
         field("among", lambda row: text(_tried(row["tried"]))),
     ]
     return build("biasing_choices", "Strengths, chosen on the folds", part["choices"], fields)
 
 
-def _told(setting: Mapping[str, float]) -> str:
+def setting_told(setting: Mapping[str, float]) -> str:
+    """What a row sets, by name."""
     return ", ".join(f"{name} {value:g}" for name, value in setting.items()) or "off"
 
 
 def _tried(tried: Sequence[tuple[Mapping[str, float], int, int]]) -> str:
-    rates = [f"{_told(setting)}: {100 * errors / words:.1f} %" for setting, errors, words in tried if words]
+    rates = [f"{setting_told(setting)}: {100 * errors / words:.1f} %" for setting, errors, words in tried if words]
     return "; ".join(rates) or "not chosen on recordings"

@@ -50,9 +50,14 @@ RATES = {"WER": "word error rate", "CER": "character error rate"}
 """The rates of errors, and what they stand for."""
 
 
+def rate_of(normalizers: Iterable[str | None]) -> str:
+    """What error rates under these normalisers are: WER, or CER where each character was counted as a word."""
+    return "CER" if CHARACTERS in normalizers else "WER"
+
+
 def rate_name(scored: Iterable[Mapping[str, Any]]) -> str:
-    """What the rates of a report's rows are: WER, or CER where each character was counted as a word."""
-    return "CER" if any((row.get("conditions") or {}).get("normalizer") == CHARACTERS for row in scored) else "WER"
+    """What the rates of a report's rows are, as in `rate_of`."""
+    return rate_of((row.get("conditions") or {}).get("normalizer") for row in scored)
 
 
 _DISPLAY_NAMES = {

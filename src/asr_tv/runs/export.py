@@ -4,12 +4,12 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from asr_tv.data.manifest import Manifest
+from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.data.recorded import read_wave
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.options import Decoding, most_tokens
@@ -21,13 +21,13 @@ from asr_tv.models.output import new_folder
 from asr_tv.models.whisper import load_tokenizer
 from asr_tv.progress import Progress, silent
 from asr_tv.report.export_card import Check
+from asr_tv.report.systems import rate_of
 from asr_tv.runs.runtimes import Program, open_runtime
 from asr_tv.scoring.score import evaluate
 from asr_tv.scoring.wer import ErrorCounts, count_words
 from asr_tv.store.payload import BIASING, MODEL
 from asr_tv.store.results import Record, Store, file_digest, write_atomically
 from asr_tv.store.runtime import Runtime
-from asr_tv.text.normalize import CHARACTERS
 
 RECORD, CARD, SETTINGS = "export.json", "README.md", "asr_tv.json"
 _MAX_TOKENS = 200
@@ -66,8 +66,12 @@ def chosen_clips(manifest: Manifest, count: int) -> Manifest:
     short = [u for u in manifest if u.audio is not None and (u.duration or 0.0) <= FULL_SECONDS]
     if not short:
         raise DataError(f"{manifest.name}: no recording of at most {FULL_SECONDS:g} s to re-score an export on")
-    by_chance = sorted(short, key=lambda u: hashlib.sha256(u.id.encode()).hexdigest())
-    return Manifest(manifest.name, tuple(sorted(by_chance[:count], key=lambda u: u.id)))
+    return Manifest(manifest.name, tuple(sorted(drawn(short, count), key=lambda u: u.id)))
+
+
+def drawn(utterances: Iterable[Utterance], count: int) -> list[Utterance]:
+    """At most `count` of them by chance, which their ids decide."""
+    return sorted(utterances, key=lambda u: hashlib.sha256(u.id.encode()).hexdigest())[:count]
 
 
 def export(
@@ -157,7 +161,7 @@ def _examined(
         same_words=sum(u.heard == heard_before[u.id] for u in after.utterances),
         max_wer_change=examination.max_wer_change,
         words_changed=None if rounded else sum(changes, ErrorCounts()).rate,
-        rates="CER" if examination.normalizer == CHARACTERS else "WER",
+        rates=rate_of([examination.normalizer]),
     )
 
 

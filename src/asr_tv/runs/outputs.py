@@ -2,14 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import AdaptConfig, LineConfig
 from asr_tv.models.family import family_of
 from asr_tv.models.output import new_file, new_folder
-from asr_tv.models.vocabulary import vocabulary_size, whisper_tokenizer
+from asr_tv.models.vocabulary import known_words
 from asr_tv.pipeline.biasing import BiasedRows
 from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import Outcome, tuned_systems
@@ -32,7 +32,15 @@ from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
 from asr_tv.report.page import render_page
 from asr_tv.report.scores import within_bound
-from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, TEXT_ONLY_DECODER, TOPLINE
+from asr_tv.report.systems import (
+    ADAPTED,
+    ADAPTED_SHORT,
+    HEARD_TARGET,
+    PRETRAINED,
+    PRETRAINED_SHORT,
+    TEXT_ONLY_DECODER,
+    TOPLINE,
+)
 from asr_tv.runs.players import players
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.terms import find_terms
@@ -40,8 +48,7 @@ from asr_tv.store.payload import BIASING, MODEL, NGRAM, VECTOR
 from asr_tv.store.results import RECORD, Record, write_atomically
 from asr_tv.synthesis.engines.licences import voice_licences
 from asr_tv.text.domain_terms import domain_terms, general_frequency
-from asr_tv.text.normalize import get_normalizer
-from asr_tv.text.rare_words import is_known
+from asr_tv.text.normalize import Normalizer, get_normalizer
 
 REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
 RUN_JSON, UNFINISHED = "run.json", "unfinished"
@@ -107,14 +114,18 @@ def report_terms(config: AdaptConfig, material: Material) -> TermsInput:
     """The user's terms, or those found in the target's texts, as the scores' normaliser leaves them."""
     normalize = get_normalizer(config.scoring.normalizer)
     if given := given_terms(config):
-        return TermsInput("given", tuple(dict.fromkeys(term for text in given if (term := normalize(text)))))
+        return TermsInput("given", _normalised(given, normalize))
     spoken, known = ([normalize(u.text) for u in m] for m in (material.target_texts, material.source_train))
     if known:
         return TermsInput("found", find_terms(spoken, known))
-    vocabulary = is_known(whisper_tokenizer(vocabulary_size(config.language)))
+    vocabulary = known_words(config.language)
     texts = [u.text for u in material.target_texts]
     found = domain_terms(texts, vocabulary, general_frequency(config.language))
-    return TermsInput("found", tuple(dict.fromkeys(term for text in found if (term := normalize(text)))))
+    return TermsInput("found", _normalised(found, normalize))
+
+
+def _normalised(terms: Iterable[str], normalize: Normalizer) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(term for text in terms if (term := normalize(text))))
 
 
 def role_domains(target: str) -> dict[Role, str]:
@@ -137,7 +148,7 @@ def _systems(outcome: Outcome) -> Iterator[SystemInput]:
                 domain=domain,
                 split="test",
                 evaluation=evaluation,
-                text_only=name != TOPLINE,
+                text_only=name not in HEARD_TARGET,
                 scaling_coef=chosen.recipe.scaling_coef if name in (ADAPTED, ADAPTED_SHORT) else None,
                 simulated_line=_line_of(chosen.config, role),
             )

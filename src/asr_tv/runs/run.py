@@ -10,11 +10,11 @@ from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check
+from asr_tv.report.systems import rate_of
 from asr_tv.report.verdict import loops_told
 from asr_tv.runs.outputs import note_start, report_of, write_outputs
 from asr_tv.store.results import file_lock
 from asr_tv.store.uses import registered
-from asr_tv.text.normalize import CHARACTERS
 
 
 def require_kept(config: AdaptConfig, forgetting: Mapping[str, Any], folder: Path) -> None:
@@ -32,7 +32,7 @@ def forgot_too_much(config: AdaptConfig, forgetting: Mapping[str, Any]) -> str |
     if "forgetting" not in config.model_fields_set or forgetting["passed"] is not False:
         return None
     rows = (row for row in forgetting["rows"] if not row["passed"])
-    rates = "CER" if config.scoring.normalizer == CHARACTERS else "WER"
+    rates = rate_of([config.scoring.normalizer])
     lost = [
         f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'], rates)} to {_rate(r['adapted'], rates)}"
         f"{loops_told(r)}"

@@ -1,13 +1,12 @@
 """Clips to check an export on where there are no recordings: everyday English sentences in an installed voice."""
 
-import hashlib
-
 from asr_tv.config.synthesis import SynthesisConfig
 from asr_tv.data.corpora.local import read_manifest
 from asr_tv.data.corpora.texts import read_texts
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import ConfigError
 from asr_tv.pipeline.material import GENERAL_ENGLISH
+from asr_tv.runs.export import drawn
 from asr_tv.store.payload import MANIFEST
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.synthesize import synthesize
@@ -27,8 +26,7 @@ def spoken_clips(runtime: Runtime, count: int) -> Manifest:
         ConfigError: no voice is installed.
     """
     sentences = [u for u in read_texts(GENERAL_ENGLISH, "everyday English") if len(u.text.split()) in _WORDS]
-    by_chance = sorted(sentences, key=lambda u: hashlib.sha256(u.id.encode()).hexdigest())
-    chosen = Manifest("everyday English, by TTS", tuple(by_chance[:count]))
+    chosen = Manifest("everyday English, by TTS", tuple(drawn(sentences, count)))
     record = synthesize(runtime, chosen, _installed_voice(), seed=0)
     return Manifest(chosen.name, read_manifest(record.path / MANIFEST, outside=True).utterances)
 

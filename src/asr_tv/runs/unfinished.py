@@ -18,7 +18,7 @@ from asr_tv.report.build import build_report
 from asr_tv.report.inputs import ReportInputs, SelectionInput, SynthesisInput, SystemInput
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.page import render_page
-from asr_tv.report.systems import ADAPTED, TOPLINE
+from asr_tv.report.systems import ADAPTED, HEARD_TARGET
 from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, role_domains
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.score import SUMMARY
@@ -92,7 +92,7 @@ def _systems(done: Sequence[Done], target: str) -> tuple[SystemInput, ...]:
                 and (entry.record.path / score_folder() / SUMMARY).is_file()
             ):
                 evaluation = read_score(entry.record)
-                rows.append(SystemInput(name, role, domain, "test", evaluation, text_only=name != TOPLINE))
+                rows.append(SystemInput(name, role, domain, "test", evaluation, text_only=name not in HEARD_TARGET))
     if not any(row.name == ADAPTED and row.role == "target" for row in rows):
         rows.append(SystemInput(ADAPTED, "target", target, "test", None, text_only=True, note="not scored yet"))
     return tuple(rows)

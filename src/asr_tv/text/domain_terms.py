@@ -52,7 +52,15 @@ def domain_terms(
     phrase, and so do a term and a word that mostly stand together. A term that stands in phrases only is left out.
     """
     found, background = _counted(texts), _counted(others)
-    rare = {word for word, n in found.counts.items() if _is_rare(word, n, found, background, known, frequency)}
+    smoothed = background.total + len({*found.counts, *background.counts}) if background.total else 0
+
+    def is_rare(word: str, n: int) -> bool:
+        share = n / found.total
+        if smoothed:
+            return _has_letters(word) and share >= _OTHERS_RATIO * (background.counts[word] + 1) / smoothed
+        return _has_letters(word) and _is_rare_in_general(word, share, known, frequency)
+
+    rare = {word for word, n in found.counts.items() if is_rare(word, n)}
     phrases: Counter[tuple[str, ...]] = Counter()
     alone: Counter[str] = Counter()
     pairs = _pairs(found)
@@ -73,14 +81,13 @@ def _counted(texts: Iterable[str]) -> _Words:
     return _Words(sentences, Counter(word for sentence in sentences for word in sentence))
 
 
-def _is_rare(word: str, n: int, found: _Words, others: _Words, known: Known, frequency: Frequency | None) -> bool:
+def _has_letters(word: str) -> bool:
+    """Enough of them; a word of a script without an alphabet may be short."""
     letters = sum(character.isalpha() for character in word)
-    if letters < _MIN_LETTERS and (word.isascii() or not letters):
-        return False
-    share = n / found.total
-    if others.total:
-        smoothed = others.total + len({*found.counts, *others.counts})
-        return share >= _OTHERS_RATIO * (others.counts[word] + 1) / smoothed
+    return letters >= _MIN_LETTERS or bool(letters and not word.isascii())
+
+
+def _is_rare_in_general(word: str, share: float, known: Known, frequency: Frequency | None) -> bool:
     if frequency is None:
         return not known(word)
     general = frequency(word)

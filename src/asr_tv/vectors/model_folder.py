@@ -7,15 +7,13 @@ from pathlib import Path
 
 from asr_tv.errors import ConfigError
 from asr_tv.models.output import Output, new_file, new_folder
-from asr_tv.models.tensors import INDEX, WEIGHTS, Tensors
+from asr_tv.models.tensors import ADAPTER, INDEX, WEIGHTS, Tensors
 
 _WEIGHTS = (
     *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx", ".ot", ".npz"),
     ".index.json",
 )
 """Other forms of a model's weights, which a changed model no longer matches."""
-
-_ADAPTER = "adapter_config.json"
 
 
 @contextmanager
@@ -35,7 +33,7 @@ def new_model_like(model: Tensors, out: Path, metadata: Callable[[], Mapping[str
 
 def _copy_other_files(model: Tensors, out: Path) -> None:
     def is_left_out(path: Path) -> bool:
-        if path.name == _ADAPTER:  # beside whole weights it is left over from merging, and would be applied once more
+        if path.name == ADAPTER:  # beside whole weights it is left over from merging, and would be applied once more
             return True
         return path.name.startswith(".") or (path.name.endswith(_WEIGHTS) and path.is_file())
 

@@ -55,10 +55,14 @@ class Ngram:
 
     def advance(self, state: Gram, token: int) -> Gram:
         """The state after one more token: the longest context that the model knows."""
-        longer = (*state, token)[max(0, len(state) + 2 - self.order) :]
-        while longer and longer not in self.backoffs:
-            longer = longer[1:]
-        return longer
+        return self.known((*state, token))
+
+    def known(self, context: Gram) -> Gram:
+        """The longest end of a context that the model holds."""
+        context = context[max(0, len(context) + 1 - self.order) :]
+        while context and context not in self.backoffs:
+            context = context[1:]
+        return context
 
     def score(self, tokens: Sequence[int]) -> float:
         """The ln P of a whole text, its end included."""
@@ -129,16 +133,8 @@ def mix(first: Ngram, second: Ngram, share: float) -> Ngram:
 
 
 def _mean(first: Ngram, second: Ngram, context: Gram, token: int, share: float) -> float:
-    a, b = (exp(model.log_probability(_known(model, context), token)) for model in (first, second))
+    a, b = (exp(model.log_probability(model.known(context), token)) for model in (first, second))
     return log((1 - share) * a + share * b)
-
-
-def _known(model: Ngram, context: Gram) -> Gram:
-    """The longest part of a context that a model holds."""
-    context = context[max(0, len(context) + 1 - model.order) :]
-    while context and context not in model.backoffs:
-        context = context[1:]
-    return context
 
 
 def _weights(probabilities: Mapping[Gram, float], rest: float) -> Iterator[tuple[Gram, float]]:
@@ -154,6 +150,6 @@ def _weights(probabilities: Mapping[Gram, float], rest: float) -> Iterator[tuple
             continue
         lower = Ngram(len(context), 0, probabilities, weights, rest)
         taken = sum(exp(probabilities[*context, token]) for token in following[context])
-        below = sum(exp(lower.log_probability(_known(lower, context[1:]), token)) for token in following[context])
+        below = sum(exp(lower.log_probability(lower.known(context[1:]), token)) for token in following[context])
         weights[context] = log(max(1 - taken, 1e-12)) - log1p(-min(below, 1 - 1e-12))
         yield context, weights[context]

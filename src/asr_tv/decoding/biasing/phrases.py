@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
+from asr_tv.models.vocabulary import Tokenizer
 from asr_tv.text.rare_words import words
 from asr_tv.text.writing.terms import parse_terms
 
@@ -43,6 +44,16 @@ def bounded(phrases: tuple[Phrase, ...], name: str) -> tuple[Phrase, ...]:
     if len(phrases) > MOST_PHRASES:
         raise DataError(f"{name}: {len(phrases)} terms; at most {MOST_PHRASES} can be boosted: give the rarest")
     return phrases
+
+
+def plain_encoder(tokenizer: Tokenizer) -> Encode:
+    """The tokens of a text alone."""
+
+    def encode(text: str) -> Sequence[int]:
+        tokens: Sequence[int] = tokenizer.encode(text, add_special_tokens=False)
+        return tokens
+
+    return encode
 
 
 def text_tokens(encode: Encode, text: str, end: int) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from asr_tv.decoding.biasing.phrases import text_tokens
+from asr_tv.decoding.biasing.phrases import plain_encoder, text_tokens
 
 MOST_TOKENS = 448 // 2 - 1
 """Of a prompt: half of the decoder's positions, less one for the token before it."""
@@ -27,7 +27,7 @@ def tokenised(tokenizer: Any, text: str, end: int, keep: Literal["head", "tail"]
     """
     if not text.strip():
         return Prompt((), "")
-    tokens = text_tokens(lambda t: tokenizer.encode(t, add_special_tokens=False), f" {text.strip()}", end)
+    tokens = text_tokens(plain_encoder(tokenizer), f" {text.strip()}", end)
     more = len(tokens) - MOST_TOKENS
     kept, cut = tokens, ""
     if more > 0:

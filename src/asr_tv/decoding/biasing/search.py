@@ -1,7 +1,7 @@
 """A decoding's bias, loaded: what a decoder of either engine needs to search with."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from asr_tv.decoding.biasing.arpa import read_arpa
 from asr_tv.decoding.biasing.bias import Bias
 from asr_tv.decoding.biasing.fusion import Fusion
 from asr_tv.decoding.biasing.ngram import Ngram
-from asr_tv.decoding.biasing.phrases import phrase_tokens
+from asr_tv.decoding.biasing.phrases import phrase_tokens, plain_encoder
 from asr_tv.decoding.biasing.trie import PhraseTrie
 from asr_tv.models.vocabulary import Tokenizer
 from asr_tv.store.payload import INTERNAL_LM, NGRAM
@@ -62,16 +62,6 @@ def load_search(bias: Bias | None, beams: int, tokenizer: Tokenizer, end: int, *
 
 def _trie(bias: Bias, tokenizer: Tokenizer, end: int) -> PhraseTrie:
     return PhraseTrie(phrase_tokens(bias.phrases, plain_encoder(tokenizer), end), bias.boost)
-
-
-def plain_encoder(tokenizer: Tokenizer) -> Callable[[str], Sequence[int]]:
-    """The tokens of a text alone."""
-
-    def encode(text: str) -> Sequence[int]:
-        tokens: Sequence[int] = tokenizer.encode(text, add_special_tokens=False)
-        return tokens
-
-    return encode
 
 
 def spellings(tokenizer: Tokenizer, end: int) -> Sequence[str]:

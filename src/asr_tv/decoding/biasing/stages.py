@@ -12,8 +12,8 @@ from asr_tv.data.manifest import Manifest
 from asr_tv.data.text_files import read_bytes
 from asr_tv.decoding.biasing.arpa import write_arpa
 from asr_tv.decoding.biasing.ngram import Ngram, mix, train
-from asr_tv.decoding.biasing.phrases import text_tokens
-from asr_tv.decoding.biasing.search import load_ngram, plain_encoder, spellings
+from asr_tv.decoding.biasing.phrases import plain_encoder, text_tokens
+from asr_tv.decoding.biasing.search import load_ngram, spellings
 from asr_tv.devices import choose_device
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import FULL_SECONDS, encode, log_mel

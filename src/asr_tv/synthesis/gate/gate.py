@@ -17,7 +17,7 @@ from asr_tv.data.manifest import Manifest, Utterance, checked
 from asr_tv.data.recorded import read_wave
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.errors import DataError
-from asr_tv.models.vocabulary import vocabulary_size, whisper_tokenizer
+from asr_tv.models.vocabulary import known_words
 from asr_tv.store.payload import DROPPED, MANIFEST
 from asr_tv.store.results import Identity, Produced, Record, file_digest, write_atomically
 from asr_tv.store.runtime import Runtime
@@ -25,7 +25,6 @@ from asr_tv.synthesis.gate.clip_yield import clip_yield
 from asr_tv.synthesis.gate.consensus import Verdict, choose_clips, judge_clips
 from asr_tv.synthesis.gate.tempo import ClipMeasure
 from asr_tv.text.normalize import get_normalizer
-from asr_tv.text.rare_words import is_known
 
 STAGE, VERSION = "gate", 1
 VERDICTS, AGAIN = "verdicts.jsonl", "again.json"
@@ -81,7 +80,7 @@ def gate(
                 advance()
         verdicts = {v.id: v for v in judge_clips(list(measured.values()), config)}
         planned = frozenset(u.id for u in rounds[0].clips)
-        known = is_known(whisper_tokenizer(vocabulary_size(language)))
+        known = known_words(language)
         details = _write(folder, clips, planned, measured, verdicts)
         rows = clip_yield([(u, verdicts[u.id], u.id in planned) for u in clips], engine, known)
         return Produced((clips.ref(),), {**details, "judge": judge.details.get("source"), **rows})
