@@ -26,6 +26,11 @@ def printable(text: object, keep: str = "\n") -> str:
     return "".join(f"⟨U+{ord(c):04X}⟩" if is_hidden(c) and c not in keep else c for c in plain)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, which takes an s unless there is one of it."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def escaped(text: str, limit: int | None = 80) -> str:
     """Text for a Markdown cell: cut, with Markdown and HTML escaped and hidden characters written out."""
     return _shown(text, limit).translate(_SPECIAL)

@@ -92,7 +92,7 @@ class TestScore:
         assert strict["wer"] == 1.0
         text = asr_tv("score", "ref.jsonl", "hyp.jsonl").out
         assert text.startswith("WER 50.00% [")
-        assert "1 substitutions, 0 deletions, 1 insertions in 4 words, 2 utterances; normaliser english" in text
+        assert "1 substitution, 0 deletions, 1 insertion in 4 words, 2 utterances; normaliser english" in text
 
     @pytest.mark.usefixtures("reference")
     @pytest.mark.parametrize("normalizer", ["english", "basic", "none"])
@@ -136,7 +136,7 @@ class TestCorpus:
         rows = asr_tv("corpus", "stats", "m.jsonl", "--json").row
         assert rows["x"] == {"utterances": 2, "sentences": 1, "words": 4, "seconds": 3.5}
         assert rows["y"]["words"] == 1
-        assert "x: 2 utterances, 1 sentences, 4 words, 3.5 seconds" in asr_tv("corpus", "stats", "m.jsonl").out
+        assert "x: 2 utterances, 1 sentence, 4 words, 3.5 seconds" in asr_tv("corpus", "stats", "m.jsonl").out
 
     def test_validate(self, asr_tv: Command, tmp_path: Path) -> None:
         record(tmp_path / "a.wav", 2.0)

@@ -202,11 +202,11 @@ class TestExport:
         row = asr_tv(*command, "--language", "it", "--json").row
         assert (row["clips"], row["same_words"], row["words_changed"]) == (1, 1, 0.0)
         assert row["recordings"] == "everyday English, by TTS"
-        assert "1 clips of everyday English, by TTS" in (tmp_path / "shipped" / "README.md").read_text()
+        assert "1 clip of everyday English, by TTS" in (tmp_path / "shipped" / "README.md").read_text()
         monkeypatch.setattr(exports, "open_runtime", lambda *arguments: Nines())
         done = asr_tv(*command[:2], "--out", "broken", *command[4:])
         assert done.code == 2
-        assert "not exported: on 1 clips" in done.problems[0]
+        assert "not exported: on 1 clip" in done.problems[0]
         assert not (tmp_path / "broken").exists()
 
     def test_a_plain_model_without_a_voice_is_not_exported_unchecked(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr_tv.cli.stages import JsonOption, say
+from asr_tv.cli.stages import JsonOption, LanguageOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import printable
 
@@ -90,7 +90,7 @@ def terms(
         Path | None, typer.Option(help="Texts of other domains, one a line: what is frequent there is no term")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="At most this many, the most frequent")] = 200,
-    language: Annotated[str, typer.Option()] = "en",
+    language: LanguageOption = "en",
     as_json: JsonOption = False,
 ) -> None:
     """Find the terms of a domain in its texts: a list to read, correct, and give to --terms.

@@ -11,7 +11,7 @@ import typer
 from asr_tv.cli.adapt import print_report
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError, gathered
-from asr_tv.safe_text import printable
+from asr_tv.safe_text import counted, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -74,7 +74,7 @@ def report(
     elif quiet:
         typer.echo(printable("\n".join(row["run"] for row in board)))
     else:
-        title = f"{system} on {set_} {board[0]['domain']}, {board[0]['utterances']} utterances"
+        title = f"{system} on {set_} {board[0]['domain']}, {counted(board[0]['utterances'], 'utterance')}"
         _print_board(board, title, rate_name([read[0].row(system, set_)]))
 
 

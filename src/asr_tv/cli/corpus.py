@@ -17,6 +17,7 @@ from asr_tv.cli.stages import (
     say,
 )
 from asr_tv.errors import ConfigError, listed
+from asr_tv.safe_text import counted
 
 app = typer.Typer(help="Labelled speech: fetch, count, validate.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -83,7 +84,7 @@ def fetch(
     manifest = read_manifest(record.path / "manifest.jsonl", need_audio=False)
     write_manifest(manifest, out)
     row = {"manifest": str(out), **record.details}
-    lines = [f"{len(manifest)} utterances, {manifest.seconds / 60:.1f} min: {out}"]
+    lines = [f"{counted(len(manifest), 'utterance')}, {manifest.seconds / 60:.1f} min: {out}"]
     lines += [f"left out, {reason}: {count}" for reason, count in record.details["dropped"].items()]
     say(row, as_json=as_json, text="\n".join(lines))
 
@@ -112,7 +113,9 @@ def stats(
 
 
 def _counts(row: dict[str, Any]) -> str:
-    return ", ".join(f"{value:g} {name}" for name, value in row.items())
+    sizes = [counted(value, name[:-1]) for name, value in row.items() if name != "seconds"]
+    seconds = row["seconds"]
+    return ", ".join([*sizes, "seconds unknown" if seconds is None else f"{seconds:g} seconds"])
 
 
 @app.command()
@@ -137,7 +140,11 @@ def validate(
     row = {"utterances": len(checked), "seconds": round(checked.seconds, 1), "domains": list(checked.domains)}
     domains = ", ".join(checked.domains)
     empty = without_words(checked)
-    found = f"{len(empty)} labels hold no word, and no training takes them: {listed(empty)}" if empty else "no problem"
-    text = f"{len(checked)} utterances, {checked.seconds / 60:.1f} min, domains {domains}: {found}"
+    found = (
+        f"{counted(len(empty), 'label')} without a word, and no training takes them: {listed(empty)}"
+        if empty
+        else "no problem"
+    )
+    text = f"{counted(len(checked), 'utterance')}, {checked.seconds / 60:.1f} min, domains {domains}: {found}"
     row["without_words"] = list(empty)
     say(row, as_json=as_json, text=text)

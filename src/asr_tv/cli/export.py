@@ -10,6 +10,7 @@ import typer
 from asr_tv.cli.models import model_settings
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, OutsideOption, QuietOption, StoreOption, parsed_language, say
 from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.safe_text import counted
 
 if TYPE_CHECKING:
     from asr_tv.data.manifest import Manifest
@@ -165,7 +166,7 @@ def _say(check: "Check | None", folder: Path, form: str, precision: str, as_json
     else:
         row |= asdict(check)
         text = (
-            f"{check.runtime} has {check.wer_after:.2%} {check.rates} on {check.clips} clips, "
+            f"{check.runtime} has {check.wer_after:.2%} {check.rates} on {counted(check.clips, 'clip')}, "
             f"asr-tv had {check.wer_before:.2%} (bound {check.max_wer_change:.2%}); "
             f"the same words on {check.same_words}"
         )

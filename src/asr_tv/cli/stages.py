@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_tv.errors import ConfigError, gathered, tell_left_out
-from asr_tv.safe_text import printable
+from asr_tv.safe_text import counted, printable
 
 if TYPE_CHECKING:
     from asr_tv.data.manifest import Manifest
@@ -97,9 +97,12 @@ def synthesize(
     shutil.copyfile(record.path / "dropped.json", out / "dropped.json")
     row = {"clips": len(spoken), "seconds": round(spoken.seconds, 1), "manifest": str(out / "manifest.jsonl")}
     drops = json.loads((out / "dropped.json").read_text(encoding="utf-8"))
-    text = f"{len(spoken)} clips, {spoken.seconds:.0f} s of speech, {len(drops)} dropped: {out / 'manifest.jsonl'}"
+    found = f"{counted(len(spoken), 'clip')}, {spoken.seconds:.0f} s of speech, {len(drops)} dropped"
+    text = f"{found}: {out / 'manifest.jsonl'}"
     for drop in [] if as_json else drops[:_SHOWN_DROPS]:
-        typer.echo(printable(f"not spoken: {drop['id']}, {len(drop['clips'])} clips: {drop['reason']}"), err=True)
+        typer.echo(
+            printable(f"not spoken: {drop['id']}, {counted(len(drop['clips']), 'clip')}: {drop['reason']}"), err=True
+        )
     say(row | {"dropped": len(drops)}, as_json=as_json, text=text)
 
 
@@ -161,7 +164,7 @@ def gate(
 
 
 def _gate_summary(counts: Any, file: Path) -> str:
-    lines = [f"{counts['clips']} of {counts['judged']} clips kept, {counts['trimmed']} trimmed: {file}"]
+    lines = [f"{counts['clips']} of {counted(counts['judged'], 'clip')} kept, {counts['trimmed']} trimmed: {file}"]
     lines += [f"voice {voice or 'unknown'}: {_share(row)}" for voice, row in counts["voices"].items()]
     lines.append(f"texts with rare words: {_share(counts['rare'])}; others: {_share(counts['common'])}")
     lines += [f"rejected, {reason}: {count}" for reason, count in counts["reasons"].items()]
@@ -218,7 +221,8 @@ def finetune(
         shutil.copyfile(record.path / LORA_VECTOR, out / LORA_VECTOR)
     row = {key: record.details[key] for key in ("updates", "trainable_parameters", "epoch_losses")}
     losses = ", ".join(f"{loss:.2f}" for loss in record.details["epoch_losses"])
-    text = f"{row['trainable_parameters']:,} parameters tuned, {row['updates']} updates, loss by epoch {losses}: {out}"
+    done = f"{row['trainable_parameters']:,} parameters tuned, {counted(row['updates'], 'update')}"
+    text = f"{done}, loss by epoch {losses}: {out}"
     say(row | {"model": str(out)}, as_json=as_json, text=text)
 
 
@@ -297,6 +301,13 @@ def _score_text(evaluation: Any, interval: Any) -> str:
     elif is_unspaced("".join(u.reference for u in evaluation.utterances)):
         unit = "stretches between spaces, which are no words: use --normalizer characters"
         rates = f"CER {evaluation.cer:.2%}; by stretches {evaluation.wer:.2%} {between}"
-    errors = f"{counts.substitutions} substitutions, {counts.deletions} deletions, {counts.insertions} insertions"
-    of = f"{len(evaluation.utterances)} utterances; normaliser {normalizer}"
+    errors = ", ".join(
+        counted(count, kind)
+        for count, kind in (
+            (counts.substitutions, "substitution"),
+            (counts.deletions, "deletion"),
+            (counts.insertions, "insertion"),
+        )
+    )
+    of = f"{counted(len(evaluation.utterances), 'utterance')}; normaliser {normalizer}"
     return f"{rates}: {errors} in {counts.words} {unit}, {of}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from asr_tv.safe_text import counted
 from asr_tv.store.results import RECORD
 
 
@@ -57,4 +58,4 @@ def kept(root: Path) -> str:
     clips = sum(1 for _ in root.glob("clips/*/*.json"))
     epochs = [f.parent for f in root.glob("finetune/*.partial/epoch-*/losses.json")]
     half = f", {len({f.parent for f in epochs})} unfinished fine-tunings up to their last whole epoch" if epochs else ""
-    return f"{results} finished results, {clips} clips{half}"
+    return f"{counted(results, 'finished result')}, {counted(clips, 'clip')}{half}"

@@ -10,6 +10,7 @@ import typer
 
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError
+from asr_tv.safe_text import counted
 
 if TYPE_CHECKING:
     from asr_tv.report.table import Field
@@ -155,7 +156,7 @@ def verify(
         results = sum(entry.finished for entry in inventory.entries)
         left = f"{len(rows)} damaged" if rows else "all whole"
         hint = "" if repair or not rows else "; --repair removes them, and the next run makes them again"
-        typer.echo(f"{results} results and {len(inventory.clips)} clips: {left}{hint}")
+        typer.echo(f"{counted(results, 'result')} and {counted(len(inventory.clips), 'clip')}: {left}{hint}")
     if any(not row["removed"] for row in rows):
         raise typer.Exit(1)
 
@@ -211,7 +212,7 @@ def pin(
         for each in pins:
             write_pin(root, each)
     row = [{"pinned": each.what, "results": len(each.entries)} for each in pins]
-    text = "\n".join(f"pinned {each.what}: {len(each.entries)} results" for each in pins)
+    text = "\n".join(f"pinned {each.what}: {counted(len(each.entries), 'result')}" for each in pins)
     typer.echo(json.dumps(row, ensure_ascii=False) if as_json else text)
 
 
@@ -327,7 +328,9 @@ def _print_gc(todo: "CollectionPlan", *, removed: bool) -> None:
     fields = [words("stage"), count("results"), count("unfinished"), _size_field("size", "bytes")]
     print_rows(_by_stage(todo.entries), fields)
     if todo.clips:
-        typer.echo(f"{len(todo.clips)} clips, {_bytes(sum(todo.inventory.clips[key] for key in todo.clips))}")
+        typer.echo(
+            f"{counted(len(todo.clips), 'clip')}, {_bytes(sum(todo.inventory.clips[key] for key in todo.clips))}"
+        )
     freed = f"freed {_bytes(todo.freed)}" if removed else f"would free {_bytes(todo.freed)}: --yes does"
     typer.echo(freed if todo.freed else "nothing to free")
 

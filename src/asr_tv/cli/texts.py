@@ -10,6 +10,7 @@ import typer
 
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, LanguageOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
+from asr_tv.safe_text import counted
 
 if TYPE_CHECKING:
     from asr_tv.text.writing.prompt import Writer
@@ -91,7 +92,8 @@ def _writer(llm: str | None, url: str, key: str, local: str | None) -> "Writer |
 def _summary(row: Mapping[str, Any], out: Path) -> str:
     terms, lacking = row["terms"], row["terms_without_a_sentence"]
     sources = ", ".join(f"{count} of {source}" for source, count in row["sources"].items())
-    lines = [f"{row['sentences']} sentences ({sources}), {row['words']} words, {row['distinct_words']} distinct: {out}"]
+    found = f"{counted(row['sentences'], 'sentence')} ({sources}), {counted(row['words'], 'word')}"
+    lines = [f"{found}, {row['distinct_words']} distinct: {out}"]
     lines.append(f"{len(terms) - len(lacking)} of {len(terms)} terms have a sentence")
     if lacking:
         more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""

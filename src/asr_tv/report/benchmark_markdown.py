@@ -21,7 +21,7 @@ from asr_tv.report.table import (
     text,
     words,
 )
-from asr_tv.safe_text import inert
+from asr_tv.safe_text import counted, inert
 
 Row = Mapping[str, Any]
 
@@ -91,7 +91,9 @@ def _system(row: Row) -> Cell:
 
 def _sizes(rows: Sequence[Row], report: Row) -> str:
     cells = {t: cell for row in rows for t, cell in row["per_target"].items()}
-    sizes = ", ".join(f"{t} {c['utterances']} recordings, {c['words']} words" for t, c in sorted(cells.items()))
+    sizes = ", ".join(
+        f"{t} {counted(c['utterances'], 'recording')}, {counted(c['words'], 'word')}" for t, c in sorted(cells.items())
+    )
     level = f"{100 * report['bootstrap']['confidence']:g} %"
     return f"{_rates(report)} %, {len(report['seeds'])} seed(s) averaged, {level} intervals over sentences. {sizes}."
 
@@ -239,8 +241,8 @@ def _ledger(report: Row) -> str:
 def _conditions(report: Row) -> str:
     shared = report["shared_sentences"]
     corpora = "\n".join(
-        f"- {inert(c['name'])}: {c['utterances']} recordings, {c['seconds'] / 60:.1f} min, {inert(c['licence'])}"
-        + (f"; simulated line: {c['simulated_line']}" if c["simulated_line"] else "")
+        f"- {inert(c['name'])}: {counted(c['utterances'], 'recording')}, {c['seconds'] / 60:.1f} min, "
+        f"{inert(c['licence'])}" + (f"; simulated line: {c['simulated_line']}" if c["simulated_line"] else "")
         for c in report["corpora"]
     )
     done = "left out" if shared["left_out"] else "kept"

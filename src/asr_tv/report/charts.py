@@ -6,6 +6,7 @@ from typing import Any
 
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, MAIN, PRETRAINED, display_name, rate_name
 from asr_tv.report.table import Bar, signed
+from asr_tv.safe_text import counted
 
 Row = Mapping[str, Any]
 
@@ -271,8 +272,7 @@ def group_panels(part: Row) -> list[BarPanel]:
 
 
 def _sized(group: Row) -> str:
-    count = group["utterances"]
-    return f"{count} utterance{'' if count == 1 else 's'}, {group['words']} words"
+    return f"{counted(group['utterances'], 'utterance')}, {counted(group['words'], 'word')}"
 
 
 def _bar_row(name: str, rates: Row, top: float) -> tuple[str, Bar | None, str]:

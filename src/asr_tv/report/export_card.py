@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, rate_name
-from asr_tv.safe_text import inert, yaml_scalar
+from asr_tv.safe_text import counted, inert, yaml_scalar
 
 _LIBRARY = {"hf": "transformers", "ctranslate2": "ctranslate2", "openai": "openai-whisper"}
 _USE = {
@@ -134,8 +134,9 @@ def _checked(check: Check | None) -> str:
     if check is None:
         return "This export was not re-scored."
     return (
-        f"Loaded again with {check.runtime} and re-scored on {check.clips} clips of {inert(check.recordings)} "
-        f"({check.words} words), greedy, 30 s: {check.rates} {check.wer_after:.2%}, "
-        f"{check.wer_before:.2%} before the export (bound on the change: {check.max_wer_change:.2%}); "
+        f"Loaded again with {check.runtime} and re-scored on {counted(check.clips, 'clip')} "
+        f"of {inert(check.recordings)} ({counted(check.words, 'word')}), greedy, 30 s: "
+        f"{check.rates} {check.wer_after:.2%}, {check.wer_before:.2%} before the export "
+        f"(bound on the change: {check.max_wer_change:.2%}); "
         f"the same words on {check.same_words} of {check.clips}."
     )

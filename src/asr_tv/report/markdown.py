@@ -9,6 +9,7 @@ from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, pro
 from asr_tv.report.systems import RATES, display_name, rate_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line
+from asr_tv.safe_text import counted
 from asr_tv.safe_text import escaped as escaped
 
 Row = Mapping[str, Any]
@@ -31,7 +32,7 @@ def wer_tables(report: Row) -> dict[str, list[tuple[str, ...]]]:
 
 
 def _set_title(row: Row) -> str:
-    size = [] if row["wer"] is None else [f"{row['utterances']} utterances", f"{row['words']} words"]
+    size = [] if row["wer"] is None else [counted(row["utterances"], "utterance"), counted(row["words"], "word")]
     return ", ".join(filter(None, [f"{row['domain']} ({row['role']}, {row['split']})", simulated_line(row), *size]))
 
 
@@ -108,7 +109,7 @@ def _examples(examples: Row | None) -> str:
     if examples is None:
         return "Pretrained and adapted were not both scored on recordings of the target or a source."
     lead = (
-        f"From {examples['before']} to {examples['after']}: {examples['improved']} utterances improved, "
+        f"From {examples['before']} to {examples['after']}: {counted(examples['improved'], 'utterance')} improved, "
         f"{examples['worsened']} worsened, {examples['unchanged']} kept their number of errors."
     )
     return f"{escaped(lead, limit=None)}\n\n{as_markdown(scores.example_table(examples))}"
@@ -190,7 +191,7 @@ def _biasing(report: Row) -> str:
 def _dropped(report: Row) -> str:
     if not report["dropped"]["count"]:
         return "No utterance was left out."
-    return f"{report['dropped']['count']} utterances.\n\n{_drawn(provenance.dropped_tables(report))}"
+    return f"{counted(report['dropped']['count'], 'utterance')}.\n\n{_drawn(provenance.dropped_tables(report))}"
 
 
 def _conditions(report: Row) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.config.section import Family
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, rate_name
-from asr_tv.safe_text import escaped, inert, yaml_scalar
+from asr_tv.safe_text import counted, escaped, inert, yaml_scalar
 
 Report = Mapping[str, Any]
 
@@ -100,7 +100,7 @@ def _texts(report: Report) -> Iterator[str]:
     spoken = [e for e in report["ledger"]["entries"] if e["label"] == "synthesize target"]
     for entry in spoken[:1]:
         domains = inert(", ".join(entry["domains"]))
-        yield f"- Target texts: {entry['utterances']} sentences of {domains}, spoken by machine."
+        yield f"- Target texts: {counted(entry['utterances'], 'sentence')} of {domains}, spoken by machine."
 
 
 def _row(row: Report) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asr_tv.report.systems import ADAPTED, ADAPTED_PROMPTED, BASELINE, RATES, rate_name
+from asr_tv.safe_text import counted
 
 BETTER, WORSE, UNDECIDED = "better", "worse", "no difference shown"
 NO_TARGET = "no target recordings"
@@ -113,7 +114,7 @@ def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], con
     if BASELINE not in rivals:
         claims.append(f"{BASELINE} was not scored")
     line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
-    where = f"On the target domain {adapted['domain']} ({line}{adapted['utterances']} utterances)"
+    where = f"On the target domain {adapted['domain']} ({line}{counted(adapted['utterances'], 'utterance')})"
     found = f"{where} adapted has {_percent(adapted['wer'])} {rate_name([adapted])}"
     return f"{found}: {'; '.join(claims)}.{_also_better(rivals, best)}{_prompted(rivals)}"
 
@@ -192,7 +193,7 @@ def _ground(forgetting: Row) -> str:
     speakers = {row["speakers"] for row in forgetting["rows"]} - {None}
     of = f" of {'one speaker' if speakers == {1} else f'{max(speakers)} speakers'}" if speakers else ""
     allowed = forgetting["bound"] * sum((row["pretrained"] or 0) * row["words"] for row in forgetting["rows"])
-    told = f"That rests on {words} words{of}, where the bound is {allowed:.1f} errors"
+    told = f"That rests on {counted(words, 'word')}{of}, where the bound is {allowed:.1f} errors"
     return f"{told}: too few to tell a small loss from chance." if allowed < _FEW_ERRORS else f"{told}."
 
 

@@ -23,6 +23,7 @@ from asr_tv.progress import Progress, silent
 from asr_tv.report.export_card import Check
 from asr_tv.report.systems import rate_of
 from asr_tv.runs.runtimes import Program, open_runtime
+from asr_tv.safe_text import counted
 from asr_tv.scoring.score import evaluate
 from asr_tv.scoring.wer import ErrorCounts, count_words
 from asr_tv.store.payload import BIASING, MODEL
@@ -184,8 +185,9 @@ def _require_unmoved(check: Check, out: Path) -> None:
         if check.wer_is_kept:
             moved = f"{check.words_changed:.2%} of the words are others, more than {check.max_wer_change:.2%}"
         raise DataError(
-            f"{out}: not exported: on {check.clips} clips {check.runtime} has {check.wer_after:.2%} {check.rates}, "
-            f"asr-tv had {check.wer_before:.2%}: {moved} (--max-wer-change); the same words on {check.same_words}"
+            f"{out}: not exported: on {counted(check.clips, 'clip')} {check.runtime} has "
+            f"{check.wer_after:.2%} {check.rates}, asr-tv had {check.wer_before:.2%}: {moved} "
+            f"(--max-wer-change); the same words on {check.same_words}"
         )
 
 

@@ -25,6 +25,7 @@ from asr_tv.memory import ShrinkingBatches, memory_errors, named_memory_error
 from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.models.whisper import save_checkpoint
 from asr_tv.progress import Progress, silent
+from asr_tv.safe_text import counted
 from asr_tv.seeds import generator
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import write_atomically
@@ -103,8 +104,8 @@ def sort_by_id(manifest: Manifest, label: str) -> Manifest:
     if not len(manifest):
         raise DataError(f"{label}: the manifest {manifest.name} is empty, there is nothing to train on")
     if empty := without_words(manifest):
-        what = "labels hold no word, which would teach the model to write nothing"
-        raise DataError(f"{label}: {manifest.name}: {len(empty)} {what}: {listed(empty)}")
+        what = f"{counted(len(empty), 'label')} without a word, which would teach the model to write nothing"
+        raise DataError(f"{label}: {manifest.name}: {what}: {listed(empty)}")
     return Manifest(manifest.name, tuple(sorted(manifest, key=lambda u: u.id)))
 
 

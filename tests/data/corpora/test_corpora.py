@@ -147,7 +147,7 @@ def test_statistics() -> None:
         Utterance(id="3", text="one", domain="b", duration=0.5),
     )
     assert corpus_statistics(Manifest("m", utterances)) == {
-        "a": {"utterances": 2, "sentences": 1, "words": 4, "seconds": 1.25},
+        "a": {"utterances": 2, "sentences": 1, "words": 4, "seconds": None},
         "b": {"utterances": 1, "sentences": 1, "words": 1, "seconds": 0.5},
     }
 

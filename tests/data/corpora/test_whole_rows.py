@@ -191,10 +191,10 @@ def test_labels_without_words_are_counted_and_not_trained_on(asr_tv: Command, mo
     write_rows(tmp_path / "m.jsonl", *rows)
     done = asr_tv("corpus", "validate", "m.jsonl")
     assert done.code == 0
-    assert "8 labels hold no word, and no training takes them: u0, u1, u2, u3, u4, u5, u6, u7" in done.out
+    assert "8 labels without a word, and no training takes them: u0, u1, u2, u3, u4, u5, u6, u7" in done.out
     assert asr_tv("corpus", "validate", "m.jsonl", "--json").row["without_words"] == [f"u{n}" for n in range(8)]
     (problem,) = asr_tv("finetune", models / "base", "m.jsonl", "--out", "tuned", "--quiet").problems
-    assert "8 labels hold no word" in problem
+    assert "8 labels without a word" in problem
 
 
 TOKENS = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|0.00|>", "<|notimestamps|>", "<|nospeech|>"]

@@ -29,17 +29,25 @@ def select(manifest: Manifest, config: CorpusConfig) -> tuple[Manifest, tuple[Dr
 
 
 def corpus_statistics(manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """Domain -> utterances, sentences (distinct texts), words (separated by white space) and seconds."""
+    """Domain -> utterances, sentences (distinct texts), words (separated by white space) and seconds.
+
+    The seconds are None where the manifest does not state the duration of each.
+    """
     groups = {domain: [u for u in manifest if u.domain == domain] for domain in manifest.domains}
     return {
         domain: {
             "utterances": len(group),
             "sentences": len({u.text for u in group}),
             "words": sum(len(u.text.split()) for u in group),
-            "seconds": round(sum(u.duration or 0.0 for u in group), 3),
+            "seconds": _seconds(group),
         }
         for domain, group in groups.items()
     }
+
+
+def _seconds(group: Iterable[Utterance]) -> float | None:
+    durations = [u.duration for u in group]
+    return None if None in durations else round(sum(d for d in durations if d is not None), 3)
 
 
 def count_reasons(dropped: Iterable[Dropped]) -> dict[str, int]:

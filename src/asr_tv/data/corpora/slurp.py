@@ -20,6 +20,7 @@ from asr_tv.data.corpora.source import (
 from asr_tv.data.manifest import Manifest, Origin, Split, Utterance, checked, concatenate, utterance_of
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
+from asr_tv.safe_text import counted
 from asr_tv.store.results import file_digest
 
 SPLITS: dict[str, Split] = {"train": "train", "devel": "dev", "test": "test", "train_synthetic": "train"}
@@ -134,5 +135,5 @@ def _unpack(archive: Path, wanted: set[str], folder: Path) -> list[str]:
                 target.write_bytes(content_of(tar, member))
                 done += 1
     except UNREADABLE as error:
-        return [f"{archive}: cut short or damaged after {done} recordings ({error}): fetch it again"]
+        return [f"{archive}: cut short or damaged after {counted(done, 'recording')} ({error}): fetch it again"]
     return []
