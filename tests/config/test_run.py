@@ -123,7 +123,7 @@ class TestProblems:
             "run.yaml: seed: Input should be a valid integer, got a number with a fractional part",
             "run.yaml: corpora.0: kind asterisk takes no path",
             "run.yaml: corpora.1.kind: Input should be 'asterisk', 'manifest', 'audiofolder', 'slurp', 'huggingface', "
-            "'nemo', 'lhotse' or 'kaldi'",
+            "'nemo', 'lhotse', 'kaldi' or 'openslr'",
             "run.yaml: corpora.2: kind manifest needs a path",
             "run.yaml: training.epochs: Input should be greater than or equal to 1",
             "run.yaml: training.precision: Input should be 'auto', 'bf16' or 'fp32'",

@@ -113,20 +113,20 @@ def _in_fold(label: str) -> set[str]:
 
 
 def _listening(what: str, name: str) -> set[str]:
-    found = re.fullmatch(r"(\S+) on (target|source|general|noise|de speech)( with timestamps)?", name)
+    found = re.fullmatch(r"(\S+) on (target|source|general|almost without speech|de speech)( with timestamps)?", name)
     assert found, name
     system, test, _ = found.groups()
     own = {"pretrained": "checkpoint", "pretrained_short_context": "context start"}
     own |= {"adapted": "adapt", "adapted_short_context": "adapt"}
     heard = {
-        "target": "TARGET TEST",
-        "source": "SOURCE TEST",
-        "general": "GENERAL SPLIT",
-        "noise": "noise",
-        "de speech": "corpus of another language",
+        "target": {"TARGET TEST"},
+        "source": {"SOURCE TEST"},
+        "general": {"GENERAL SPLIT"},
+        "almost without speech": {"noise"},
+        "de speech": {"corpus of another language"},
     }[test]
     followed = {f"transcribe {name}"} if what == "score" else set()
-    return {own.get(system, f"finetune {system}"), heard, *followed}
+    return {own.get(system, f"finetune {system}"), *heard, *followed}
 
 
 def follows(label: str, cause: str) -> bool:
@@ -371,6 +371,7 @@ FIELDS: dict[str, Takes] = {
     "scoring.confidence": Takes(0.9),
     "forgetting.max_relative": Takes(0.5),
     "retention.noise_seconds": Takes(10.0, "noise"),
+    "retention.short_clips": Takes(2, r"transcribe \S+ on almost without speech", graph=True),
     "retention.timestamps": Takes(False, graph=True),
     "run.device": Takes("cpu"),
     "run.workers": Takes(2),
@@ -411,6 +412,7 @@ def values(folder: Path) -> dict[str, Any]:
         "scoring": {"normalizer": "basic"},
         "retention": {
             "noise_seconds": 5,
+            "short_clips": 0,
             "timestamps": True,
             "other_languages": [
                 {"kind": "manifest", "language": "de", "path": str(folder / "other.jsonl"), "line": line}

@@ -18,6 +18,7 @@ from asr_tv.report.ledger import StageEntry
 from asr_tv.report.markdown import escaped, render_markdown, sparkline, wer_header, wer_tables
 from asr_tv.report.model_card import model_card
 from asr_tv.report.page import render_page
+from asr_tv.report.scores import loops_more
 from asr_tv.report.systems import display_name
 from asr_tv.runs.promotion import judge
 from asr_tv.scoring.score import evaluate
@@ -287,7 +288,23 @@ def test_forgetting_within_and_beyond_the_bound():
     assert "Guard FAILED" in render_markdown(beyond)
     nothing = build_report(replace(INPUTS, systems=INPUTS.systems[:5]))
     unknown = {"pretrained": None, "within": None, "recipes": []}
-    assert nothing["forgetting"] == {"bound": 0.1, "passed": None, "rows": [], "dev": unknown}
+    unprobed = {"bound": 0.1, "passed": None, "rows": [], "probed_loops": None, "dev": unknown}
+    assert nothing["forgetting"] == unprobed
+
+
+@pytest.mark.parametrize(
+    ("loops", "passed", "told"),
+    [(2, None, "it has 2 loops, pretrained 2."), (3, False, "3 loops, pretrained 2: DO NOT USE")],
+)
+def test_more_loops_than_before_where_nothing_is_said_are_told_and_fail(loops, passed, told):
+    rows = tuple(
+        {"system": n, "loops": {"music": k, "silence": 1}} for n, k in (("pretrained", 1), ("adapted", loops - 1))
+    )
+    report = build_report(replace(INPUTS, systems=INPUTS.systems[:5], retention=rows))
+    assert report["forgetting"]["probed_loops"] == {"pretrained": 2, "adapted": loops}
+    assert report["forgetting"]["passed"] is passed
+    assert told in report["verdict"]
+    assert loops_more(rows, "adapted") is (passed is False)
 
 
 def test_a_model_that_loops_where_the_pretrained_one_does_not_has_lost_general_speech():

@@ -63,9 +63,10 @@ def test_noise_is_silent_or_loud_and_asks_for_no_words(tmp_path: Path) -> None:
     manifest = stored_manifest(record)
     assert {u.domain for u in manifest} == set(LEVELS)
     assert {u.text for u in manifest} == {""}
-    assert manifest.seconds == 30.0
+    assert manifest.seconds == 40.0
     level = {u.domain: float(abs(read_audio(Path(u.audio or ""))).mean()) for u in manifest}
     assert level["silence"] == 0 < level["faint noise"] < 0.01 < level["loud noise"]
+    assert level["music"] > 0.01
 
 
 def test_a_bound_that_is_named_and_broken_fails_the_run_and_one_that_is_not_named_does_not(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ KINDS = {
     "nemo": "NeMo's manifests, offsets too: --path FILE",
     "lhotse": "lhotse's cuts, .jsonl or .jsonl.gz: --path FILE",
     "kaldi": "a data folder with wav.scp and text: --path FOLDER",
+    "openslr": "LibriSpeech (12) or speechocean762 (101), unpacked: --path FOLDER --split dev-clean",
 }
 
 

@@ -20,10 +20,10 @@ class CorpusConfig(Section):
 
     `kind` asterisk: the Asterisk core prompts in `language`. manifest: a JSONL file. audiofolder: a folder in
     Hugging Face's audiofolder form. slurp: SLURP's repository. huggingface: a dataset's name. nemo, lhotse: a file of
-    theirs. kaldi: a data folder.
+    theirs. kaldi: a data folder. openslr: LibriSpeech or speechocean762, unpacked.
     """
 
-    kind: Literal["asterisk", "manifest", "audiofolder", "slurp", "huggingface", "nemo", "lhotse", "kaldi"]
+    kind: Literal["asterisk", "manifest", "audiofolder", "slurp", "huggingface", "nemo", "lhotse", "kaldi", "openslr"]
     path: str | None = None
     language: Language = "en"
     domains: Choices[str] | None = Field(None, description="keep only these domains")
@@ -31,7 +31,7 @@ class CorpusConfig(Section):
     max_per_domain: int | None = Field(None, ge=2, description="keep at most so many utterances of a domain, seeded")
     line: LineConfig | None = Field(None, description="make a simulated line of the recordings")
     audio: str | None = Field(None, description="slurp: folder or archives (commas between) of the recordings")
-    splits: Choices[str] | None = Field(None, description="slurp, huggingface: parts to read")
+    splits: Choices[str] | None = Field(None, description="slurp, huggingface, openslr: parts to read")
     subset: str | None = Field(None, description="huggingface: name of the dataset's configuration")
     revision: str | None = Field(None, description="huggingface: commit or tag; not given, the newest")
     columns: Names = Field((), description="audio, text, domain, speaker, id: what the corpus calls them")

@@ -167,13 +167,18 @@ class ForgettingConfig(Section):
 class RetentionConfig(Section):
     """What else is measured of the pretrained and the adapted model; costs no training."""
 
-    noise_seconds: NotNegative = Field(0.0, description="of silence and of noise, each: words heard there; 0: none")
+    noise_seconds: NotNegative = Field(
+        10.0, description="of silence, noise and music, each: words heard there, and loops; 0: none"
+    )
+    short_clips: int = Field(
+        24, ge=0, le=24, description="of one or two English words, spoken by the run's voices: loops there; 0: none"
+    )
     other_languages: tuple[CorpusConfig, ...] = Field((), description="for multilingual models; scored only")
     timestamps: bool = Field(False, description="decode the general speech with timestamps: how many are valid")
 
     @property
     def asked(self) -> bool:
-        return bool(self.noise_seconds or self.other_languages or self.timestamps)
+        return bool(self.noise_seconds or self.short_clips or self.other_languages or self.timestamps)
 
 
 class RunOptions(Section):

@@ -169,7 +169,7 @@ def finish(chosen: Chosen, execute: Executor) -> Outcome:
     config, material = chosen.config, chosen.material
     adapted = make_adapted(chosen, execute)
     evaluations = _score(chosen, adapted, execute)
-    probed = [System(PRETRAINED, material.base), System(ADAPTED, adapted)]
+    probed = [System(PRETRAINED, material.base), System(ADAPTED, adapted), *_short(chosen, adapted)]
     kept = tuple(probe(config, probed, material.general, execute)) if config.retention.asked else ()
     biased = _biased(chosen, adapted, execute)
     evaluations |= {(name, "target"): evaluation for name, evaluation in biased.evaluations.items()}
@@ -347,12 +347,12 @@ def _ungated(chosen: Chosen, execute: Executor) -> list[System]:
 
 
 def _score(chosen: Chosen, adapted: Record, execute: Executor) -> dict[tuple[str, str], Evaluation]:
-    config, material, context = chosen.config, chosen.material, chosen.audio_context
+    config, material = chosen.config, chosen.material
     systems = [System(PRETRAINED, material.base)]
     if chosen.start is not material.base:
         systems.append(System(PRETRAINED_SHORT, chosen.start))
     systems += [*tuned_systems(chosen), *_ungated(chosen, execute), System(ADAPTED, adapted)]
-    short = [System(ADAPTED_SHORT, adapted, context)] if context != "full" else []
+    short = _short(chosen, adapted)
     names = {PRETRAINED, PRETRAINED_SHORT, ADAPTED, target_row("pretrained", False), target_row("pretrained", True)}
     ends = [system for system in systems if system.name in names]
     results: dict[tuple[str, str], Evaluation] = {}
@@ -364,6 +364,12 @@ def _score(chosen: Chosen, adapted: Record, execute: Executor) -> dict[tuple[str
     if material.general is not None:
         results |= score_systems(config, [*ends, *short], [TestSet("general", material.general)], execute)
     return results
+
+
+def _short(chosen: Chosen, adapted: Record) -> list[System]:
+    """The adapted model in the context it was tuned in, where that is shorter than 30 s."""
+    context = chosen.audio_context
+    return [System(ADAPTED_SHORT, adapted, context)] if context != "full" else []
 
 
 def tuned_systems(chosen: Chosen) -> list[System]:

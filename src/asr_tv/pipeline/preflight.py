@@ -83,5 +83,5 @@ def _check_corpus(corpus: CorpusConfig) -> None:
         slurp_source(corpus)
     elif corpus.kind in ("nemo", "lhotse") and not path.expanduser().is_file():
         raise DataError(f"{corpus.path}: no such file{looked_in(path)}")
-    elif corpus.kind in ("audiofolder", "kaldi") and not path.expanduser().is_dir():
+    elif corpus.kind in ("audiofolder", "kaldi", "openslr") and not path.expanduser().is_dir():
         raise DataError(f"{corpus.path}: no such folder{looked_in(path)}")

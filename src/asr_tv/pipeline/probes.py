@@ -1,32 +1,41 @@
-"""What a model does beside the target: words invented where nobody speaks, other languages, timestamps."""
+"""What a model does beside the target: words and loops where little or nothing is said, other languages, timestamps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import AdaptConfig
 from asr_tv.data.corpora import load_corpus, stored_manifest
 from asr_tv.data.corpora.noise import noise_stage
-from asr_tv.data.manifest import Manifest
+from asr_tv.data.corpora.texts import read_texts
+from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.scoring import System, TestSet, decoding_of, score_pairs
+from asr_tv.pipeline.speech import synthesis_call
 from asr_tv.report.scores import finite
+from asr_tv.scoring.loops import looped
 from asr_tv.scoring.retention import timestamps_valid, words_per_minute
+
+SHORT_ENGLISH = Path(str(files("asr_tv").joinpath("text/general/short_en.txt")))
+SHORT = "one or two words"
 
 
 def probe(
     config: AdaptConfig, systems: Sequence[System], general: Manifest | None, execute: Executor, run: str = ""
 ) -> list[dict[str, Any]]:
-    """A row a system: words a minute by kind of noise, WER by other language, share of valid timestamps.
-
-    Everything is read with full context by the pretrained model and in its own by any other.
-    """
+    """A row a system: words per minute and loops by kind of clip, WER by other language, share of valid timestamps."""
     rows: list[dict[str, Any]] = [{"system": system.name} for system in systems]
-    if config.retention.noise_seconds:
-        _add(rows, "words_per_minute", _invented(config, systems, execute, run))
+    sets = _almost_without_speech(config, execute, run)
+    if len(sets):
+        heard = _heard(config, systems, sets, execute, run, timestamps=False)
+        domains = {d: sets.where(d, lambda u, d=d: u.domain == d) for d in sets.domains}  # type: ignore[misc]
+        _add(rows, "words_per_minute", [_invented(texts, domains) for texts in heard])
+        _add(rows, "loops", [_loops(texts, domains) for texts in heard])
     if config.retention.other_languages:
         _add(rows, "other_languages", _other_languages(config, systems, execute, run))
     whisper = all(family_of(system.checkpoint.path / "model") == "whisper" for system in systems)
@@ -40,15 +49,29 @@ def _add(rows: Sequence[dict[str, Any]], name: str, values: Sequence[Any]) -> No
         row[name] = value
 
 
-def _invented(config: AdaptConfig, systems: Sequence[System], execute: Executor, run: str) -> list[dict[str, float]]:
-    (record,) = execute([call(Step("noise"), noise_stage, config.retention.noise_seconds, config.seed)])
-    noise = stored_manifest(record)
-    heard = _heard(config, systems, noise, execute, run, timestamps=False)
-    by_domain = {d: noise.where(d, lambda u, d=d: u.domain == d) for d in noise.domains}  # type: ignore[misc]
-    return [
-        {d: round(words_per_minute([texts[u.id] for u in own], own.seconds), 2) for d, own in by_domain.items()}
-        for texts in heard
-    ]
+def _almost_without_speech(config: AdaptConfig, execute: Executor, run: str) -> Manifest:
+    """What makes a damaged Whisper loop: silence, noise and music, and clips of one or two words."""
+    asked = config.retention
+    clips: list[Utterance] = []
+    if asked.noise_seconds:
+        (record,) = execute([call(Step("noise"), noise_stage, asked.noise_seconds, config.seed)])
+        clips += stored_manifest(record).utterances
+    if asked.short_clips and config.language == "en":
+        once = config.synthesis.model_copy(update={"takes": 1, "voices_per_text": 1})
+        texts = read_texts(SHORT_ENGLISH, SHORT)
+        texts = Manifest("short clips", texts.utterances[: asked.short_clips])
+        (record,) = execute([synthesis_call(config, SHORT, texts, once, run=run)])
+        clips += stored_manifest(record).utterances
+    return Manifest("almost without speech", tuple(clips))
+
+
+def _invented(texts: Mapping[str, str], domains: Mapping[str, Manifest]) -> dict[str, float]:
+    silent = {d: own for d, own in domains.items() if d != SHORT}
+    return {d: round(words_per_minute([texts[u.id] for u in own], own.seconds), 2) for d, own in silent.items()}
+
+
+def _loops(texts: Mapping[str, str], domains: Mapping[str, Manifest]) -> dict[str, int]:
+    return {d: sum(looped(texts[u.id]) for u in own) for d, own in domains.items()}
 
 
 def _timestamps(

@@ -45,7 +45,7 @@ def build_report(inputs: ReportInputs) -> Json:
     sets = _sets(inputs)
     systems = [system_row(system, sets) for system in inputs.systems]
     comparison = comparison_rows(inputs.systems, sets)
-    forgetting = forgetting_part(systems, comparison, inputs.max_relative, inputs.bound)
+    forgetting = forgetting_part(systems, comparison, inputs)
     ledger = _ledger(inputs)
     leaks = ledger["target_recordings_read_before_scoring"]
     confidence = inputs.bootstrap.confidence
@@ -65,6 +65,7 @@ def build_report(inputs: ReportInputs) -> Json:
         "selection": _selection(inputs.selection),
         "target_curve": _target_curve(inputs.target_curve, inputs.bootstrap),
         "forgetting": forgetting,
+        **({"retention": [dict(row) for row in inputs.retention]} if inputs.retention else {}),
         "synthesis": [_synthesis(entry) for entry in inputs.synthesis],
         "ledger": ledger,
         "gates": {what: dict(counts) for what, counts in inputs.gates.items()},

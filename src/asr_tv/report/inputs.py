@@ -129,6 +129,7 @@ class ReportInputs:
         gates: set of clips -> what its quality gate counted; empty where there was none.
         settings: the whole configuration, JSON-able.
         packages: versions with which the adapted model was made.
+        retention: rows of the probes of pretrained and adapted.
         missing: what an unfinished run has not done yet; None for a finished one.
     """
 
@@ -148,5 +149,6 @@ class ReportInputs:
     synthesis: tuple[SynthesisInput, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
+    retention: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] | None = None
     gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -295,7 +295,11 @@ def retention_table(rows: Sequence[Row]) -> Table | None:
     """Words heard per minute where nobody speaks, WER in other languages, and the share of valid timestamps."""
     fields = [words("target")] if rows and "target" in rows[0] else []
     fields.append(field("system", lambda row: system(row["system"])))
-    for make, kind, title in ((number, "words_per_minute", "words/min in {}"), (rate, "other_languages", "WER % {}")):
+    for make, kind, title in (
+        (number, "words_per_minute", "words/min in {}"),
+        (number, "loops", "loops in {}"),
+        (rate, "other_languages", "WER % {}"),
+    ):
         names = dict.fromkeys(name for row in rows for name in row.get(kind, {}))
         fields += [make(title.format(name), kind, name) for name in names]
     fields.append(rate("valid timestamps %", "valid_timestamps"))

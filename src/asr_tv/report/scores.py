@@ -5,7 +5,7 @@ from dataclasses import asdict
 from math import inf, isfinite
 from typing import Any
 
-from asr_tv.report.inputs import BoundInput, SystemInput, TermsInput
+from asr_tv.report.inputs import BoundInput, ReportInputs, SystemInput, TermsInput
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, MAIN, PRETRAINED
 from asr_tv.report.verdict import NO_TARGET, difference_verdict, set_of
 from asr_tv.scoring.bootstrap import Difference, Interval
@@ -123,11 +123,12 @@ def judged(result: Difference) -> Json:
     return {**difference_row(result), "verdict": difference_verdict(result.low, result.high)}
 
 
-def forgetting_part(systems: Sequence[Json], comparison: Sequence[Json], bound: float, dev: BoundInput) -> Json:
-    """Adapted against pretrained on general speech; passed is null when there is none.
+def forgetting_part(systems: Sequence[Json], comparison: Sequence[Json], inputs: ReportInputs) -> Json:
+    """Adapted against pretrained on general speech, and where almost nothing is said; passed is null without either.
 
     A model that loops where the pretrained one does not has not passed, whatever its WER.
     """
+    bound, dev = inputs.max_relative, inputs.bound
     scored = {(row["name"], *set_of(row)): row for row in systems}
     rows = [
         _forgotten(row, scored[PRETRAINED, *set_of(row)], scored[ADAPTED, *set_of(row)], bound, dev.speakers)
@@ -135,7 +136,21 @@ def forgetting_part(systems: Sequence[Json], comparison: Sequence[Json], bound: 
         if row["role"] == "general" and row["rival"] == PRETRAINED
     ]
     passed = all(row["passed"] for row in rows) if rows else None
-    return {"bound": bound, "passed": passed, "rows": rows, "dev": _dev_part(dev)}
+    loops = _probed_loops(inputs.retention)
+    if loops_more(inputs.retention, ADAPTED):
+        passed = False
+    return {"bound": bound, "passed": passed, "rows": rows, "probed_loops": loops, "dev": _dev_part(dev)}
+
+
+def loops_more(retention: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a system looped more often than the pretrained model where almost nothing was said."""
+    loops = _probed_loops(retention) or {}
+    return loops.get(name, 0) > loops.get(PRETRAINED, 0)
+
+
+def _probed_loops(retention: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
+    """System -> hypotheses that loop, of all kinds of clip; None where nothing was probed."""
+    return {row["system"]: sum(row["loops"].values()) for row in retention if "loops" in row} or None
 
 
 def within_bound(before: Json, after: Json, bound: float) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr_tv.report.systems import ADAPTED, ADAPTED_PROMPTED, BASELINE, RATES, rate_name
+from asr_tv.report.systems import ADAPTED, ADAPTED_PROMPTED, BASELINE, PRETRAINED, RATES, rate_name
 from asr_tv.safe_text import counted
 
 BETTER, WORSE, UNDECIDED = "better", "worse", "no difference shown"
@@ -171,16 +171,26 @@ def _prompted(rivals: Mapping[str, Row]) -> str:
 
 
 def _forgetting(forgetting: Row, name: str) -> str:
-    if forgetting["passed"] is None:
-        return ""
     failed = [row for row in forgetting["rows"] if not row["passed"]]
+    if not forgetting["rows"]:
+        return _probed(forgetting).strip()
     bound = f"the bound of {100 * forgetting['bound']:g} % relative"
     if not failed:
         rates = ", ".join(f"{_percent(r['pretrained'])} to {_percent(r['adapted'])}" for r in forgetting["rows"])
         told = f"General speech stays within {bound}: {rates} {name}, no more loops than before."
     else:
         told = f"General speech was lost beyond {bound}: {', '.join(map(_failure, failed))}."
-    return f"{told} {_ground(forgetting)}"
+    return f"{told} {_ground(forgetting)}{_probed(forgetting)}"
+
+
+def _probed(forgetting: Row) -> str:
+    """Loops where almost nothing is said, where that was probed."""
+    loops = forgetting.get("probed_loops")  # reports of before know none
+    if not loops:
+        return ""
+    before, after = loops[PRETRAINED], loops[ADAPTED]
+    told = f" In silence, noise, music and clips of one or two words it has {counted(after, 'loop')}"
+    return f"{told}, pretrained {before}{': DO NOT USE IT AS IT IS.' if after > before else '.'}"
 
 
 _FEW_ERRORS = 5

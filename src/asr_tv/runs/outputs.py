@@ -31,7 +31,7 @@ from asr_tv.report.inputs import (
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
 from asr_tv.report.page import render_page
-from asr_tv.report.scores import within_bound
+from asr_tv.report.scores import loops_more, within_bound
 from asr_tv.report.systems import (
     ADAPTED,
     ADAPTED_SHORT,
@@ -78,11 +78,11 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         origin=frozenset((stage.stage, stage.key) for stage in origin),
         terms=report_terms(config, material),
         synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in done if d.record.stage == "synthesize"),
+        retention=outcome.retention,
         settings=config.model_dump(mode="json"),
         packages=record["packages"],
     )
-    kept = {"retention": [dict(row) for row in outcome.retention]} if outcome.retention else {}
-    return build_report(inputs) | kept | _biasing_part(outcome, inputs.bootstrap)
+    return build_report(inputs) | _biasing_part(outcome, inputs.bootstrap)
 
 
 def _bound_input(outcome: Outcome) -> BoundInput:
@@ -236,6 +236,8 @@ def _short_context_is_safe(report: dict[str, Any]) -> bool:
     """Whether the model keeps general speech in the shorter context, too: within the bound, and without more loops."""
     rows = {row["name"]: row for row in report["systems"] if row["role"] == "general"}
     if PRETRAINED not in rows or ADAPTED_SHORT not in rows:
+        return False
+    if loops_more(report.get("retention", ()), ADAPTED_SHORT):
         return False
     return within_bound(rows[PRETRAINED], rows[ADAPTED_SHORT], report["forgetting"]["bound"])
 

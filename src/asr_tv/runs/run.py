@@ -10,7 +10,7 @@ from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check
-from asr_tv.report.systems import rate_of
+from asr_tv.report.systems import ADAPTED, PRETRAINED, rate_of
 from asr_tv.report.verdict import loops_told
 from asr_tv.runs.outputs import note_start, report_of, write_outputs
 from asr_tv.store.results import file_lock
@@ -31,7 +31,11 @@ def forgot_too_much(config: AdaptConfig, forgetting: Mapping[str, Any]) -> str |
     """What was lost on general speech beyond a bound that the configuration itself sets, or None."""
     if "forgetting" not in config.model_fields_set or forgetting["passed"] is not False:
         return None
-    rows = (row for row in forgetting["rows"] if not row["passed"])
+    rows = [row for row in forgetting["rows"] if not row["passed"]]
+    if not rows:
+        loops = forgetting["probed_loops"]
+        told = f"{loops[ADAPTED]} loops, pretrained {loops[PRETRAINED]}"
+        return f"the adapted model loops in silence, noise, music or clips of one or two words ({told})"
     rates = rate_of([config.scoring.normalizer])
     lost = [
         f"{r.get('target', r.get('domain'))}: {_rate(r['pretrained'], rates)} to {_rate(r['adapted'], rates)}"

@@ -20,6 +20,7 @@ from asr_tv.data.corpora.kaldi import kaldi_source
 from asr_tv.data.corpora.lhotse import lhotse_source
 from asr_tv.data.corpora.local import read_manifest, write_manifest
 from asr_tv.data.corpora.nemo import nemo_source
+from asr_tv.data.corpora.openslr import openslr_source
 from asr_tv.data.corpora.selection import corpus_statistics, count_reasons, select
 from asr_tv.data.corpora.slurp import slurp_source
 from asr_tv.data.corpora.source import Opened, Source
@@ -39,6 +40,7 @@ _KINDS: Mapping[str, Callable[[CorpusConfig], Source]] = {
     "kaldi": kaldi_source,
     "lhotse": lhotse_source,
     "nemo": nemo_source,
+    "openslr": openslr_source,
     "slurp": slurp_source,
 }
 

@@ -21,11 +21,11 @@ def kaldi_source(config: CorpusConfig) -> Source:
             utterance without a recording. One without a text is left out.
     """
     folder = Path(config.path or "").expanduser()
-    recordings, texts = _table(folder / "wav.scp"), _table(folder / "text")
-    segments = _table(folder / "segments") if (folder / "segments").is_file() else None
-    speakers = _table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
+    recordings, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    segments = read_table(folder / "segments") if (folder / "segments").is_file() else None
+    speakers = read_table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
     domain_file = dict(config.columns).get("domain")
-    domains = _table(folder / domain_file) if domain_file else {}
+    domains = read_table(folder / domain_file) if domain_file else {}
     problems = [f"{folder}/wav.scp: {r} is a command, which is not run" for r, p in recordings.items() if "|" in p]
     found: list[Segment | Dropped] = []
     for name, text in texts.items():
@@ -45,8 +45,12 @@ def kaldi_source(config: CorpusConfig) -> Source:
     return files_source(folder.absolute().name, found, config, inputs, folder / "wav.scp")
 
 
-def _table(path: Path) -> dict[str, str]:
-    """First word of each line -> the rest."""
+def read_table(path: Path) -> dict[str, str]:
+    """First word of each line of a Kaldi file -> the rest.
+
+    Raises:
+        DataError: it is no text file, or a first word stands twice.
+    """
     rows = [line.split(maxsplit=1) for line in read_text(path).split("\n") if line.strip()]
     names = Counter(row[0] for row in rows)
     if len(names) != len(rows):

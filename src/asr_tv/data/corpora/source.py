@@ -102,7 +102,12 @@ def require_inside(folders: Sequence[Path], utterances: Sequence[Utterance], sou
 
 
 def files_source(
-    name: str, found: Sequence[Segment | Dropped], config: CorpusConfig, inputs: Mapping[str, str], listing: Path
+    name: str,
+    found: Sequence[Segment | Dropped],
+    config: CorpusConfig,
+    inputs: Mapping[str, str],
+    listing: Path,
+    licence: str = "not stated",
 ) -> Source:
     """A corpus of recordings on this machine, known by `inputs` and the contents of all recordings.
 
@@ -118,7 +123,9 @@ def files_source(
     if not config.outside:
         require_inside([listing.parent], [s.utterance for s in segments], str(listing))
     audio = contents_digest([segment.audio for segment in segments])
-    return Source({**inputs, "audio": audio}, partial(opened_segments, name, segments, config, dropped=dropped))
+    return Source(
+        {**inputs, "audio": audio}, partial(opened_segments, name, segments, config, licence=licence, dropped=dropped)
+    )
 
 
 def opened_segments(
