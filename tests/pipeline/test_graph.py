@@ -12,6 +12,8 @@ from asr_tv.pipeline.graph import settled
 from asr_tv.pipeline.material import Material
 from asr_tv.pipeline.planning import Plan
 from asr_tv.store.results import Record
+from asr_tv.testing.keys import planned_keys
+from asr_tv.testing.runs import fake_values
 
 FIXED = {"method": "fixed", "fixed": {"start": "pretrained", "augmentation": True, "scaling_coef": 0}}
 
@@ -61,8 +63,37 @@ def test_settling_changes_nothing_else() -> None:
 
 def test_a_plan_is_told_in_words() -> None:
     assert str(Plan(9, 0, 0, 0, 9, 1.0)) == "9 fine-tunings"
-    assert str(Plan(23, 4, 12, 0, 23, 1.0)) == "23 fine-tunings: 12 for choosing the recipe, 4 of them in the store"
+    told = "23 fine-tunings: 12 for choosing one of 36 recipes, 4 of them in the store"
+    assert str(Plan(23, 4, 12, 0, 23, 1.0, recipes=36)) == told
     assert str(Plan(40, 0, 8, 6, 52, 1.25)) == (
         "6 runs, one per target and seed: 40 fine-tunings; sharing them between runs saves 12; "
         "about 1.2 GB more in the store"
     )
+
+
+@pytest.mark.parametrize(
+    ("effort", "rows", "recipes"),
+    [
+        (
+            "quick",
+            ["target_synthetic", "target_synthetic_augmented", "source_mixed_then_target_synthetic_augmented"],
+            2,
+        ),
+        (
+            "standard",
+            [
+                f"{start}target_synthetic{end}"
+                for start in ("", "source_real_then_", "source_mixed_then_")
+                for end in ("", "_augmented")
+            ],
+            36,
+        ),
+    ],
+)
+def test_effort_decides_which_rows_are_trained(tmp_path: Path, effort: str, rows: list[str], recipes: int) -> None:
+    values = {name: value for name, value in fake_values(tmp_path).items() if name != "selection"}
+    config = parse_config({**values, "selection": {"effort": effort}}, "fake")
+    labels = planned_keys(config, tmp_path / "plan")
+    own = [x for x in labels if x.startswith("finetune ") and "target_synthetic" in x and "fold" not in x]
+    assert [x.removeprefix("finetune ") for x in own] == rows
+    assert config.selection.recipes == recipes

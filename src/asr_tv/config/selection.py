@@ -66,6 +66,12 @@ class SelectionConfig(Section):
     pretrained_weights: Choices[Fraction] = (0.0, 0.2, 0.35, 0.5)
     fixed: Recipe = Recipe()
 
+    @property
+    def recipes(self) -> int:
+        """How many there are to choose from; the share of the pretrained weights follows from general speech."""
+        chosen = len(self.starts) * len(self.augmentation) * len(self.scaling_coefs)
+        return 0 if self.method == "fixed" else chosen
+
     @model_validator(mode="before")
     @classmethod
     def _grid_of_the_effort(cls, values: Any) -> Any:

@@ -97,7 +97,7 @@ def _whole(
     once = synthesis.model_copy(update={"takes": 1, "voices": synthesis.voices[:1]})
     (record,) = execute([synthesis_call(run, what, real, once, run=f"seed {run.training_seed}")])
     pairs = paired(real, stored_manifest(record), sentence_identity(run.language))
-    return Scope("", *pairs, Manifest("none", ()), (), (), f"seed {run.training_seed}")
+    return Scope("", *pairs, Manifest("none", ()), (), f"seed {run.training_seed}")
 
 
 def _other_engines(config: BenchmarkConfig, domains: Domains, runs: Runs, execute: Executor) -> list[Direction]:
@@ -126,7 +126,7 @@ def source_counts(
     run = config.of("", config.seeds[0], "mean_of_domains")
     larger = list(dict.fromkeys(names for _, names in drawn if len(names) > 1))
     nothing = Manifest("none", ())
-    scope = Scope("", nothing, nothing, nothing, (), (), f"seed {config.seeds[0]}")
+    scope = Scope("", nothing, nothing, nothing, (), f"seed {config.seeds[0]}")
     vectors = compared.by_domain
     calls = [merge_call(run, scope, [vectors[d] for d in names], f"of {', '.join(names)}") for names in larger]
     made: dict[tuple[str, ...], Record] = {(d,): record for d, record in vectors.items()}

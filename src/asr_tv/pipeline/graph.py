@@ -6,11 +6,12 @@ target_synthetic, its augmentation and c are chosen on source domains only.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
-from asr_tv.config.run import AdaptConfig, AudioContext, Recipe
+from asr_tv.config.run import AdaptConfig, AudioContext, Recipe, SelectionConfig, Start
 from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.manifest import Manifest, in_domain
 from asr_tv.data.pairs import paired
@@ -123,7 +124,7 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], obj
     material = prepare(config, execute)
     rest = partial(_adapt, settled(config, material), material)
     if announce is not None:
-        announce(plan(rest, material.base, execute))
+        announce(replace(plan(rest, material.base, execute), recipes=config.selection.recipes))
     return rest(execute)
 
 
@@ -261,30 +262,33 @@ def _general_clips(config: AdaptConfig, material: Material, target_clips: int) -
 
 
 def _scopes(config: AdaptConfig, material: Material, folds: tuple[str, ...], speech: Speech, run: str) -> list[Scope]:
-    """Clips paired with recordings: the run's own scope first, then one per fold.
-
-    The run also reports the pretrained start, a fold trains only those among which the recipe is chosen.
-    """
+    """Clips paired with recordings: the run's own scope first, then one per fold."""
     real, selection = material.source_train, config.selection
     target, *rest = [stored_manifest(record) for record in speech.used]
     source = rest[0] if len(real) else Manifest("source clips", ())
     normalize = sentence_identity(config.language)
-    fixed = (selection.fixed.start,) if selection.method == "fixed" else ()
-    starts = tuple(start for start in STARTS if start in ("pretrained", *selection.starts, *fixed))
-    augmentations = selection.augmentation if run else (False, True)
-    if not len(real):
-        starts, augmentations = ("pretrained",), (selection.fixed.augmentation,)
     table, rehearsal = bool(run), _rehearsal(config, material.base, speech.general)
     pairs = paired(real, source, normalize)
-    scopes = [Scope("", *pairs, target, starts, augmentations, run, table, rehearsal)]
+    scopes = [Scope("", *pairs, target, _own_targets(selection, len(real) > 0, run), run, table, rehearsal)]
+    tried = tuple(product(selection.starts, selection.augmentation))
     for domain, clips in zip(folds, rest[1:], strict=True):
         asked = {normalize(u.text) for u in material.source_dev if u.domain == domain}
         others = real.where(f"{real.name} without {domain}", lambda u, d=domain: u.domain != d)  # type: ignore[misc]
         unasked, _ = without_sentences(others, asked, normalize, "")
         pairs = paired(unasked, source, normalize)
-        played = Scope(domain, *pairs, clips, selection.starts, selection.augmentation, run, table, rehearsal)
-        scopes.append(played)
+        scopes.append(Scope(domain, *pairs, clips, tried, run, table, rehearsal))
     return scopes
+
+
+def _own_targets(selection: SelectionConfig, has_source: bool, run: str) -> tuple[tuple[Start, bool], ...]:
+    """The target's trainings of the run itself: what may be chosen, and what it is up against."""
+    fixed = selection.fixed
+    if not has_source:
+        return (("pretrained", fixed.augmentation),)
+    starts = {"pretrained", *selection.starts, *([fixed.start] if selection.method == "fixed" else [])}
+    plain = starts if run or False in selection.augmentation else {"pretrained"}
+    augmentations = selection.augmentation if run else (False, True)
+    return tuple((start, a) for start in STARTS if start in starts for a in augmentations if a or start in plain)
 
 
 def _rehearsal(config: AdaptConfig, teacher: Record, general: Record | None) -> Rehearsal | None:

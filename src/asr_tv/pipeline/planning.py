@@ -15,6 +15,7 @@ from asr_tv.decoding.hypotheses import hypotheses_file, score_folder
 from asr_tv.models.tensors import WEIGHTS
 from asr_tv.pipeline.execution.executor import Call, Done, Executor, Kind
 from asr_tv.progress import silent
+from asr_tv.safe_text import counted
 from asr_tv.scoring.score import evaluate, write_evaluation
 from asr_tv.store.payload import DROPPED, MANIFEST, MODEL, VECTOR
 from asr_tv.store.results import Identity, Produced, Record, Store
@@ -32,6 +33,7 @@ class Plan:
         runs: of a table; 0 for a run of its own.
         alone: how many there would be if each run of a table shared nothing with the others.
         gigabytes: of disk that the checkpoints and vectors still to be made will take, about.
+        recipes: among which one is chosen; 0 where it is fixed.
     """
 
     fine_tunings: int
@@ -40,11 +42,14 @@ class Plan:
     runs: int
     alone: int
     gigabytes: float
+    recipes: int = 0
 
     def __str__(self) -> str:
         stored = f", {self.stored} of them in the store" if self.stored else ""
         if not self.runs:
-            choosing = f": {self.choosing} for choosing the recipe" if self.choosing else ""
+            choosing = (
+                f": {self.choosing} for choosing one of {counted(self.recipes, 'recipe')}" if self.choosing else ""
+            )
             return f"{self.fine_tunings} fine-tunings{choosing}{stored}"
         return (
             f"{self.runs} runs, one per target and seed: {self.fine_tunings} fine-tunings{stored}; sharing them "

@@ -165,8 +165,7 @@ def _fold_score(scope: Scope, row: str, coef: float, scored: Evaluation) -> Fold
 
 
 def _recipe(scope: Scope, row: str, coef: float) -> Recipe | None:
-    for start in scope.starts:
-        for augmentation in scope.augmentations:
-            if row == target_row(start, augmentation):
-                return Recipe(start=start, augmentation=augmentation, scaling_coef=coef)
+    for start, augmentation in scope.targets:
+        if row == target_row(start, augmentation):
+            return Recipe(start=start, augmentation=augmentation, scaling_coef=coef)
     return None

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import TypeVar
 
 from asr_tv.config.run import AdaptConfig, ReplayConfig, Start, TrainingConfig
@@ -34,7 +33,7 @@ class Scope:
         source_real: real recordings, without the target's domain.
         source_clips: one synthetic clip of each of their sentences.
         target_clips: all takes of the target's sentences.
-        starts, augmentations: of the target's trainings.
+        targets: start, and whether it is augmented, of each training on the target's clips.
         run: as in `Step`.
         table: whether this is a run of a table, which has a row for the vector on source_mixed, too.
     """
@@ -43,8 +42,7 @@ class Scope:
     source_real: Manifest
     source_clips: Manifest
     target_clips: Manifest
-    starts: tuple[Start, ...]
-    augmentations: tuple[bool, ...]
+    targets: tuple[tuple[Start, bool], ...]
     run: str = ""
     table: bool = False
     rehearsal: Rehearsal | None = None
@@ -106,7 +104,7 @@ def _source_manifests(config: AdaptConfig, scope: Scope) -> dict[str, Manifest]:
     }
     if not scope.fold:
         return manifests
-    needed: set[str] = {start for start in scope.starts if start not in _FROM_PRETRAINED}
+    needed: set[str] = {start for start, _ in scope.targets if start not in _FROM_PRETRAINED}
     needed |= {"source_real", "source_synthetic"} if config.vector.pooling == "pooled" else set()
     return {system: manifest for system, manifest in manifests.items() if system in needed}
 
@@ -193,7 +191,7 @@ def _train_targets(
 ) -> list[dict[tuple[Start, bool], Record]]:
     calls: list[dict[tuple[Start, bool], Call]] = [{} for _ in scopes]
     for scope, trained, own in zip(scopes, sources, calls, strict=True):
-        for start, augmented in product(scope.starts, scope.augmentations):
+        for start, augmented in scope.targets:
             step = scope.step(config, "finetune", target_row(start, augmented))
             own[start, augmented] = target_call(config, step, scope, start, trained.get(start, base), augmented)
     return _executed(calls, execute)
