@@ -8,12 +8,13 @@ import pytest
 from asr_tv.config.parsing import parse_config
 from asr_tv.config.run import AdaptConfig
 from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.pipeline.graph import settled
+from asr_tv.pipeline.execution.executor import InProcess
+from asr_tv.pipeline.graph import adapt, settled
 from asr_tv.pipeline.material import Material
 from asr_tv.pipeline.planning import Plan
-from asr_tv.store.results import Record
+from asr_tv.store.results import Record, Store
 from asr_tv.testing.keys import planned_keys
-from asr_tv.testing.runs import fake_values
+from asr_tv.testing.runs import fake_config, fake_values
 
 FIXED = {"method": "fixed", "fixed": {"start": "pretrained", "augmentation": True, "scaling_coef": 0}}
 
@@ -65,6 +66,9 @@ def test_a_plan_is_told_in_words() -> None:
     assert str(Plan(9, 0, 0, 0, 9, 1.0)) == "9 fine-tunings"
     told = "23 fine-tunings: 12 for choosing one of 36 recipes, 4 of them in the store"
     assert str(Plan(23, 4, 12, 0, 23, 1.0, recipes=36)) == told
+    assert str(Plan(2, 1, 0, 0, 2, 1.0, minutes=0.4)) == (
+        "2 fine-tunings, 1 of them in the store; about 1 minute of training"
+    )
     assert str(Plan(40, 0, 8, 6, 52, 1.25)) == (
         "6 runs, one per target and seed: 40 fine-tunings; sharing them between runs saves 12; "
         "about 1.2 GB more in the store"
@@ -97,3 +101,14 @@ def test_effort_decides_which_rows_are_trained(tmp_path: Path, effort: str, rows
     own = [x for x in labels if x.startswith("finetune ") and "target_synthetic" in x and "fold" not in x]
     assert [x.removeprefix("finetune ") for x in own] == rows
     assert config.selection.recipes == recipes
+
+
+def test_a_plan_counts_the_clips_that_are_heard_and_says_for_how_long(tmp_path: Path) -> None:
+    told: list[Plan] = []
+    execute = InProcess(Store(tmp_path / "store"))
+    adapt(fake_config(tmp_path, rehearsal__share=0.5), execute, told.append)
+    tuned = {d.record.key: d.record.details for d in execute.done if d.record.stage == "finetune"}
+    assert told[0].clips == sum(len(d["epoch_losses"]) * d["clips_per_epoch"] for d in tuned.values()) > 0
+    assert told[0].recipes == 12
+    assert told[0].minutes is not None
+    assert 0 < told[0].minutes < 10

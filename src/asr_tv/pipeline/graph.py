@@ -6,7 +6,7 @@ target_synthetic, its augmentation and c are chosen on source domains only.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import Any
@@ -24,7 +24,7 @@ from asr_tv.pipeline.bound import Bounded, choose_within_bound, curve_of, sweep_
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, given_terms, prepare, sentence_identity
-from asr_tv.pipeline.planning import Plan, plan
+from asr_tv.pipeline.planning import Plan, plan_run
 from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
 from asr_tv.pipeline.selection import FoldScore, RecipeScore, preferred, score_folds, score_recipes
@@ -124,7 +124,7 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], obj
     material = prepare(config, execute)
     rest = partial(_adapt, settled(config, material), material)
     if announce is not None:
-        announce(replace(plan(rest, material.base, execute), recipes=config.selection.recipes))
+        announce(plan_run(config, rest, material.base, execute))
     return rest(execute)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from asr_tv.config.run import AdaptConfig, TrainingConfig
 from asr_tv.data.corpora.local import write_manifest
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.decoding.hypotheses import hypotheses_file, score_folder
+from asr_tv.devices import choose_device
+from asr_tv.models.family import family_of
 from asr_tv.models.tensors import WEIGHTS
 from asr_tv.pipeline.execution.executor import Call, Done, Executor, Kind
 from asr_tv.progress import silent
@@ -20,6 +24,9 @@ from asr_tv.scoring.score import evaluate, write_evaluation
 from asr_tv.store.payload import DROPPED, MANIFEST, MODEL, VECTOR
 from asr_tv.store.results import Identity, Produced, Record, Store
 from asr_tv.synthesis.gate.gate import AGAIN
+from asr_tv.training.data import TrainingData, rehearsed_number
+from asr_tv.training.pace import seconds_per_clip
+from asr_tv.training.settings import settings_for
 from asr_tv.vectors.stages import COMPARISON
 
 
@@ -33,7 +40,9 @@ class Plan:
         runs: of a table; 0 for a run of its own.
         alone: how many there would be if each run of a table shared nothing with the others.
         gigabytes: of disk that the checkpoints and vectors still to be made will take, about.
+        clips: that the fine-tunings still to be made hear, each in each epoch.
         recipes: among which one is chosen; 0 where it is fixed.
+        minutes: that these fine-tunings take on this machine, about; None where that was not measured.
     """
 
     fine_tunings: int
@@ -42,7 +51,9 @@ class Plan:
     runs: int
     alone: int
     gigabytes: float
+    clips: int = 0
     recipes: int = 0
+    minutes: float | None = None
 
     def __str__(self) -> str:
         stored = f", {self.stored} of them in the store" if self.stored else ""
@@ -50,11 +61,24 @@ class Plan:
             choosing = (
                 f": {self.choosing} for choosing one of {counted(self.recipes, 'recipe')}" if self.choosing else ""
             )
-            return f"{self.fine_tunings} fine-tunings{choosing}{stored}"
+            lasting = (
+                "" if self.minutes is None else f"; about {counted(math.ceil(self.minutes), 'minute')} of training"
+            )
+            return f"{self.fine_tunings} fine-tunings{choosing}{stored}{lasting}"
         return (
             f"{self.runs} runs, one per target and seed: {self.fine_tunings} fine-tunings{stored}; sharing them "
             f"between runs saves {self.alone - self.fine_tunings}; about {self.gigabytes:.1f} GB more in the store"
         )
+
+
+def plan_run(config: AdaptConfig, graph: Callable[[Executor], object], base: Record, execute: Executor) -> Plan:
+    """As `plan`, of one run: with what it chooses from, and for how long it trains."""
+    found, family = plan(graph, base, execute), family_of(base.path / MODEL)
+    minutes = None
+    if found.clips and family == "whisper":
+        device, training = choose_device(config.run.device), settings_for(config.training, family)
+        minutes = found.clips * seconds_per_clip(base.path / MODEL, training, config.language, device) / 60
+    return replace(found, recipes=config.selection.recipes, minutes=minutes)
 
 
 def plan(graph: Callable[[Executor], object], base: Record, execute: Executor) -> Plan:
@@ -81,6 +105,7 @@ def plan(graph: Callable[[Executor], object], base: Record, execute: Executor) -
         runs=len(runs),
         alone=sum(len(by_run[run]) for run in runs),
         gigabytes=len(new) * (base.path / MODEL / WEIGHTS).stat().st_size / 1e9,
+        clips=sum(planner.heard.values()),
     )
 
 
@@ -101,6 +126,7 @@ class Planner:
         self._folder = stand_in or Path(tempfile.mkdtemp(prefix="asr-tv-plan-"))
         self.store = _StandIns(execute.store, self._folder)
         self.done: list[Done] = []
+        self.heard: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -112,8 +138,18 @@ class Planner:
         real = [call for call in calls if call.step.kind in self._real]
         made = dict(zip(map(id, real), self._execute(real) if real else [], strict=True))
         records = [made[id(call)] if id(call) in made else self.store.of(call) for call in calls]
+        for call, record in zip(calls, records, strict=True):
+            if call.step.kind == "finetune" and not record.cached:
+                self.heard[record.key] = _heard(**call.arguments)
         self.done += [Done(call.step, record) for call, record in zip(calls, records, strict=True)]
         return records
+
+
+def _heard(data: Manifest | TrainingData, training: TrainingConfig, **_: object) -> int:
+    """Clips that a fine-tuning hears in all its epochs, rehearsed ones among them."""
+    labelled = len(data) if isinstance(data, Manifest) else len(data.clips)
+    rehearsal = None if isinstance(data, Manifest) else data.rehearsal
+    return training.epochs * (labelled + (rehearsed_number(rehearsal, labelled) if rehearsal else 0))
 
 
 class _StandIns(Store):
