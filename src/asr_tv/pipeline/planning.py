@@ -6,6 +6,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -77,7 +78,8 @@ def plan_run(config: AdaptConfig, graph: Callable[[Executor], object], base: Rec
     minutes = None
     if found.clips and family == "whisper":
         device, training = choose_device(config.run.device), settings_for(config.training, family)
-        minutes = found.clips * seconds_per_clip(base.path / MODEL, training, config.language, device) / 60
+        with suppress(MemoryError):
+            minutes = found.clips * seconds_per_clip(base.path / MODEL, training, config.language, device) / 60
     return replace(found, recipes=config.selection.recipes, minutes=minutes)
 
 
