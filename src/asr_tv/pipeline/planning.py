@@ -149,9 +149,9 @@ class Planner:
 
 def _heard(data: Manifest | TrainingData, training: TrainingConfig, **_: object) -> int:
     """Clips that a fine-tuning hears in all its epochs, rehearsed ones among them."""
-    labelled = len(data) if isinstance(data, Manifest) else len(data.clips)
-    rehearsal = None if isinstance(data, Manifest) else data.rehearsal
-    return training.epochs * (labelled + (rehearsed_number(rehearsal, labelled) if rehearsal else 0))
+    data = TrainingData(data) if isinstance(data, Manifest) else data
+    labelled = len(data.clips)
+    return training.epochs * (labelled + rehearsed_number(data.rehearsal, labelled))
 
 
 class _StandIns(Store):

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import AdaptConfig
@@ -15,13 +13,14 @@ from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
+from asr_tv.pipeline.material import GENERAL_ENGLISH
 from asr_tv.pipeline.scoring import System, TestSet, decoding_of, score_pairs
 from asr_tv.pipeline.speech import synthesis_call
 from asr_tv.report.scores import finite
 from asr_tv.scoring.loops import looped
 from asr_tv.scoring.retention import timestamps_valid, words_per_minute
 
-SHORT_ENGLISH = Path(str(files("asr_tv").joinpath("text/general/short_en.txt")))
+SHORT_ENGLISH = GENERAL_ENGLISH.with_name("short_en.txt")
 SHORT = "one or two words"
 
 

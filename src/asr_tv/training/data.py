@@ -53,6 +53,6 @@ def rehearsed(clips: Sequence[Utterance], number: int, seed: int, epoch: int) ->
     return drawn
 
 
-def rehearsed_number(rehearsal: Rehearsal, labelled: int) -> int:
+def rehearsed_number(rehearsal: Rehearsal | None, labelled: int) -> int:
     """How many general clips an epoch has beside so many labelled ones."""
-    return math.ceil(rehearsal.share * labelled) if len(rehearsal.clips) else 0
+    return math.ceil(rehearsal.share * labelled) if rehearsal and len(rehearsal.clips) else 0

@@ -78,7 +78,7 @@ class Job:
 
     @property
     def _rehearsed_number(self) -> int:
-        return rehearsed_number(self.rehearsal, len(self.manifest)) if self.rehearsal else 0
+        return rehearsed_number(self.rehearsal, len(self.manifest))
 
     def batches(self, epoch: int) -> list[list[Utterance]]:
         """Of an epoch, each of labelled or of rehearsed clips."""

@@ -10,7 +10,7 @@ from asr_tv.data.manifest import Dropped, Split, utterance_of
 from asr_tv.errors import DataError
 from asr_tv.store.results import file_digest
 
-LICENCES = {
+_LICENCES = {
     "librispeech": "CC BY 4.0",
     "speechocean762": "free for commercial and non-commercial use, says openslr.org/101",
 }
@@ -40,7 +40,7 @@ def openslr_source(config: CorpusConfig) -> Source:
     if not found:
         raise DataError(f"{folder}: no part {', '.join(config.splits or ())}")
     inputs = {str(listing.relative_to(folder)): file_digest(listing) for listing in listings}
-    return files_source(name, found, config, inputs, folder / "listing", LICENCES[name])
+    return files_source(name, found, config, inputs, folder / "listing", _LICENCES[name])
 
 
 def _librispeech(listings: list[Path], parts: tuple[str, ...] | None) -> Iterator[Segment | Dropped]:
