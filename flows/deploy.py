@@ -1,4 +1,4 @@
-"""Makes pool, limit, automations and deployments on a running server; run it again after each change. Starts no run."""
+"""Makes pool, automations and deployments on a running server; run it again after each change. Starts no run."""
 
 import argparse
 import asyncio
@@ -22,15 +22,14 @@ import httpx
 import yaml
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from prefect.events.schemas.automations import AutomationCore
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel, ValidationError
 
 POOLS = {"process": "asr-tv", "docker": "asr-tv-docker", "kubernetes": "asr-tv-kubernetes"}
-LIMIT = "training"
 _PATIENCE_SECONDS = 120.0
 _SCHEDULES: dict[str, type[BaseModel]] = {"cron": CronSchedule, "interval": IntervalSchedule, "rrule": RRuleSchedule}
 _GPUS = {"type": "integer", "title": "GPUs", "description": "GPUs of each run", "default": 0, "minimum": 0}
@@ -46,7 +45,6 @@ def main() -> None:
     with get_client(sync_client=True) as client:
         wait_for_server(client)
         make_pool(client, kind)
-        make_limit(client)
         put_automations(client)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     if subprocess.run(command, cwd=settings.HOME, check=False).returncode:  # nosec B603 - our own words
@@ -134,14 +132,6 @@ def job_template(client: SyncPrefectClient, kind: str) -> dict[str, Any]:
         pod = job["job_manifest"]["spec"]["template"]["spec"]
         pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = "{{ gpus }}"
     return template
-
-
-def make_limit(client: SyncPrefectClient) -> None:
-    """Makes the limit of one fine-tuning at a time, for workers whose ASR_TV_TRAINING_LIMIT names it."""
-    try:
-        client.read_global_concurrency_limit_by_name(LIMIT)
-    except ObjectNotFound:
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=1))
 
 
 def automations() -> list[AutomationCore]:

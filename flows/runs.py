@@ -1,10 +1,10 @@
-"""What every flow does around its graph: store, processes, helpers, and the final state."""
+"""What every flow does around its graph: store, processes or cluster, and the final state."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from prefect import get_client, get_run_logger
@@ -20,13 +20,15 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed, Crashed, Failed, State
 
 from asr_tv.errors import DataError
+from asr_tv.pipeline.execution.cluster import AT_ONCE, Cluster
 from asr_tv.pipeline.execution.processes import Processes
 from asr_tv.pipeline.execution.refresh import Refresh
+from asr_tv.pipeline.speech import divided
 from asr_tv.runs.promotion import promote
 from asr_tv.store.object_storage import open_store
+from asr_tv.store.results import Store
 from flows.artifacts import publish_report
 from flows.executor import PrefectExecutor
-from flows.machines import helping
 from flows.settings import show_library_logs
 
 MAX_STARTS = 5
@@ -35,40 +37,58 @@ NOTHING_NEW = "Cached"
 """The state of a run that executed nothing. The UI's lists leave out states whose names are not Prefect's own."""
 NOT_PROMOTED = "the model is not promoted"
 """Start of the message of a run that failed because of its model; flows/automations.yaml matches it."""
-_SHARDS_A_MACHINE = 2
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where a flow's stages run.
+
+    Attributes:
+        address: of a Ray cluster, as `Cluster` takes it; empty for processes of this machine.
+        training_cores: of each stage that trains a model or transcribes.
+        training_gpus: share of a GPU that it takes, where the cluster has GPUs.
+    """
+
+    address: str = ""
+    training_cores: int = 1
+    training_gpus: float = 1.0
+
+    def open(self, store: Store, jobs: int, refresh: Refresh) -> Processes:
+        if not self.address:
+            return Processes(store, jobs, refresh=refresh)
+        return Cluster(
+            store,
+            AT_ONCE,
+            refresh=refresh,
+            address=self.address,
+            cores=self.training_cores,
+            gpus=self.training_gpus,
+            divide=divided,
+        )
 
 
 @contextmanager
 def executing(
-    name: str,
-    jobs: int,
-    store: str,
-    *,
-    refresh: Sequence[str] = (),
-    helpers: int = 0,
-    same: Mapping[str, Any] = MappingProxyType({}),
+    name: str, jobs: int, store: str, *, refresh: Sequence[str] = (), engine: Engine = Engine()
 ) -> Iterator[PrefectExecutor]:
-    """The executor for a flow's graph; on exit, the run's processes and helpers end too.
+    """The executor for a flow's graph; on exit, what the run has started ends too.
 
     Args:
         name: the run's name, part of the keys of its artifacts.
+        jobs: number of processes, without a cluster.
         refresh: labels of stages to run again, with all that depend on them.
-        helpers: number of runs of `assist` that share the work, on whatever machines take them.
-        same: the parameters that the helpers need to build the same graph.
 
     Raises:
         DataError: this run crashed and was started again too often.
+        ConfigError: the cluster or one of its nodes cannot be used.
     """
     show_library_logs()
     _take_up()
     again = Refresh(refresh, _asked_at())
-    shards = _SHARDS_A_MACHINE * (1 + helpers) if helpers else 1
-    theirs = {"store": store, "refresh": list(refresh), "since": _asked_at(), "shards": shards}
-    with helping(helpers, theirs | dict(same)):
-        with Processes(open_store(store), jobs, refresh=again) as runner:
-            executor = PrefectExecutor(runner, name, shards=shards)
-            yield executor
-        again.require_matched([done.label for done in executor.done])
+    with engine.open(open_store(store), jobs, again) as runner:
+        executor = PrefectExecutor(runner, name)
+        yield executor
+    again.require_matched([done.label for done in executor.done])
 
 
 def counted(executor: PrefectExecutor) -> tuple[int, str]:

@@ -13,8 +13,6 @@ RUNS_URL = "ASR_TV_RUNS_URL"
 """Environment variable: address at which `runs/` is served; links to reports begin with it."""
 STORE_URL = "ASR_TV_STORE_URL"
 """Environment variable: address at which the store is served; links to stages' files begin with it."""
-TRAINING_LIMIT = "ASR_TV_TRAINING_LIMIT"
-"""Environment variable: name of the global concurrency limit that each fine-tuning of this worker takes a slot of."""
 
 
 def prepare() -> None:

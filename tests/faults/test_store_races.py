@@ -1,7 +1,6 @@
 """Several processes on one store at once: each result is made once, whatever dies and whatever the clocks say."""
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -19,10 +18,8 @@ from stored import digests, executed, finish
 from asr_tv.pipeline.execution.processes import Processes
 from asr_tv.pipeline.execution.refresh import Refresh, asked_now
 from asr_tv.runs.run import run
-from asr_tv.store import object_storage
 from asr_tv.store.durable import file_lock, is_locked, remove_lock
 from asr_tv.store.inventory import verify_store
-from asr_tv.store.object_storage import Bucket, MirroredStore
 from asr_tv.store.results import Identity, Produced, Store
 
 IDENTITY = Identity("stage", 1, {"rate": 0.1})
@@ -117,7 +114,6 @@ def test_of_seven_that_wait_for_a_killed_one_one_goes_on(tmp_path: Path) -> None
     root, calls = tmp_path / "store", tmp_path / "calls"
     holder = hold(root, calls)
     wait_for(calls.exists)
-    assert Store(root).busy(IDENTITY)
     others = [make(root, calls, number) for number in range(7)]
     time.sleep(0.2)
     assert len(calls.read_text().split()) == 1
@@ -126,7 +122,6 @@ def test_of_seven_that_wait_for_a_killed_one_one_goes_on(tmp_path: Path) -> None
     assert [os.waitpid(child, 0)[1] for child in others] == [0] * 7
     assert len(calls.read_text().split()) == 2
     assert len({(tmp_path / f"{number}.digest").read_text() for number in range(7)}) == 1
-    assert not Store(root).busy(IDENTITY)
 
 
 class TestLock:
@@ -193,45 +188,3 @@ class TestClocks:
             assert [d.label for d in execute.done if not d.record.cached and d.label == "adapt"] == ["adapt"]
         assert executed(finish(config, root)) == []
         assert digests(root) == before
-
-
-def test_of_many_machines_that_find_a_silent_one_one_takes_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(object_storage, "_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(object_storage, "LEASE_SECONDS", 0.6)
-    caplog.set_level(logging.WARNING)
-    for case in range(4):
-        address, made = f"file://{tmp_path / f'bucket{case}'}", []
-        Bucket(address, tmp_path).write(f"stage/{IDENTITY.key}/lease", b"dead 7", only_new=True)
-
-        def produce(folder: Path, made: list[int] = made) -> Produced:
-            made.append(1)
-            time.sleep(0.3)
-            (folder / "out").write_text("payload")
-            return Produced()
-
-        stores = [
-            MirroredStore(tmp_path / f"{case}-{n}", Bucket(address, (tmp_path / f"{case}-{n}").absolute()))
-            for n in range(8)
-        ]
-        threads = [threading.Thread(target=store.build, args=(IDENTITY, produce)) for store in stores]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(made) == 1
-        assert not stores[0].busy(IDENTITY)
-        assert len({store.find(IDENTITY).digest for store in stores}) == 1  # type: ignore[union-attr]
-        assert not list((tmp_path / f"bucket{case}" / "stage").rglob("lease*"))
-
-
-def test_a_lease_whose_holder_failed_is_free_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_storage, "_POLL_SECONDS", 0.02)
-    store = MirroredStore(tmp_path / "a", Bucket(f"file://{tmp_path / 'bucket'}", (tmp_path / "a").absolute()))
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError):
-            store.build(IDENTITY, lambda folder: Produced(details={"x": 1 / 0}))
-        assert not store.busy(IDENTITY)
-    assert not store.build(IDENTITY, lambda folder: Produced()).cached
-    assert not list((tmp_path / "bucket" / "stage").rglob("lease*"))

@@ -26,7 +26,7 @@ from asr_tv.errors import ConfigError, DataError, TryAgain
 from asr_tv.pipeline.execution.executor import Call, Step
 from asr_tv.pipeline.execution.processes import Processes
 from asr_tv.runs.promotion import Promotion
-from asr_tv.store.results import Identity, Produced, Record, Store, result_lock
+from asr_tv.store.results import Identity, Produced, Record, Store
 from asr_tv.store.runtime import Runtime
 from asr_tv.testing.runs import fake_config
 from asr_tv.vectors.stages import Direction
@@ -206,30 +206,6 @@ class TestArrows:
             assert executor._arrows(Call(Step("corpus"), make, {})) == []
 
 
-class TestSharing:
-    """Runs that share a store begin with what no other is making."""
-
-    def order(self, store: Store, **options: Any) -> list[int]:
-        calls = [Call(Step("finetune", name), make, {"name": name}) for name in "abc"]
-        with Processes(store, 1) as runner:
-            executor = PrefectExecutor(runner, "test", **options)
-            waiting, order = [0, 1, 2][:: -1 if options.get("last_first") else 1], []
-            while waiting:
-                order.append(executor._next(calls, waiting))
-                waiting.remove(order[-1])
-        return order
-
-    def test_what_another_makes_comes_last(self, tmp_path: Path) -> None:
-        store = Store(tmp_path)
-        make(Runtime(store), "b")
-        held = Identity("made", 1, {"name": "a"})
-        with result_lock(store.root, held.stage, held.key):
-            assert self.order(store) == [0, 1, 2]
-            assert self.order(store, shared=True) == [1, 2, 0]
-            assert self.order(store, shared=True, last_first=True) == [2, 1, 0]
-        assert self.order(store, shared=True) == [0, 1, 2]
-
-
 class TestArtifacts:
     REPORT: dict[str, Any] = {  # noqa: RUF012
         "name": "demo",
@@ -358,7 +334,8 @@ class TestDeployments:
     def test_parameters_are_flat_and_each_is_described(self) -> None:
         properties = adapt_domain.parameters.model_dump()["properties"]
         assert all(
-            p.get("description") and p.get("type") in ("string", "array", "integer") for p in properties.values()
+            p.get("description") and p.get("type") in ("string", "array", "integer", "number")
+            for p in properties.values()
         )
 
     def test_automations_are_valid_and_ours_by_name(self) -> None:

@@ -4,14 +4,13 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,16 +33,6 @@ training: {epochs: 3, learning_rate: 1.0e-5, audio_context: full}
 selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0.3}, scaling_coefs: [0.0, 0.3]}
 scoring: {resamples: 200}
 run: {jobs: 2}
-"""
-
-SPOKEN = """
-name: spoken
-model: openai/whisper-tiny.en
-target: {texts: TEXTS}
-synthesis: {takes: 2}
-training: {epochs: 1, batch_size: 4}
-selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0}}
-run: {workers: 1}
 """
 
 
@@ -202,7 +191,7 @@ class TestDay:
         names = [automation["name"] for automation in before]
         assert sorted(names) == sorted(a["name"] for a in service.api("/automations/filter", {}))
         assert len(set(names)) == len(names) == 3
-        assert len(service.api("/deployments/filter", {})) >= 3
+        assert len(service.api("/deployments/filter", {})) == 3
 
     def test_a_run_from_the_command_line(self, service: Service) -> None:
         service.worker("one")
@@ -317,79 +306,6 @@ class TestLosses:
         assert len(labels) == len(set(labels))
         assert not list(store.glob("*/*.partial"))
         service.wait(lambda: "Running" not in service.task_states(run), 60)
-
-    def test_two_workers_share_400_clips_and_one_is_lost(self, service: Service) -> None:
-        store, texts = service.root / "shared", service.root / "sentences.txt"
-        texts.write_text("".join(f"{line}\n" for line in sentences()))
-        (service.root / "spoken.yaml").write_text(SPOKEN.replace("TEXTS", str(texts)))
-        given = {
-            "config": str(service.root / "spoken.yaml"),
-            "store": str(store),
-            "out": str(service.root / "runs/spoken"),
-        }
-        leader = service.run("adapt-domain/demo", **given, helpers=1)
-        service.wait(lambda: list(store.glob("synthesize/*.lock")), 120)
-        helper = service.worker("helper")
-        service.wait(lambda: len(list(store.glob("synthesize/*.partial"))) >= 2, 120)
-        time.sleep(3)
-        kill_tree(helper)
-        spoken = clips(store)
-        assert 0 < len(spoken) < 400
-        assert service.ended(leader)["state_type"] == "COMPLETED"
-        after = clips(store)
-        assert len(after) == 400
-        assert spoken.items() <= after.items()
-        alone = service.root / "alone"
-        command = [sys.executable, "-c", ONE_PROCESS, str(service.root / "spoken.yaml"), str(alone)]
-        subprocess.run(command, env=service.environment, check=True, timeout=600)
-        assert digests(alone) == digests(store)
-
-
-ONE_PROCESS = """
-import sys
-from pathlib import Path
-from asr_tv.config.file import load_config
-from asr_tv.data.corpora.texts import read_texts
-from asr_tv.store.results import Store
-from asr_tv.synthesis.synthesize import synthesize
-config = load_config(Path(sys.argv[1]))
-texts = read_texts(Path(config.target.texts), "target_text")
-synthesize(texts, config.synthesis, seed=config.seed, store=Store(Path(sys.argv[2])), workers=1)
-"""
-
-
-def sentences() -> Sequence[str]:
-    """200 sentences as a bank's customers might say them."""
-    verbs = ("send", "move", "book", "return")
-    amounts = ("ten", "forty", "sixty", "ninety", "five hundred")
-    people = ("my sister", "the landlord", "Doctor Brown", "the garage", "my savings account")
-    days = ("today", "on Friday")
-    return [f"Please {v} {a} dollars to {p} {d}." for v in verbs for a in amounts for p in people for d in days]
-
-
-def clips(store: Path) -> dict[Path, int]:
-    return {file: file.stat().st_mtime_ns for file in store.glob("clips/*/*.json")}
-
-
-def digests(store: Path) -> dict[str, str]:
-    return {file.stem: json.loads(file.read_text())["sha256"] for file in store.glob("clips/*/*.json")}
-
-
-def test_a_killed_holder_frees_its_slot(service: Service) -> None:
-    holder = service.start(sys.executable, "-c", HOLD, "60", log="holder.log")
-    limit = lambda: service.api("/v2/concurrency_limits/training")["active_slots"]  # noqa: E731
-    service.wait(lambda: limit() == 1, 60)
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.wait()
-    service.wait(lambda: limit() == 0, 120)
-
-
-HOLD = """
-import sys, time
-from prefect.concurrency.sync import concurrency
-with concurrency("training", occupy=1, lease_duration=float(sys.argv[1]), strict=True):
-    time.sleep(600)
-"""
 
 
 TINY = """

@@ -58,14 +58,12 @@ def machine(address: str, folder: Path, newer_than: float = 0.0) -> MirroredStor
 class Counted:
     """A producer that counts its calls."""
 
-    seconds: float = 0.0
     calls: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, folder: Path) -> Produced:
         with self.lock:
             self.calls += 1
-        time.sleep(self.seconds)
         (folder / "model").mkdir(exist_ok=True)
         (folder / "model" / "weights").write_bytes(b"\0\1" * 70_000)
         return Produced(details={"updates": 3})
@@ -80,61 +78,31 @@ def test_what_one_machine_makes_the_other_finds(address: str, tmp_path: Path) ->
     assert (second.digest, second.details) == (first.digest, {"updates": 3})
     assert (second.path / "model" / "weights").read_bytes() == (first.path / "model" / "weights").read_bytes()
     assert second.path.is_relative_to(tmp_path / "b")
-    assert not made.busy(IDENTITY)
 
 
-def test_two_machines_at_once_make_it_once(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_storage, "_POLL_SECONDS", 0.05)
-    produce = Counted(seconds=0.5)
-    stores = [machine(address, tmp_path / name) for name in ("a", "b", "c")]
-    threads = [threading.Thread(target=store.build, args=(IDENTITY, produce)) for store in stores]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.25)
-    assert stores[0].busy(IDENTITY)
-    for thread in threads:
-        thread.join()
-    assert produce.calls == 1
-    assert len({store.find(IDENTITY).digest for store in stores}) == 1  # type: ignore[union-attr]
+def test_two_machines_at_once_both_make_it_and_either_is_as_good(address: str, tmp_path: Path) -> None:
+    produce, barrier = Counted(), threading.Barrier(2)
+
+    def together(folder: Path) -> Produced:
+        barrier.wait()
+        return produce(folder)
+
+    stores = [machine(address, tmp_path / name) for name in "ab"]
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda store: store.build(IDENTITY, together), stores))
+    assert produce.calls == 2
+    third = machine(address, tmp_path / "c").build(IDENTITY, produce)
+    assert (third.cached, {record.digest for record in made}) == (True, {third.digest})
 
 
-def test_of_many_that_create_a_file_one_succeeds(tmp_path: Path) -> None:
-    bucket = Bucket(f"file://{tmp_path / 'bucket'}", tmp_path)
-    with ThreadPoolExecutor(8) as pool:
-        for name in (f"stage/{number}/lease" for number in range(200)):
-            barrier = threading.Barrier(8)
-
-            def create(owner: int, name: str = name, barrier: threading.Barrier = barrier) -> bool:
-                barrier.wait()
-                return bucket.write(name, b"%d" % owner, only_new=True)
-
-            assert sum(pool.map(create, range(8))) == 1
-    assert not list((tmp_path / "bucket").rglob(".*"))
-
-
-def test_a_machine_that_died_is_not_waited_for(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_storage, "_POLL_SECONDS", 0.05)
-    monkeypatch.setattr(object_storage, "LEASE_SECONDS", 0.3)
-    store, produce = machine(address, tmp_path / "a"), Counted()
-    assert Bucket(address, tmp_path).write(f"stage/{IDENTITY.key}/lease", b"somebody 7", only_new=True)
-    assert store.busy(IDENTITY)
-    store.build(IDENTITY, produce)
-    assert produce.calls == 1
-    assert not store.busy(IDENTITY)
-
-
-def test_who_renews_keeps_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_storage, "_POLL_SECONDS", 0.05)
-    monkeypatch.setattr(object_storage, "LEASE_SECONDS", 0.4)
-    produce = Counted(seconds=1.5)
-    stores = [machine(f"file://{tmp_path / 'bucket'}", tmp_path / name) for name in ("a", "b")]
-    threads = [threading.Thread(target=store.build, args=(IDENTITY, produce)) for store in stores]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.2)
-    for thread in threads:
-        thread.join()
-    assert produce.calls == 1
+def test_a_result_is_fetched_by_its_key_alone(address: str, tmp_path: Path) -> None:
+    made = machine(address, tmp_path / "a").build(IDENTITY, Counted())
+    other = machine(address, tmp_path / "b")
+    assert other.recorded("stage", IDENTITY.key) is None
+    fetched = other.fetched("stage", IDENTITY.key)
+    assert fetched is not None
+    assert (fetched.digest, fetched.path.parent.parent) == (made.digest, tmp_path / "b")
+    assert other.fetched("stage", "0" * 24) is None
 
 
 @pytest.mark.parametrize("damage", ["lost", "changed", "record"])

@@ -1,7 +1,7 @@
 """Sends synthetic clips through the quality gate, and speaks anew what it rejects."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asr_tv.config.run import AdaptConfig, GateConfig, SynthesisConfig
 from asr_tv.data.corpora import stored_manifest
@@ -15,7 +15,9 @@ from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
 from asr_tv.synthesis.engines import voices_by_engine
 from asr_tv.synthesis.gate.gate import Round, gate, sentences_to_repeat
-from asr_tv.synthesis.synthesize import synthesize
+from asr_tv.synthesis.pool import uses_device
+from asr_tv.synthesis.synthesize import shard_count, shards, synthesize
+from asr_tv.synthesis.voices import open_engines
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,29 @@ def synthesis_call(
         return call(step, synthesize, texts, synthesis, config.seed)
     once = synthesis.model_copy(update={"takes": 1})
     return call(step, synthesize, texts, once, config.seed, first_take=synthesis.takes + retake - 1)
+
+
+def divided(given: Call, most: int) -> list[Call]:
+    """A synthesis in shards, of which no more than `most` need run at once; nothing for any other call.
+
+    A shard runs in one process, and has the device to itself if an engine uses one.
+    """
+    if given.stage is not synthesize:
+        return []
+    texts, config = given.arguments["texts"], given.arguments["config"]
+    alone = any(map(uses_device, open_engines(config).values()))
+    once = given.step.options.model_copy(update={"workers": 1})
+    parts = shards(texts, shard_count(texts, config, most))
+    return [
+        replace(
+            given,
+            step=replace(
+                given.step, subject=f"{given.step.subject}, {number} of {len(parts)}", options=once, alone=alone
+            ),
+            arguments={**given.arguments, "texts": part},
+        )
+        for number, part in enumerate(parts, 1)
+    ]
 
 
 def gated(

@@ -1,7 +1,7 @@
 """A store on object storage, through fsspec: a local folder works as cache, the bucket is what all machines share.
 
-A result's files are sent first, under the digest of the payload, and its record last and only once: readers see
-a whole result or none. One machine at a time makes a result; it says so in a lease that it keeps renewing.
+A result's files are sent first, under the digest of the payload, and its record last: readers see a whole result or
+none. Two machines that make the same result at once both send it, and either is as good.
 """
 
 import functools
@@ -10,11 +10,9 @@ import json
 import logging
 import os
 import shutil
-import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +26,6 @@ _log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "ASR_TV_CACHE"
 """Environment variable: the folder for local copies; ~/.cache/asr-tv when not set."""
-LEASE_SECONDS = 60.0
-_POLL_SECONDS = 2.0
-_GIVEN_UP = b"given up"  # content of a lease whose holder failed; the one with the next number is free
 
 
 def open_store(location: str | Path, *, newer_than: float = 0.0) -> Store:
@@ -93,17 +88,8 @@ class Bucket:
             return bytes(self._do(lambda system, at: system.cat_file(at), name))
         return None
 
-    def write(self, name: str, content: bytes, *, only_new: bool = False) -> bool:
-        """False when it must be new and is there already; of several at once one succeeds."""
-        try:
-            self._do(lambda system, at: _put(system, at, content, only_new), name)
-        except FileExistsError:
-            return False
-        return True
-
-    def remove(self, name: str) -> None:
-        with suppress(FileNotFoundError):
-            self._do(lambda system, at: system.rm_file(at), name)
+    def write(self, name: str, content: bytes) -> None:
+        self._do(lambda system, at: _put(system, at, content), name)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -112,28 +98,17 @@ class Bucket:
         system, base = _file_system(self.address)
         try:
             return action(system, f"{base}/{name}")
-        except (FileNotFoundError, FileExistsError):
+        except FileNotFoundError:
             raise
         except Exception as error:  # every file system has its own
             raise TryAgain(f"store {self.address}: {name}: {type(error).__name__}: {error}") from error
 
 
-def _put(system: Any, at: str, content: bytes, only_new: bool) -> None:
-    if "file" not in system.protocol:
-        system.pipe_file(at, content, mode="create" if only_new else "overwrite")
-        return
-    # fsspec looks first and writes then, and two machines on a shared folder both find nothing; a link is one step.
-    path = Path(at)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(content)
-        if only_new:
-            os.link(temporary, path)
-        else:
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _put(system: Any, at: str, content: bytes) -> None:
+    if "file" in system.protocol:  # fsspec writes a file in place, where others would read a part of it
+        write_atomically(Path(at), content)
+    else:
+        system.pipe_file(at, content)
 
 
 class MirroredStore(Store):
@@ -154,133 +129,62 @@ class MirroredStore(Store):
     def find(self, identity: Identity) -> Record | None:
         if (found := super().find(identity)) is not None:
             return found
-        row = self._shared(identity)
-        return None if row is None else self._bring(identity, row)
+        return super().find(identity) if self._bring(identity.stage, identity.key) else None
 
-    def busy(self, identity: Identity) -> bool:
-        if super().busy(identity):
-            return True
-        number, lease = 0, self._bucket.read(_lease(identity, 0))
-        while lease == _GIVEN_UP:
-            number += 1
-            lease = self._bucket.read(_lease(identity, number))
-        return lease is not None
+    def fetched(self, stage: str, key: str) -> Record | None:
+        if (found := self.recorded(stage, key)) is not None:
+            return found
+        return self.recorded(stage, key) if self._bring(stage, key) else None
 
     def _execute(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:
-        with self._leased(identity):
-            if (found := self.find(identity)) is not None:
-                return found
-            return self._share(identity, super()._execute(identity, produce))
+        return self._share(super()._execute(identity, produce))
 
-    def _shared(self, identity: Identity) -> dict[str, Any] | None:
+    def _shared(self, stage: str, key: str) -> dict[str, Any] | None:
         """The record in the bucket, unless it is damaged or too old; `finished` is the moment it was made."""
-        if (content := self._bucket.read(_record(identity))) is None:
+        if (content := self._bucket.read(_record(stage, key))) is None:
             return None
         try:
-            row = read_row(content, identity.key)
+            row = read_row(content, key)
             usable = row["finished"] >= self.newer_than
         except (ValueError, KeyError, TypeError) as error:
-            _log.warning("%s in %s is not a valid record (%s)", _record(identity), self.location, error)
+            _log.warning("%s in %s is not a valid record (%s)", _record(stage, key), self.location, error)
             return None
         return row if usable else None
 
-    def _bring(self, identity: Identity, row: Mapping[str, Any]) -> Record | None:
-        """Copies a shared result here, checked against its digests; None when something of it is lost."""
-        folder = self._folder(identity)
-        temporary = folder.with_name(f"{folder.name}.fetched-{uuid.uuid4().hex}")
+    def _bring(self, stage: str, key: str) -> bool:
+        """Copies a shared result here, checked against its digests; False when it, or something of it, is not there."""
+        if (row := self._shared(stage, key)) is None:
+            return False
+        folder = self.root / stage / key
+        temporary = folder.with_name(f"{key}.fetched-{uuid.uuid4().hex}")
         try:
             for name, digest in row["files"].items():
                 file = temporary / name
-                if not self._bucket.fetch_as(f"{_payload(identity, row)}/{name}", file) or file_digest(file) != digest:
-                    _log.warning("%s: %s of %s is lost or damaged: made again", self.location, name, folder.name)
-                    return None
+                if not self._bucket.fetch_as(f"{_payload(row)}/{name}", file) or file_digest(file) != digest:
+                    _log.warning("%s: %s of %s is lost or damaged: made again", self.location, name, key)
+                    return False
             write_atomically(temporary / RECORD, json.dumps(row, indent=1, ensure_ascii=False))
             os.utime(temporary / RECORD, (row["finished"], row["finished"]))
-            if folder.exists() and super().find(identity) is None:
+            if folder.exists() and self.recorded(stage, key) is None:
                 throw_away(self.root, folder)
             if not folder.exists():
                 temporary.replace(folder)
-            return super().find(identity)
+            return True
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _share(self, identity: Identity, record: Record) -> Record:
+    def _share(self, record: Record) -> Record:
         row = json.loads((record.path / RECORD).read_text(encoding="utf-8"))
         row["finished"] = (record.path / RECORD).stat().st_mtime
         for name in row["files"]:
-            self._bucket.send_as(record.path / name, f"{_payload(identity, row)}/{name}")
-        self._bucket.write(_record(identity), json.dumps(row, ensure_ascii=False).encode())
+            self._bucket.send_as(record.path / name, f"{_payload(row)}/{name}")
+        self._bucket.write(_record(record.stage, record.key), json.dumps(row, ensure_ascii=False).encode())
         return record
 
-    @contextmanager
-    def _leased(self, identity: Identity) -> Iterator[None]:
-        """Waits until no other machine makes this result, or what it makes is there, or it has stopped renewing."""
-        owner = uuid.uuid4().hex
-        number = self._take(identity, owner)
-        if number is None:
-            yield  # made meanwhile: there is nothing left to protect
-            return
-        stop = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(_lease(identity, number), owner, stop), daemon=True)
-        renewing.start()
-        try:
-            try:
-                yield
-            finally:
-                stop.set()
-                renewing.join()
-        except BaseException:
-            # Not removed: who has just found an earlier one silent would take its number, and be beside another.
-            self._bucket.write(_lease(identity, number), _GIVEN_UP)
-            raise
-        for each in range(number + 1):
-            self._bucket.remove(_lease(identity, each))
 
-    def _take(self, identity: Identity, owner: str) -> int | None:
-        """Waits for the lease and returns its number, or None where the result is there.
-
-        A lease is taken over by creating the one with the next number, which one of several succeeds in; whoever comes
-        late to it finds it fresh.
-        """
-        number, seen, since = 0, None, time.monotonic()
-        while not self._bucket.write(_lease(identity, number), f"{owner} 0".encode(), only_new=True):
-            if self._shared(identity) is not None:
-                return None
-            lease = self._bucket.read(_lease(identity, number))
-            if lease is None:  # the result was shared and is gone again
-                number, seen, since = 0, None, time.monotonic()
-            elif lease == _GIVEN_UP:
-                number, seen, since = number + 1, lease, time.monotonic()
-                continue
-            elif lease != seen:
-                if seen is None:
-                    _log.warning("another machine is making %s %s: waiting for it", identity.stage, identity.key)
-                seen, since = lease, time.monotonic()
-            # By this machine's clock alone, and one that does not go back: nothing is said of whether clocks agree.
-            elif time.monotonic() - since > LEASE_SECONDS:
-                _log.warning("who was making %s %s does not answer: taking over", identity.stage, identity.key)
-                number, since = number + 1, time.monotonic()
-                continue
-            time.sleep(_POLL_SECONDS)
-        return number
-
-    def _renew(self, name: str, owner: str, stop: threading.Event) -> None:
-        count = 0
-        while not stop.wait(LEASE_SECONDS / 4):
-            count += 1
-            try:
-                self._bucket.write(name, f"{owner} {count}".encode())
-            except TryAgain as error:
-                _log.warning("the lease could not be renewed: %s", error)
+def _record(stage: str, key: str) -> str:
+    return f"{stage}/{key}/{RECORD}"
 
 
-def _record(identity: Identity) -> str:
-    return f"{identity.stage}/{identity.key}/{RECORD}"
-
-
-def _lease(identity: Identity, number: int) -> str:
-    return f"{identity.stage}/{identity.key}/lease" + (f"-{number}" if number else "")
-
-
-def _payload(identity: Identity, row: Mapping[str, Any]) -> str:
-    return f"{identity.stage}/{identity.key}/{row['digest']}"
+def _payload(row: Mapping[str, Any]) -> str:
+    return f"{row['stage']}/{row['key']}/{row['digest']}"

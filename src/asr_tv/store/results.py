@@ -21,7 +21,6 @@ from asr_tv.errors import TryAgain, UserError
 from asr_tv.store.checks import damage, find_problems, remember_intact
 from asr_tv.store.durable import file_digest as file_digest
 from asr_tv.store.durable import file_lock as file_lock
-from asr_tv.store.durable import is_locked
 from asr_tv.store.durable import write_atomically as write_atomically
 from asr_tv.store.payload import RECORD as RECORD
 from asr_tv.store.records import Identity as Identity
@@ -109,6 +108,10 @@ class Store:
             _log.warning("%s is damaged (%s): the result is computed again", folder, error)
             return None
 
+    def fetched(self, stage: str, key: str) -> Record | None:
+        """As `recorded`; where there is a mirror, a result that only the mirror has is brought here first."""
+        return self.recorded(stage, key)
+
     def intact(self, memo: Path, files: dict[Path, str]) -> bool:
         """Whether files in the store that belong to a result have these digests; `memo` names the result's folder."""
         problems = find_problems(memo.with_name(f"{memo.name}.files"), ((str(f), f, d) for f, d in files.items()))
@@ -134,10 +137,6 @@ class Store:
             if (found := self.find(identity)) is not None:
                 return found
             return self._execute(identity, produce)
-
-    def busy(self, identity: Identity) -> bool:
-        """Whether another process is making this result right now."""
-        return is_locked(lock_file(self.root, identity.stage, identity.key))
 
     def scratch(self, identity: Identity) -> Path:
         """Where an unfinished result is written; survives a kill, gone once the result is finished."""

@@ -88,6 +88,11 @@ def speak_missing(
     return PoolResult({**found, **new}, failures, unfinished, frozenset(new), time.perf_counter() - start)
 
 
+def uses_device(engine: Synthesizer) -> bool:
+    """Whether it uses the whole device, and so runs in one process."""
+    return engine.batch_size > 1 or bool(getattr(engine, "alone", False))
+
+
 def _pace(done: int, total: int, seconds: float) -> str:
     """Clips per second, and the remaining time at that rate."""
     left = round((total - done) * seconds / done)
@@ -98,7 +103,7 @@ def _pace(done: int, total: int, seconds: float) -> str:
 def _speak_all(
     jobs: Sequence[ClipJob], engines: Engines, reopen: Callable[[], Engines], cache: ClipCache, workers: int
 ) -> Iterator[dict[str, Outcome]]:
-    alone = {name for name, engine in engines.items() if engine.batch_size > 1 or getattr(engine, "alone", False)}
+    alone = {name for name, engine in engines.items() if uses_device(engine)}
     single = [job for job in jobs if job.engine not in alone]
     worth = sum(1 / getattr(engines[job.engine], "clips_worth_a_process", CLIPS_WORTH_A_PROCESS) for job in single)
     count = max(1, min(workers or cores(), math.floor(worth + 1e-9)))

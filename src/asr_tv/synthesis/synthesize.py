@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.clips import CLIP_SAMPLING_RATE, Clip, ClipCache, clips_intact
 from asr_tv.synthesis.engines import Synthesizer, engine_section
 from asr_tv.synthesis.plan import Drop, PlannedClip, SpeechPlan, plan_speech
-from asr_tv.synthesis.pool import PoolResult, speak_missing
+from asr_tv.synthesis.pool import CLIPS_WORTH_A_PROCESS, PoolResult, speak_missing, uses_device
 from asr_tv.synthesis.voices import Engines, open_engines, speakers_of
 from asr_tv.text import spoken_form as spoken
 
@@ -87,6 +88,19 @@ def shards(texts: Manifest, count: int) -> list[Manifest]:
     alone = texts_alone(texts).utterances
     dealt = [alone[number::count] for number in range(count)]
     return [Manifest(f"{texts.name}, shard {number} of {count}", part) for number, part in enumerate(dealt, 1) if part]
+
+
+def shard_count(texts: Manifest, config: SynthesisConfig, most: int) -> int:
+    """How many shards keep `most` cores busy, of a minute each or less, and each worth the start of a process.
+
+    In a minute a core speaks about twenty times the clips that are worth a process (see `CLIPS_WORTH_A_PROCESS`); an
+    engine that uses the device takes seconds for each.
+    """
+    engines = open_engines(config).values()
+    batched = any(uses_device(engine) for engine in engines)
+    worth = 1 if batched else min(getattr(e, "clips_worth_a_process", CLIPS_WORTH_A_PROCESS) for e in engines)
+    clips = len(texts) * config.takes * (config.voices_per_text or max(1, len(config.voices)))
+    return max(1, min(math.ceil(clips / worth), max(most, math.ceil(clips / (20 * worth)))))
 
 
 def texts_alone(texts: Manifest) -> Manifest:

@@ -1,7 +1,7 @@
 """What a call reads: the records and manifests in its arguments, all of it hashed right before the call executes."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,20 @@ def leaves(value: Any) -> Iterator[Any]:
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             yield from leaves(getattr(value, field.name))
+
+
+def changed(value: Any, change: Callable[[Record | Manifest], Record | Manifest]) -> Any:
+    """The same arguments with other records and manifests in them, wherever they are."""
+    if isinstance(value, Record | Manifest):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: changed(inner, change) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([changed(inner, change) for inner in value])
+    if is_dataclass(value) and not isinstance(value, type):
+        inside = {field.name: changed(getattr(value, field.name), change) for field in fields(value) if field.init}
+        return replace(value, **inside)
+    return value
 
 
 def check_inputs(arguments: Mapping[str, Any], store: Store) -> None:

@@ -9,11 +9,7 @@ from asr_tv.store.results import Identity, Mirror, Produced, Record, Store
 
 
 class NotStored(Exception):
-    """Raised by a store that only looks up; `busy` when another process is making the result."""
-
-    def __init__(self, stage: str, *, busy: bool = False) -> None:
-        super().__init__(stage)
-        self.busy = busy
+    """Raised by a store that only looks up; names the stage."""
 
 
 class LookupStore(Store):
@@ -32,7 +28,7 @@ class LookupStore(Store):
 
     def build(self, identity: Identity, produce: Callable[[Path], Produced]) -> Record:  # noqa: ARG002
         if (found := self.find(identity)) is None:
-            raise NotStored(identity.stage, busy=self._counts and self._store.busy(identity))
+            raise NotStored(identity.stage)
         return found
 
 

@@ -4,37 +4,24 @@ Small models keep one core busy and share two badly: two fine-tunings side by si
 half as much again as one after the other with two threads.
 """
 
-import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 from asr_tv.errors import DataError, TryAgain
-from asr_tv.pipeline.execution.executor import Call, DoneList, Healing
+from asr_tv.pipeline.execution.events import show_in_thread, telling
+from asr_tv.pipeline.execution.executor import Call, DoneList, Healing, Step
 from asr_tv.pipeline.execution.lookup import LookupStore, NotStored
 from asr_tv.pipeline.execution.refresh import Refresh
-from asr_tv.progress import Advance, Progress, silent
+from asr_tv.progress import Progress, silent
 from asr_tv.store.object_storage import open_store
 from asr_tv.store.results import Record, Store
 from asr_tv.workers import cores, open_pool
-
-
-@dataclass(frozen=True)
-class _Event:
-    """What a worker tells of its progress; total is given when a line opens, done is None when it ends."""
-
-    line: str
-    label: str = ""
-    unit: str = ""
-    total: int | None = None
-    done: int | None = None
-    note: str = ""
 
 
 @dataclass
@@ -98,11 +85,15 @@ class Processes:
         """
         return call.run(LookupStore(self._store_for(call)), silent)
 
+    def is_alone(self, step: Step) -> bool:
+        """Whether nothing is to run beside it."""
+        return step.alone
+
     def _store_for(self, call: Call) -> Store:
         return self.store if self.refresh is None else self.refresh.store_for(call, self.store)
 
     def _stored(self, call: Call, store: Store) -> Record | None:
-        if call.step.alone:
+        if self.is_alone(call.step):
             return None
         try:
             return call.run(LookupStore(store), silent)
@@ -135,48 +126,22 @@ class Processes:
         with self._starting:
             if self._pool is None:
                 self._events = get_context("spawn").Queue()
-                threading.Thread(target=_show, args=(self._events, self.progress), daemon=True).start()
+                show_in_thread(self._events.get, self.progress)
                 self._pool = open_pool(self.jobs, _begin, self._events, max(1, cores() // self.jobs))
             return self._pool
 
 
-def _show(events: Any, progress: Progress) -> None:
-    lines: dict[str, tuple[ExitStack, Advance]] = {}
-    while (event := events.get()) is not None:
-        if event.total is not None:
-            stack = ExitStack()
-            lines[event.line] = stack, stack.enter_context(progress(event.label, event.total, event.unit))
-        elif event.done is None:
-            lines.pop(event.line)[0].close()
-        else:
-            lines[event.line][1](event.done, event.note)
-
-
-_events: "queue.Queue[_Event]"
+_progress: Progress = silent
 """A worker process's own; set when it starts."""
 
 
 def _begin(events: Any, threads: int) -> None:
-    global _events
+    global _progress
     import torch
 
     torch.set_num_threads(threads)
-    _events = events
+    _progress = telling(events.put)
 
 
 def _work(call: Call, store: str, newer_than: float) -> Record:
-    return call.run(open_store(store, newer_than=newer_than), _told)
-
-
-@contextmanager
-def _told(label: str, total: int, unit: str) -> Iterator[Advance]:
-    line = f"{threading.get_native_id()} {label}"
-    _events.put(_Event(line, label, unit, total=total))
-
-    def advance(done: int = 1, note: str = "") -> None:
-        _events.put(_Event(line, done=done, note=note))
-
-    try:
-        yield advance
-    finally:
-        _events.put(_Event(line))
+    return call.run(open_store(store, newer_than=newer_than), _progress)
