@@ -27,7 +27,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[demo,espeak,speecht5,multilingual,export,gate,flows,dev]"
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[demo,espeak,speecht5,multilingual,export,gate,flows,ray,dev]"
 	touch $@
 
 # Both need pip-tools, pip-audit and bandit in a separate environment: make lock TOOLS=/path/to/bin
@@ -36,7 +36,7 @@ TOOLS ?= $(BIN)
 lock: constraints.txt pyproject.toml
 	$(TOOLS)/pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-header --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --unsafe-package torch --constraint constraints.txt \
-		--extra demo --extra flows --extra object-storage --output-file requirements.raw pyproject.toml
+		--extra demo --extra flows --extra object-storage --extra ray --output-file requirements.raw pyproject.toml
 	(sed -n '/^#/p' requirements.lock; sed '/^ *#/d; /^$$/d' requirements.raw) > requirements.new
 	(sed -n '/^#/p' requirements-build.lock; sed -n '/^setuptools==/,/[^\\]$$/p' requirements.new) > requirements-build.new
 	mv requirements.new requirements.lock

@@ -59,12 +59,13 @@ ONLY_IN = {
     "jinja2": {"report.page"},
     "markupsafe": {"report.page"},
     "prefect": set(),
+    "ray": {"pipeline.execution.cluster", "testing"},
 }
 
 HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
     *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub", "datasets"),
-    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq"),
+    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq", "ray"),
 )
 
 

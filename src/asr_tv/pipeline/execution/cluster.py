@@ -58,6 +58,7 @@ class Cluster(Processes):
     _ray: Any = None
     _home: Home | None = None
     _mail: Any = None
+    _showing: threading.Thread = field(default_factory=threading.Thread)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _sent: dict[Future[Record], Any] = field(default_factory=dict)
 
@@ -69,7 +70,7 @@ class Cluster(Processes):
             from ray.util.queue import Queue
 
             self._mail = Queue(actor_options={"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1})
-            show_in_thread(self._next_event, self.progress)
+            self._showing = show_in_thread(self._next_event, lambda *line: self.progress(*line))
         except BaseException:
             self._ray.shutdown()
             raise
@@ -83,6 +84,7 @@ class Cluster(Processes):
             with contextlib.suppress(Exception):
                 self._ray.cancel(reference, force=True)
         wait(sent, _CANCEL_SECONDS)
+        self._showing.join(_CANCEL_SECONDS)
         self._ray.shutdown()
 
     def is_alone(self, step: Step) -> bool:  # noqa: ARG002 - the nodes have cores of their own

@@ -1,0 +1,64 @@
+"""A Ray cluster on this machine's loopback address, for tests and benchmarks: nodes of one core each, and a head."""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+_LOOPBACK = "127.0.0.1"
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+    # Otherwise Ray reads a loopback address as that of the network card.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A running cluster; `address` is for `Cluster`."""
+
+    address: str
+    _cluster: Any
+
+    def add(self, environment: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Adds a node, with other environment variables than this process; returns its id."""
+        node = self._cluster.add_node(num_cpus=1, node_ip_address=_LOOPBACK, env_vars=dict(environment))
+        return str(node.node_id)
+
+    def at_work(self) -> frozenset[str]:
+        """Ids of the nodes whose core is taken, as Ray says."""
+        free = self._cluster.global_state.available_resources_per_node()
+        return frozenset(node.node_id for node in self._cluster.worker_nodes if not free[node.node_id].get("CPU"))
+
+    def kill(self, node_id: str) -> None:
+        """Ends a node as a loss of power does."""
+        (node,) = (node for node in self._cluster.worker_nodes if node.node_id == node_id)
+        self._cluster.remove_node(node, allow_graceful=False)
+
+
+@contextmanager
+def started(count: int) -> Iterator[Nodes]:
+    """A cluster of so many nodes, to which Ray has not been imported before; it ends with the context."""
+    os.environ.update(_ENVIRONMENT)
+    from ray.cluster_utils import Cluster
+
+    port = _free_port()
+    head = {"num_cpus": 0, "node_ip_address": _LOOPBACK, "ray_client_server_port": port, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        nodes = Nodes(f"ray://{_LOOPBACK}:{port}", cluster)
+        for _ in range(count):
+            nodes.add()
+        yield nodes
+    finally:
+        cluster.shutdown()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
