@@ -45,10 +45,9 @@ def main() -> None:
 
 
 def _row(options: Any, bench: Bench, nodes: int) -> dict[str, Any]:
-    with started(nodes) as cluster, tempfile.TemporaryDirectory() as scratch:
-        parts = lambda given, most: divided(given, most)  # noqa: E731 - its own, as each row has its own store
+    with started(nodes), tempfile.TemporaryDirectory() as scratch:
         store = Store(Path(scratch))
-        with Cluster(store, AT_ONCE, address=cluster.address, divide=parts) as execute:
+        with Cluster(store, AT_ONCE, divide=divided) as execute:
             few = dummy_texts(4 * nodes, "first", first=10_000)
             execute([synthesis_call(bench.config, "first", few, _once(bench))])
             execute(_trainings(bench, 2 * nodes, 8, first=100))

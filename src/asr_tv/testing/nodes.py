@@ -19,7 +19,11 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Nodes:
-    """A running cluster; `address` is for `Cluster`."""
+    """A running cluster, that of this machine for this process and those it starts.
+
+    Attributes:
+        address: for other machines and processes.
+    """
 
     address: str
     _cluster: Any
@@ -53,8 +57,10 @@ def started(count: int) -> Iterator[Nodes]:
         nodes = Nodes(f"ray://{_LOOPBACK}:{port}", cluster)
         for _ in range(count):
             nodes.add()
+        os.environ["RAY_ADDRESS"] = cluster.address
         yield nodes
     finally:
+        os.environ.pop("RAY_ADDRESS", None)
         cluster.shutdown()
 
 

@@ -162,7 +162,7 @@ class TestNodes:
         home = module.home_of(Store(tmp_path / "store"))
         monkeypatch.setattr(module, "home_of", lambda store: replace(home, store="another"))
         with pytest.raises(ConfigError) as refused:
-            Cluster(Store(tmp_path / "store"), AT_ONCE, address=nodes.address, cores=2).__enter__()
+            Cluster(Store(tmp_path / "store"), AT_ONCE, cores=2).__enter__()
         told = sorted(problem.partition(": node ")[2].partition(" ")[2] for problem in refused.value.problems[:-1])
         assert [line[:30] for line in told] == [
             "does not see the store " + str(tmp_path)[:7],
@@ -182,7 +182,7 @@ class TestNodes:
             sources=["banking"],
             selection={"method": "fixed", "fixed": FIXED, "scaling_coefs": [0.5]},
             training__epochs=8,
-            scoring={"resamples": 10, "max_new_tokens": 2},
+            scoring={"resamples": 100, "max_new_tokens": 2},
         )
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -201,7 +201,7 @@ class TestNodes:
                 finished.update(results(store))
                 nodes.kill(next(iter(busy)))
 
-        with watching(look), Cluster(Store(store), AT_ONCE, address=nodes.address, divide=divided) as execute:
+        with watching(look), Cluster(Store(store), AT_ONCE, divide=divided) as execute:
             adapt(config, execute)
         assert len(worked) == 2
         assert finished, "no node was killed"
