@@ -308,6 +308,72 @@ class TestLosses:
         service.wait(lambda: "Running" not in service.task_states(run), 60)
 
 
+SPOKEN = """
+name: spoken
+model: openai/whisper-tiny.en
+target: {texts: TEXTS}
+synthesis: {takes: 2}
+training: {epochs: 1, batch_size: 4}
+selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0}}
+"""
+
+
+def sentences() -> list[str]:
+    """200 sentences as a bank's customers might say them."""
+    verbs = ("send", "move", "book", "return")
+    amounts = ("ten", "forty", "sixty", "ninety", "five hundred")
+    people = ("my sister", "the landlord", "Doctor Brown", "the garage", "my savings account")
+    days = ("today", "on Friday")
+    return [f"Please {v} {a} dollars to {p} {d}." for v in verbs for a in amounts for p in people for d in days]
+
+
+def clips(store: Path) -> dict[str, str]:
+    """Digest of each clip by its key."""
+    return {file.stem: json.loads(file.read_text())["sha256"] for file in store.glob("clips/*/*.json")}
+
+
+def results(store: Path) -> dict[str, str]:
+    """Digest of each finished result by its key."""
+    return {file.parent.name: json.loads(file.read_text())["digest"] for file in finished_records(store)}
+
+
+def test_a_run_on_two_ray_nodes_gives_the_digests_of_one_process(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason='the extra "ray" is not installed')
+    from asr_tv.testing.nodes import started
+
+    root, config = service.root, service.root / "spoken.yaml"
+    (root / "sentences.txt").write_text("".join(f"{line}\n" for line in sentences()))
+    config.write_text(SPOKEN.replace("TEXTS", str(root / "sentences.txt")))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    service.worker("ray")
+    worked: set[str] = set()
+    with started(2) as nodes:
+        given = {"config": str(config), "store": str(root / "nodes"), "out": str(root / "runs/nodes")}
+        run = service.run("adapt-domain/demo", **given, engine=nodes.address)
+
+        def over() -> bool:
+            worked.update(nodes.at_work())
+            return service.flow_run(run)["state_type"] in ("COMPLETED", "FAILED")
+
+        service.wait(over, 1800)
+        assert service.flow_run(run)["state_name"] == "Completed", service.flow_run(run)["state"]["message"]
+        assert len(worked) == 2
+        assert service.api("/artifacts/progress-spoken-synthesize-target/latest")["data"] == 100.0
+        again = service.ended(service.run("adapt-domain/demo", **given, engine=nodes.address))
+        assert again["state_name"] == "Cached"
+    nothing = service.ended(service.run("adapt-domain/demo", **given, engine=nodes.address))
+    assert nothing["state_type"] == "FAILED"
+    assert f"engine {nodes.address}: cannot be reached" in nothing["state"]["message"]
+    words = ["adapt", str(config), "--store", str(root / "one"), "--out", str(root / "runs/one"), "--quiet"]
+    command = [sys.executable, "-c", "from asr_tv.cli import main; main()", *words]
+    subprocess.run(command, env=service.environment, check=True, timeout=1800)
+    assert len(clips(root / "one")) == 400
+    assert clips(root / "one") == clips(root / "nodes")
+    assert results(root / "one").items() <= results(root / "nodes").items()
+
+
 TINY = """
 name: tiny
 model: openai/whisper-tiny.en

@@ -181,7 +181,7 @@ class TestNodes:
             tmp_path / "in",
             sources=["banking"],
             selection={"method": "fixed", "fixed": FIXED, "scaling_coefs": [0.5]},
-            training__epochs=8,
+            training__epochs=4,
             scoring={"resamples": 100, "max_new_tokens": 2},
         )
         threads = torch.get_num_threads()
