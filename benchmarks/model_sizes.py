@@ -25,8 +25,14 @@ from asr_tv.models.tensors import WEIGHTS, read_json, write_tensors
 from asr_tv.store.payload import MODEL
 from asr_tv.training.trainer import Job, train
 
-SIZES = {"tiny": (384, 4), "base": (512, 6), "small": (768, 12), "medium": (1024, 24)}
-"""Width, and number of blocks on either side."""
+SIZES = {
+    "tiny": (384, 4, 4),
+    "base": (512, 6, 6),
+    "small": (768, 12, 12),
+    "medium": (1024, 24, 24),
+    "large-v3-turbo": (1280, 32, 4),
+}
+"""Width, and number of blocks of encoder and decoder; all hear the demo's 80 mels, also the one that has 128."""
 _HEAD = 64
 """Width of an attention head, in every size."""
 
@@ -77,11 +83,11 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def random_checkpoint(bench: Bench, width: int, blocks: int, folder: Path) -> Path:
-    """A checkpoint with random weights and `blocks` blocks on either side, otherwise like the demo's."""
+def random_checkpoint(bench: Bench, width: int, encoder: int, decoder: int, folder: Path) -> Path:
+    """A checkpoint with random weights and so many blocks on either side, otherwise like the demo's."""
     like = bench.material.base.path / MODEL
     config = read_json(like / CONFIG) | {"d_model": width}
-    for side in ("encoder", "decoder"):
+    for side, blocks in (("encoder", encoder), ("decoder", decoder)):
         shape = {"layers": blocks, "attention_heads": width // _HEAD, "ffn_dim": 4 * width}
         config |= {f"{side}_{name}": value for name, value in shape.items()}
     copy_side_files(like, folder)

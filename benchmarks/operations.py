@@ -54,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     bench = load(options.config, options.store)
     with tempfile.TemporaryDirectory() as scratch:
-        start = random_checkpoint(bench, _WIDTH, _BLOCKS, Path(scratch) / "start")
+        start = random_checkpoint(bench, _WIDTH, _BLOCKS, _BLOCKS, Path(scratch) / "start")
         rows = [_row(name, bench, options.updates, start, Path(scratch)) for name in (OURS, PEER)]
     show(rows, options.json)
 

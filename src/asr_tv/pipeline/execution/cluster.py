@@ -48,7 +48,7 @@ class Cluster(Processes):
         cores: of each call that runs a model; also its number of threads.
         gpus: share of a GPU that it takes, if the cluster has any.
         divide: the parts of a call, of which there need be no more than so many, to be run before it on the nodes;
-            the call itself then finds in this process what they made. None where it is not to be divided.
+            the call itself then finds in this process what they made. Nothing for a call that is not to be divided.
     """
 
     address: str = LOCAL
@@ -197,8 +197,12 @@ class Cluster(Processes):
         from ray.util.queue import Empty
 
         while not self._stopping.is_set():
-            with contextlib.suppress(Empty):
+            try:
                 return Event(**self._mail.get(timeout=1))
+            except Empty:
+                pass
+            except (self._ray.exceptions.RayError, ConnectionError):  # its node is lost: Ray starts it elsewhere
+                self._stopping.wait(1)
         return None
 
 
