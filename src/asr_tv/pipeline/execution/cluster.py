@@ -63,9 +63,9 @@ class Cluster(Processes):
     _sent: dict[Future[Record], Any] = field(default_factory=dict)
 
     def __enter__(self) -> "Cluster":
-        self._home = home_of(self.store)
         self._ray = _connected(self.address)
         try:
+            self._home = home_of(self.store)
             self._check_nodes()
             from ray.util.queue import Queue
 
@@ -165,7 +165,7 @@ class Cluster(Processes):
     def _check_nodes(self) -> None:
         """Raises ConfigError with the problems of all nodes."""
         nodes = self._nodes()
-        asked = {node["NodeManagerAddress"] + f":{node['NodeManagerPort']}": self._look_at(node) for node in nodes}
+        asked = {f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}": self._look_at(node) for node in nodes}
         problems = [
             f"engine {self.address}: node {name} {told}" for name, ref in asked.items() if (told := self._told(ref))
         ]
