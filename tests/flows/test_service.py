@@ -369,7 +369,7 @@ def test_a_run_on_two_ray_nodes_gives_the_digests_of_one_process(
     words = ["adapt", str(config), "--store", str(root / "one"), "--out", str(root / "runs/one"), "--quiet"]
     command = [sys.executable, "-c", "from asr_tv.cli import main; main()", *words]
     subprocess.run(command, env=service.environment, check=True, timeout=1800)
-    assert len(clips(root / "one")) == 400
+    assert len(clips(root / "one")) >= 400
     assert clips(root / "one") == clips(root / "nodes")
     assert results(root / "one").items() <= results(root / "nodes").items()
 
