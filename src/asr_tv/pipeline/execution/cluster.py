@@ -4,6 +4,7 @@ What reads the flow's own files stays in this process; all that a node must have
 """
 
 import contextlib
+import logging
 import os
 import re
 import socket
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -19,6 +21,7 @@ from asr_tv.pipeline.execution.events import Event, show_in_thread
 from asr_tv.pipeline.execution.executor import Call, Kind, Step
 from asr_tv.pipeline.execution.nodes import Home, execute, home_of
 from asr_tv.pipeline.execution.processes import Processes
+from asr_tv.progress import Advance
 from asr_tv.store.results import Record, Store
 
 LOCAL = "ray"
@@ -70,7 +73,7 @@ class Cluster(Processes):
             from ray.util.queue import Queue
 
             self._mail = Queue(actor_options={"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1})
-            self._showing = show_in_thread(self._next_event, lambda *line: self.progress(*line))
+            self._showing = show_in_thread(self._next_event, self._line)
         except BaseException:
             self._ray.shutdown()
             raise
@@ -86,6 +89,9 @@ class Cluster(Processes):
         wait(sent, _CANCEL_SECONDS)
         self._showing.join(_CANCEL_SECONDS)
         self._ray.shutdown()
+
+    def _line(self, label: str, total: int, unit: str) -> AbstractContextManager[Advance]:
+        return self.progress(label, total, unit)  # which is set after the cluster is connected
 
     def is_alone(self, step: Step) -> bool:  # noqa: ARG002 - the nodes have cores of their own
         return False
@@ -244,7 +250,7 @@ def _connected(address: str) -> Any:
     try:
         if remote is not None:
             socket.create_connection((remote["host"].strip("[]"), int(remote["port"])), _CONNECT_SECONDS).close()
-        ray.init(address if remote is not None else None, log_to_driver=False, logging_level="WARNING")
+        ray.init(address if remote is not None else None, log_to_driver=False, logging_level=logging.WARNING)
     except Exception as error:  # Ray raises whatever went wrong
         told = " ".join(str(error).split())[:300]
         raise ConfigError(f"engine {address}: cannot be reached, start it with ray start: {told}") from error

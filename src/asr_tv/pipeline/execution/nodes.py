@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import asr_tv
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import ConfigError, UserError
 from asr_tv.pipeline.execution.events import Event, telling
@@ -62,7 +61,7 @@ def _read_id(store: Store) -> str | None:
 @functools.cache
 def source_digest() -> str:
     """sha256 over the package's modules as this process finds them."""
-    root, digest = Path(asr_tv.__file__).parent, hashlib.sha256()
+    root, digest = Path(__file__).parents[2], hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
         digest.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()
