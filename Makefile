@@ -36,7 +36,7 @@ TOOLS ?= $(BIN)
 lock: constraints.txt pyproject.toml
 	$(TOOLS)/pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-header --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --unsafe-package torch --constraint constraints.txt \
-		--extra demo --extra flows --extra object-storage --extra ray --output-file requirements.raw pyproject.toml
+		--extra demo --extra flows --extra object-storage --output-file requirements.raw pyproject.toml
 	(sed -n '/^#/p' requirements.lock; sed '/^ *#/d; /^$$/d' requirements.raw) > requirements.new
 	(sed -n '/^#/p' requirements-build.lock; sed -n '/^setuptools==/,/[^\\]$$/p' requirements.new) > requirements-build.new
 	mv requirements.new requirements.lock
