@@ -46,10 +46,12 @@ class Nodes:
 
 @contextmanager
 def started(count: int) -> Iterator[Nodes]:
-    """A cluster of so many nodes, to which Ray has not been imported before; it ends with the context."""
+    """A cluster of so many nodes, which ends with the context."""
     os.environ.update(_ENVIRONMENT)
+    from ray._private import ray_constants
     from ray.cluster_utils import Cluster
 
+    ray_constants.ENABLE_RAY_CLUSTER = False  # for a process that imported Ray before
     port = _free_port()
     head = {"num_cpus": 0, "node_ip_address": _LOOPBACK, "ray_client_server_port": port, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)

@@ -248,7 +248,7 @@ def _connected(address: str) -> Any:
     except ImportError:
         raise ConfigError(f'engine {address}: Ray is not installed: pip install "asr-tv[ray]"') from None
     try:
-        if remote is not None:
+        if remote is not None:  # Ray itself would try for half a minute
             socket.create_connection((remote["host"].strip("[]"), int(remote["port"])), _CONNECT_SECONDS).close()
         ray.init(address if remote is not None else None, log_to_driver=False, logging_level=logging.WARNING)
     except Exception as error:  # Ray raises whatever went wrong
