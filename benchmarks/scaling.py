@@ -48,8 +48,8 @@ def _row(options: Any, bench: Bench, nodes: int) -> dict[str, Any]:
     with started(nodes), tempfile.TemporaryDirectory() as scratch:
         store = Store(Path(scratch))
         with Cluster(store, AT_ONCE, divide=divided) as execute:
-            few = dummy_texts(4 * nodes, "first", first=10_000)
-            execute([synthesis_call(bench.config, "first", few, _once(bench))])
+            few = {f"first {n}": dummy_texts(4, f"first {n}", first=10_000 + 100 * n) for n in range(2 * nodes)}
+            execute([synthesis_call(bench.config, name, texts, _once(bench)) for name, texts in few.items()])
             execute(_trainings(bench, 2 * nodes, 8, first=100))
             texts = dummy_texts(options.clips)
             speech = _seconds(lambda: execute([synthesis_call(bench.config, "clips", texts, _once(bench))]))
