@@ -49,7 +49,7 @@ METHODS = {
     "fast_slow, no reset": Adaptation(method="fast_slow", reset="never"),
     "fast_slow, reset at drift": Adaptation(method="fast_slow", window=40),
 }
-SHORT = ("pseudo_label", "suta", "suta, lr 1e-4", "continual", "fast_slow, no reset")
+SHORT = ("pseudo_label", "suta", "continual", "fast_slow, no reset")
 
 
 def white(snr_db: float) -> Callable[[Wave, str], Wave]:

@@ -124,7 +124,8 @@ from asr_tv.streaming.harness import Teaching, play
 from asr_tv.testing.streams import FakeEar, fake_stream, fake_wave
 from asr_tv.text.normalize import get_normalizer
 normalize = get_normalizer("none")
-play(Corrections(FakeEar(killed_at=37), normalize), fake_stream(), fake_wave, Teaching("corrected"), normalize, Path({journal!r}))
+agent = Corrections(FakeEar(killed_at=37), normalize)
+play(agent, fake_stream(), fake_wave, Teaching("corrected"), normalize, Path({journal!r}))
 """
 
 

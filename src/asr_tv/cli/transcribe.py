@@ -17,6 +17,7 @@ from asr_tv.cli.biasing import (
     TermsOption,
     bias_of,
 )
+from asr_tv.cli.learning.options import Adapt, AdaptOption, AdaptSetOption, adaptation_of, tell_adapted
 from asr_tv.cli.models import model_path, model_settings, parsed_context
 from asr_tv.cli.stages import (
     DEFAULT_STORE,
@@ -91,6 +92,8 @@ def transcribe(
     alpha: AlphaOption = 0.1,
     prompt: PromptOption = None,
     beams: BeamsOption = 1,
+    adapt: AdaptOption = Adapt.none,
+    adapt_set: AdaptSetOption = None,
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -109,16 +112,20 @@ def transcribe(
 
     runtime, weights = runtime_for(store, quiet=quiet, batch_size=batch_size), model_path(model)
     listed = len(inputs) == 1 and holds_json_lines(inputs[0])
-    settings, given, shape, material, base = gathered(
+    settings, given, shape, how, material, base = gathered(
         lambda: model_settings(weights),
         lambda: parsed_context(audio_context, "--audio-context") if audio_context else None,
         lambda: _form(form, as_json, out, listed),
+        lambda: adaptation_of(adapt, adapt_set),
         lambda: read_manifest(inputs[0], outside=outside, store=store) if listed else find_recordings(inputs),
         lambda: resolve_model(weights, runtime.store),
     )
     context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
     bias = bias_of(runtime, base, terms, boost, ngram, alpha, prompt)
-    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value, beams, bias)
+    family = family_of(base.path / "model")
+    decoding = decoding_for(context, spoken, 200, "auto", family, engine.value, beams, bias, how)
+    if how is not None and not listed:
+        raise ConfigError("--adapt: is for a JSONL manifest, whose order is taken for time")
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return
@@ -165,6 +172,8 @@ def _of_manifest(base: "Record", manifest: "Manifest", decoding: "Decoding", run
     from asr_tv.decoding.transcribe import transcribe as stage
 
     record = stage(runtime, base, manifest, decoding)
+    if decoding.adaptation is not None:
+        tell_adapted(record.details["adapted"])
     heard = read_hypotheses(record.path / hypotheses_file())
     spans = {u.id: Span(0.0, u.duration or 0.0) for u in manifest}
     return [Transcript(name, spans[name].end, (Cue(spans[name], text),)) for name, text in heard.items()]

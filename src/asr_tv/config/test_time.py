@@ -35,7 +35,9 @@ class Adaptation(Section):
         "norms_and_front", description="layer norms, and the convolutions before the encoder"
     )
     buffer: int = Field(5, ge=1, description="recordings between two slow steps of fast_slow")
-    reset: Reset = Field("drift", description="when fast_slow starts anew: never, at drift, or every so many recordings")
+    reset: Reset = Field(
+        "drift", description="when fast_slow starts anew: never, at drift, or every so many recordings"
+    )
     window: Annotated[int, Field(ge=4), AfterValidator(_even)] = Field(
         100, description="recordings from which the drift rule learns what is usual"
     )

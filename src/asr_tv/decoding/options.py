@@ -34,8 +34,8 @@ _MIN_TOKENS = 20
 
 
 _NOT_FOR_WHISPER = (
-    "test-time adaptation (pseudo-label, suta, continual, fast-slow) is for CTC models: it lowers the entropy of frames, "
-    "and a Whisper has none; for a Whisper, adapt to a set of recordings: asr-tv finetune MODEL CLIPS --labels self"
+    "test-time adaptation (pseudo-label, suta, continual, fast-slow) is for CTC models: it lowers the entropy of "
+    "frames, and a Whisper has none; for a Whisper, adapt to a set of recordings: asr-tv finetune MODEL CLIPS --labels self"
 )
 
 

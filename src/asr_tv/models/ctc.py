@@ -76,7 +76,11 @@ def _require_sizes(directory: Path) -> None:
 
 
 def load_spelling(directory: Path) -> Spelling:
-    """The characters of a directory's vocabulary, none of phonemes; a DataError if none loads, or without single letters or digits."""
+    """The characters of a directory's vocabulary; none where it is of phonemes.
+
+    Raises:
+        DataError: no vocabulary loads, or it has no single letters or digits.
+    """
     from transformers import Wav2Vec2CTCTokenizer
 
     if is_hama(directory):
@@ -115,7 +119,8 @@ def normalise_ctc(source: Path, out: Path) -> None:
     load_extractor(source)
     if is_hama(source):
         copy_side_files(source, out)
-        return write_weights(model.state_dict(), out)
+        write_weights(model.state_dict(), out)
+        return
     highest = max(spelling.tokenizer.get_vocab().values())
     if highest >= model.config.vocab_size:
         raise DataError(f"{source}: the tokenizer's ids go up to {highest}, the model writes {model.config.vocab_size}")

@@ -37,15 +37,18 @@ class Frozen:
 
 
 class Corrections:
-    """Counts the words that corrections put right, and boosts them."""
+    """Counts the words that corrections put right, and expects them: boosted, or in a prompt, the first last."""
 
-    def __init__(self, ear: Ear, normalize: Normalize) -> None:
-        self._ear, self._normalize = ear, normalize
+    def __init__(self, ear: Ear, normalize: Normalize, channel: Literal["boost", "prompt"] = "boost") -> None:
+        self._ear, self._normalize, self._channel = ear, normalize, channel
         self.memory = TermList()
 
     def answer(self, heard: Heard) -> Answer:
-        listed = self.memory.listed
-        text, how = second_hearing(self._ear(heard.wave), listed)
+        listed, sound = self.memory.listed, self._ear(heard.wave)
+        if self._channel == "boost":
+            text, how = second_hearing(sound, listed)
+        else:
+            text, how = second_hearing(sound, prompt=", ".join(reversed(listed)))
         return Answer(text, {"memory": how, "terms": len(listed)})
 
     def learn(self, heard: Heard, answer: Answer, feedback: Feedback) -> None:
@@ -61,7 +64,7 @@ Kept = Literal["right", "all", "wrong"]
 
 
 class Remembering:
-    """Prompts with its own answers to similar recordings: those that were right (Self-StreamICL), all, or wrong ones."""
+    """Prompts with its answers to similar recordings: those that were right (Self-StreamICL), all, or wrong ones."""
 
     def __init__(self, ear: Ear, kept: Kept) -> None:
         self._ear, self._kept = ear, kept

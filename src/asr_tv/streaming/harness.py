@@ -60,9 +60,7 @@ def play(
     return turns
 
 
-def _answered(
-    listener: Listener, heard: Heard, utterance: Utterance, teaching: Teaching, normalize: Normalize
-) -> Turn:
+def _answered(listener: Listener, heard: Heard, utterance: Utterance, teaching: Teaching, normalize: Normalize) -> Turn:
     started = time.perf_counter()
     answer = listener.answer(heard)
     seconds = time.perf_counter() - started

@@ -91,7 +91,9 @@ def _part(own: Counts, base: Counts, words: Counts, chosen: NDArray[np.bool_]) -
     return _rate(own[chosen], words[chosen]) - _rate(base[chosen], words[chosen])
 
 
-def block_difference(errors_a: Sequence[int], errors_b: Sequence[int], words: Sequence[int], bootstrap: Bootstrap, block: int = BLOCK) -> Difference:
+def block_difference(
+    errors_a: Sequence[int], errors_b: Sequence[int], words: Sequence[int], bootstrap: Bootstrap, block: int = BLOCK
+) -> Difference:
     """Pooled WER of a minus that of b, with a paired interval over moving blocks of turns.
 
     With fewer than two blocks' worth of turns nothing is shown: the interval is unbounded.
@@ -113,7 +115,9 @@ def _drawn(columns: Counts, bootstrap: Bootstrap, block: int) -> Counts:
     """Column sums of as many turns as there are, in blocks drawn with replacement; shape (3, resamples)."""
     turns = columns.shape[1]
     sums = np.cumsum(np.pad(columns, ((0, 0), (1, 0))), axis=1)
-    starts = np.random.default_rng(bootstrap.seed).integers(0, turns - block + 1, (bootstrap.resamples, -(-turns // block)))
+    starts = np.random.default_rng(bootstrap.seed).integers(
+        0, turns - block + 1, (bootstrap.resamples, -(-turns // block))
+    )
     return (sums[:, starts + block] - sums[:, starts]).sum(-1)
 
 

@@ -1,4 +1,4 @@
-"""A turn of a stream as values: what an agent hears, answers and is told; and who tells it (StreamBench, 2406.08747)."""
+"""A turn of a stream as values: what an agent hears, answers and is told, after StreamBench (arXiv 2406.08747)."""
 
 import hashlib
 from collections.abc import Callable, Mapping

@@ -1,6 +1,5 @@
 """Transcribes a manifest with a CTC model that adapts as it hears: texts as any, and what each adaptation did."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import torch
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.test_time import Adaptation
 from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.data.orders import order_digest
 from asr_tv.data.recorded import read_wave
 from asr_tv.data.text_files import read_text
 from asr_tv.decoding.hypotheses import hypotheses_file, write_hypotheses
@@ -29,7 +29,7 @@ def order_of(manifest: Manifest, how: Adaptation) -> dict[str, str]:
     """What the order of a manifest adds to the inputs of a key: nothing where no text depends on it."""
     if not how.needs_order:
         return {}
-    return {"order": hashlib.sha256("\n".join(u.id for u in manifest).encode()).hexdigest()}
+    return {"order": order_digest(manifest)}
 
 
 def transcribe_adapting(

@@ -15,7 +15,11 @@ from asr_tv.models.hama.conformer import BLOCKS
 _MAGIC = b"HAMAPK\x01\x02"
 _TYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
 _PREFIX = "acoustic_model.model."
-_RENAMED = {"attn_norm": "attention_norm", "attn.in_proj_bias": "attention.projections.bias", "attn.out_proj": "attention.out"}
+_RENAMED = {
+    "attn_norm": "attention_norm",
+    "attn.in_proj_bias": "attention.projections.bias",
+    "attn.out_proj": "attention.out",
+}
 _MATRICES = ("ffn1.fc1", "ffn1.fc2", "attention.projections", "attention.out", "ffn2.fc1", "ffn2.fc2")
 """Of a block, in the order in which the export to ONNX numbered them; stored as (inputs, outputs)."""
 _BUFFERS = {"mel_fb": "mel", "stft_real_kernel": "stft_real", "stft_imag_kernel": "stft_imaginary"}

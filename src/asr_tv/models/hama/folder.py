@@ -58,7 +58,10 @@ def write_package(out: Path) -> None:
     model = HamaConformer()
     model.load_state_dict(renamed(read_container(weights)))
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / CONFIG, {"architectures": ["HamaConformer"], "model_type": HAMA, "dtype": "float32", "pad_token_id": BLANK})
+    write_json(
+        out / CONFIG,
+        {"architectures": ["HamaConformer"], "model_type": HAMA, "dtype": "float32", "pad_token_id": BLANK},
+    )
     write_json(out / VOCABULARY, {token: n for n, token in enumerate([*tokens, "<wb>", "<blank>"])})
     write_json(out / FEATURES, _FEATURES)
     write_weights(model.state_dict(), out)

@@ -1,10 +1,10 @@
 """Every method of test-time adaptation on one model and one manifest: transcribed through the store, and compared."""
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from asr_tv.config.test_time import Adaptation
 from asr_tv.data.manifest import Manifest
+from asr_tv.data.orders import in_orders
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.options import CTC, Decoding
 from asr_tv.decoding.test_time.transcribing import TURNS, read_turns
@@ -14,8 +14,6 @@ from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.results import Record
 from asr_tv.store.runtime import Runtime
 from asr_tv.text.normalize import Normalizer
-
-_FIRST_SEED = 42
 
 
 def adaptation_table(
@@ -31,7 +29,7 @@ def adaptation_table(
     """The unadapted row and one for each method, by the name given to it.
 
     Args:
-        manifest: its order is taken for time; further orders are shuffled with seeds 42, 43, ...
+        manifest: its order is taken for time; further orders are shuffled with seeds as `in_orders`
         orders: how many, for methods whose texts depend on it.
 
     Raises:
@@ -45,21 +43,11 @@ def adaptation_table(
         decoding = Decoding("full", language, precision="fp32", engine=CTC, adaptation=how)
         told = [
             transcribe(runtime, checkpoint, ordered, decoding)
-            for ordered in (ordered_manifests(manifest, orders) if how.needs_order else [manifest])
+            for ordered in (in_orders(manifest, orders) if how.needs_order else [manifest])
         ]
         heard = [(read_turns(record.path / TURNS), _normalised(record, normalize)) for record in told]
         rows.append(adapted_score(name, references, texts, heard, manifest.seconds, bootstrap))
     return rows
-
-
-def ordered_manifests(manifest: Manifest, orders: int) -> Sequence[Manifest]:
-    """The manifest as it is, then shuffled with seeds of their own."""
-    found = [manifest]
-    for number in range(1, orders):
-        utterances = list(manifest.utterances)
-        random.Random(_FIRST_SEED + number).shuffle(utterances)  # nosec B311 - reproducible orders
-        found.append(Manifest(manifest.name, tuple(utterances)))
-    return found
 
 
 def _normalised(record: Record, normalize: Normalizer) -> dict[str, str]:
