@@ -35,7 +35,8 @@ _MIN_TOKENS = 20
 
 _NOT_FOR_WHISPER = (
     "test-time adaptation (pseudo-label, suta, continual, fast-slow) is for CTC models: it lowers the entropy of "
-    "frames, and a Whisper has none; for a Whisper, adapt to a set of recordings: asr-tv finetune MODEL CLIPS --labels self"
+    "frames, and a Whisper has none; for a Whisper, tune on a set of recordings: asr-tv finetune MODEL CLIPS "
+    "--labels self"
 )
 
 

@@ -113,9 +113,31 @@ def stream(
     teaching = Teaching(feedback.value, ask, tolerance, seed)
     part = stream_table(runtime, base, recordings, names, setup, teaching, normalize, Bootstrap(2000, 0.95, 17), orders)
     if out is not None:
-        write_atomically(out / "stream.json", json.dumps(part, ensure_ascii=False, indent=1) + "\n")
+        write_atomically(out / STREAM, json.dumps(part, ensure_ascii=False, indent=1) + "\n")
         write_atomically(out / "stream.md", render_stream(part))
     typer.echo(json.dumps(part, ensure_ascii=False) if as_json else render_stream(part))
+
+
+STREAM = "stream.json"
+"""In a folder, what `asr-tv report` prints of a stream."""
+
+
+def print_stream(folder: Path, *, as_json: bool) -> None:
+    """The report of a finished stream.
+
+    Raises:
+        DataError: the file is not what `asr-tv stream` writes.
+    """
+    from asr_tv.data.text_files import read_text
+    from asr_tv.errors import DataError
+    from asr_tv.report.learning import render_stream
+
+    try:
+        part = json.loads(read_text(folder / STREAM))
+        shown = render_stream(part)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / STREAM}: not what asr-tv stream writes: {error!r}") from error
+    typer.echo(json.dumps(part, ensure_ascii=False) if as_json else printable(shown, keep="\n"))
 
 
 def _retraining(every: int, replay: Path | None, settings: list[str], outside: bool, store: Path) -> "Retraining":
