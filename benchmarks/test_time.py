@@ -29,7 +29,7 @@ from asr_tv.decoding.test_time import methods as hearing
 from asr_tv.decoding.test_time.adapting import Adapter
 from asr_tv.decoding.test_time.ctc import AdaptableCtc
 from asr_tv.models.locate import resolve_model
-from asr_tv.pipeline.test_time.table import adaptation_table
+from asr_tv.pipeline.test_time.table import adaptation_table, hearing_with
 from asr_tv.scoring.adapted import AdaptedScore, adapted_score
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.payload import MODEL
@@ -180,7 +180,12 @@ def main() -> None:
         chosen = METHODS if name in ("10 dB", "shift") else {method: METHODS[method] for method in SHORT}
         runtime = Runtime(store, device="cpu", label=name)
         table = adaptation_table(
-            runtime, checkpoint, heard, chosen, get_normalizer("none"), BOOTSTRAP, orders=3 if name == "10 dB" else 1
+            hearing_with(runtime, checkpoint),
+            heard,
+            chosen,
+            get_normalizer("none"),
+            BOOTSTRAP,
+            orders=3 if name == "10 dB" else 1,
         )
         if name == "10 dB":
             adaptable = AdaptableCtc(checkpoint.path / MODEL, torch.device("cpu"))

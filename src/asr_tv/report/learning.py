@@ -1,17 +1,19 @@
 """Tables of test-time adaptation and of streams, from their JSON; drawn in terminals and as Markdown."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asr_tv.report.table import Table, as_markdown, build, count, field, number, rate, text
-from asr_tv.scoring.adapted import AdaptedScore
+
+if TYPE_CHECKING:
+    from asr_tv.scoring.adapted import AdaptedScore
 
 Json = dict[str, Any]
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40
 
 
-def adapted_rows(scores: Sequence[AdaptedScore]) -> list[Json]:
+def adapted_rows(scores: Sequence["AdaptedScore"]) -> list[Json]:
     """The rows of a table of test-time adaptation as JSON."""
     rows = []
     for score in scores:
@@ -55,7 +57,7 @@ def _finite(value: float) -> float | None:
 def adapted_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
     """Each method against the unadapted model; entropy beside errors, since it can fall while they rise."""
     fields = [
-        field("method", lambda row: text(row["method"])),
+        field("method", lambda row: text(row.get("system", row["method"]))),
         field("hears", lambda row: text(row["hears"])),
         rate("WER %", "wer", priority=0),
         field("95 %", lambda row: text(_between(row["ci"], signed=False))),

@@ -66,7 +66,7 @@ def score_stream(
     return StreamScore(
         wer=_rate(own, words),
         words=int(words.sum()),
-        difference=block_difference(own, base, words, bootstrap, block) if turns is not frozen else None,
+        difference=block_difference([*own], [*base], [*words], bootstrap, block) if turns is not frozen else None,
         curve=tuple(float(e) / max(1, int(n)) for e, n in zip(own.cumsum(), words.cumsum(), strict=True)),
         regret=tuple(accumulate(int(d) for d in own - base)),
         last_quarter=_rate(own[quarter], words[quarter]) - _rate(base[quarter], words[quarter]),
@@ -118,7 +118,8 @@ def _drawn(columns: Counts, bootstrap: Bootstrap, block: int) -> Counts:
     starts = np.random.default_rng(bootstrap.seed).integers(
         0, turns - block + 1, (bootstrap.resamples, -(-turns // block))
     )
-    return (sums[:, starts + block] - sums[:, starts]).sum(-1)
+    drawn: Counts = (sums[:, starts + block] - sums[:, starts]).sum(-1)
+    return drawn
 
 
 def spread(rates: Sequence[float]) -> Interval:

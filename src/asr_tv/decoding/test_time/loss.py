@@ -19,7 +19,8 @@ class SutaLoss(NamedTuple):
 
 def frame_entropy(probabilities: Tensor) -> Tensor:
     """Shannon entropy in nats of each frame; [L, C] -> [L]."""
-    return torch.special.entr(probabilities).sum(-1)
+    entropy: Tensor = torch.special.entr(probabilities).sum(-1)
+    return entropy
 
 
 def frame_weights(entropy: Tensor) -> Tensor:
@@ -76,5 +77,5 @@ def pseudo_label_loss(logits: Tensor, labels: Tensor, blank: int) -> Tensor:
 
 def greedy_labels(logits: Tensor, blank: int) -> Tensor:
     """The best class of each frame without repeats and blanks; [L, C] -> [n]."""
-    labels = torch.unique_consecutive(logits.argmax(-1))
+    labels: Tensor = torch.unique_consecutive(logits.argmax(-1))  # type: ignore[no-untyped-call]
     return labels[labels != blank]

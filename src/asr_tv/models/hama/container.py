@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from asr_tv.errors import DataError
 from asr_tv.models.hama.conformer import BLOCKS
 
 _MAGIC = b"HAMAPK\x01\x02"
-_TYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
+_TYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
 _PREFIX = "acoustic_model.model."
 _RENAMED = {
     "attn_norm": "attention_norm",
@@ -42,7 +43,8 @@ def _tensors(data: bytes) -> Iterator[tuple[str, Tensor]]:
     if not data.startswith(_MAGIC):
         raise ValueError("it begins otherwise")
     (count,) = struct.unpack_from("<I", data, len(_MAGIC))
-    place, entries = len(_MAGIC) + 4, []
+    place = len(_MAGIC) + 4
+    entries: list[tuple[str, np.dtype[Any], tuple[int, ...], int, int]] = []
     for _ in range(count):
         (length,) = struct.unpack_from("<H", data, place)
         name = data[place + 2 : place + 2 + length].decode()
@@ -51,12 +53,12 @@ def _tensors(data: bytes) -> Iterator[tuple[str, Tensor]]:
         offset, size = struct.unpack_from("<QQ", data, place + 4 + length + 4 * rank)
         entries.append((name, _TYPES[kind], form, offset, size))
         place += 4 + length + 4 * rank + 16
-    for name, kind, form, offset, size in entries:
-        values = np.frombuffer(data, kind, size // kind.itemsize, len(data) - _payload(entries) + offset)
+    for name, dtype, form, offset, size in entries:
+        values = np.frombuffer(data, dtype, size // dtype.itemsize, len(data) - _payload(entries) + offset)
         yield name, torch.from_numpy(values.astype(np.float32)).reshape(form)
 
 
-def _payload(entries: list[tuple[str, np.dtype[np.float32], tuple[int, ...], int, int]]) -> int:
+def _payload(entries: list[tuple[str, np.dtype[Any], tuple[int, ...], int, int]]) -> int:
     """Bytes of all tensors; they end the file."""
     return max(offset + size for *_, offset, size in entries)
 
