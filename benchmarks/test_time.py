@@ -29,7 +29,7 @@ from asr_tv.decoding.test_time import methods as hearing
 from asr_tv.decoding.test_time.adapting import Adapter
 from asr_tv.decoding.test_time.ctc import AdaptableCtc
 from asr_tv.models.locate import resolve_model
-from asr_tv.pipeline.test_time.table import adaptation_table, hearing_with
+from asr_tv.pipeline.unlabelled.table import adaptation_table, hearing_with
 from asr_tv.scoring.adapted import AdaptedScore, adapted_score
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.payload import MODEL

@@ -71,13 +71,20 @@ class TorchDecoder:
     @torch.inference_mode()
     def mean_log_probability(self, state: Tensor, tokens: Sequence[int], previous: Sequence[int] = ()) -> float:
         """Mean ln P of the tokens of one recording, state (1, frames, width); 0 of none."""
+        found = self.log_probabilities(state, tokens, previous)
+        return sum(found) / len(found) if found else 0.0
+
+    @torch.inference_mode()
+    def log_probabilities(self, state: Tensor, tokens: Sequence[int], previous: Sequence[int] = ()) -> list[float]:
+        """Ln P of each token of one recording, state (1, frames, width), all of those before it given."""
         if not tokens:
-            return 0.0
+            return []
         begin = [*previous, *self._prompt]
         row = torch.tensor([[*begin, *tokens]], device=self._device)
         hidden = self._model.model.decoder(input_ids=row[:, :-1], encoder_hidden_states=state).last_hidden_state
         log_p = torch.log_softmax(self._model.proj_out(hidden[0, len(begin) - 1 :]).float(), dim=-1)
-        return float(log_p.gather(1, row[0, len(begin) :, None]).mean())
+        found: list[float] = log_p.gather(1, row[0, len(begin) :, None])[:, 0].tolist()
+        return found
 
     @torch.inference_mode()
     def probability_at_start(self, state: Tensor, token: int) -> float:

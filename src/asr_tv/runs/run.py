@@ -10,7 +10,7 @@ from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check
-from asr_tv.pipeline.test_time.rows import adapting_rows
+from asr_tv.pipeline.unlabelled.rows import adapting_rows
 from asr_tv.report.systems import ADAPTED, PRETRAINED, rate_of
 from asr_tv.report.verdict import loops_told
 from asr_tv.runs.outputs import note_start, report_of, write_outputs

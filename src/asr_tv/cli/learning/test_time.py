@@ -50,7 +50,7 @@ def adaptations(
     from asr_tv.data.corpora.local import read_manifest
     from asr_tv.models.family import family_of
     from asr_tv.models.locate import resolve_model
-    from asr_tv.pipeline.test_time.table import adaptation_table, hearing_with
+    from asr_tv.pipeline.unlabelled.table import adaptation_table, hearing_with
     from asr_tv.report.learning import adapted_rows, adapted_table
     from asr_tv.report.table import as_markdown
     from asr_tv.scoring.bootstrap import Bootstrap

@@ -15,6 +15,8 @@ from asr_tv.models.hama.conformer import BLOCKS
 
 _MAGIC = b"HAMAPK\x01\x02"
 _TYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
+_ALIGNED = 16
+"""The payload begins at a multiple of so many bytes."""
 _PREFIX = "acoustic_model.model."
 _RENAMED = {
     "attn_norm": "attention_norm",
@@ -53,14 +55,10 @@ def _tensors(data: bytes) -> Iterator[tuple[str, Tensor]]:
         offset, size = struct.unpack_from("<QQ", data, place + 4 + length + 4 * rank)
         entries.append((name, _TYPES[kind], form, offset, size))
         place += 4 + length + 4 * rank + 16
+    start = -(-place // _ALIGNED) * _ALIGNED
     for name, dtype, form, offset, size in entries:
-        values = np.frombuffer(data, dtype, size // dtype.itemsize, len(data) - _payload(entries) + offset)
+        values = np.frombuffer(data, dtype, size // dtype.itemsize, start + offset)
         yield name, torch.from_numpy(values.astype(np.float32)).reshape(form)
-
-
-def _payload(entries: list[tuple[str, np.dtype[Any], tuple[int, ...], int, int]]) -> int:
-    """Bytes of all tensors; they end the file."""
-    return max(offset + size for *_, offset, size in entries)
 
 
 def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.pipeline.execution.executor import Executor, Step, call
-from asr_tv.pipeline.test_time.table import adaptation_table
+from asr_tv.pipeline.unlabelled.table import adaptation_table
 from asr_tv.report.learning import adapted_rows
 from asr_tv.report.systems import ADAPTED, PRETRAINED
 from asr_tv.scoring.bootstrap import Bootstrap
