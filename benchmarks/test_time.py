@@ -10,9 +10,11 @@ module, and log-probabilities over time instead of over classes.
 import argparse
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +38,7 @@ from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Store, file_digest
 from asr_tv.store.runtime import Runtime
 from asr_tv.text.normalize import get_normalizer
+from asr_tv.text.spoken_form import spoken_form
 
 BOOTSTRAP = Bootstrap(2000, 0.95, 17)
 DOMAINS = frozenset({"voicemail", "conference", "calls", "services"})
@@ -91,9 +94,14 @@ def prompts(store: Store, count: int) -> Manifest:
     corpus = stored_manifest(load_corpus(Runtime(store), CorpusConfig(kind="asterisk", language="en")))
     rows = [u for u in corpus if u.domain in DOMAINS and 3 <= len(u.text.split()) <= 12]
     random.Random(0).shuffle(rows)
-    spoken = hama.G2PModel()
-    texts = {u.id: [a.phoneme for a in spoken.predict(u.text).alignments] for u in rows[:count]}
-    return Manifest("prompts", tuple(replace(u, text=" ".join(texts[u.id])) for u in rows[:count]))
+    g2p = hama.G2PModel()
+    return Manifest("prompts", tuple(replace(u, text=phonemes(g2p, u.text)) for u in rows[:count]))
+
+
+def phonemes(g2p: Any, text: str) -> str:
+    """Of a text in lower case without punctuation: of anything else the package's G2P makes Chinese."""
+    said = " ".join(re.findall(r"[a-z']+", spoken_form(text, "en").lower()))
+    return " ".join(a.phoneme for a in g2p.predict(said).alignments if a.phoneme.strip())
 
 
 def changed(manifest: Manifest, name: str, change: Callable[[Wave, str], Wave], folder: Path) -> Manifest:
