@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from asr_tv.data.corpora.local import located, opened, require_in_folder
+from asr_tv.data.corpora.local import located, opened
+from asr_tv.data.corpora.source import require_inside
 from asr_tv.data.manifest import Manifest, parse_json, parse_manifest
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
@@ -20,7 +21,7 @@ def read_unlabelled(path: Path, *, outside: bool = False, store: Path | None = N
         raise DataError(f"{path}: no utterance")
     found = tuple(located(u, path.parent) for u in manifest)
     if not outside:
-        require_in_folder([path.parent, *([store] if store else [])], found, str(path))
+        require_inside([path.parent, *([store] if store else [])], found, str(path))
     return opened(Manifest(path.stem, found))
 
 

@@ -77,5 +77,5 @@ def pseudo_label_loss(logits: Tensor, labels: Tensor, blank: int) -> Tensor:
 
 def greedy_labels(logits: Tensor, blank: int) -> Tensor:
     """The best class of each frame without repeats and blanks; [L, C] -> [n]."""
-    labels: Tensor = torch.unique_consecutive(logits.argmax(-1))  # type: ignore[no-untyped-call]
+    labels: Tensor = torch.unique_consecutive(logits.argmax(-1))
     return labels[labels != blank]

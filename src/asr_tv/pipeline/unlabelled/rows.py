@@ -26,7 +26,7 @@ def adapting_rows(
     """
     if config.test_time is None or test is None:
         return {}
-    methods = {method: Adaptation(method=method) for method in config.test_time.methods}
+    methods: dict[str, Adaptation] = {method: Adaptation(method=method) for method in config.test_time.methods}
     bootstrap = Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
     rows = []
     for name, checkpoint in ((PRETRAINED, pretrained), (ADAPTED, adapted)):
