@@ -58,7 +58,7 @@ def render_markdown(report: Row) -> str:
         "Forgetting": _forgetting(report),
         "What else was kept": _kept(report),
         "Words alone": _biasing(report) if "biasing" in report else "",
-        "Adapted while listening": as_markdown(adapted_table(report.get("test_time", ()))),
+        "Adapted while listening": _drawn([adapted_table(report["test_time"])]) if "test_time" in report else "",
         "Leak ledger": _ledger(report),
         "Quality gate": _drawn([provenance.gate_table(report)]) if report.get("gates") else "",
         "Left out": _dropped(report),
