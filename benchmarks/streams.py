@@ -18,7 +18,7 @@ from asr_tv.data.manifest import Manifest
 from asr_tv.models.family import family_of
 from asr_tv.models.locate import resolve_model
 from asr_tv.models.vocabulary import load_tokenizer
-from asr_tv.report.learning import render_stream
+from asr_tv.report.learning.stream import render_stream
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Store
@@ -26,7 +26,7 @@ from asr_tv.store.runtime import Runtime
 from asr_tv.streaming.harness import Teaching
 from asr_tv.streaming.learners import Retraining
 from asr_tv.streaming.specs import Setup, check_agents
-from asr_tv.streaming.table import stream_table
+from asr_tv.streaming.table import StreamPlan, stream_table
 from asr_tv.text.domain_terms import domain_terms, general_frequency
 from asr_tv.text.normalize import get_normalizer
 from asr_tv.text.rare_words import is_known
@@ -64,12 +64,9 @@ def main() -> None:
         runtime,
         base,
         Manifest("voicemail and conference, simulated line", stream.utterances),
-        agents,
-        setup,
-        teaching,
+        StreamPlan(agents, setup, teaching, asked.orders),
         get_normalizer("english"),
         Bootstrap(2000, 0.95, 17),
-        asked.orders,
     )
     print(machine(), "\n")
     print(render_stream(table))

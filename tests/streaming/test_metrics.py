@@ -5,13 +5,13 @@ import pytest
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.streaming.journal import Turn
 from asr_tv.streaming.metrics import block_difference, score_stream
-from asr_tv.streaming.turns import Answer, Nothing, Verdict
+from asr_tv.streaming.turns import Answer, Judged, Nothing
 
 BOOTSTRAP = Bootstrap(500, 0.95, 17)
 
 
 def turns(errors: list[int]) -> list[Turn]:
-    return [Turn(n, f"u{n}", Answer(""), e, 5, Verdict(e == 0) if n % 2 else Nothing()) for n, e in enumerate(errors)]
+    return [Turn(n, f"u{n}", Answer(""), e, 5, Judged(e == 0) if n % 2 else Nothing()) for n, e in enumerate(errors)]
 
 
 def test_the_curve_and_the_regret_of_a_planted_agent() -> None:

@@ -16,7 +16,7 @@ from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.streaming.agents import Corrections, Frozen, Remembering
 from asr_tv.streaming.harness import Teaching, play
 from asr_tv.streaming.journal import Turn, digest, format_turn, parse_turn, recovered
-from asr_tv.streaming.turns import Answer, Corrected, Feedback, Heard, Listener, Verdict, is_asked, teach
+from asr_tv.streaming.turns import Answer, Corrected, Feedback, HeardTurn, Judged, Listener, is_asked, teach
 from asr_tv.testing.streams import CONFUSABLE, FakeEar, fake_stream, fake_wave
 from asr_tv.text.normalize import get_normalizer
 
@@ -28,12 +28,12 @@ CORRECTED, RIGHT_WRONG = Teaching("corrected"), Teaching("right-wrong")
 class Oracle:
     """Knows the texts by the turn's number, as no agent of the program does."""
 
-    def answer(self, heard: Heard) -> Answer:
+    def answer(self, heard: HeardTurn) -> Answer:
         return Answer(STREAM.utterances[heard.number].text)
 
-    def learn(self, heard: Heard, answer: Answer, feedback: Feedback) -> None: ...
+    def learn(self, heard: HeardTurn, answer: Answer, feedback: Feedback) -> None: ...
 
-    def catch_up(self, heard: Heard) -> None: ...
+    def catch_up(self, heard: HeardTurn) -> None: ...
 
 
 def played(
@@ -103,7 +103,7 @@ def test_no_gold_is_found_in_an_agent_that_is_told_right_or_wrong(make: Callable
     texts = [value for value in reachable(agent, set()) if isinstance(value, str)]
     assert not any("SENTINEL" in text for text in texts)
     assert "SENTINEL " not in journal.read_text(encoding="utf-8")  # only the ids, which no agent sees
-    assert {field.name for field in fields(Heard)} == {"number", "wave", "seconds"}
+    assert {field.name for field in fields(HeardTurn)} == {"number", "wave", "seconds"}
 
 
 def test_silence_after_many_turns_yields_nothing_of_the_memory(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_stream_killed_at_turn_37_goes_on_to_the_same_digest(torn: bool, tmp_p
 
 
 def test_a_line_of_the_journal_is_read_as_it_was_written() -> None:
-    for feedback in (Verdict(True), Corrected("a b", False)):
+    for feedback in (Judged(True), Corrected("a b", False)):
         turn = Turn(3, "u", Answer("a", {"terms": 2}), 1, 2, feedback, 0.5)
         assert parse_turn(format_turn(turn)) == turn
 
@@ -161,7 +161,7 @@ def test_a_line_of_the_journal_is_read_as_it_was_written() -> None:
     ],
 )
 def test_right_is_told_by_words(gold: str, answer: str, tolerance: float, right: bool) -> None:
-    assert teach("right-wrong", gold, answer, NONE, tolerance) == Verdict(right)
+    assert teach("right-wrong", gold, answer, NONE, tolerance) == Judged(right)
 
 
 def test_a_share_of_the_turns_is_asked_whoever_asks() -> None:

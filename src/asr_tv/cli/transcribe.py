@@ -63,6 +63,12 @@ _SHORT_PIECE = 15.0
 """Longest piece in seconds for a model tuned on short audio: it knows sentences, not half minutes."""
 
 
+LongestOption = Annotated[
+    float | None,
+    typer.Option(min=2, max=30, help="Seconds; longer audio is cut  [default: 30; 15 if tuned on short audio]"),
+]
+
+
 def transcribe(
     model: Annotated[str, typer.Argument(help="Run, model name, folder or openai-whisper .pt")],
     inputs: Annotated[list[Path], typer.Argument(help="Audio files and folders of them, or one JSONL manifest")],
@@ -72,10 +78,7 @@ def transcribe(
     form: Annotated[
         Form | None, typer.Option("--format", help="  [default: --out's suffix, else jsonl: one id and text per line]")
     ] = None,
-    longest: Annotated[
-        float | None,
-        typer.Option(min=2, max=30, help="Seconds; longer audio is cut  [default: 30; 15 if tuned on short audio]"),
-    ] = None,
+    longest: LongestOption = None,
     language: Annotated[
         str | None, typer.Option(help="  [default: the model's own settings, else en]", callback=parsed_language)
     ] = None,
@@ -116,7 +119,7 @@ def transcribe(
         lambda: model_settings(weights),
         lambda: parsed_context(audio_context, "--audio-context") if audio_context else None,
         lambda: _form(form, as_json, out, listed),
-        lambda: adaptation_of(adapt, adapt_set),
+        lambda: adaptation_of(adapt, adapt_set, listed=listed),
         lambda: read_manifest(inputs[0], outside=outside, store=store) if listed else find_recordings(inputs),
         lambda: resolve_model(weights, runtime.store),
     )
@@ -124,8 +127,6 @@ def transcribe(
     bias = bias_of(runtime, base, terms, boost, ngram, alpha, prompt)
     family = family_of(base.path / "model")
     decoding = decoding_for(context, spoken, 200, "auto", family, engine.value, beams, bias, how)
-    if how is not None and not listed:
-        raise ConfigError("--adapt: is for a JSONL manifest, whose order is taken for time")
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from asr_tv.decoding.test_time.methods import Turn
+from asr_tv.decoding.test_time.methods import AdaptedTurn
 from asr_tv.decoding.test_time.transcribing import summary
 from asr_tv.scoring.bootstrap import Bootstrap, Difference, Interval, interval, paired_difference
 from asr_tv.scoring.wer import ErrorCounts, count_words
@@ -47,7 +47,7 @@ def adapted_score(
     method: str,
     references: Mapping[str, str],
     plain: Mapping[str, str],
-    orders: Sequence[tuple[Sequence[Turn], Mapping[str, str]]],
+    orders: Sequence[tuple[Sequence[AdaptedTurn], Mapping[str, str]]],
     seconds: float,
     bootstrap: Bootstrap,
 ) -> AdaptedScore:

@@ -8,10 +8,10 @@ from asr_tv.streaming.turns import (
     Corrected,
     Ear,
     Feedback,
-    Heard,
+    HeardTurn,
+    Judged,
     Normalize,
     Nothing,
-    Verdict,
     second_hearing,
 )
 
@@ -25,14 +25,14 @@ class Frozen:
     def __init__(self, ear: Ear, terms: tuple[str, ...] = (), prompt: str = "") -> None:
         self._ear, self._terms, self._prompt = ear, terms, prompt
 
-    def answer(self, heard: Heard) -> Answer:
+    def answer(self, heard: HeardTurn) -> Answer:
         text, how = second_hearing(self._ear(heard.wave), self._terms, self._prompt)
         return Answer(text, {"memory": how})
 
-    def learn(self, heard: Heard, answer: Answer, feedback: Feedback) -> None:
+    def learn(self, heard: HeardTurn, answer: Answer, feedback: Feedback) -> None:
         """Learns nothing."""
 
-    def catch_up(self, heard: Heard) -> None:
+    def catch_up(self, heard: HeardTurn) -> None:
         """Answering changes nothing."""
 
 
@@ -43,7 +43,7 @@ class Corrections:
         self._ear, self._normalize, self._channel = ear, normalize, channel
         self.memory = TermList()
 
-    def answer(self, heard: Heard) -> Answer:
+    def answer(self, heard: HeardTurn) -> Answer:
         listed, sound = self.memory.listed, self._ear(heard.wave)
         if self._channel == "boost":
             text, how = second_hearing(sound, listed)
@@ -51,12 +51,12 @@ class Corrections:
             text, how = second_hearing(sound, prompt=", ".join(reversed(listed)))
         return Answer(text, {"memory": how, "terms": len(listed)})
 
-    def learn(self, heard: Heard, answer: Answer, feedback: Feedback) -> None:
+    def learn(self, heard: HeardTurn, answer: Answer, feedback: Feedback) -> None:
         if isinstance(feedback, Corrected):
             said, written = self._normalize(feedback.text), self._normalize(answer.text)
             self.memory = self.memory.after(said, written, heard.number)
 
-    def catch_up(self, heard: Heard) -> None:
+    def catch_up(self, heard: HeardTurn) -> None:
         """Answering changes nothing."""
 
 
@@ -70,21 +70,21 @@ class Remembering:
         self._ear, self._kept = ear, kept
         self.memory = Answers()
 
-    def answer(self, heard: Heard) -> Answer:
+    def answer(self, heard: HeardTurn) -> Answer:
         sound = self._ear(heard.wave)
         texts = self.memory.nearest(sound.key, NEAREST) if self.memory.texts else ()
         text, how = second_hearing(sound, prompt=" ".join(texts))
         return Answer(text, {"memory": how, "remembered": len(self.memory.texts)})
 
-    def learn(self, heard: Heard, answer: Answer, feedback: Feedback) -> None:
+    def learn(self, heard: HeardTurn, answer: Answer, feedback: Feedback) -> None:
         if self._keeps(feedback) and answer.text.strip():
             self.memory.add(self._ear(heard.wave).key, answer.text.strip())
 
-    def catch_up(self, heard: Heard) -> None:
+    def catch_up(self, heard: HeardTurn) -> None:
         """Answering changes nothing."""
 
     def _keeps(self, feedback: Feedback) -> bool:
         if isinstance(feedback, Nothing):
             return False
-        assert isinstance(feedback, Verdict | Corrected)  # nosec B101 - for the type checker
+        assert isinstance(feedback, Judged | Corrected)  # nosec B101 - for the type checker
         return self._kept == "all" or feedback.right == (self._kept == "right")

@@ -11,7 +11,7 @@ from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.scoring.wer import count_words
 from asr_tv.streaming.journal import Turn, append, recovered
-from asr_tv.streaming.turns import Heard, Listener, Mode, Normalize, Nothing, is_asked, teach
+from asr_tv.streaming.turns import HeardTurn, Listener, Mode, Normalize, Nothing, is_asked, teach
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def play(
     turns: list[Turn] = []
     for number, utterance in enumerate(manifest):
         wave = wave_of(utterance)
-        heard = Heard(number, wave, len(wave) / SAMPLING_RATE)
+        heard = HeardTurn(number, wave, len(wave) / SAMPLING_RATE)
         if number < len(done) and done[number].id == utterance.id:
             turn = done[number]
             listener.catch_up(heard)
@@ -60,7 +60,9 @@ def play(
     return turns
 
 
-def _answered(listener: Listener, heard: Heard, utterance: Utterance, teaching: Teaching, normalize: Normalize) -> Turn:
+def _answered(
+    listener: Listener, heard: HeardTurn, utterance: Utterance, teaching: Teaching, normalize: Normalize
+) -> Turn:
     started = time.perf_counter()
     answer = listener.answer(heard)
     seconds = time.perf_counter() - started

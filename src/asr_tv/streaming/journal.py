@@ -11,7 +11,7 @@ from typing import Any
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
 from asr_tv.store.durable import write_atomically
-from asr_tv.streaming.turns import Answer, Corrected, Feedback, Nothing, Verdict
+from asr_tv.streaming.turns import Answer, Corrected, Feedback, Judged, Nothing
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def parse_turn(line: str) -> Turn:
         told = row["feedback"]
         feedback: Feedback = Nothing()
         if told is not None:
-            feedback = Corrected(told["text"], told["right"]) if "text" in told else Verdict(told["right"])
+            feedback = Corrected(told["text"], told["right"]) if "text" in told else Judged(told["right"])
         answer = Answer(row["text"], row["notes"])
         return Turn(row["number"], row["id"], answer, row["errors"], row["words"], feedback, row["seconds"])
     except (KeyError, TypeError) as error:

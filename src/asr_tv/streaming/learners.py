@@ -18,7 +18,7 @@ from asr_tv.models.audio_context import FULL_SECONDS, SAMPLING_RATE
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record, file_digest
 from asr_tv.store.runtime import Runtime
-from asr_tv.streaming.turns import Answer, Corrected, Ear, Feedback, Heard, Nothing
+from asr_tv.streaming.turns import Answer, Corrected, Ear, Feedback, HeardTurn, Nothing
 from asr_tv.training.data import TrainingData
 from asr_tv.training.finetune import finetune
 
@@ -30,14 +30,14 @@ class Adapting:
         self._how = how
         self._adapter = TestTimeAdapter(AdaptableCtc(directory, device), how)
 
-    def answer(self, heard: Heard) -> Answer:
+    def answer(self, heard: HeardTurn) -> Answer:
         turn = self._adapter.hear(str(heard.number), heard.wave)
         return Answer(turn.text, {"memory": turn.plain or "adapted", "reset": int(turn.reset)})
 
-    def learn(self, heard: Heard, answer: Answer, feedback: Feedback) -> None:
+    def learn(self, heard: HeardTurn, answer: Answer, feedback: Feedback) -> None:
         """Learnt while answering."""
 
-    def catch_up(self, heard: Heard) -> None:
+    def catch_up(self, heard: HeardTurn) -> None:
         """Hears it again where its weights went on from it; the same steps give the same weights."""
         if self._how.needs_order:
             self._adapter.hear(str(heard.number), heard.wave)
@@ -99,14 +99,14 @@ class Retrained:
         self._ear, self.trainings = ear_of(base.path / MODEL), 0
         self.verified: list[Utterance] = []
 
-    def answer(self, heard: Heard) -> Answer:
+    def answer(self, heard: HeardTurn) -> Answer:
         text, _ = self._ear(heard.wave).text()
         return Answer(text, {"trainings": self.trainings, "verified": len(self.verified)})
 
-    def catch_up(self, heard: Heard) -> None:
+    def catch_up(self, heard: HeardTurn) -> None:
         """Answering changes nothing."""
 
-    def learn(self, heard: Heard, answer: Answer, feedback: Feedback) -> None:
+    def learn(self, heard: HeardTurn, answer: Answer, feedback: Feedback) -> None:
         text = verified_text(answer, feedback)
         if text is None or not text.strip() or heard.seconds > FULL_SECONDS:
             return
@@ -116,7 +116,7 @@ class Retrained:
             record = tuned(self._runtime, self._base, manifest, self._how, self._language)
             self._ear, self.trainings = self._ear_of(record.path / MODEL), self.trainings + 1
 
-    def _kept(self, heard: Heard, text: str) -> Utterance:
+    def _kept(self, heard: HeardTurn, text: str) -> Utterance:
         self._clips.mkdir(parents=True, exist_ok=True)
         path = self._clips / f"{heard.number:06}.wav"
         write_audio(path, heard.wave, SAMPLING_RATE)

@@ -12,7 +12,7 @@ MOST_TERMS = 50
 
 
 @dataclass(frozen=True)
-class Term:
+class MisheardTerm:
     """A word that was misheard: how often, and in which turn last."""
 
     word: str
@@ -24,14 +24,14 @@ class Term:
 class TermList:
     """Misheard words; a value, so that a correction gives a new list."""
 
-    terms: tuple[Term, ...] = ()
+    terms: tuple[MisheardTerm, ...] = ()
 
     def after(self, said: str, heard: str, turn: int) -> "TermList":
         """With the words of a correction that were heard wrongly or not at all, both texts normalised."""
         rows = {term.word: term for term in self.terms}
         for word in missed_words(said, heard):
             count = rows[word].count if word in rows else 0
-            rows[word] = Term(word, count + 1, turn)
+            rows[word] = MisheardTerm(word, count + 1, turn)
         return TermList(tuple(rows.values()))
 
     @property

@@ -1,7 +1,7 @@
 """All agents on all orders of a stream, scored against the frozen recogniser: one JSON-able part."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
@@ -20,24 +20,31 @@ from asr_tv.text.normalize import Normalizer
 Json = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class StreamPlan:
+    """Who hears a stream, how often in other orders, and what they are told."""
+
+    agents: tuple[str, ...]
+    setup: Setup
+    teaching: Teaching
+    orders: int = 1
+
+
 def stream_table(
     runtime: Runtime,
     checkpoint: Record,
     manifest: Manifest,
-    agents: Sequence[str],
-    setup: Setup,
-    teaching: Teaching,
+    plan: StreamPlan,
     normalize: Normalizer,
     bootstrap: Bootstrap,
-    orders: int = 1,
 ) -> Json:
     """Every agent's row, the frozen one first; each (agent, order) is cached by itself.
 
     Raises:
         DataError: as `stream`.
     """
-    ordered = in_orders(manifest, orders)
-    names = list(dict.fromkeys([FROZEN, *agents]))
+    ordered, setup, teaching = in_orders(manifest, plan.orders), plan.setup, plan.teaching
+    names = list(dict.fromkeys([FROZEN, *plan.agents]))
     records = {
         name: [stream(runtime, checkpoint, one, name, setup, teaching, normalize) for one in ordered] for name in names
     }
@@ -50,7 +57,7 @@ def stream_table(
         "seconds": round(manifest.seconds, 1),
         "sentences": len(set(sentences.values())),
         "feedback": asdict(teaching),
-        "orders": orders,
+        "orders": plan.orders,
         "normalizer": normalize.name,
         "bootstrap": asdict(bootstrap),
         "agents": rows,

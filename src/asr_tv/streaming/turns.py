@@ -14,7 +14,7 @@ Normalize = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Heard:
+class HeardTurn:
     """What an agent gets of a recording: no id, path or text, which may spell what is said.
 
     Attributes:
@@ -41,7 +41,7 @@ class Nothing:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judged:
     """Whether the answer was right."""
 
     right: bool
@@ -55,18 +55,18 @@ class Corrected:
     right: bool
 
 
-Feedback = Nothing | Verdict | Corrected
+Feedback = Nothing | Judged | Corrected
 
 
 class Listener(Protocol):
     """An agent: it answers a recording, and then learns from what it is told of its answer."""
 
-    def answer(self, heard: Heard) -> Answer: ...
+    def answer(self, heard: HeardTurn) -> Answer: ...
 
-    def learn(self, heard: Heard, answer: Answer, feedback: Feedback) -> None:
+    def learn(self, heard: HeardTurn, answer: Answer, feedback: Feedback) -> None:
         """After the answer is in the journal; also for turns that an earlier process answered."""
 
-    def catch_up(self, heard: Heard) -> None:
+    def catch_up(self, heard: HeardTurn) -> None:
         """Does again what answering did to the agent itself, for a turn whose answer an earlier process wrote."""
 
 
@@ -79,7 +79,7 @@ def teach(mode: Mode, gold: str, answer: str, normalize: Normalize, tolerance: f
         return Nothing()
     counts = count_words(normalize(gold), normalize(answer))
     right = counts.rate <= tolerance if counts.words else not counts.errors
-    return Verdict(right) if mode == "right-wrong" else Corrected(gold, right)
+    return Judged(right) if mode == "right-wrong" else Corrected(gold, right)
 
 
 def is_asked(number: int, share: float, seed: int) -> bool:

@@ -13,7 +13,7 @@ from asr_tv.audio.recordings import Wave
 from asr_tv.config.test_time import Adaptation
 from asr_tv.decoding.test_time.adapting import Adapter, tuned_parameters
 from asr_tv.decoding.test_time.ctc import AdaptableCtc
-from asr_tv.decoding.test_time.methods import TestTimeAdapter, Turn, adapted_texts
+from asr_tv.decoding.test_time.methods import AdaptedTurn, TestTimeAdapter, adapted_texts
 from asr_tv.testing.ctc import tiny_ctc
 
 SUTA = Adaptation(method="suta", steps=3, learning_rate=1e-2)
@@ -39,7 +39,7 @@ def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-def turns(model: AdaptableCtc, how: Adaptation, waves: Iterable[tuple[str, Wave]] = WAVES) -> list[Turn]:
+def turns(model: AdaptableCtc, how: Adaptation, waves: Iterable[tuple[str, Wave]] = WAVES) -> list[AdaptedTurn]:
     return [replace(turn, seconds=0.0) for turn in adapted_texts(model, waves, how)]
 
 

@@ -29,12 +29,17 @@ AdaptSetOption = Annotated[
 ]
 
 
-def adaptation_of(adapt: Adapt, settings: list[str] | None) -> "Adaptation | None":
+def adaptation_of(adapt: Adapt, settings: list[str] | None, *, listed: bool) -> "Adaptation | None":
     """The adaptation that the options ask for.
 
+    Args:
+        listed: the recordings stand in a manifest, which has an order.
+
     Raises:
-        ConfigError: every setting that is unknown or invalid; settings without a method.
+        ConfigError: every setting that is unknown or invalid; settings without a method; no manifest.
     """
+    if adapt is not Adapt.none and not listed:
+        raise ConfigError("--adapt: is for a JSONL manifest, whose order is taken for time")
     if adapt is Adapt.none:
         if settings:
             raise ConfigError("--adapt-set: sets something of a method; choose one with --adapt")

@@ -3,7 +3,7 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from asr_tv.runs.retraining import Followed
     from asr_tv.store.runtime import Runtime
     from asr_tv.streaming.learners import Retraining
+    from asr_tv.streaming.table import StreamPlan
 
 
 class Feedback(StrEnum):
@@ -84,38 +85,52 @@ def stream(
     if follow is not None:
         _follow(runtime, model, follow, out, once, retrain, learning, language, boost, normalizer)
         return
-    from asr_tv.data.corpora.local import read_manifest
-    from asr_tv.decoding.biasing.phrases import read_phrases
-    from asr_tv.models.audio_context import FULL_SECONDS, refuse_longer
-    from asr_tv.models.family import family_of
-    from asr_tv.models.locate import resolve_model
-    from asr_tv.report.learning import render_stream
-    from asr_tv.scoring.bootstrap import Bootstrap
+    from asr_tv.report.learning.stream import render_stream
     from asr_tv.store.results import write_atomically
     from asr_tv.streaming.harness import Teaching
-    from asr_tv.streaming.specs import Setup, check_agents
-    from asr_tv.streaming.table import stream_table
-    from asr_tv.text.normalize import get_normalizer
+    from asr_tv.streaming.specs import Setup
+    from asr_tv.streaming.table import StreamPlan
 
-    assert manifest is not None  # nosec B101 - for the type checker
-    recordings, terms, normalize, base = gathered(
-        lambda: read_manifest(manifest, outside=outside, store=store),
-        lambda: tuple(phrase.text for phrase in read_phrases(glossary)) if glossary else (),
-        lambda: get_normalizer(normalizer),
-        lambda: resolve_model(model_path(model), runtime.store),
-    )
     names = tuple(dict.fromkeys(name.strip() for name in agents.split(",") if name.strip()))
-    setup = Setup(language, terms, boost, learning)
-    family = family_of(base.path / "model")
-    check_agents(names, family, feedback.value, setup)
-    if family == "whisper":
-        refuse_longer(recordings, FULL_SECONDS, "cut it before")
-    teaching = Teaching(feedback.value, ask, tolerance, seed)
-    part = stream_table(runtime, base, recordings, names, setup, teaching, normalize, Bootstrap(2000, 0.95, 17), orders)
+    setup = Setup(language, _terms(glossary), boost, learning)
+    plan = StreamPlan(names, setup, Teaching(feedback.value, ask, tolerance, seed), orders)
+    part = _compared(runtime, model, manifest, plan, normalizer, outside=outside)
     if out is not None:
         write_atomically(out / STREAM, json.dumps(part, ensure_ascii=False, indent=1) + "\n")
         write_atomically(out / "stream.md", render_stream(part))
     typer.echo(json.dumps(part, ensure_ascii=False) if as_json else render_stream(part))
+
+
+def _terms(glossary: Path | None) -> tuple[str, ...]:
+    from asr_tv.decoding.biasing.phrases import read_phrases
+
+    return tuple(phrase.text for phrase in read_phrases(glossary)) if glossary else ()
+
+
+def _compared(
+    runtime: "Runtime", model: str, manifest: Path | None, plan: "StreamPlan", normalizer: str, *, outside: bool
+) -> dict[str, Any]:
+    """The table of a stream, once it is clear that its agents can be made."""
+    from asr_tv.data.corpora.local import read_manifest
+    from asr_tv.models.audio_context import FULL_SECONDS, refuse_longer
+    from asr_tv.models.family import family_of
+    from asr_tv.models.locate import resolve_model
+    from asr_tv.scoring.bootstrap import Bootstrap
+    from asr_tv.streaming.specs import check_agents
+    from asr_tv.streaming.table import stream_table
+    from asr_tv.text.normalize import get_normalizer
+
+    assert manifest is not None  # nosec B101 - for the type checker
+    recordings, normalize, base = gathered(
+        lambda: read_manifest(manifest, outside=outside, store=runtime.store.root),
+        lambda: get_normalizer(normalizer),
+        lambda: resolve_model(model_path(model), runtime.store),
+    )
+    family = family_of(base.path / "model")
+    check_agents(plan.agents, family, plan.teaching.mode, plan.setup)
+    if family == "whisper":
+        refuse_longer(recordings, FULL_SECONDS, "cut it before")
+    return stream_table(runtime, base, recordings, plan, normalize, Bootstrap(2000, 0.95, 17))
 
 
 STREAM = "stream.json"
@@ -130,7 +145,7 @@ def print_stream(folder: Path, *, as_json: bool) -> None:
     """
     from asr_tv.data.text_files import read_text
     from asr_tv.errors import DataError
-    from asr_tv.report.learning import render_stream
+    from asr_tv.report.learning.stream import render_stream
 
     try:
         part = json.loads(read_text(folder / STREAM))

@@ -51,7 +51,7 @@ def adaptations(
     from asr_tv.models.family import family_of
     from asr_tv.models.locate import resolve_model
     from asr_tv.pipeline.unlabelled.table import adaptation_table, hearing_with
-    from asr_tv.report.learning import adapted_rows, adapted_table
+    from asr_tv.report.learning.adapted import adapted_rows, adapted_table
     from asr_tv.report.table import as_markdown
     from asr_tv.scoring.bootstrap import Bootstrap
     from asr_tv.store.results import write_atomically

@@ -44,7 +44,7 @@ def tuned_parameters(model: nn.Module, tuned: Tuned) -> dict[str, nn.Parameter]:
     return found
 
 
-class Snapshot(NamedTuple):
+class TunedState(NamedTuple):
     """Tuned weights by name, and the optimiser's moments; copies, which no step changes."""
 
     weights: Mapping[str, Tensor]
@@ -69,13 +69,13 @@ class Adapter:
     def _fresh(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self._parameters.values(), lr=self._learning_rate, weight_decay=0.0)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> TunedState:
         """The weights and moments of now."""
         weights = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
-        return Snapshot(weights, copy.deepcopy(self._optimiser.state_dict()))
+        return TunedState(weights, copy.deepcopy(self._optimiser.state_dict()))
 
     @torch.no_grad()
-    def restore(self, snapshot: Snapshot) -> None:
+    def restore(self, snapshot: TunedState) -> None:
         """Back to a snapshot, bit for bit, its moments included."""
         for name, parameter in self._parameters.items():
             parameter.copy_(snapshot.weights[name])

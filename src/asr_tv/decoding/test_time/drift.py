@@ -34,7 +34,7 @@ class DriftState:
     failed: int = 0
 
 
-class Step(NamedTuple):
+class DriftStep(NamedTuple):
     """The state after a recording, and what follows from it."""
 
     state: DriftState
@@ -46,7 +46,7 @@ def measures(rule: DriftRule, state: DriftState) -> bool:
     return state.age >= rule.window // 2
 
 
-def advance(rule: DriftRule, state: DriftState, index: float | None) -> Step:
+def advance(rule: DriftRule, state: DriftState, index: float | None) -> DriftStep:
     """One more recording.
 
     Args:
@@ -55,13 +55,13 @@ def advance(rule: DriftRule, state: DriftState, index: float | None) -> Step:
     age, half = state.age + 1, rule.window // 2
     state = replace(state, age=age)
     if age == half:
-        return Step(state, "keep")
+        return DriftStep(state, "keep")
     if index is None or age <= half:
-        return Step(state, "none")
+        return DriftStep(state, "none")
     if age < rule.window:
-        return Step(replace(state, indices=(*state.indices, index)), "none")
+        return DriftStep(replace(state, indices=(*state.indices, index)), "none")
     if age == rule.window:
-        return Step(_fitted(state), "none")
+        return DriftStep(_fitted(state), "none")
     return _compared(rule, replace(state, recent=(*state.recent, index)))
 
 
@@ -70,13 +70,17 @@ def _fitted(state: DriftState) -> DriftState:
     return replace(state, indices=(), mean=fmean(state.indices), deviation=deviation)
 
 
-def _compared(rule: DriftRule, state: DriftState) -> Step:
+def _compared(rule: DriftRule, state: DriftState) -> DriftStep:
     if len(state.recent) < rule.buffer:
-        return Step(state, "none")
+        return DriftStep(state, "none")
     mean = fmean(state.recent)
     state = replace(state, recent=())
     if state.deviation < _SMALLEST_DEVIATION:
-        return Step(state, "none")
+        return DriftStep(state, "none")
     z = (mean - state.mean) / (state.deviation / rule.buffer**0.5)
     failed = state.failed + 1 if z > rule.threshold else 0
-    return Step(DriftState(), "reset") if failed >= rule.patience else Step(replace(state, failed=failed), "none")
+    return (
+        DriftStep(DriftState(), "reset")
+        if failed >= rule.patience
+        else DriftStep(replace(state, failed=failed), "none")
+    )

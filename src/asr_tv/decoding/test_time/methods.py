@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.test_time import Adaptation
-from asr_tv.decoding.test_time.adapting import Adaptable, Adapter, Snapshot
+from asr_tv.decoding.test_time.adapting import Adaptable, Adapter, TunedState
 from asr_tv.decoding.test_time.drift import DriftRule, DriftState, advance, measures
 from asr_tv.decoding.test_time.loss import SutaLoss, greedy_labels, pseudo_label_loss, suta_loss
 from asr_tv.models.audio_context import SAMPLING_RATE
@@ -19,7 +19,7 @@ TOO_LONG, TOO_SHORT, NOTHING_HEARD, NOT_FINITE = "too long", "no frame", "empty 
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class AdaptedTurn:
     """What adapting to one recording did.
 
     Attributes:
@@ -49,10 +49,10 @@ class Turn:
 class _Slow:
     """Slow weights, the recordings since their last step, and what tells drift."""
 
-    weights: Snapshot
+    weights: TunedState
     waiting: list[Wave] = field(default_factory=list)
     state: DriftState = field(default_factory=DriftState)
-    measured: Snapshot | None = None
+    measured: TunedState | None = None
     heard: int = 0
 
 
@@ -67,7 +67,7 @@ class TestTimeAdapter:
         self._slow = _Slow(self._adapter.pretrained)
         self._rule = DriftRule(how.window, how.buffer, how.patience, how.threshold)
 
-    def hear(self, name: str, wave: Wave) -> Turn:
+    def hear(self, name: str, wave: Wave) -> AdaptedTurn:
         """The text of one recording [samples at 16 kHz], adapted as the method says."""
         started = time.perf_counter()
         if not self._how.needs_order:
@@ -81,7 +81,7 @@ class TestTimeAdapter:
             row["reset"] = self._follow(wave)
         if not self._how.needs_order:
             self._adapter.restore(self._adapter.pretrained)
-        return Turn(**row, seconds=time.perf_counter() - started)
+        return AdaptedTurn(**row, seconds=time.perf_counter() - started)
 
     def close(self) -> None:
         """Leaves the model as it was given."""
@@ -169,7 +169,7 @@ class TestTimeAdapter:
         return losses[0] - losses[1]
 
 
-def adapted_texts(model: Adaptable, waves: Iterable[tuple[str, Wave]], how: Adaptation) -> Iterator[Turn]:
+def adapted_texts(model: Adaptable, waves: Iterable[tuple[str, Wave]], how: Adaptation) -> Iterator[AdaptedTurn]:
     """A turn for each (id, samples), in their order; the model is left as it was given."""
     adapter = TestTimeAdapter(model, how)
     try:

@@ -17,7 +17,7 @@ from asr_tv.data.recorded import read_wave
 from asr_tv.data.text_files import read_text
 from asr_tv.decoding.hypotheses import hypotheses_file, write_hypotheses
 from asr_tv.decoding.test_time.ctc import AdaptableCtc
-from asr_tv.decoding.test_time.methods import Turn, adapted_texts
+from asr_tv.decoding.test_time.methods import AdaptedTurn, adapted_texts
 from asr_tv.memory import named_memory_error
 from asr_tv.store.results import write_atomically
 
@@ -55,7 +55,7 @@ def _waves(utterances: Sequence[Utterance]) -> Iterator[tuple[str, Wave]]:
             yield utterance.id, read_wave(utterance)
 
 
-def summary(turns: Sequence[Turn]) -> dict[str, Any]:
+def summary(turns: Sequence[AdaptedTurn]) -> dict[str, Any]:
     """Counts and means over the recordings that were adapted to; `plain` counts the others by their reason."""
     done = [turn for turn in turns if not turn.plain]
     names = ("loss_before", "loss_after", "entropy_before", "entropy_after")
@@ -70,6 +70,6 @@ def summary(turns: Sequence[Turn]) -> dict[str, Any]:
     }
 
 
-def read_turns(path: Path) -> list[Turn]:
+def read_turns(path: Path) -> list[AdaptedTurn]:
     """The turns of a transcription, in the order in which they were heard."""
-    return [Turn(**json.loads(line)) for line in read_text(path).splitlines()]
+    return [AdaptedTurn(**json.loads(line)) for line in read_text(path).splitlines()]

@@ -12,7 +12,7 @@ _WINDOW, _HOP = 400, 160
 """In samples at 16 kHz."""
 
 
-class Output(NamedTuple):
+class CtcOutput(NamedTuple):
     """As transformers' CTC models return; logits [clips, frames, CLASSES]."""
 
     logits: Tensor
@@ -106,11 +106,11 @@ class HamaConformer(nn.Module):
         self.blocks = nn.ModuleList(Block() for _ in range(BLOCKS))
         self.head = nn.Conv1d(WIDTH, CLASSES, 1)
 
-    def forward(self, samples: Tensor) -> Output:
+    def forward(self, samples: Tensor) -> CtcOutput:
         frames = self.feature_extractor(samples.clamp(-1, 1))
         for block in self.blocks:
             frames = block(frames)
-        return Output(self.head(frames.transpose(1, 2)).transpose(1, 2))
+        return CtcOutput(self.head(frames.transpose(1, 2)).transpose(1, 2))
 
     def _get_feat_extract_output_lengths(self, samples: Tensor) -> Tensor:
         """As transformers' CTC models call it: how many frames so many samples give."""

@@ -10,7 +10,7 @@ from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.unlabelled.table import adaptation_table
-from asr_tv.report.learning import adapted_rows
+from asr_tv.report.learning.adapted import adapted_rows
 from asr_tv.report.systems import ADAPTED, PRETRAINED
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.results import Record

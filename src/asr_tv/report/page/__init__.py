@@ -15,7 +15,7 @@ from asr_tv.report import charts
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
-from asr_tv.report.learning import adapted_table
+from asr_tv.report.learning.adapted import adapted_table
 from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED, RATES, display_name, rate_name
 from asr_tv.report.table import MARKS, signed
 from asr_tv.report.verdict import set_of
