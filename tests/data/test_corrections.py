@@ -15,7 +15,6 @@ from asr_tv.data.corrections import (
     add_correction,
     correction_of,
     format_correction,
-    latest,
     parse_corrections,
     read_corrections,
 )
@@ -70,6 +69,5 @@ def test_added_lines_survive_each_other_and_a_torn_one(tmp_path: Path) -> None:
     assert parse_corrections(path.read_text(encoding="utf-8").split("\n")[2], "c")[0].id == "after"
 
 
-def test_the_second_correction_of_an_utterance_counts() -> None:
-    assert latest((WRONG, replace(WRONG, text="the cat sits")))["a"].text == "the cat sits"
+def test_a_row_of_the_file_is_what_a_page_gives() -> None:
     assert correction_of(**ROW) == WRONG

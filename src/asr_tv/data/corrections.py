@@ -123,10 +123,5 @@ def add_correction(path: Path, correction: Correction) -> None:
         os.fsync(file.fileno())
 
 
-def latest(corrections: tuple[Correction, ...]) -> dict[str, Correction]:
-    """Id -> its last correction in the order of the file; a person who corrects twice means the second."""
-    return {correction.id: correction for correction in corrections}
-
-
 _NAMES = tuple(field.name for field in fields(Correction))
 _TEXTS = tuple(name for name in _NAMES if name != "right")

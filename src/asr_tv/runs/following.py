@@ -8,14 +8,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from asr_tv.audio.recordings import looks_like_recording, read_audio
-from asr_tv.data.corrections import Correction, latest, parse_corrections
+from asr_tv.data.corrections import Correction, parse_corrections
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.data.recorded import read_wave
 from asr_tv.decoding.hypotheses import write_hypotheses
@@ -105,7 +105,8 @@ class Follower:
             return Pass(tuple(new), terms, self._verified(corrections), tuple(problems), *self._odd(corrections))
 
     def _recordings(self) -> list[Path]:
-        found = (p for p in sorted(self.folder.rglob("*")) if p.is_file() and self.out not in p.parents)
+        own = self.out.resolve()
+        found = (p for p in sorted(self.folder.rglob("*")) if p.is_file() and own not in p.resolve().parents)
         visible = (p for p in found if not any(part.startswith(".") for part in p.relative_to(self.folder).parts))
         return [path for path in visible if looks_like_recording(path)]
 
@@ -144,13 +145,13 @@ class Follower:
             return named[0]
         return next((h for h in self._heard.values() if correction.id in (h.audio, h.digest)), None)
 
-    def _counted(self, corrections: Sequence[Correction]) -> Iterator[tuple[int, Correction, Hearing]]:
-        """The last correction of each recording that was heard, with its place in the file."""
-        last = latest(tuple(corrections))
+    def _counted(self, corrections: Sequence[Correction]) -> list[tuple[int, Correction, Hearing]]:
+        """The last correction of each recording that was heard, with its place in the file, in that order."""
+        last: dict[str, tuple[int, Correction, Hearing]] = {}
         for place, correction in enumerate(corrections):
-            hearing = self.hearing_of(correction)
-            if hearing is not None and last[correction.id] is correction:
-                yield place, correction, hearing
+            if (hearing := self.hearing_of(correction)) is not None:
+                last[hearing.audio] = place, correction, hearing
+        return sorted(last.values(), key=lambda row: row[0])
 
     def _terms(self, corrections: Sequence[Correction]) -> TermList:
         memory = TermList()
@@ -159,13 +160,12 @@ class Follower:
         return memory
 
     def _verified(self, corrections: Sequence[Correction]) -> tuple[Utterance, ...]:
-        found = {}
+        found = []
         for _, correction, hearing in self._counted(corrections):
             path = self.folder / hearing.audio
-            if correction.text.strip() and path.is_file():
-                audio, said = str(path), correction.text.strip()
-                found[hearing.audio] = Utterance(hearing.audio, said, audio, "stream", audio_digest=hearing.digest)
-        return tuple(found.values())
+            if (said := correction.text.strip()) and path.is_file():
+                found.append(Utterance(hearing.audio, said, str(path), "stream", audio_digest=hearing.digest))
+        return tuple(found)
 
     def _odd(self, corrections: Sequence[Correction]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         ids = [correction.id for correction in corrections]

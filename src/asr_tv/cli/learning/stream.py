@@ -41,7 +41,7 @@ def stream(
         Path | None, typer.Argument(help="JSONL manifest with audio and texts, in the order of time")
     ] = None,
     feedback: Annotated[Feedback, typer.Option(help="What agents are told of their answers")] = Feedback.none,
-    agents: Annotated[str, typer.Option(help="Comma-separated; asr-tv stream --agents help lists them")] = "frozen",
+    agents: Annotated[str, typer.Option(help="Comma-separated; an unknown one lists them all")] = "frozen",
     glossary: Annotated[
         Path | None, typer.Option(help="The target's terms, one a line, for the agents glossary")
     ] = None,
