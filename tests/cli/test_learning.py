@@ -143,6 +143,15 @@ class TestFollow:
         assert "never" in Path("f/terms.txt").read_text()
         assert len(Path("f/hyp.jsonl").read_text().splitlines()) == 3
 
+    def test_a_ctc_model_follows_and_counts_terms_that_it_cannot_boost(self, asr_tv: Command, calls: Path) -> None:
+        row = Correction("0.wav", "0.wav", "x", False, "conference", "m", NOW)
+        add_correction(calls / "corrections.jsonl", row)
+        arguments = ("stream", tiny_ctc(Path("ctc")), "--follow", calls, "--out", "f", "--once", "--quiet")
+        assert len(asr_tv(*arguments).out.splitlines()) == 2
+        shutil.copy(calls / "0.wav", calls / "2.wav")
+        assert len(asr_tv(*arguments).out.splitlines()) == 1
+        assert Path("f/terms.txt").read_text() == "conference\n"
+
     def test_bad_lines_and_recordings_are_named_and_the_rest_is_heard(
         self, asr_tv: Command, calls: Path, clips: Path
     ) -> None:

@@ -97,6 +97,17 @@ class TestPromotion:
         assert report["ledger"]["learnt_from_feedback"][0]["utterances"] == done.trained_on
         assert follow(True, True).promotion is None
 
+    def test_a_model_that_a_kill_left_unjudged_is_judged(
+        self, calls: Path, follow: Callable[..., retraining.Followed], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        correct(calls, range(24))
+        with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+            killed.setattr(retraining, "promote", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            follow(False, True)
+        promotion = follow(False, True).promotion
+        assert promotion is not None
+        assert promotion.promoted
+
     def test_a_worse_model_is_refused(self, calls: Path, follow: Callable[..., retraining.Followed]) -> None:
         correct(calls, range(24))
         done = follow(True, False)

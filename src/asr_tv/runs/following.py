@@ -37,12 +37,14 @@ class Hearing:
 
     Attributes:
         audio: path below the followed folder; with `digest`, the sha256 of its bytes, what was heard.
+        seconds: of sound.
         terms: how many terms were expected.
         model: digest of the model that heard it.
     """
 
     audio: str
     digest: str
+    seconds: float
     text: str
     terms: int
     model: str
@@ -74,6 +76,7 @@ class Follower:
 
     Attributes:
         model: digest of its weights, for the journal.
+        boosts: whether its ear takes terms; a CTC model's does not.
     """
 
     folder: Path
@@ -81,6 +84,7 @@ class Follower:
     ear: Ear
     model: str
     normalize: Normalize
+    boosts: bool = True
     _heard: dict[str, Hearing] = field(default_factory=dict)
 
     def look(self) -> Pass:
@@ -92,7 +96,7 @@ class Follower:
         with file_lock(self.out / ".follow.lock", f"following into {self.out}"):
             self._heard = {h.audio: h for h in recovered(self.out / JOURNAL)}
             corrections, problems = self._corrections()
-            terms = self._terms(corrections).listed
+            terms = self._terms(corrections).listed if self.boosts else ()
             new = []
             for path in self._recordings():
                 try:
@@ -118,7 +122,8 @@ class Follower:
         if len(wave) > FULL_SECONDS * SAMPLING_RATE:
             raise DataError(f"{path}: lasts over {FULL_SECONDS:g} s: cut it, as asr-tv transcribe does")
         text, _ = second_hearing(self.ear(wave), terms)
-        hearing = Hearing(name, digest, text, len(terms), self.model, datetime.now(UTC).isoformat(timespec="seconds"))
+        seconds, now = round(len(wave) / SAMPLING_RATE, 3), datetime.now(UTC).isoformat(timespec="seconds")
+        hearing = Hearing(name, digest, seconds, text, len(terms), self.model, now)
         _append(self.out / JOURNAL, hearing)
         self._heard[name] = hearing
         return hearing
@@ -164,7 +169,8 @@ class Follower:
         for _, correction, hearing in self._counted(corrections):
             path = self.folder / hearing.audio
             if (said := correction.text.strip()) and path.is_file():
-                found.append(Utterance(hearing.audio, said, str(path), "stream", audio_digest=hearing.digest))
+                sound = {"duration": hearing.seconds, "audio_digest": hearing.digest}
+                found.append(Utterance(hearing.audio, said, str(path), "stream", **sound))
         return tuple(found)
 
     def _odd(self, corrections: Sequence[Correction]) -> tuple[tuple[str, ...], tuple[str, ...]]:

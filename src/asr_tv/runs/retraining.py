@@ -14,7 +14,7 @@ from asr_tv.models.family import family_of
 from asr_tv.models.locate import resolve_model
 from asr_tv.report.systems import ADAPTED
 from asr_tv.runs.following import Follower, Pass, counts_of, divided, put_model
-from asr_tv.runs.promotion import CURRENT, REPORT, Promotion, promote
+from asr_tv.runs.promotion import CURRENT, REPORT, VERSIONS, Promotion, promote
 from asr_tv.scoring.bootstrap import interval
 from asr_tv.scoring.wer import ErrorCounts
 from asr_tv.store.payload import MODEL
@@ -60,7 +60,7 @@ def follow_once(
     heard_with = resolve_model(current_model(model, out), runtime.store)
     family = family_of(heard_with.path / MODEL)
     ear = shared_ear(heard_with.path / MODEL, family, setup, runtime.device)
-    look = Follower(folder, out, ear, heard_with.digest, normalize).look()
+    look = Follower(folder, out, ear, heard_with.digest, normalize, family == "whisper").look()
     train, judges = divided(look.verified)
     steps = len(train) // setup.retraining.every
     if not retrain or not steps or not len(judges):
@@ -68,7 +68,7 @@ def follow_once(
     first = Manifest("verified", train.utterances[: steps * setup.retraining.every])
     base = resolve_model(model, runtime.store)
     record = tuned(runtime, base, first, setup.retraining, setup.language)
-    if _is_there(out, record):
+    if _is_judged(out, record):
         return Followed(look)
     new = loader(family, setup, choose_device(runtime.device))(record.path / MODEL)
     report = report_of(record, new, judges, first, normalize)
@@ -112,7 +112,7 @@ def worse_than(ear: Ear, judges: Manifest, report: Mapping[str, Any], normalize:
     return f"WER is {told}, that of the model in use {100 * before:.1f} %"
 
 
-def _is_there(out: Path, record: Record) -> bool:
-    """Whether this model was judged already."""
-    path = out / REPORT
-    return path.is_file() and json.loads(read_text(path)).get("checkpoint") == record.digest
+def _is_judged(out: Path, record: Record) -> bool:
+    """Whether this model is a version already, promoted or refused."""
+    reports = (json.loads(read_text(path)) for path in (out / VERSIONS).glob(f"*/{REPORT}"))
+    return any(report.get("checkpoint") == record.digest for report in reports)
