@@ -51,6 +51,7 @@ ONLY_IN = {
         "config.clips",
         "config.section",
         "config.synthesis",
+        "config.test_time",
     },
     "inflect": {"text.spoken_form"},
     "yaml": {"config.file"},

@@ -367,6 +367,8 @@ FIELDS: dict[str, Takes] = {
             "text_only.rhos": [0.5],
         }.items()
     },
+    "test_time.methods": Takes(["suta"], base="ctc"),
+    "test_time.of": Takes(["adapted"], base="ctc"),
     "scoring.resamples": Takes(300),
     "scoring.confidence": Takes(0.9),
     "forgetting.max_relative": Takes(0.5),

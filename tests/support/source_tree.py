@@ -17,7 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("vectors",),
     ("training", "decoding"),
     ("scoring",),
-    ("synthesis", "report"),
+    ("synthesis", "report", "streaming"),
     ("pipeline",),
     ("runs",),
     ("cli",),

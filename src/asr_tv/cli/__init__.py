@@ -16,6 +16,7 @@ from asr_tv.cli import adapt, biasing, compare, corpus, doctor, store, texts, ve
 from asr_tv.cli import export as exporting
 from asr_tv.cli import stages as tools
 from asr_tv.cli import transcribe as transcribing
+from asr_tv.cli.learning import stream, test_time
 from asr_tv.cli.stopping import Stops, tell_stopped, terminable
 from asr_tv.errors import RunFailed, UserError
 from asr_tv.safe_text import printable, redacted
@@ -34,6 +35,8 @@ app.command("gate")(tools.gate)
 app.command("finetune")(tools.finetune)
 app.command("transcribe")(transcribing.transcribe)
 app.command("score")(tools.score)
+app.command("test-time")(test_time.adaptations)
+app.command("stream")(stream.stream)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(store.app, name="store")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_tv.cli.adapt import print_report
+from asr_tv.cli.learning.stream import STREAM, print_stream
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, StoreOption
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import counted, printable
@@ -48,6 +49,9 @@ def report(
     from asr_tv.runs.finished import read_run
     from asr_tv.store.results import Store
 
+    if len(runs) == 1 and (runs[0] / STREAM).is_file():
+        print_stream(runs[0], as_json=as_json)
+        return
     if len(runs) == 1:
         partial = None
         if (runs[0] / "run.json").is_file() and not (runs[0] / "report.json").exists():

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr_tv.cli.learning.self_training import (
+    CoefOption,
+    CorrectOption,
+    KeepOption,
+    Labels,
+    LabelsOption,
+    tune_on_own,
+    write_model,
+)
 from asr_tv.errors import ConfigError, gathered, tell_left_out
 from asr_tv.safe_text import counted, printable
 
@@ -186,6 +195,10 @@ def finetune(
     seed: Annotated[int, typer.Option()] = 17,
     drop_longer: Annotated[bool, typer.Option(help="Leave out clips of over 30 s, which no Whisper hears")] = False,
     augment: Annotated[bool, typer.Option(help="Channel augmentation of synthetic clips")] = False,
+    labels: LabelsOption = Labels.given,
+    keep: KeepOption = 0.8,
+    correct: CorrectOption = None,
+    coef: CoefOption = 0.5,
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -204,6 +217,13 @@ def finetune(
     from asr_tv.training.trainer import LORA_VECTOR
 
     runtime = runtime_for(store, quiet=quiet)
+    if labels is Labels.self:
+        require_model_folder(out)
+        how = {"seed": seed, "language": language}
+        record, row, told = tune_on_own(runtime, model, manifest, set_ or [], how, keep, correct, coef, outside)
+        write_model(record, row, language, out)
+        say(row | {"model": str(out)}, as_json=as_json, text=f"{told}: {out}")
+        return
     training, recordings, base = gathered(
         lambda: section_of(TrainingConfig, set_ or ()),
         lambda: read_manifest(manifest, outside=outside, store=store),

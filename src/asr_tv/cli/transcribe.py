@@ -17,6 +17,7 @@ from asr_tv.cli.biasing import (
     TermsOption,
     bias_of,
 )
+from asr_tv.cli.learning.options import Adapt, AdaptOption, AdaptSetOption, adaptation_of, tell_adapted
 from asr_tv.cli.models import model_path, model_settings, parsed_context
 from asr_tv.cli.stages import (
     DEFAULT_STORE,
@@ -62,6 +63,12 @@ _SHORT_PIECE = 15.0
 """Longest piece in seconds for a model tuned on short audio: it knows sentences, not half minutes."""
 
 
+LongestOption = Annotated[
+    float | None,
+    typer.Option(min=2, max=30, help="Seconds; longer audio is cut  [default: 30; 15 if tuned on short audio]"),
+]
+
+
 def transcribe(
     model: Annotated[str, typer.Argument(help="Run, model name, folder or openai-whisper .pt")],
     inputs: Annotated[list[Path], typer.Argument(help="Audio files and folders of them, or one JSONL manifest")],
@@ -71,10 +78,7 @@ def transcribe(
     form: Annotated[
         Form | None, typer.Option("--format", help="  [default: --out's suffix, else jsonl: one id and text per line]")
     ] = None,
-    longest: Annotated[
-        float | None,
-        typer.Option(min=2, max=30, help="Seconds; longer audio is cut  [default: 30; 15 if tuned on short audio]"),
-    ] = None,
+    longest: LongestOption = None,
     language: Annotated[
         str | None, typer.Option(help="  [default: the model's own settings, else en]", callback=parsed_language)
     ] = None,
@@ -91,6 +95,8 @@ def transcribe(
     alpha: AlphaOption = 0.1,
     prompt: PromptOption = None,
     beams: BeamsOption = 1,
+    adapt: AdaptOption = Adapt.none,
+    adapt_set: AdaptSetOption = None,
     outside: OutsideOption = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -109,16 +115,18 @@ def transcribe(
 
     runtime, weights = runtime_for(store, quiet=quiet, batch_size=batch_size), model_path(model)
     listed = len(inputs) == 1 and holds_json_lines(inputs[0])
-    settings, given, shape, material, base = gathered(
+    settings, given, shape, how, material, base = gathered(
         lambda: model_settings(weights),
         lambda: parsed_context(audio_context, "--audio-context") if audio_context else None,
         lambda: _form(form, as_json, out, listed),
+        lambda: adaptation_of(adapt, adapt_set, listed=listed),
         lambda: read_manifest(inputs[0], outside=outside, store=store) if listed else find_recordings(inputs),
         lambda: resolve_model(weights, runtime.store),
     )
     context, spoken = given or settings["audio_context"], language or settings.get("language", "en")
     bias = bias_of(runtime, base, terms, boost, ngram, alpha, prompt)
-    decoding = decoding_for(context, spoken, 200, "auto", family_of(base.path / "model"), engine.value, beams, bias)
+    family = family_of(base.path / "model")
+    decoding = decoding_for(context, spoken, 200, "auto", family, engine.value, beams, bias, how)
     if listed:
         _put(_joined(_of_manifest(base, material, decoding, runtime), shape), out)
         return
@@ -165,6 +173,8 @@ def _of_manifest(base: "Record", manifest: "Manifest", decoding: "Decoding", run
     from asr_tv.decoding.transcribe import transcribe as stage
 
     record = stage(runtime, base, manifest, decoding)
+    if decoding.adaptation is not None:
+        tell_adapted(record.details["adapted"])
     heard = read_hypotheses(record.path / hypotheses_file())
     spans = {u.id: Span(0.0, u.duration or 0.0) for u in manifest}
     return [Transcript(name, spans[name].end, (Cue(spans[name], text),)) for name, text in heard.items()]

@@ -22,6 +22,7 @@ from asr_tv.config.selection import Recipe as Recipe
 from asr_tv.config.selection import SelectionConfig as SelectionConfig
 from asr_tv.config.selection import Start as Start
 from asr_tv.config.synthesis import SynthesisConfig as SynthesisConfig
+from asr_tv.config.test_time import TestTimeConfig as TestTimeConfig
 from asr_tv.config.trainable import ALL, Trainable, parse_trainable, written
 
 WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
@@ -232,6 +233,9 @@ class AdaptConfig(Section):
     scoring: ScoringConfig = ScoringConfig()
     biasing: BiasingConfig | None = Field(
         None, description="rows of prompts, boosted terms and n-grams; {} takes the defaults"
+    )
+    test_time: TestTimeConfig | None = Field(
+        None, description="rows of CTC models that adapt while they listen; {} takes the defaults"
     )
     forgetting: ForgettingConfig = ForgettingConfig()
     retention: RetentionConfig = RetentionConfig()

@@ -9,6 +9,7 @@ import torch
 
 from asr_tv.config.run import AudioContext, Engine
 from asr_tv.config.section import Family
+from asr_tv.config.test_time import Adaptation
 from asr_tv.decoding.biasing.bias import Bias
 from asr_tv.devices import Precision, choose_device, choose_precision
 from asr_tv.errors import ConfigError
@@ -32,6 +33,13 @@ _MIN_TOKENS = 20
 """A hypothesis is cut after 20 tokens + 12 per second of its clip, to end loops; English has about 4 per second."""
 
 
+_NOT_FOR_WHISPER = (
+    "test-time adaptation (pseudo-label, suta, continual, fast-slow) is for CTC models: it lowers the entropy of "
+    "frames, and a Whisper has none; for a Whisper, tune on a set of recordings: asr-tv finetune MODEL CLIPS "
+    "--labels self"
+)
+
+
 @dataclass(frozen=True)
 class Decoding:
     """The conditions of a transcription, all of which can change a WER.
@@ -41,6 +49,7 @@ class Decoding:
         max_new_tokens: upper limit on a hypothesis, in addition to that by the length of its clip.
         beams: of a beam search; 1 is greedy.
         bias: what else steers the search; for Whisper.
+        adaptation: how the model learns from each recording before it writes its text; for CTC models.
         precision: bf16 applies to a Whisper's encoder only or to a whole CTC model; int8 is for CTranslate2.
     """
 
@@ -52,8 +61,11 @@ class Decoding:
     timestamps: bool = False
     beams: int = 1
     bias: Bias | None = None
+    adaptation: Adaptation | None = None
 
     def __post_init__(self) -> None:
+        if self.adaptation is not None and (self.engine != CTC or self.precision != "fp32"):
+            raise ValueError("test-time adaptation is of CTC models in fp32")
         if self.engine == CTC and (self.beams > 1 or self.bias is not None):
             raise ValueError(f"{self.engine}: has no beams and takes no words")
         if self.engine == CTRANSLATE2 and self.bias is not None and self.bias.internal_lm is not None:
@@ -63,11 +75,12 @@ class Decoding:
 
     @property
     def options(self) -> dict[str, Any]:
-        """As in a key and in a score's conditions; `timestamps`, beams and bias only where they are set."""
+        """As in a key and in a score's conditions; `timestamps`, beams, bias and adaptation only where set."""
         always = {name: getattr(self, name) for name in _ALWAYS}
         stamped = {"timestamps": True} if self.timestamps else {}
         searched = {"beams": self.beams} if self.beams > 1 else {}
-        return always | stamped | searched | dict(self.bias.options if self.bias else {})
+        adapted = {"adaptation": self.adaptation.told} if self.adaptation else {}
+        return always | stamped | searched | dict(self.bias.options if self.bias else {}) | adapted
 
 
 def most_tokens(seconds: float, max_new_tokens: int) -> int:
@@ -84,12 +97,13 @@ def decoding_for(
     engine: Engine = "torch",
     beams: int = 1,
     bias: Bias | None = None,
+    adaptation: Adaptation | None = None,
 ) -> Decoding:
     """The decoding that this machine uses, with bf16 where the hardware supports it and torch decodes.
 
     Raises:
-        ConfigError: seconds of audio context, beams or words for a CTC model, or an engine that cannot decode the model
-            here.
+        ConfigError: seconds of audio context, beams or words for a CTC model, test-time adaptation of a Whisper, or an
+            engine that cannot decode the model here.
     """
     check_engine(engine, family, device)
     precision = choose_precision("auto", choose_device(device))
@@ -99,7 +113,11 @@ def decoding_for(
             raise ConfigError(wrong)
         if beams > 1 or bias is not None:
             raise ConfigError("beams, prompts, terms and n-grams are for Whisper; this is a CTC model")
+        if adaptation is not None:
+            return Decoding("full", language, max_new_tokens, "fp32", CTC, adaptation=adaptation)
         return Decoding("full", language, max_new_tokens, precision, CTC)
+    if adaptation is not None:
+        raise ConfigError(_NOT_FOR_WHISPER)
     chosen = choose_engine(engine, audio_context, device)
     if chosen == "torch":
         return Decoding(audio_context, language, max_new_tokens, precision, beams=beams, bias=bias)

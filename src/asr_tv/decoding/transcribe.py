@@ -11,6 +11,7 @@ from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.hypotheses import hypotheses_file, write_hypotheses
 from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.recogniser import load_recogniser
+from asr_tv.decoding.test_time.transcribing import order_of, transcribe_adapting
 from asr_tv.devices import choose_device
 from asr_tv.models.audio_context import FULL_SECONDS, context_seconds, refuse_longer
 from asr_tv.models.family import family_of
@@ -63,8 +64,15 @@ def transcribe(
         refuse_longer(manifest, context_seconds(decoding.audio_context, FULL_SECONDS), "cut it before transcribing")
     inputs = {"checkpoint": checkpoint.digest, "manifest": manifest.digest} | (sweep.inputs if sweep else {})
     parameters = decoding.options | (sweep.parameters if sweep else {})
+    if decoding.adaptation is not None:
+        inputs |= order_of(manifest, decoding.adaptation)
 
     def produce(scratch: Path) -> Produced:
+        if decoding.adaptation is not None:
+            with runtime.progress(runtime.label or STAGE, len(manifest), "utterances") as advance:
+                model, device = checkpoint.path / MODEL, choose_device(runtime.device)
+                told = transcribe_adapting(model, manifest, decoding.adaptation, device, scratch, advance)
+            return Produced((manifest.ref(),), {"utterances": len(manifest), "cut_hypotheses": 0, **told})
         recogniser = load_recogniser(checkpoint.path / MODEL, family, decoding, choose_device(runtime.device), scratch)
         coefs: Sequence[float | None] = sweep.scaling_coefs if sweep else (None,)
         cut = 0

@@ -49,12 +49,51 @@ class TorchDecoder:
 
     @torch.inference_mode()
     def tokens(self, features: Tensor, limit: int, previous: Sequence[int] = ()) -> list[list[int]]:
+        return self.tokens_of(self.states(features), limit, previous)
+
+    @torch.inference_mode()
+    def states(self, features: Tensor) -> Tensor:
+        """Encoder states (batch, frames / 2, width), fp32."""
+        attention = shape_independent_attention(self._device)
+        with attention, torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            return encode(self._model.model.encoder, features).float()
+
+    @torch.inference_mode()
+    def tokens_of(
+        self, states: Tensor, limit: int, previous: Sequence[int] = (), search: Search | None = None
+    ) -> list[list[int]]:
+        """As `tokens`, of encoder states, and perhaps with another search than the decoder's own."""
         prompt = [*previous, *self._prompt]
         with shape_independent_attention(self._device):
-            generated: Tensor = self._generate(features, prompt, limit)
+            generated: Tensor = self._generate(states, prompt, limit, search or self._search)
         return generated[:, len(prompt) :].tolist()
 
-    def _generate(self, features: Tensor, begin: Sequence[int], limit: int) -> Any:
+    @torch.inference_mode()
+    def mean_log_probability(self, state: Tensor, tokens: Sequence[int], previous: Sequence[int] = ()) -> float:
+        """Mean ln P of the tokens of one recording, state (1, frames, width); 0 of none."""
+        found = self.log_probabilities(state, tokens, previous)
+        return sum(found) / len(found) if found else 0.0
+
+    @torch.inference_mode()
+    def log_probabilities(self, state: Tensor, tokens: Sequence[int], previous: Sequence[int] = ()) -> list[float]:
+        """Ln P of each token of one recording, state (1, frames, width), all of those before it given."""
+        if not tokens:
+            return []
+        begin = [*previous, *self._prompt]
+        row = torch.tensor([[*begin, *tokens]], device=self._device)
+        hidden = self._model.model.decoder(input_ids=row[:, :-1], encoder_hidden_states=state).last_hidden_state
+        log_p = torch.log_softmax(self._model.proj_out(hidden[0, len(begin) - 1 :]).float(), dim=-1)
+        found: list[float] = log_p.gather(1, row[0, len(begin) :, None])[:, 0].tolist()
+        return found
+
+    @torch.inference_mode()
+    def probability_at_start(self, state: Tensor, token: int) -> float:
+        """P of a token right after the first of a text's own prompt, where Whisper tells that nobody speaks."""
+        row = torch.tensor([self._prompt[:1]], device=self._device)
+        hidden = self._model.model.decoder(input_ids=row, encoder_hidden_states=state).last_hidden_state
+        return float(torch.softmax(self._model.proj_out(hidden[0, -1]).float(), dim=-1)[token])
+
+    def _generate(self, states: Tensor, begin: Sequence[int], limit: int, search: Search) -> Any:
         """Prompt and tokens, shape (batch, tokens), by the generic `generate` of transformers.
 
         Whisper's own requires 30 s of features; the generic one takes encoder states of any length.
@@ -63,10 +102,7 @@ class TorchDecoder:
         from transformers.modeling_outputs import BaseModelOutput
 
         settings = copy.deepcopy(self._model.generation_config)  # has the checkpoint's suppressed tokens
-        beams = self._search.beams
-        settings.update(max_length=len(begin) + limit, max_new_tokens=None, do_sample=False, num_beams=beams)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            states = encode(self._model.model.encoder, features).float()
+        settings.update(max_length=len(begin) + limit, max_new_tokens=None, do_sample=False, num_beams=search.beams)
         prompt = torch.tensor([begin] * len(states), device=self._device)
         return GenerationMixin.generate(
             self._model,
@@ -75,10 +111,10 @@ class TorchDecoder:
             decoder_input_ids=prompt,
             decoder_attention_mask=torch.ones_like(prompt),
             generation_config=settings,
-            logits_processor=self._processors(settings, len(begin)),
+            logits_processor=self._processors(settings, len(begin), search),
         )
 
-    def _processors(self, settings: Any, begin: int) -> Any:
+    def _processors(self, settings: Any, begin: int, search: Search) -> Any:
         """Whisper's own rules for the positions of timestamps, without which it rarely writes any; then the fusion."""
         from transformers import LogitsProcessorList, WhisperTimeStampLogitsProcessor
 
@@ -88,8 +124,8 @@ class TorchDecoder:
                 no_timestamps_token_id=self._first_timestamp - 1, max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP
             )
             processors.append(WhisperTimeStampLogitsProcessor(settings, begin_index=begin))
-        if self._search.fusion is not None:
-            processors.append(FusionProcessor(self._search.fusion, begin, self._internal_lm(), self._search.gamma))
+        if search.fusion is not None:
+            processors.append(FusionProcessor(search.fusion, begin, self._internal_lm(), search.gamma))
         return LogitsProcessorList(processors)
 
     def _internal_lm(self) -> Any:

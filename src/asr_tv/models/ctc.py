@@ -1,4 +1,4 @@
-"""Loads CTC recognisers (Wav2Vec2ForCTC, Wav2Vec2ConformerForCTC) from Hugging Face directories."""
+"""Loads CTC recognisers (Wav2Vec2ForCTC, Wav2Vec2ConformerForCTC, hama) from Hugging Face directories."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
-from asr_tv.models.directory import FEATURES, VOCABULARY
+from asr_tv.models.directory import FEATURES, VOCABULARY, copy_side_files, write_weights
 from asr_tv.models.family import empty_model
+from asr_tv.models.hama.folder import is_hama, load_hama, load_phonemes
 from asr_tv.models.tensors import CONFIG, open_tensors, read_json
 from asr_tv.models.whisper import loading_problems, no_progress_bar, save_checkpoint
 
@@ -39,6 +40,8 @@ def load_ctc(directory: Path) -> Any:
     """
     from transformers import AutoModelForCTC
 
+    if is_hama(directory):
+        return load_hama(directory)
     _require_sizes(directory)
     with no_progress_bar(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # initialises the mask, where a checkpoint lacks it
@@ -73,9 +76,15 @@ def _require_sizes(directory: Path) -> None:
 
 
 def load_spelling(directory: Path) -> Spelling:
-    """The characters of a directory's vocabulary; a DataError if none loads, or without single letters or digits."""
+    """The characters of a directory's vocabulary; none where it is of phonemes.
+
+    Raises:
+        DataError: no vocabulary loads, or it has no single letters or digits.
+    """
     from transformers import Wav2Vec2CTCTokenizer
 
+    if is_hama(directory):
+        return Spelling({}, " ", load_phonemes(directory))
     try:
         tokenizer: Any = Wav2Vec2CTCTokenizer.from_pretrained(directory, local_files_only=True)  # nosec B615
         vocabulary = tokenizer.get_vocab()
@@ -108,6 +117,10 @@ def normalise_ctc(source: Path, out: Path) -> None:
     """
     model, spelling = load_ctc(source), load_spelling(source)
     load_extractor(source)
+    if is_hama(source):
+        copy_side_files(source, out)
+        write_weights(model.state_dict(), out)
+        return
     highest = max(spelling.tokenizer.get_vocab().values())
     if highest >= model.config.vocab_size:
         raise DataError(f"{source}: the tokenizer's ids go up to {highest}, the model writes {model.config.vocab_size}")

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 
 from asr_tv.config.section import Family
+from asr_tv.models.hama.conformer import HamaConformer
+from asr_tv.models.hama.folder import is_hama
 from asr_tv.models.tensors import CONFIG, read_json
 
-CTC_TYPES = ("wav2vec2", "wav2vec2-conformer")
+CTC_TYPES = ("wav2vec2", "wav2vec2-conformer", "hama")
 
 
 def family_of(directory: Path) -> Family:
@@ -21,6 +23,9 @@ def empty_model(directory: Path) -> Any:
     """The model that config.json describes on torch's meta device, with names and shapes but no weights."""
     from transformers import AutoConfig, AutoModelForCTC, AutoModelForSpeechSeq2Seq
 
+    if is_hama(directory):
+        with torch.device("meta"):
+            return HamaConformer()
     config = AutoConfig.from_pretrained(directory, local_files_only=True)  # nosec B615 - a local folder
     kind: Any = AutoModelForCTC if family_of(directory) == "ctc" else AutoModelForSpeechSeq2Seq
     with torch.device("meta"):

@@ -91,8 +91,10 @@ def check_biasing(config: AdaptConfig, family: Family) -> None:
     """Refuses what no row can be made of, before anything is trained.
 
     Raises:
-        ConfigError: the model is no Whisper, or more terms were given than are boosted.
+        ConfigError: rows for another family of models, or more terms than are boosted.
     """
+    if family != "ctc" and config.test_time is not None:
+        raise ConfigError("test_time: adapts CTC models while they listen, and this is a Whisper")
     if family != "whisper" and (config.biasing is not None or config.scoring.beams > 1):
         raise ConfigError("biasing and scoring.beams: are for Whisper, and this is a CTC model")
     if config.biasing is not None and (given := len(given_terms(config))) > config.biasing.max_terms:

@@ -10,6 +10,7 @@ from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check
+from asr_tv.pipeline.unlabelled.rows import adapting_rows
 from asr_tv.report.systems import ADAPTED, PRETRAINED, rate_of
 from asr_tv.report.verdict import loops_told
 from asr_tv.runs.outputs import note_start, report_of, write_outputs
@@ -50,6 +51,14 @@ def _rate(value: float | None, name: str) -> str:
     return "undefined" if value is None else f"{100 * value:.1f} % {name}"
 
 
+def with_listeners(report: dict[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """The report with rows of test-time adaptation, and its ledger with what they heard without labels."""
+    if not part:
+        return report
+    ledger = {**report["ledger"], "heard_without_labels": part["heard_without_labels"]}
+    return {**report, "ledger": ledger, "test_time": list(part["rows"])}
+
+
 def run(
     config: AdaptConfig, execute: Executor, folder: Path, *, announce: Callable[[Plan], Any] | None = None
 ) -> dict[str, Any]:
@@ -62,7 +71,9 @@ def run(
     note_start(config, folder)
     with registered(execute.store.root, folder, config.name):
         outcome = adapt(config, execute, announce)
-        report = report_of(outcome, execute.done)
+        found, test = outcome.chosen.material, outcome.chosen.material.target_test
+        listening = adapting_rows(config, found.base, outcome.adapted, test, execute)
+        report = with_listeners(report_of(outcome, execute.done), listening)
         with file_lock(folder / ".lock"):  # two runs of one configuration may end at once
             write_outputs(outcome, report, folder)
     return report

@@ -13,7 +13,7 @@ from asr_tv.scoring.wer import ErrorCounts
 Scalar = str | int | float | bool | None
 
 AUDIO_CONTEXT = "audio_context"
-DECODED_AS = (AUDIO_CONTEXT, *OPTIONS)
+DECODED_AS = (AUDIO_CONTEXT, *OPTIONS, "adaptation")
 """Decoding options that two compared evaluations may differ in: how a checkpoint was tuned, and what steers it."""
 
 

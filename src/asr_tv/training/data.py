@@ -28,11 +28,16 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Labelled clips, how the synthetic ones are augmented, and what is rehearsed among them."""
+    """Labelled clips, how the synthetic ones are augmented, and what is rehearsed among them.
+
+    Attributes:
+        weights: by id, how much each token of a label is trusted; none where all are alike.
+    """
 
     clips: Manifest
     augmentation: AugmentationConfig | None = None
     rehearsal: Rehearsal | None = None
+    weights: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
     def refs(self) -> tuple[ManifestRef, ...]:
         """Of everything that is heard, for the ledger."""

@@ -1,5 +1,6 @@
 """The stage that fine-tunes a checkpoint on a manifest, wholly or in part."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from asr_tv.devices import choose_device, choose_precision
 from asr_tv.models.audio_context import FULL_SECONDS, context_seconds, refuse_longer
 from asr_tv.models.family import empty_model, family_of
 from asr_tv.store.payload import MODEL
+from asr_tv.store.records import canonical_json
 from asr_tv.store.results import Identity, Produced, Record
 from asr_tv.store.runtime import Runtime
 from asr_tv.training.data import TrainingData
@@ -54,7 +56,17 @@ def finetune(
             ordered, limit, "set a longer training.audio_context, or cut it" if limit < FULL_SECONDS else _CUT
         )
     precision = choose_precision(training.precision, device)
-    job = Job(ordered, training, precision, seed, language, data.augmentation, family, rehearsal=rehearsal)
+    job = Job(
+        ordered,
+        training,
+        precision,
+        seed,
+        language,
+        data.augmentation,
+        family,
+        rehearsal=rehearsal,
+        weights=data.weights,
+    )
 
     def produce(scratch: Path) -> Produced:
         losses = train(base.path / MODEL, job, scratch, device, runtime.progress, label)
@@ -91,6 +103,8 @@ def identity(base: Record, job: Job) -> Identity:
     if job.updates == 1:
         parameters["warmup"] = "none"
     inputs = {"base": base.digest, "manifest": job.manifest.digest}
+    if job.weights:
+        inputs["weights"] = hashlib.sha256(canonical_json(sorted(job.weights)).encode()).hexdigest()
     if (rehearsal := job.rehearsal) is not None:
         weight = {} if rehearsal.weight == 1 else {"rehearsal_weight": rehearsal.weight}
         parameters |= {"rehearsal": rehearsal.share, **weight}

@@ -36,6 +36,7 @@ from asr_tv.training.kept_epochs import LOSSES, forget_epochs, keep_epoch, last_
 from asr_tv.training.objectives.ctc import CtcObjective
 from asr_tv.training.objectives.rehearsal import RehearsalObjective
 from asr_tv.training.objectives.short_context import ShortContextObjective
+from asr_tv.training.objectives.weighted import WeightedObjective
 from asr_tv.training.objectives.whisper import WhisperObjective
 from asr_tv.vectors.files import write_lora_vector
 from asr_tv.workers import cores, prefetch
@@ -55,6 +56,7 @@ class Job:
 
     Attributes:
         rehearsal: general clips in the order that training uses; for Whisper models.
+        weights: by id, of a label's tokens; for Whisper models without rehearsal.
     """
 
     manifest: Manifest
@@ -66,6 +68,7 @@ class Job:
     family: Family = "whisper"
     subject: Literal["transcription", "short context"] = "transcription"
     rehearsal: Rehearsal | None = None
+    weights: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
     @property
     def updates(self) -> int:
@@ -310,4 +313,7 @@ def _make_objective(base: Path, job: Job) -> WhisperObjective | CtcObjective:
         teacher = rehearsal.teacher.path / MODEL
         context = job.training.audio_context
         return RehearsalObjective(base, teacher, job.manifest, rehearsal, context, job.language)
+    if job.weights:
+        context = job.training.audio_context
+        return WeightedObjective(base, job.manifest, context, job.language, dict(job.weights))
     return WhisperObjective(base, job.manifest, job.training.audio_context, job.language)

@@ -30,6 +30,8 @@ class CtcObjective:
         self._extractor = load_extractor(base)
         spelling = load_spelling(base)
         self._ids: dict[str, tuple[int, ...]] = {}
+        if not spelling.characters:
+            raise DataError("the model writes phonemes, and is not tuned on texts: it can adapt at test time")
         problems = []
         for u in manifest:
             ids, unknown = character_ids(u.text, spelling.characters, spelling.delimiter)

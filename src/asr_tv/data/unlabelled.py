@@ -1,0 +1,36 @@
+"""Manifests of recordings without texts."""
+
+import json
+from pathlib import Path
+
+from asr_tv.data.corpora.local import located, opened
+from asr_tv.data.corpora.source import require_inside
+from asr_tv.data.manifest import Manifest, parse_json, parse_manifest
+from asr_tv.data.text_files import read_text
+from asr_tv.errors import DataError
+
+
+def read_unlabelled(path: Path, *, outside: bool = False, store: Path | None = None) -> Manifest:
+    """A JSONL manifest as `read_manifest`, in which `text` may be missing; where it is given it is not kept.
+
+    Raises:
+        DataError: as `read_manifest`.
+    """
+    manifest = parse_manifest("\n".join(map(_without_text, read_text(path).split("\n"))), str(path))
+    if not len(manifest):
+        raise DataError(f"{path}: no utterance")
+    found = tuple(located(u, path.parent) for u in manifest)
+    if not outside:
+        require_inside([path.parent, *([store] if store else [])], found, str(path))
+    return opened(Manifest(path.stem, found))
+
+
+def _without_text(line: str) -> str:
+    """The line with an empty text; one that is no JSON object stays, to be named by the parser."""
+    try:
+        row = parse_json(line) if line.strip() else None
+    except ValueError:
+        return line
+    if not isinstance(row, dict):
+        return line
+    return json.dumps({**{key: row[key] for key in row if key not in ("transcript", "sentence")}, "text": ""})
