@@ -13,8 +13,8 @@ from asr_tv.safe_text import printable
 
 if TYPE_CHECKING:
     from asr_tv.runs.trial.listeners import Listeners
-    from asr_tv.runs.trial.page import Trial
     from asr_tv.runs.trial.sides import Comparison
+    from asr_tv.runs.trial.trial import Trial
     from asr_tv.store.results import Store
 
 
@@ -67,8 +67,8 @@ def _tell_pace(listeners: "Listeners") -> None:
 
 def _trial(compared: "Comparison", listeners: "Listeners", store: "Store", keep: Path | None) -> "Trial":
     from asr_tv.runs.trial.keeping import FOLDER, Keeper
-    from asr_tv.runs.trial.page import Trial
     from asr_tv.runs.trial.sentences import sentences_of
+    from asr_tv.runs.trial.trial import Trial
 
     run = compared.run
     folder = keep or (run.folder / FOLDER if run else None)

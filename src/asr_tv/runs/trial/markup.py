@@ -11,7 +11,7 @@ from asr_tv.text.scripts import is_unspaced
 
 def heading(title: str) -> str:
     """The head of the page."""
-    return f"<h1>{_text(title)}</h1>"
+    return f"<h1>{_text(title)}: say a sentence</h1>"
 
 
 def answer_cards(answers: Sequence[Answer]) -> list[str]:
@@ -20,9 +20,9 @@ def answer_cards(answers: Sequence[Answer]) -> list[str]:
     return [_card(answer, () if answer.problem else next(heard)) for answer in answers]
 
 
-def empty_card(side: str) -> str:
-    """A side that has heard nothing yet."""
-    return f'<h2>{_text(side)}</h2><p class="heard note">…</p>'
+def empty_card(answer: Answer) -> str:
+    """A side that has heard nothing yet, with its problem if it has one."""
+    return _card(answer, ()) if answer.problem else f'<h2>{_text(answer.side)}</h2><p class="heard note">…</p>'
 
 
 def sentence_line(sentence: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from asr_tv.errors import ConfigError
 from asr_tv.runs.trial.clips import MOST_BYTES
-from asr_tv.runs.trial.page import Trial, build_page, style
+from asr_tv.runs.trial.page import build_page, style
+from asr_tv.runs.trial.trial import Trial
 
 HOST = "127.0.0.1"
 _PORTS = range(7860, 7900)
