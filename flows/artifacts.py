@@ -15,7 +15,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.settings import get_current_settings
 
 from asr_tv.report.markdown import escaped, wer_header, wer_tables
-from asr_tv.report.systems import ADAPTED, rate_name
+from asr_tv.report.systems import ADAPTED, rate_name, try_command
 from asr_tv.runs.promotion import Promotion
 from asr_tv.safe_text import inert, printable, redacted
 from asr_tv.store.results import Record
@@ -94,7 +94,9 @@ def publish_report(report: Mapping[str, Any], folder: Path, promotion: Promotion
     link = report_link(promotion.version, folder)
     name, state = report["name"], "current" if promotion.promoted else "NOT PROMOTED"
     key, told = slug(f"wer-{name}"), f"{promotion.reason}; {stages}"
-    markdown = report_markdown(report, link, told, promoted=promotion.promoted, earlier=earlier(key))
+    markdown = report_markdown(
+        report, link, told, promoted=promotion.promoted, earlier=earlier(key), folder=str(folder)
+    )
     create_markdown_artifact(markdown, key=key, description=inert(f"{headline(report)}, {state}, {stages}"))
     _say_where(key)
     if link is not None:
@@ -160,15 +162,18 @@ def report_markdown(
     *,
     promoted: bool,
     earlier: Sequence[tuple[str, str]] = (),
+    folder: str | None = None,
 ) -> str:
     """The artifact's page, under MAX_BYTES: verdict, WER, recipe, curve, earlier runs, and as many test sets as fit."""
     model = "This model is `current`" if promoted else "**This model is not promoted**"
     where = f"[The whole report]({link})" if link else "The whole report lies in the run's folder."
+    speak = inert(try_command(folder or f"runs/{report['name']}"))
     head = [
         f"# {inert(headline(report))}",
         escaped(report["verdict"], limit=None),
         f"{model}: {escaped(told, limit=None)}.",
         where,
+        f"Say a sentence to the pretrained and to the adapted model: {speak}",
     ]
     rates, header = rate_name(report["systems"]), wer_header(report)[:-1]
     tables = [f"## {escaped(title)}\n\n{_table(header, rows)}" for title, rows in wer_tables(report).items()]

@@ -47,7 +47,7 @@ def read_clip(path: Path) -> Clip:
     """
     name = path.name
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if path.exists() and path.stat().st_size > MOST_BYTES:
             raise DataError(
                 f"{name}: over {MOST_BYTES // 1_000_000} MB; give a recording of at most {MOST_SECONDS:g} s"
             )

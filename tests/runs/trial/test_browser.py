@@ -1,0 +1,243 @@
+"""`asr-tv try` on a real run, in Chromium whose microphone plays a real recording: what a visitor sees and keeps."""
+
+import difflib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr_tv.data.corrections import read_corrections
+from asr_tv.runs.finished import read_run
+from asr_tv.store.results import Store
+
+pytest.importorskip("gradio")
+pytestmark = [pytest.mark.browser, pytest.mark.real]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+PATIENCE = 60_000  # milliseconds, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def clip(slice_folder: Path, slice_report: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """A real recording of the target on which the two models differ, with a pause before and after it."""
+    shown = read_run(slice_folder / "out").report["examples"]
+    (row, *_) = [*shown["most_improved"], *shown["most_worsened"]]
+    recordings = read_run(slice_folder / "out").recordings("target", Store(slice_folder / "store"))
+    assert recordings is not None
+    wave, rate = soundfile.read(recordings.by_id[row["id"]].audio, dtype="float32")
+    pause = np.zeros(rate // 2, np.float32)
+    path = tmp_path_factory.mktemp("microphone") / "clip.wav"
+    soundfile.write(path, np.concatenate([pause, wave, np.zeros(20 * rate, np.float32)]), rate)
+    return path
+
+
+@pytest.fixture(scope="module")
+def short(clip: Path) -> Path:
+    """The recording as a file, without the long silence behind it."""
+    wave, rate = soundfile.read(clip)
+    soundfile.write(clip.with_name("short.wav"), wave[: 4 * rate], rate)
+    return clip.with_name("short.wav")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="module")
+def address(slice_folder: Path, slice_report: dict[str, Any], kept: Path) -> Iterator[str]:  # noqa: ARG001
+    program = [sys.executable, "-c", "from asr_tv.cli import main; main()", "try", str(slice_folder / "out")]
+    program += ["--store", str(slice_folder / "store"), "--keep", str(kept)]
+    server = subprocess.Popen(program, stderr=subprocess.PIPE, text=True, cwd=kept)
+    assert server.stderr is not None
+    lines = []
+    for line in server.stderr:
+        lines.append(line)
+        if found := re.match(r"http://127\.0\.0\.1:\d+/", line):
+            break
+    else:
+        pytest.fail("".join(lines))
+    assert [re.sub(r"[\d.]+ s for", "N s for", told) for told in lines[:2]] == [
+        "pretrained: N s for 3 s of sound\n",
+        "adapted: N s for 3 s of sound\n",
+    ]
+    yield found[0]
+    server.send_signal(signal.SIGTERM)
+    server.wait(timeout=30)
+    assert server.stderr.read().count("Traceback") == 0
+
+
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Callable[..., Any]]:
+    """Starts Chromium with the given switches."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium refuses its sandbox to root, which CI is.
+        yield lambda *args: playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *args])
+
+
+@pytest.fixture(scope="module")
+def chromium(launch: Callable[..., Any], clip: Path) -> Iterator[Any]:
+    """A browser whose microphone plays the clip."""
+    opened = launch(*MICROPHONE, f"--use-file-for-fake-audio-capture={clip}%noloop")
+    yield opened
+    opened.close()
+
+
+class Visitor:
+    """A page with what it said on the console and what it asked for."""
+
+    def __init__(self, browser: Any, address: str, **context: Any) -> None:
+        self.context = browser.new_context(**({"viewport": WIDE} | context))
+        self.page = self.context.new_page()
+        self.said: list[str] = []
+        self.asked: set[str] = set()
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.add(request.url))
+        self.page.goto(address)
+        self.page.wait_for_selector("#line p.note, #line p.problem", timeout=PATIENCE)
+        self.address = address
+
+    def record(self, seconds: float) -> None:
+        self.page.locator("#sound").get_by_role("button", name="Record", exact=True).click()
+        self.page.wait_for_timeout(1000 * seconds)
+        self.page.locator("#sound").get_by_role("button", name="Stop", exact=True).locator("visible=true").click()
+
+    def upload(self, path: Path) -> None:
+        self.page.get_by_label("Upload file").first.click()
+        self.page.locator("#sound input[type=file]").set_input_files(path)
+
+    def wait_for_answers(self) -> list[str]:
+        self.page.wait_for_selector("#answer-1 .heard:not(.note)", timeout=PATIENCE)
+        return [self.page.locator(f"#answer-{n} .heard").inner_text() for n in (0, 1)]
+
+    def wait_for_line(self, words: str) -> str:
+        self.page.locator("#line", has_text=re.compile(words)).wait_for(timeout=PATIENCE)
+        return str(self.page.locator("#line").inner_text())
+
+    def close(self) -> None:
+        self.context.close()
+        assert [text for text in self.said if text.startswith("error")] == []
+        outside = [url for url in self.asked if not url.startswith((self.address, "data:", f"blob:{self.address}"))]
+        assert outside == []
+
+
+@pytest.fixture
+def visitor(chromium: Any, address: str) -> Iterator[Visitor]:
+    found = Visitor(chromium, address)
+    yield found
+    found.close()
+
+
+def differing(a: str, b: str) -> tuple[list[str], list[str]]:
+    """The words of each text that the other lacks, by the standard library's matcher."""
+    words = [[re.sub(r"\W", "", w).lower() for w in text.split()] for text in (a, b)]
+    blocks = difflib.SequenceMatcher(None, *words, autojunk=False).get_matching_blocks()
+    same = [{block[side] + n for block in blocks for n in range(block.size)} for side in (0, 1)]
+    left, right = ([w for n, w in enumerate(t.split()) if n not in s] for t, s in zip((a, b), same, strict=True))
+    return left, right
+
+
+def test_a_sentence_is_heard_marked_and_corrected(visitor: Visitor, kept: Path) -> None:
+    visitor.record(5)
+    texts = visitor.wait_for_answers()
+    assert all(texts)
+    marks = [visitor.page.locator(f"#answer-{n} mark").all_inner_texts() for n in (0, 1)]
+    assert tuple(marks) == differing(*texts)
+    assert any(marks)
+    assert not (kept / "corrections.jsonl").exists()
+    visitor.page.locator("#said textarea").fill("to leave a message, please enter a mailbox number")
+    visitor.page.locator("#save button, button#save").first.click()
+    visitor.wait_for_line("kept: adapted was wrong")
+    (row,) = read_corrections(kept / "corrections.jsonl")
+    assert (row.heard, row.text) == (texts[1], "to leave a message, please enter a mailbox number")
+    visitor.page.get_by_label(re.compile("Keep the recording")).check()
+    visitor.page.locator("#right-0").click()
+    visitor.wait_for_line("kept: pretrained was right; with the recording")
+    confirmed = read_corrections(kept / "corrections.jsonl")[-1]
+    assert (confirmed.heard, confirmed.right) == (texts[0], True)
+    assert soundfile.info(kept / confirmed.audio).duration > 4
+    consent = json.loads((kept / "consent.jsonl").read_text())
+    assert consent["id"] == confirmed.id
+
+
+def test_bad_recordings_are_one_line_each_and_the_page_goes_on(visitor: Visitor, short: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(16_000), 16_000)
+    soundfile.write(tmp_path / "hour.flac", np.zeros(3600 * 8000, np.float32), 8000)
+    (tmp_path / "text.wav").write_text("not audio " * 100)
+    for name, said in (("silence", "is the microphone muted"), ("hour", "lasts 60 minutes"), ("text", "not audio")):
+        visitor.upload(next(tmp_path.glob(f"{name}.*")))
+        line = visitor.wait_for_line(said)
+        assert str(tmp_path) not in line
+        assert "\n" not in line
+        visitor.page.locator("#sound").get_by_label("Clear").click()
+        visitor.wait_for_line("^$")
+    visitor.upload(short)
+    assert all(visitor.wait_for_answers())
+
+
+def test_two_visitors_at_once_are_both_answered(chromium: Any, address: str) -> None:
+    visitors = [Visitor(chromium, address) for _ in range(2)]
+    for visitor in visitors:
+        visitor.page.locator("#sound").get_by_role("button", name="Record", exact=True).click()
+    visitors[0].page.wait_for_timeout(3000)
+    for visitor in visitors:
+        visitor.page.locator("#sound").get_by_role("button", name="Stop", exact=True).locator("visible=true").click()
+    for visitor in visitors:
+        assert len(visitor.wait_for_answers()) == 2
+        visitor.close()
+
+
+def test_without_a_microphone_it_says_so_and_takes_files(launch: Callable[..., Any], address: str, short: Path) -> None:
+    browser = launch()
+    visitor = Visitor(browser, address)
+    visitor.wait_for_line("No microphone found: connect one and reload this page, or choose a file")
+    visitor.upload(short)
+    assert all(visitor.wait_for_answers())
+    visitor.close()
+    browser.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_it_fits(chromium: Any, address: str, scheme: str, size: dict[str, int]) -> None:
+    visitor = Visitor(chromium, address, viewport=size, color_scheme=scheme)
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert visitor.page.locator("body.dark").count() == (scheme == "dark")
+    if folder := os.environ.get("ASR_TV_PICTURES"):
+        visitor.record(5)
+        visitor.wait_for_answers()
+        visitor.page.screenshot(path=f"{folder}/try-{scheme}-{size['width']}.png", full_page=True)
+    visitor.close()
+
+
+def test_it_works_by_keyboard(visitor: Visitor) -> None:
+    before = visitor.page.locator("#sentence .sentence").inner_text()
+    visitor.page.keyboard.press("Tab")
+    assert visitor.page.evaluate("document.activeElement.textContent").strip() == "Another sentence"
+    for _ in range(20):
+        visitor.page.keyboard.press("Enter")
+        visitor.page.wait_for_timeout(300)
+        if visitor.page.locator("#sentence .sentence").inner_text() != before:
+            break
+    reached = set()
+    for _ in range(15):
+        visitor.page.keyboard.press("Tab")
+        reached.add(visitor.page.evaluate("document.activeElement.textContent || document.activeElement.type").strip())
+    assert {"Record", "I read the sentence above", "Wrong, it should be this", "checkbox", "textarea"} <= reached
