@@ -24,16 +24,16 @@ def listen_on(port: int | None) -> socket.socket:
     """A socket on loopback, at the port or at the first free one from 7860.
 
     Raises:
-        ConfigError: the port, or every one of them, is in use.
+        ConfigError: the port, or every one of them, is in use or not ours to open.
     """
+    reason = ""
     for candidate in _PORTS if port is None else (port,):
         try:
             return socket.create_server((HOST, candidate))
-        except OSError:
-            continue
-    raise ConfigError(
-        f"--port {port}: in use" if port else f"ports {_PORTS[0]} to {_PORTS[-1]} are in use: give --port"
-    )
+        except OSError as error:
+            reason = str(error.strerror)
+    tried = f"{_PORTS[0]} to {_PORTS[-1]}" if port is None else port
+    raise ConfigError(f"--port {tried}: {reason}; give another")
 
 
 def address_of(listening: socket.socket) -> str:
