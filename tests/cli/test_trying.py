@@ -29,6 +29,5 @@ def test_one_model_alone_and_models_that_are_not_there(asr_tv: Command, tmp_path
 def test_a_port_in_use(asr_tv: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert asr_tv("try", "./one", "./two", "--port", port).problems == [
-            f"--port {port}: Address already in use; give another"
-        ]
+        (problem,) = asr_tv("try", "./one", "./two", "--port", port).problems
+    assert problem.startswith(f"--port {port}: Address already in use")
