@@ -94,9 +94,7 @@ def publish_report(report: Mapping[str, Any], folder: Path, promotion: Promotion
     link = report_link(promotion.version, folder)
     name, state = report["name"], "current" if promotion.promoted else "NOT PROMOTED"
     key, told = slug(f"wer-{name}"), f"{promotion.reason}; {stages}"
-    markdown = report_markdown(
-        report, link, told, promoted=promotion.promoted, earlier=earlier(key), folder=str(folder)
-    )
+    markdown = report_markdown(report, link, told, promoted=promotion.promoted, earlier=earlier(key))
     create_markdown_artifact(markdown, key=key, description=inert(f"{headline(report)}, {state}, {stages}"))
     _say_where(key)
     if link is not None:
@@ -162,12 +160,11 @@ def report_markdown(
     *,
     promoted: bool,
     earlier: Sequence[tuple[str, str]] = (),
-    folder: str | None = None,
 ) -> str:
     """The artifact's page, under MAX_BYTES: verdict, WER, recipe, curve, earlier runs, and as many test sets as fit."""
     model = "This model is `current`" if promoted else "**This model is not promoted**"
     where = f"[The whole report]({link})" if link else "The whole report lies in the run's folder."
-    speak = inert(try_command(folder or f"runs/{report['name']}"))
+    speak = inert(try_command(f"runs/{report['name']}"))
     head = [
         f"# {inert(headline(report))}",
         escaped(report["verdict"], limit=None),

@@ -270,8 +270,6 @@ class TestArtifacts:
         assert "| topline (target recordings) |" in text
         assert "20.0 % at 0, 10.0 % at 1." in text
         assert "adapted model: asr-tv try runs/demo\n" in text
-        told = report_markdown(self.REPORT, None, "", promoted=True, folder="/results/a shop")
-        assert "asr-tv try '/results/a shop'\n" in told
         assert "](data:image/svg+xml;base64," in text
 
     def test_earlier_runs(self) -> None:

@@ -58,13 +58,17 @@ ONLY_IN = {
     "rich": {"cli"},
     "jinja2": {"report.page"},
     "markupsafe": {"report.page"},
+    "gradio": {"runs.trial"},
+    "fastapi": {"runs.trial"},
+    "starlette": {"runs.trial"},
+    "uvicorn": {"runs.trial"},
     "prefect": set(),
 }
 
 HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
     *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub", "datasets"),
-    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq"),
+    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq", "gradio"),
 )
 
 

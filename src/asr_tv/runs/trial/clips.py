@@ -16,7 +16,7 @@ MOST_BYTES = 12_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class VisitorClip:
     """A usable recording.
 
     Attributes:
@@ -39,7 +39,7 @@ class Clip:
         return hashlib.sha256(to_pcm16(self.wave).tobytes()).hexdigest()
 
 
-def read_clip(path: Path) -> Clip:
+def read_clip(path: Path) -> VisitorClip:
     """Reads a recording of at most 30 s in which something can be heard.
 
     Raises:
@@ -58,7 +58,7 @@ def read_clip(path: Path) -> Clip:
     _refuse_longer(name, len(wave) / SAMPLING_RATE)
     if not is_heard(wave):
         raise DataError(f"{name}: silence, there is nothing to hear: is the microphone muted?")
-    return Clip(path, name, wave)
+    return VisitorClip(path, name, wave)
 
 
 def _refuse_longer(name: str, seconds: float) -> None:

@@ -11,7 +11,7 @@ from asr_tv.data.corrections import Correction, add_correction, correction_of
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
-from asr_tv.runs.trial.clips import Clip
+from asr_tv.runs.trial.clips import VisitorClip
 from asr_tv.runs.trial.listeners import Answer
 from asr_tv.store.durable import file_digest, file_lock, write_atomically
 
@@ -34,7 +34,7 @@ class Keeper:
     folder: Path
     domain: str = "default"
 
-    def keep(self, clip: Clip, answer: Answer, said: str, *, consent: bool) -> Correction:
+    def keep(self, clip: VisitorClip, answer: Answer, said: str, *, consent: bool) -> Correction:
         """Adds one correction; with consent also the clip, its line in the manifest, and the consent itself.
 
         Raises:
@@ -54,7 +54,7 @@ class Keeper:
         add_correction(self.folder / CORRECTIONS, row)
         return row
 
-    def _keep_clip(self, clip: Clip, file: Path, said: str, at: str) -> None:
+    def _keep_clip(self, clip: VisitorClip, file: Path, said: str, at: str) -> None:
         path = self.folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         write_audio(path, clip.wave, SAMPLING_RATE)

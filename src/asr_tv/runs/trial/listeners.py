@@ -21,7 +21,7 @@ from asr_tv.errors import DataError, UserError
 from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.models.family import family_of
 from asr_tv.models.locate import resolve_model
-from asr_tv.runs.trial.clips import Clip
+from asr_tv.runs.trial.clips import VisitorClip
 from asr_tv.runs.trial.sides import Side
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Store
@@ -56,7 +56,7 @@ class Listener:
     digest: str = ""
     problem: str = ""
 
-    def listen(self, clip: Clip) -> Answer:
+    def listen(self, clip: VisitorClip) -> Answer:
         """Decodes a clip."""
         if self.recogniser is None:
             return Answer(self.side.name, problem=self.problem)
@@ -76,7 +76,7 @@ class Listeners:
         self.all = tuple(listeners)
         self._turn = threading.Lock()
 
-    def listen(self, clip: Clip) -> tuple[Answer, ...]:
+    def listen(self, clip: VisitorClip) -> tuple[Answer, ...]:
         """One answer for each side, in their order."""
         with self._turn:
             return tuple(listener.listen(clip) for listener in self.all)
@@ -87,7 +87,7 @@ class Listeners:
         with tempfile.TemporaryDirectory(prefix="asr-tv-try-") as folder:
             path = Path(folder) / "noise.wav"
             write_audio(path, wave, SAMPLING_RATE)
-            clip = Clip(path, path.name, wave)
+            clip = VisitorClip(path, path.name, wave)
             return (self.listen(clip), self.listen(clip))[1]
 
 

@@ -9,7 +9,7 @@ from asr_tv.runs.trial.clips import MOST_SECONDS
 from asr_tv.runs.trial.keeping import STATEMENT
 from asr_tv.runs.trial.listeners import Answer
 from asr_tv.runs.trial.markup import answer_cards, empty_card, heading, told
-from asr_tv.runs.trial.trial import Heard, Trial
+from asr_tv.runs.trial.trial import HeardClip, Trial
 
 _FORGET_SECONDS = 600
 """After which an upload and a visitor's last answers are gone."""
@@ -105,7 +105,7 @@ def _hearing(trial: Trial) -> Callable[[str | None], tuple[Any, ...]]:
     return hear
 
 
-def _confirming(trial: Trial, side: int) -> Callable[[Heard | None, bool], str]:
+def _confirming(trial: Trial, side: int) -> Callable[[HeardClip | None, bool], str]:
     return lambda heard, consent: trial.keep(heard, side, None, consent)
 
 

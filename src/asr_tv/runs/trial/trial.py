@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr_tv.errors import DataError, UserError
-from asr_tv.runs.trial.clips import Clip, read_clip
+from asr_tv.runs.trial.clips import VisitorClip, read_clip
 from asr_tv.runs.trial.keeping import Keeper
 from asr_tv.runs.trial.listeners import Answer, Listeners
 from asr_tv.runs.trial.markup import sentence_line, told
 
 
 @dataclass(frozen=True)
-class Heard:
+class HeardClip:
     """A visitor's last recording and the answers to it."""
 
-    clip: Clip
+    clip: VisitorClip
     answers: tuple[Answer, ...]
 
 
@@ -42,7 +42,7 @@ class Trial:
         """The side that written corrections are of: the last that can answer."""
         return max(number for number, listener in enumerate(self.listeners.all) if listener.recogniser)
 
-    def hear(self, path: str | None) -> tuple[Heard | None, str]:
+    def hear(self, path: str | None) -> tuple[HeardClip | None, str]:
         """The answers to an upload, if it is usable, and a line about it."""
         if path is None:
             return None, told("")
@@ -52,9 +52,9 @@ class Trial:
             return None, told("; ".join(error.problems), problem=True)
         answers = self.listeners.listen(clip)
         seconds = sum(answer.seconds for answer in answers)
-        return Heard(clip, answers), told(f"{clip.seconds:.1f} s of sound, decoded in {seconds:.1f} s")
+        return HeardClip(clip, answers), told(f"{clip.seconds:.1f} s of sound, decoded in {seconds:.1f} s")
 
-    def keep(self, heard: Heard | None, side: int, said: str | None, consent: bool) -> str:
+    def keep(self, heard: HeardClip | None, side: int, said: str | None, consent: bool) -> str:
         """Keeps a correction of one side, `said` None if that was right, and tells what was kept."""
         if self.keeper is None:
             return told("no folder for corrections: start with --keep FOLDER", problem=True)
