@@ -4,17 +4,17 @@ import difflib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from visitors import Launch, Visitor, launcher
 
 from asr_tv.data.corrections import read_corrections
 from asr_tv.runs.finished import read_run
@@ -23,10 +23,8 @@ from asr_tv.store.results import Store
 pytest.importorskip("gradio")
 pytestmark = [pytest.mark.browser, pytest.mark.real]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
-PATIENCE = 60_000  # milliseconds, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -80,62 +78,17 @@ def address(slice_folder: Path, slice_report: dict[str, Any], kept: Path) -> Ite
 
 
 @pytest.fixture(scope="module")
-def launch() -> Iterator[Callable[..., Any]]:
-    """Starts Chromium with the given switches."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Chromium refuses its sandbox to root, which CI is.
-        yield lambda *args: playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *args])
+def launch() -> Iterator[Launch]:
+    with launcher() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def chromium(launch: Callable[..., Any], clip: Path) -> Iterator[Any]:
+def chromium(launch: Launch, clip: Path) -> Iterator[Any]:
     """A browser whose microphone plays the clip."""
     opened = launch(*MICROPHONE, f"--use-file-for-fake-audio-capture={clip}%noloop")
     yield opened
     opened.close()
-
-
-class Visitor:
-    """A page with what it said on the console and what it asked for."""
-
-    def __init__(self, browser: Any, address: str, **context: Any) -> None:
-        self.context = browser.new_context(**({"viewport": WIDE} | context))
-        self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.asked: set[str] = set()
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.add(request.url))
-        self.page.goto(address)
-        self.page.wait_for_selector("#line p.note, #line p.problem", timeout=PATIENCE)
-        self.address = address
-
-    def record(self, seconds: float) -> None:
-        self.page.locator("#sound").get_by_role("button", name="Record", exact=True).click()
-        self.page.wait_for_timeout(1000 * seconds)
-        self.page.locator("#sound").get_by_role("button", name="Stop", exact=True).locator("visible=true").click()
-
-    def upload(self, path: Path) -> None:
-        self.page.get_by_label("Upload file").first.click()
-        self.page.locator("#sound input[type=file]").set_input_files(path)
-
-    def wait_for_answers(self) -> list[str]:
-        self.page.wait_for_selector("#answer-1 .heard:not(.note)", timeout=PATIENCE)
-        return [self.page.locator(f"#answer-{n} .heard").inner_text() for n in (0, 1)]
-
-    def wait_for_line(self, words: str) -> str:
-        self.page.locator("#line", has_text=re.compile(words)).wait_for(timeout=PATIENCE)
-        return str(self.page.locator("#line").inner_text())
-
-    def close(self) -> None:
-        self.context.close()
-        assert [text for text in self.said if text.startswith("error")] == []
-        outside = [url for url in self.asked if not url.startswith((self.address, "data:", f"blob:{self.address}"))]
-        assert outside == []
 
 
 @pytest.fixture
@@ -204,7 +157,7 @@ def test_two_visitors_at_once_are_both_answered(chromium: Any, address: str) -> 
         visitor.close()
 
 
-def test_without_a_microphone_it_says_so_and_takes_files(launch: Callable[..., Any], address: str, short: Path) -> None:
+def test_without_a_microphone_it_says_so_and_takes_files(launch: Launch, address: str, short: Path) -> None:
     browser = launch()
     visitor = Visitor(browser, address)
     visitor.wait_for_line("No microphone found: connect one and reload this page, or choose a file")

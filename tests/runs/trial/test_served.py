@@ -1,47 +1,20 @@
 """The page over HTTP: loopback and its own address only, bounded uploads, no analytics, and what its events answer."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import record
+from parrots import parrots
 
-from asr_tv.data.manifest import Utterance
 from asr_tv.errors import ConfigError
 from asr_tv.runs.trial import served
 from asr_tv.runs.trial.clips import MOST_BYTES
-from asr_tv.runs.trial.keeping import Keeper
-from asr_tv.runs.trial.listeners import Listener, Listeners
 from asr_tv.runs.trial.served import HOST, address_of, listen_on
-from asr_tv.runs.trial.sides import Side
-from asr_tv.runs.trial.trial import Trial
 
 pytest.importorskip("gradio")
-
-
-class Parrot:
-    """A recogniser that hears one sentence."""
-
-    cut = 0
-
-    def __init__(self, says: str) -> None:
-        self.says, self.own_state = says, {}
-
-    def transcribe(self, utterances: Sequence[Utterance], batch_size: int, advance: Any) -> dict[str, str]:  # noqa: ARG002
-        return {u.id: self.says for u in utterances}
-
-    def load(self, state: Any) -> None: ...
-
-    def keep_features(self) -> None: ...
-
-
-def parrots(keep: Path | None = None) -> Trial:
-    sides = {"pretrained": "press bound", "adapted": "press pound"}
-    listeners = [Listener(Side(name, name, {}), Parrot(says), name[0]) for name, says in sides.items()]
-    gone = Listener(Side("gone", "gone", {}), problem="this model cannot be loaded: collected")
-    return Trial("menu", Listeners([*listeners, gone]), ("Press pound.",), Keeper(keep) if keep else None)
 
 
 @pytest.fixture(scope="module")
