@@ -114,6 +114,8 @@ def _load(side: Side, store: Store, scratch: Path) -> Listener:
         language = side.settings.get("language", "en")
         decoding = decoding_for(side.settings["audio_context"], language, _MOST_TOKENS, "auto", family, bias=bias)
         recogniser = load_recogniser(directory, family, decoding, choose_device("auto"), scratch)
+        if isinstance(recogniser.own_state, dict):
+            recogniser.own_state.clear()  # a copy of the weights, for those who replace them
     except UserError as error:
         return Listener(side, problem=f"this model cannot be loaded: {'; '.join(error.problems)}")
     return Listener(side, recogniser, record.digest)
