@@ -11,7 +11,7 @@ import pytest
 
 Launch = Callable[..., Any]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE = 60_000  # milliseconds, on a busy machine
+PATIENCE = 120_000  # milliseconds, on a busy machine
 
 
 @contextmanager

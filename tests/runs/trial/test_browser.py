@@ -1,6 +1,5 @@
 """`asr-tv try` on a real run, in Chromium whose microphone plays a real recording: what a visitor sees and keeps."""
 
-import difflib
 import json
 import os
 import re
@@ -98,22 +97,20 @@ def visitor(chromium: Any, address: str) -> Iterator[Visitor]:
     found.close()
 
 
-def differing(a: str, b: str) -> tuple[list[str], list[str]]:
-    """The words of each text that the other lacks, by the standard library's matcher."""
-    words = [[re.sub(r"\W", "", w).lower() for w in text.split()] for text in (a, b)]
-    blocks = difflib.SequenceMatcher(None, *words, autojunk=False).get_matching_blocks()
-    same = [{block[side] + n for block in blocks for n in range(block.size)} for side in (0, 1)]
-    left, right = ([w for n, w in enumerate(t.split()) if n not in s] for t, s in zip((a, b), same, strict=True))
-    return left, right
+def folded(words: str) -> list[str]:
+    return [re.sub(r"\W", "", word).lower() for word in words.split()]
 
 
 def test_a_sentence_is_heard_marked_and_corrected(visitor: Visitor, kept: Path) -> None:
     visitor.record(5)
     texts = visitor.wait_for_answers()
     assert all(texts)
+    assert folded(texts[0]) != folded(texts[1])
     marks = [visitor.page.locator(f"#answer-{n} mark").all_inner_texts() for n in (0, 1)]
-    assert tuple(marks) == differing(*texts)
     assert any(marks)
+    visitor.page.evaluate("document.querySelectorAll('mark').forEach(mark => mark.remove())")
+    unmarked = [folded(visitor.page.locator(f"#answer-{n} .heard").inner_text()) for n in (0, 1)]
+    assert unmarked[0] == unmarked[1]
     assert not (kept / "corrections.jsonl").exists()
     visitor.page.locator("#said textarea").fill("to leave a message, please enter a mailbox number")
     visitor.page.locator("#save button, button#save").first.click()
