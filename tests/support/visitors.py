@@ -31,6 +31,7 @@ class Visitor:
 
     def __init__(self, browser: Any, address: str, **context: Any) -> None:
         self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context))
+        self.context.set_default_timeout(PATIENCE)
         self.page = self.context.new_page()
         self.said: list[str] = []
         self.asked: set[str] = set()

@@ -35,15 +35,15 @@ def try_models(
     if share:
         raise ConfigError(f"--share: refused: what people say stays on this machine; {_FROM_ELSEWHERE}")
     from asr_tv.runs.trial.listeners import loaded
-    from asr_tv.runs.trial.served import address_of, listen_on, serve
+    from asr_tv.runs.trial.served import listen_on, serve
     from asr_tv.runs.trial.sides import comparison_of
     from asr_tv.store.results import Store
 
     compared, opened = comparison_of(models, _found), Store(store)
     with listen_on(port) as listening, loaded(compared.sides, opened) as listeners:
         _tell_pace(listeners)
-        typer.echo(f"{address_of(listening)} (Ctrl-C ends it)", err=True)
-        serve(_trial(compared, listeners, opened, keep), listening)
+        page = _trial(compared, listeners, opened, keep)
+        serve(page, listening, lambda address: typer.echo(f"{address} (Ctrl-C ends it)", err=True))
 
 
 def _found(model: str) -> tuple[str, dict[str, Any]]:

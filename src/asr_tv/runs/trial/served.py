@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 from asr_tv.errors import ConfigError
@@ -41,14 +42,19 @@ def address_of(listening: socket.socket) -> str:
     return f"http://{HOST}:{listening.getsockname()[1]}/"
 
 
-def serve(trial: Trial, listening: socket.socket) -> None:
-    """Serves the page until Ctrl-C or SIGTERM; uploads lie in a folder that is removed afterwards."""
+def serve(trial: Trial, listening: socket.socket, ready: Callable[[str], None]) -> None:
+    """Serves the page until Ctrl-C or SIGTERM; uploads lie in a folder that is removed afterwards.
+
+    Args:
+        ready: is told the address once the page is built, which takes seconds.
+    """
     import uvicorn
 
     with tempfile.TemporaryDirectory(prefix="asr-tv-try-") as uploads:
         # Read when Gradio is imported and when it makes its components.
         os.environ.update(GRADIO_TEMP_DIR=uploads, GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
         config = uvicorn.Config(_application(trial), log_level="warning", timeout_graceful_shutdown=2)
+        ready(address_of(listening))
         uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -59,14 +65,7 @@ def _application(trial: Trial) -> Any:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-
-    @app.middleware("http")
-    async def _confine(request: Any, follow: Any) -> Any:
-        response = await follow(request)
-        response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-        return response
-
+    app.middleware("http")(_confine)
     plain = gr.themes.Font
     theme = gr.themes.Default(font=[plain("system-ui"), plain("sans-serif")], font_mono=[plain("monospace")])
     return gr.mount_gradio_app(
@@ -85,3 +84,11 @@ def _application(trial: Trial) -> Any:
         theme=theme,
         css=style(),
     )
+
+
+async def _confine(request: Any, follow: Any) -> Any:
+    """The answer to a request, with the policy that keeps the page to this machine."""
+    response = await follow(request)
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
