@@ -45,7 +45,7 @@ def correction_of(**values: Any) -> Correction:
     Raises:
         ValueError: a field missing, of a wrong type, or contradicting another.
     """
-    given = {name: values.get(name) for name in _NAMES}
+    given: dict[str, Any] = {name: values.get(name) for name in _NAMES}
     if given["right"] is True and given["text"] is None:
         given["text"] = given["heard"]
     if not isinstance(given["right"], bool):
