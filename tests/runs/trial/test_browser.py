@@ -137,7 +137,7 @@ def test_bad_recordings_are_one_line_each_and_the_page_goes_on(visitor: Visitor,
         assert str(tmp_path) not in line
         assert "\n" not in line
         visitor.page.locator("#sound").get_by_label("Clear").click()
-        visitor.wait_for_line("^$")
+        visitor.wait_for_line("Ready")
     visitor.upload(short)
     assert all(visitor.wait_for_answers())
 

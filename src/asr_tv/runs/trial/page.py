@@ -9,7 +9,7 @@ from asr_tv.runs.trial.clips import MOST_SECONDS
 from asr_tv.runs.trial.keeping import STATEMENT
 from asr_tv.runs.trial.listeners import Answer
 from asr_tv.runs.trial.markup import answer_cards, empty_card, heading, told
-from asr_tv.runs.trial.trial import HeardClip, Trial
+from asr_tv.runs.trial.trial import READY, HeardClip, Trial
 
 _FORGET_SECONDS = 600
 """After which an upload and a visitor's last answers are gone."""
@@ -110,7 +110,7 @@ def _confirming(trial: Trial, side: int) -> Callable[[HeardClip | None, bool], s
 
 
 def _microphone_check() -> str:
-    ready = told("Ready. Nothing is kept unless you ask for it.")
+    ready = told(READY)
     none = told("No microphone found: connect one and reload this page, or choose a file.", problem=True)
     return _LOOK_FOR_MICROPHONE % (ready.replace('"', '\\"'), none.replace('"', '\\"'))
 

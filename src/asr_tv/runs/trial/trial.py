@@ -11,6 +11,9 @@ from asr_tv.runs.trial.listeners import Answer, Listeners
 from asr_tv.runs.trial.markup import sentence_line, told
 
 
+READY = "Ready. Nothing is kept unless you ask for it."
+
+
 @dataclass(frozen=True)
 class HeardClip:
     """A visitor's last recording and the answers to it."""
@@ -45,7 +48,7 @@ class Trial:
     def hear(self, path: str | None) -> tuple[HeardClip | None, str]:
         """The answers to an upload, if it is usable, and a line about it."""
         if path is None:
-            return None, told("")
+            return None, told(READY)
         try:
             clip = read_clip(Path(path))
         except UserError as error:
