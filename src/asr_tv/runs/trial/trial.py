@@ -10,7 +10,6 @@ from asr_tv.runs.trial.keeping import Keeper
 from asr_tv.runs.trial.listeners import Answer, Listeners
 from asr_tv.runs.trial.markup import sentence_line, told
 
-
 READY = "Ready. Nothing is kept unless you ask for it."
 
 
