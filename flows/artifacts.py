@@ -15,7 +15,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.settings import get_current_settings
 
 from asr_tv.report.markdown import escaped, wer_header, wer_tables
-from asr_tv.report.systems import ADAPTED, rate_name
+from asr_tv.report.systems import ADAPTED, rate_name, try_command
 from asr_tv.runs.promotion import Promotion
 from asr_tv.safe_text import inert, printable, redacted
 from asr_tv.store.results import Record
@@ -164,11 +164,13 @@ def report_markdown(
     """The artifact's page, under MAX_BYTES: verdict, WER, recipe, curve, earlier runs, and as many test sets as fit."""
     model = "This model is `current`" if promoted else "**This model is not promoted**"
     where = f"[The whole report]({link})" if link else "The whole report lies in the run's folder."
+    speak = inert(try_command(f"runs/{report['name']}"))
     head = [
         f"# {inert(headline(report))}",
         escaped(report["verdict"], limit=None),
         f"{model}: {escaped(told, limit=None)}.",
         where,
+        f"Say a sentence to the pretrained and to the adapted model: {speak}",
     ]
     rates, header = rate_name(report["systems"]), wer_header(report)[:-1]
     tables = [f"## {escaped(title)}\n\n{_table(header, rows)}" for title, rows in wer_tables(report).items()]

@@ -245,6 +245,7 @@ class TestArtifacts:
         assert "| adapted | 17.7 | 13.0\N{NON-BREAKING HYPHEN}23.2 | 1/2/3 | 4 s |" in text
         assert "| topline (target recordings) |" in text
         assert "20.0 % at 0, 10.0 % at 1." in text
+        assert "adapted model: asr-tv try runs/demo\n" in text
         assert "](data:image/svg+xml;base64," in text
 
     def test_earlier_runs(self) -> None:

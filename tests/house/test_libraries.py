@@ -59,6 +59,10 @@ ONLY_IN = {
     "rich": {"cli"},
     "jinja2": {"report.page"},
     "markupsafe": {"report.page"},
+    "gradio": {"runs.trial"},
+    "fastapi": {"runs.trial"},
+    "starlette": {"runs.trial"},
+    "uvicorn": {"runs.trial"},
     "prefect": set(),
     "ray": {"pipeline.execution.cluster", "testing"},
 }
@@ -66,7 +70,7 @@ ONLY_IN = {
 HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
     *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub", "datasets"),
-    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq", "ray"),
+    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq", "ray", "gradio"),
 )
 
 

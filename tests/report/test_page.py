@@ -70,7 +70,7 @@ def test_every_section_of_the_report_is_there():
     report = build_report(INPUTS)
     assert report["headline"] in words
     assert report["verdict"] in words
-    for value in ("10.0", "25.0", "openai-whisper-", "leave_one_source_domain_out", "CC BY-SA 3.0"):
+    for value in ("10.0", "25.0", "asr-tv try runs/", "openai-whisper-", "leave_one_source_domain_out", "CC BY-SA 3.0"):
         assert value in words
 
 
@@ -162,6 +162,7 @@ def test_a_leak_and_an_unfinished_run_are_said_first():
     unfinished = page_of(replace(INPUTS, missing=("finetune source_real",), selection=SelectionInput("fixed", None)))
     assert "UNFINISHED" in unfinished
     assert "<li>finetune source_real</li>" in unfinished
+    assert "asr-tv try" not in unfinished
 
 
 def test_a_wer_over_one_is_cut_at_the_end_of_its_scale():

@@ -3,7 +3,11 @@
 from typing import Any
 
 FIRST = (
-    ("tests/end_to_end/test_commands.py", "tests/report/test_browser.py"),  # slice_report
+    (
+        "tests/end_to_end/test_commands.py",
+        "tests/report/test_browser.py",
+        "tests/runs/trial/test_browser.py",
+    ),  # slice_report
     ("tests/faults/test_kill.py", "tests/pipeline/test_speech.py"),  # unbroken
     ("tests/faults/test_store_faults.py", "tests/faults/test_store_races.py", "tests/store/test_garbage.py"),  # whole
     ("tests/pipeline/execution/test_cluster.py",),

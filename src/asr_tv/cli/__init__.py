@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import adapt, biasing, compare, corpus, doctor, store, texts, vector
+from asr_tv.cli import adapt, biasing, compare, corpus, doctor, store, texts, trying, vector
 from asr_tv.cli import export as exporting
 from asr_tv.cli import stages as tools
 from asr_tv.cli import transcribe as transcribing
@@ -45,6 +45,7 @@ app.command("terms")(biasing.terms)
 app.command("texts")(texts.texts)
 app.command("report")(compare.report)
 app.command("diff")(compare.diff)
+app.command("try")(trying.try_models)
 app.command("doctor")(doctor.doctor)
 
 _NO_ROOM = (

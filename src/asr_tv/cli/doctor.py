@@ -17,6 +17,7 @@ _EXTRAS = {
     "espeak-ng": ("espeakng_loader", "espeak"),
     "SpeechT5's tokenizer": ("sentencepiece", "speecht5"),
     "Prefect flows": ("prefect", "flows"),
+    "page to speak to models": ("gradio", "try"),
 }
 
 

@@ -1,6 +1,7 @@
 """The names of a report's rows and rates, in the report and on display."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -86,3 +87,8 @@ def display_name(name: str) -> str:
     if match is None or match[1] not in _DISPLAY_NAMES:
         return name
     return _DISPLAY_NAMES[match[1]] + _VARIANTS.get(match[2], "") + match[3]
+
+
+def try_command(folder: str) -> str:
+    """The command that opens a page to speak to a run's models, for a shell."""
+    return shlex.join(["asr-tv", "try", folder])

@@ -16,7 +16,7 @@ from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
 from asr_tv.report.learning.adapted import adapted_table
-from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED, RATES, display_name, rate_name
+from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED, RATES, display_name, rate_name, try_command
 from asr_tv.report.table import MARKS, signed
 from asr_tv.report.verdict import set_of
 from asr_tv.safe_text import printable
@@ -39,6 +39,7 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
     steered = report.get("biasing")
     page: str = _template().render(
         report=report,
+        try_command=try_command(f"runs/{report['name']}"),
         rates=(rates := rate_name(report["systems"])),
         rates_in_full=RATES[rates],
         style=style,
