@@ -281,6 +281,8 @@ def _source_conflicts(config: AdaptConfig) -> Iterator[str]:
         yield f"selection.fixed.scaling_coef: {coef:g} needs a vector, so source speech in corpora; without it, 0"
     if fixed and selection.fixed.start != "pretrained":
         yield f"selection.fixed.start: {selection.fixed.start} needs source speech in corpora"
+    if config.synthesis.match:
+        yield "synthesis.match: source needs source speech in corpora"
     if config.replay.share:
         yield f"replay.share: {config.replay.share:g} needs source speech in corpora; without it, 0"
     if target and target.domain and not target.texts:

@@ -22,6 +22,7 @@ from asr_tv.models.family import family_of
 from asr_tv.pipeline.biasing import BiasedRows, FoldModels, biased_rows, check_biasing
 from asr_tv.pipeline.bound import Bounded, choose_within_bound, curve_of, sweep_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
+from asr_tv.pipeline.likeness.match import matched
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, given_terms, prepare, sentence_identity
 from asr_tv.pipeline.planning import Plan, plan_run
@@ -149,6 +150,7 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     settings_for(config.training, family)
     check_engine(config.scoring.engine, family, config.run.device)
     check_biasing(config, family)
+    config = matched(config, material, execute, run)
     folds = _folds(config, material)
     speech = _speak(config, material, folds, execute, run)
     scopes = _scopes(config, material, folds, speech, run)

@@ -17,7 +17,8 @@ from asr_tv.store.payload import DROPPED
 from asr_tv.store.results import Identity, Produced, Record, Store, file_digest, result_problems
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate import gate as stage
-from asr_tv.synthesis.gate.gate import AGAIN, VERDICTS, Round, clipped_share, gate, sentences_to_repeat
+from asr_tv.audio.clipping import clipped_share
+from asr_tv.synthesis.gate.gate import AGAIN, VERDICTS, Round, gate, sentences_to_repeat
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing import faults
 from asr_tv.testing.speech import EnergyDetector
