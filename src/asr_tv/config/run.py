@@ -181,6 +181,12 @@ class RetentionConfig(Section):
         return bool(self.noise_seconds or self.short_clips or self.other_languages or self.timestamps)
 
 
+class SourceGapConfig(Section):
+    """The report's comparison of source recordings with the synthetic clips of their sentences; costs no training."""
+
+    clips: int = Field(100, ge=0, description="recordings that are measured, and as many clips; 0: none")
+
+
 class RunOptions(Section):
     """How to run; never part of a key."""
 
@@ -235,6 +241,7 @@ class AdaptConfig(Section):
     )
     forgetting: ForgettingConfig = ForgettingConfig()
     retention: RetentionConfig = RetentionConfig()
+    source_gap: SourceGapConfig = SourceGapConfig()
     run: RunOptions = RunOptions()
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from asr_tv.models.family import family_of
 from asr_tv.pipeline.biasing import BiasedRows, FoldModels, biased_rows, check_biasing
 from asr_tv.pipeline.bound import Bounded, choose_within_bound, curve_of, sweep_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
+from asr_tv.pipeline.likeness.domain_words import report_terms
 from asr_tv.pipeline.likeness.match import matched
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, given_terms, prepare, sentence_identity
@@ -173,7 +174,8 @@ def finish(chosen: Chosen, execute: Executor) -> Outcome:
     adapted = make_adapted(chosen, execute)
     evaluations = _score(chosen, adapted, execute)
     probed = [System(PRETRAINED, material.base), System(ADAPTED, adapted), *_short(chosen, adapted)]
-    kept = tuple(probe(config, probed, material.general, execute)) if config.retention.asked else ()
+    terms = report_terms(config, material).terms
+    kept = tuple(probe(config, probed, material.general, execute, terms=terms)) if config.retention.asked else ()
     biased = _biased(chosen, adapted, execute)
     evaluations |= {(name, "target"): evaluation for name, evaluation in biased.evaluations.items()}
     return Outcome(chosen, adapted, evaluations, _curve(chosen, execute), _frontier(chosen, execute), kept, biased)

@@ -6,6 +6,8 @@ from typing import Any
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
+from asr_tv.report.likeness import likeness_note, likeness_table
+from asr_tv.report.likeness.probes import kept_tables
 from asr_tv.report.systems import RATES, display_name, rate_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line
@@ -57,6 +59,7 @@ def render_markdown(report: Row) -> str:
         "Forgetting": _forgetting(report),
         "What else was kept": _kept(report),
         "Words alone": _biasing(report) if "biasing" in report else "",
+        "How synthetic differs from real": _likeness(report["source_gap"]) if "source_gap" in report else "",
         "Leak ledger": _ledger(report),
         "Quality gate": _drawn([provenance.gate_table(report)]) if report.get("gates") else "",
         "Left out": _dropped(report),
@@ -177,7 +180,7 @@ def _ledger(report: Row) -> str:
 
 
 def _kept(report: Row) -> str:
-    tables = [scores.retention_table(report.get("retention", ()))]
+    tables = kept_tables(report)
     tables += [prompt_table(report["biasing"])] if "biasing" in report else []
     return "\n\n".join(as_markdown(table) for table in tables if table is not None)
 
@@ -186,6 +189,10 @@ def _biasing(report: Row) -> str:
     part = report["biasing"]
     listed = as_markdown(biasing_table(part, rate_name(report["systems"])))
     return "\n\n".join([biasing_note(part), listed, as_markdown(choice_table(part), cell_limit=None)])
+
+
+def _likeness(part: Row) -> str:
+    return f"{likeness_note(part)}\n\n{as_markdown(likeness_table(part))}"
 
 
 def _dropped(report: Row) -> str:

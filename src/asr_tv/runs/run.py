@@ -8,6 +8,7 @@ from asr_tv.config.run import AdaptConfig
 from asr_tv.errors import RunFailed
 from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
+from asr_tv.pipeline.likeness.source import source_gap
 from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check
 from asr_tv.report.systems import ADAPTED, PRETRAINED, rate_of
@@ -62,7 +63,8 @@ def run(
     note_start(config, folder)
     with registered(execute.store.root, folder, config.name):
         outcome = adapt(config, execute, announce)
-        report = report_of(outcome, execute.done)
+        gap = source_gap(outcome.chosen, execute)
+        report = report_of(outcome, execute.done) | gap
         with file_lock(folder / ".lock"):  # two runs of one configuration may end at once
             write_outputs(outcome, report, folder)
     return report

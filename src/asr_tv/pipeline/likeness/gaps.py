@@ -1,7 +1,9 @@
 """Descriptions of two sets of clips, compared attribute by attribute, and what each difference suggests."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -106,3 +108,22 @@ def _voice(hertz: float, pitches: dict[str, float]) -> str:
     if near is None or 12 * abs(np.log2(pitches[near] / hertz)) > _NEAR_SEMITONES:
         return f"no voice near {hertz:.0f} Hz"
     return f"the voice {near}"
+
+
+def gap_part(gaps: Sequence[Gap], found: dict[str, Suggestion]) -> dict[str, Any]:
+    """The gaps with their knobs and suggestions for JSON."""
+    rows = []
+    for gap in gaps:
+        interval, suggestion = gap.interval, found.get(gap.attribute)
+        rows.append(
+            {
+                **{key: value for key, value in asdict(gap).items() if key != "interval"},
+                "ci_low": interval and interval.low,
+                "ci_high": interval and interval.high,
+                "knob": KNOBS.get(gap.attribute),
+                "suggestion": suggestion and suggestion.text,
+            }
+        )
+    real, synthetic = gaps[0].of
+    part: dict[str, Any] = json.loads(json.dumps({"clips": {"real": real, "synthetic": synthetic}, "rows": rows}))
+    return part
