@@ -24,7 +24,9 @@ def test_what_is_said_is_not_counted_and_a_second_time_is() -> None:
 
 
 def test_silence_is_counted_by_the_minute() -> None:
-    rows = unsaid_rows({"silence": [HeardText("", "the mailbox", 5.0)] * 6, "speech": [HeardText("yes", "", 1)]}, TERMS, HOW)
+    rows = unsaid_rows(
+        {"silence": [HeardText("", "the mailbox", 5.0)] * 6, "speech": [HeardText("yes", "", 1)]}, TERMS, HOW
+    )
     assert rows["silence"]["unit"] == "minute"
     assert rows["silence"]["rate"] == pytest.approx(12)
     assert rows["silence"]["ci_low"] == pytest.approx(12)
