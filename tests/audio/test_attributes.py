@@ -10,7 +10,12 @@ from asr_tv.audio.attributes import SAMPLING_RATE, Attributes, measure
 from asr_tv.audio.channel import add_noise
 from asr_tv.audio.recordings import Wave, resample
 from asr_tv.audio.shaping import shape
+from asr_tv.config.run import CorpusConfig
+from asr_tv.data.corpora import load_corpus, stored_manifest
 from asr_tv.data.corpora.noise import _chords
+from asr_tv.data.recorded import read_wave
+from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
 
 
 def tone(hertz: float, seconds: float, level: float = 0.1) -> Wave:
@@ -77,14 +82,46 @@ class TestNoise:
         assert measure(noise.clip(-1, 1), pitch=False).snr_db is None
 
 
-def test_faster_speech_has_more_letters_a_second_and_a_higher_pitch() -> None:
+def test_faster_speech_has_a_higher_pitch_and_more_letters_a_second() -> None:
+    """Of the rate only the order: pauses shorter than the limit count as speech, so planted pauses move it in steps."""
     slow = babble(4.5)
-    fast = soxr.resample(slow, 1.25, 1.0, quality="HQ")
-    before, after = measure(slow, 10, 40), measure(fast, 10, 40)
+    before, after = measure(slow, 10, 40), measure(soxr.resample(slow, 1.25, 1.0, quality="HQ"), 10, 40)
     assert before.letters_a_second is not None
     assert before.f0_hz is not None
-    assert after.letters_a_second == pytest.approx(1.25 * before.letters_a_second, rel=0.03)
     assert after.f0_hz == pytest.approx(1.25 * before.f0_hz, rel=0.03)
+    assert after.letters_a_second is not None
+    assert after.letters_a_second > before.letters_a_second
+
+
+@pytest.mark.real
+class TestPrompts:
+    """Twenty Asterisk prompts of one speaker, with 0.25 s of silence at both ends."""
+
+    @pytest.fixture(scope="class")
+    def prompts(self, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Wave, int]]:
+        runtime = Runtime(Store(tmp_path_factory.mktemp("store")))
+        corpus = CorpusConfig(kind="asterisk", language="en", domains=("voicemail",))
+        spoken = [u for u in stored_manifest(load_corpus(runtime, corpus)) if (u.duration or 0) > 1.5][:20]
+        return [(np.pad(read_wave(u), 4_000), sum(c.isalpha() for c in u.text)) for u in spoken]
+
+    @pytest.mark.parametrize("snr_db", [0, 10, 20])
+    def test_noise_of_a_known_level(self, prompts: list[tuple[Wave, int]], snr_db: float) -> None:
+        rng = np.random.default_rng(0)
+        found = [measure(add_noise(wave, snr_db, rng), pitch=False).snr_db for wave, _ in prompts]
+        errors = [value - snr_db for value in found if value is not None]
+        assert len(errors) == 20
+        assert abs(np.median(errors)) <= 0.6
+        assert np.quantile(np.abs(errors), 0.9) <= 1.5
+
+    def test_a_quarter_faster(self, prompts: list[tuple[Wave, int]]) -> None:
+        letters, pitches = [], []
+        for number, (wave, count) in enumerate(prompts):
+            fast = soxr.resample(wave, 1.25, 1.0, quality="HQ")
+            pair = [measure(w, 1, count, pitch=number < 5) for w in (wave, fast)]
+            letters.append(pair[1].letters_a_second / pair[0].letters_a_second)  # type: ignore[operator]
+            pitches += [pair[1].f0_hz / pair[0].f0_hz] if number < 5 else []  # type: ignore[operator]
+        assert np.median(letters) == pytest.approx(1.25, rel=0.03)
+        assert np.median(pitches) == pytest.approx(1.25, rel=0.03)
 
 
 class TestUnknown:

@@ -257,6 +257,7 @@ FIELDS: dict[str, Takes] = {
     "synthesis.gain_db": Takes(-3.0, CLIPS),
     "synthesis.high_hz": Takes(3000.0, CLIPS),
     "synthesis.match": Takes("source", graph=True),
+    "forgetting.max_domain_words": Takes(2.0),
     "source_gap.clips": Takes(10),
     "synthesis.max_words": Takes(59, alone=CLIPS),
     "synthesis.spoken_form": Takes(False, CLIPS),

@@ -162,6 +162,9 @@ class ForgettingConfig(Section):
 
     max_relative: float = Field(0.05, ge=0)
     dev: Fraction = Field(0.5, description="share of the general sentences that choose; the others are the test")
+    max_domain_words: NotNegative | None = Field(
+        None, description="words of the domain that nobody said, per 1,000 of general speech, more than pretrained"
+    )
 
 
 class RetentionConfig(Section):

@@ -67,6 +67,7 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         corpora=tuple(corpus_inputs(config, material.corpora)),
         bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
         max_relative=config.forgetting.max_relative,
+        max_domain_words=config.forgetting.max_domain_words,
         bound=_bound_input(outcome),
         dropped=tuple(_dropped(outcome)),
         target_curve=outcome.curve,

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asr_tv.data.manifest import Manifest
+from asr_tv.report.likeness.bound import GENERAL
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.questions.unsaid import HeardText, unsaid_rows
 from asr_tv.scoring.questions.yes_no import Said, ask_all, existence_pairs, from_transcript, order_pairs
 from asr_tv.text.normalize import Normalizer
-
-GENERAL = "general speech"
 
 
 def probed(
