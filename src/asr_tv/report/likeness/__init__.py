@@ -33,7 +33,7 @@ _DRAWN = (
     "f0_semitones",
     "edge_silence",
 )
-WIDTH, HEIGHT, _MIDDLE = 240, 84, 38
+WIDTH, HEIGHT, _MIDDLE = 240, 92, 38
 
 
 def likeness_note(part: Row) -> str:
@@ -97,7 +97,7 @@ def _known(row: Row) -> Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class HistogramBar:
     """A bar of a histogram: its left edge, its width, its upper edge and its height."""
 
     x: float
@@ -112,8 +112,8 @@ class HistogramPanel:
 
     title: str
     description: str
-    real: tuple[Column, ...]
-    synthetic: tuple[Column, ...]
+    real: tuple[HistogramBar, ...]
+    synthetic: tuple[HistogramBar, ...]
     marks: tuple[float, float]
     ends: tuple[str, str]
     note: str
@@ -149,11 +149,11 @@ def _panel(row: Row) -> HistogramPanel:
     )
 
 
-def _columns(shares: Sequence[float], top: float, *, up: bool) -> tuple[Column, ...]:
+def _columns(shares: Sequence[float], top: float, *, up: bool) -> tuple[HistogramBar, ...]:
     width, room = WIDTH / len(shares), _MIDDLE - 4
     heights = [room * share / top for share in shares]
     return tuple(
-        Column(n * width + 0.5, width - 1, _MIDDLE - 1 - height if up else _MIDDLE + 1, height)
+        HistogramBar(n * width + 0.5, width - 1, _MIDDLE - 1 - height if up else _MIDDLE + 1, height)
         for n, height in enumerate(heights)
         if height
     )
