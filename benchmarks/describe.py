@@ -27,10 +27,11 @@ def main() -> None:
     arguments = parser.parse_args()
     corpus = load_corpus(Runtime(Store(arguments.store)), CorpusConfig(kind="asterisk", language="en"))
     clips = sampled(stored_manifest(corpus), arguments.clips)
+    rest = clips.where("rest", lambda u: u.id != clips.utterances[0].id)
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         runtime = Runtime(Store(Path(folder)), workers=arguments.workers)
-        for what, manifest in (("measured", clips), ("again, by other names", clips.where("b", lambda _: True))):
+        for what, manifest in (("measured", clips), ("all but one, again", rest)):
             start = time.perf_counter()
             describe(runtime, manifest)
             seconds = time.perf_counter() - start

@@ -109,7 +109,8 @@ def measure(wave: Wave, words: int | None = None, letters: int | None = None, *,
 
 def frame_power(wave: Wave) -> NDArray[np.float64]:
     """Mean square of each frame [frames]; a last part shorter than a frame belongs to none."""
-    return np.square(_frames(wave), dtype=np.float64).mean(axis=1)
+    power: NDArray[np.float64] = np.square(_frames(wave), dtype=np.float64).mean(axis=1)
+    return power
 
 
 def _frames(wave: Wave) -> NDArray[np.float32]:

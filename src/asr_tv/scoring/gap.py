@@ -84,25 +84,28 @@ def compare_attribute(
         of: clips of either set.
     """
     known = len(real), len(synthetic)
-    sides = tuple(np.array([v.value for v in side]) for side in (real, synthetic))
-    quartiles = [_quartiles(side) if side.size else None for side in sides]
+    first, second = (np.array([v.value for v in side]) for side in (real, synthetic))
+    quartiles = _quartiles(first), _quartiles(second)
     if not all(known):
         return Gap(attribute, known, of, *quartiles)
     pairs = _wins_by_sentence(real, synthetic)
-    if len(pairs) >= _FEWEST_PAIRS:
-        wins, sentences = np.array(list(pairs.values()))[:, None], len(pairs)
-    else:
-        wins, sentences = _wins(*sides), None
-    probability = float(wins.mean())
-    interval = _interval(wins, bootstrap)
-    histogram = _histogram(*sides)
+    by_sentence = len(pairs) >= _FEWEST_PAIRS
+    wins = np.array(list(pairs.values()))[:, None] if by_sentence else _wins(first, second)
     return Gap(
-        attribute, known, of, *quartiles, ks(*sides), probability, interval, sentences=sentences, histogram=histogram
+        attribute,
+        known,
+        of,
+        *quartiles,
+        ks=ks(first, second),
+        probability=float(wins.mean()),
+        interval=_interval(wins, bootstrap),
+        sentences=len(pairs) if by_sentence else None,
+        histogram=_histogram(first, second),
     )
 
 
-def _quartiles(values: NDArray[np.float64]) -> Quartiles:
-    return Quartiles(*map(float, np.quantile(values, [0.25, 0.5, 0.75])))
+def _quartiles(values: NDArray[np.float64]) -> Quartiles | None:
+    return Quartiles(*map(float, np.quantile(values, [0.25, 0.5, 0.75]))) if values.size else None
 
 
 def ks(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

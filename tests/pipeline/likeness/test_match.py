@@ -36,7 +36,9 @@ MADE = described(letters_a_second=17.0, level_dbfs=-20.0, f0_hz=97.0, band_edge_
 
 
 def config(**synthesis: object) -> AdaptConfig:
-    return AdaptConfig.model_validate({"name": "a", "synthesis": {"match": "source", **synthesis}, "corpora": [{}]})
+    return AdaptConfig.model_validate(
+        {"name": "a", "synthesis": {"match": "source", **synthesis}, "corpora": [{"kind": "asterisk"}]}
+    )
 
 
 class TestSettings:

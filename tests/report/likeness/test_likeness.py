@@ -42,8 +42,8 @@ PART = {
 
 def test_a_line_has_quartiles_chance_and_suggestion() -> None:
     drawn = as_markdown(likeness_table(PART))
-    assert "13.1 [12.2, 13.7]" in drawn
-    assert "5 [0, 13]" in drawn
+    assert "13.1 (12.2 to 13.7)" in drawn
+    assert "5 (0 to 13)" in drawn
     assert "synthesis.length_scale × 1.31" in drawn
     assert "unknown" in drawn.splitlines()[-1]
     assert likeness_note(PART).startswith("30 source recordings against 30 synthetic clips, 30 sentences of both.")
@@ -90,9 +90,9 @@ ROWS = [
 
 def test_probes_are_drawn_with_units_and_chance() -> None:
     drawn = as_markdown(unsaid_table(ROWS))
-    assert "6.0 [2.0, 10.0] per 1,000 words" in drawn
+    assert "6.0 (2.0 to 10.0) per 1,000 words" in drawn
     assert "6.0 per minute" in drawn
-    assert "90.0 [80.0, 100.0] | 50 |" in as_markdown(questions_table(ROWS))
+    assert "90.0 (80.0 to 100.0) | 50 |" in as_markdown(questions_table(ROWS))
     assert unsaid_table([{"system": "a"}]) is questions_table([]) is None
 
 

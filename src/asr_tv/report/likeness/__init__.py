@@ -78,14 +78,14 @@ def _median(row: Row, side: str) -> Cell:
     if found is None:
         return Cell("unknown", more=(None, None, None))
     low, middle, high = found
-    return Cell(f"{middle:{form}} [{low:{form}}, {high:{form}}]", number=middle, more=(low, middle, high))
+    return Cell(f"{middle:{form}} ({low:{form}} to {high:{form}})", number=middle, more=(low, middle, high))
 
 
 def _chance(row: Row) -> Cell:
     if row["probability"] is None:
         return Cell("unknown", more=(None, None, None))
     ends = row["ci_low"], row["ci_high"]
-    between = "" if None in ends else f" [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
+    between = "" if None in ends else f" ({100 * ends[0]:.0f} to {100 * ends[1]:.0f})"
     return Cell(
         f"{100 * row['probability']:.0f}{between}", number=100 * row["probability"], more=(row["probability"], *ends)
     )
@@ -130,7 +130,8 @@ def histogram_panels(part: Row) -> list[HistogramPanel]:
 
 def _panel(row: Row) -> HistogramPanel:
     name, unit, form = UNITS[row["attribute"]]
-    bins, low, high = row["histogram"], row["histogram"]["low"], row["histogram"]["high"]
+    bins = row["histogram"]
+    low, high = float(bins["low"]), float(bins["high"])
     top = max(*bins["real"], *bins["synthetic"])
 
     def place(value: float) -> float:

@@ -38,7 +38,7 @@ def _rated(row: Row) -> Cell:
     if row["rate"] is None:
         return Cell("–", more=(None, None, None))
     ends = row["ci_low"], row["ci_high"]
-    between = "" if None in ends else f" [{ends[0]:.1f}, {ends[1]:.1f}]"
+    between = "" if None in ends else f" ({ends[0]:.1f} to {ends[1]:.1f})"
     return Cell(f"{row['rate']:.1f}{between} {_UNITS[row['unit']]}", number=row["rate"], more=(row["rate"], *ends))
 
 
@@ -68,7 +68,7 @@ def _right(row: Row) -> Cell:
     if row["accuracy"] is None:
         return text(None)
     ends = row["ci_low"], row["ci_high"]
-    between = "" if None in ends else f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
+    between = "" if None in ends else f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
     return Cell(f"{100 * row['accuracy']:.1f}{between}", number=100 * row["accuracy"], more=(row["accuracy"], *ends))
 
 
