@@ -68,7 +68,7 @@ class TestSettings:
 
 class TestSuggestions:
     def test_each_with_its_knob(self) -> None:
-        gaps = gaps_between(REAL, MADE, str.casefold, HOW)  # type: ignore[arg-type]
+        gaps = gaps_between(REAL, MADE, str.casefold, HOW)
         found = {name: s.text for name, s in suggestions(gaps, REAL, {"joe": 97.0}).items()}
         assert found == {
             "letters_a_second": "synthesis.length_scale × 1.31",
@@ -80,7 +80,7 @@ class TestSuggestions:
         assert near["f0_hz"].text == "the voice amy"
 
     def test_identical_sets_suggest_nothing(self) -> None:
-        gaps = gaps_between(REAL, REAL, str.casefold, HOW)  # type: ignore[arg-type]
+        gaps = gaps_between(REAL, REAL, str.casefold, HOW)
         assert suggestions(gaps, REAL, {}) == {}
         rows = gap_part(gaps, {})["rows"]
         assert {row["probability"] for row in rows} == {0.5, None}

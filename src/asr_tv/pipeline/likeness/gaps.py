@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from asr_tv.audio.attributes import NAMES
+from asr_tv.data.splits import Normalize
 from asr_tv.describing.description import Description
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.gap import Gap, Value, compare_attribute
-from asr_tv.text.normalize import Normalizer
 
 KNOBS = {
     "letters_a_second": "synthesis.length_scale",
@@ -43,7 +43,7 @@ class Suggestion:
 
 
 def gaps_between(
-    real: Sequence[Description], synthetic: Sequence[Description], normalize: Normalizer, bootstrap: Bootstrap
+    real: Sequence[Description], synthetic: Sequence[Description], normalize: Normalize, bootstrap: Bootstrap
 ) -> tuple[Gap, ...]:
     """A gap for each attribute; clips are of one sentence where their texts are equal after normalisation."""
     of = len(real), len(synthetic)
@@ -51,7 +51,7 @@ def gaps_between(
     return tuple(compare_attribute(name, *both, of, bootstrap) for name, both in sides.items())
 
 
-def values(described: Sequence[Description], name: str, normalize: Normalizer) -> list[Value]:
+def values(described: Sequence[Description], name: str, normalize: Normalize) -> list[Value]:
     """What is known of one attribute."""
     known = ((d.text, getattr(d.attributes, name)) for d in described)
     return [Value(normalize(text), value) for text, value in known if value is not None]
