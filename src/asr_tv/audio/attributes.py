@@ -20,7 +20,7 @@ _STEP = _HOP / SAMPLING_RATE
 _SMOOTHED = 9
 """Frames whose mean tells speech from noise: the power of noise alone then hardly varies."""
 _RANGE_DB = 25.0
-"""Below the loudest, a frame is no speech. With 35 dB a clean voice seemed 15 % slower than the same at 10 dB SNR."""
+"""Below the loudest, a frame is no speech. With 35 dB a clean voice seemed 16 % slower than the same at 10 dB SNR."""
 _ABOVE_NOISE_DB, _BELOW_LOUDEST_DB = 0.8, 6.0
 """Nor is it as quiet as the noise; a sound without pauses, whose noise is not known, is speech all the same."""
 _NOISE_SPREAD_DB = 3.0
