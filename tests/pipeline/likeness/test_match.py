@@ -3,17 +3,20 @@
 from pathlib import Path
 
 import pytest
+from commands import Command
 
 from asr_tv.audio.attributes import Attributes
+from asr_tv.config.parsing import parse_config
 from asr_tv.config.run import AdaptConfig, SynthesisConfig
 from asr_tv.describing.description import Description
+from asr_tv.errors import ConfigError
 from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.likeness.gaps import gap_part, gaps_between, snr_range, suggestions
 from asr_tv.pipeline.likeness.match import _with_settings, matched
 from asr_tv.pipeline.material import prepare
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.results import Store
-from asr_tv.testing.runs import fake_config
+from asr_tv.testing.runs import fake_benchmark, fake_config
 
 HOW = Bootstrap(200, 0.95, 1)
 
@@ -111,9 +114,14 @@ def test_the_source_s_recordings_and_clips_alone_are_read(tmp_path: Path) -> Non
 
 
 def test_without_source_speech_it_is_refused() -> None:
-    from asr_tv.config.parsing import parse_config
-    from asr_tv.errors import ConfigError
-
     values = {"name": "a", "target": {"texts": "t.txt"}, "synthesis": {"match": "source"}}
     with pytest.raises(ConfigError, match=r"synthesis.match: source needs source speech"):
         parse_config(values | {"selection": {"method": "fixed", "fixed": {"start": "pretrained"}}}, "c")
+
+
+def test_where_nothing_could_be_matched_it_is_refused(asr_tv: Command, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("Hello there.\n")
+    asked = ("synthesize", "texts.txt", "--engine", "fake", "--voice", "tone", "--set", "match=source", "--out", "o")
+    assert asr_tv(*asked).problems == ["--set match: there are no source recordings here; `asr-tv adapt` has them"]
+    with pytest.raises(ConfigError, match=r"benchmark.ablations: synthesis.match"):
+        fake_benchmark(tmp_path, benchmark__ablations={"matched": {"synthesis.match": "source"}})
