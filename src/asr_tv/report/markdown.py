@@ -192,7 +192,7 @@ def _biasing(report: Row) -> str:
 
 
 def _likeness(part: Row) -> str:
-    return f"{likeness_note(part)}\n\n{as_markdown(likeness_table(part))}"
+    return f"Of the source domains: {likeness_note(part)}\n\n{as_markdown(likeness_table(part))}"
 
 
 def _dropped(report: Row) -> str:

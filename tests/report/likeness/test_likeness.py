@@ -46,7 +46,7 @@ def test_a_line_has_quartiles_chance_and_suggestion() -> None:
     assert "5 (0 to 13)" in drawn
     assert "synthesis.length_scale × 1.31" in drawn
     assert "unknown" in drawn.splitlines()[-1]
-    assert likeness_note(PART).startswith("30 source recordings against 30 synthetic clips, 30 sentences of both.")
+    assert likeness_note(PART).startswith("30 recordings against 30 synthetic clips, 30 sentences of both.")
 
 
 def test_the_table_s_csv_has_the_numbers_unrounded() -> None:

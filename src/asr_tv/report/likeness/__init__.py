@@ -42,7 +42,7 @@ def likeness_note(part: Row) -> str:
     pairs = max((row["sentences"] or 0 for row in part["rows"]), default=0)
     same = f", {counted(pairs, 'sentence')} of both" if pairs else ""
     return (
-        f"{counted(clips['real'], 'source recording')} against {counted(clips['synthetic'], 'synthetic clip')}{same}. "
+        f"{counted(clips['real'], 'recording')} against {counted(clips['synthetic'], 'synthetic clip')}{same}. "
         "P is the chance that a recording has more of it than a clip; 50 % is alike. A change is suggested beyond "
         "30 to 70 %. What cannot be known of a clip, such as the noise of a recording without pauses, is left out."
     )
@@ -51,7 +51,7 @@ def likeness_note(part: Row) -> str:
 def likeness_table(part: Row) -> Table | None:
     """A line an attribute: quartiles of both, the KS distance, P(real > synthetic) with its interval, and the knob."""
     fields: list[Field] = [
-        field("attribute", lambda row: text(_named(row))),
+        field("attribute", lambda row: text(_named(row)), priority=0),
         field("real", lambda row: _median(row, "real"), numeric=True, priority=0, more=_ends("real")),
         field("synthetic", lambda row: _median(row, "synthetic"), numeric=True, priority=0, more=_ends("synthetic")),
         field("KS", lambda row: plain(row["ks"], ".2f"), numeric=True),
@@ -60,7 +60,7 @@ def likeness_table(part: Row) -> Table | None:
         field("suggestion", lambda row: text(row["suggestion"] or ""), priority=0),
         field("setting", lambda row: text(row["knob"] or ""), priority=2),
     ]
-    return build("likeness", "Measured of source recordings and of their synthetic clips", part["rows"], fields)
+    return build("likeness", "Measured of recordings and of synthetic clips", part["rows"], fields)
 
 
 def _ends(name: str) -> tuple[str, ...]:
