@@ -10,6 +10,7 @@ from source_tree import NAMES, PACKAGE, ROOT, imported, modules, parsed
 
 ONLY_IN = {
     "jiwer": {"scoring.wer"},
+    "librosa": {"audio.attributes"},
     "transformers": {
         "models",
         "training.trainer",
@@ -70,7 +71,7 @@ ONLY_IN = {
 HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
     *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub", "datasets"),
-    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq", "ray", "gradio"),
+    *("ctranslate2", "faster_whisper", "sklearn", "wordfreq", "ray", "gradio", "librosa"),
 )
 
 

@@ -13,7 +13,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("config", "store"),
     ("audio", "text"),
     ("data",),
-    ("models", "pipeline.execution"),
+    ("models", "pipeline.execution", "describing"),
     ("vectors",),
     ("training", "decoding"),
     ("scoring",),

@@ -16,6 +16,7 @@ from asr_tv.cli import adapt, biasing, compare, corpus, doctor, store, texts, tr
 from asr_tv.cli import export as exporting
 from asr_tv.cli import stages as tools
 from asr_tv.cli import transcribe as transcribing
+from asr_tv.cli.describing import ask, describe, probe
 from asr_tv.cli.learning import stream, test_time
 from asr_tv.cli.stopping import Stops, tell_stopped, terminable
 from asr_tv.errors import RunFailed, UserError
@@ -46,6 +47,9 @@ app.command("texts")(texts.texts)
 app.command("report")(compare.report)
 app.command("diff")(compare.diff)
 app.command("try")(trying.try_models)
+app.command("describe")(describe.describe)
+app.command("probe")(probe.probe)
+app.command("ask")(ask.ask)
 app.command("doctor")(doctor.doctor)
 
 _NO_ROOM = (

@@ -99,6 +99,8 @@ def synthesize(
 
     given = {"engine": engine, "takes": takes, **({"voices": voice} if voice else default_voices(engine, language))}
     config = section_of(SynthesisConfig, set_ or (), given)
+    if config.match:
+        raise ConfigError("--set match: there are no source recordings here; `asr-tv adapt` has them")
     manifest = read_manifest(texts, need_audio=False) if holds_json_lines(texts) else read_texts(texts, domain)
     record = stage(runtime_for(store, quiet=quiet, workers=workers), manifest, config, seed=seed)
     spoken = read_manifest(record.path / "manifest.jsonl", need_audio=False)

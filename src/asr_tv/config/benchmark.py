@@ -77,6 +77,8 @@ def _conflicts(config: BenchmarkConfig) -> Iterator[str]:
     ablated = {key.split(".")[0] for row in bench.ablations.values() for key in row}
     if config.gate is not None or "gate" in ablated:
         yield "gate: a benchmark speaks without the quality gate; `asr-tv adapt` has it"
+    if any("synthesis.match" in row for row in bench.ablations.values()):
+        yield "benchmark.ablations: synthesis.match decides how the target is spoken, and ablations vary its training"
     if config.context_start is not None or "context_start" in ablated:
         yield "context_start: a benchmark starts from the pretrained model; `asr-tv adapt` has it"
     if config.sources is not None and (unknown := sorted({*(bench.targets or ())} - {*config.sources})):

@@ -163,6 +163,9 @@ class ForgettingConfig(Section):
 
     max_relative: float = Field(0.05, ge=0)
     dev: Fraction = Field(0.5, description="share of the general sentences that choose; the others are the test")
+    max_domain_words: NotNegative | None = Field(
+        None, description="words of the domain that nobody said, per 1,000 of general speech, more than pretrained"
+    )
 
 
 class RetentionConfig(Section):
@@ -180,6 +183,12 @@ class RetentionConfig(Section):
     @property
     def asked(self) -> bool:
         return bool(self.noise_seconds or self.short_clips or self.other_languages or self.timestamps)
+
+
+class SourceGapConfig(Section):
+    """The report's comparison of source recordings with the synthetic clips of their sentences; costs no training."""
+
+    clips: int = Field(100, ge=0, description="recordings that are measured, and as many clips; 0: none")
 
 
 class RunOptions(Section):
@@ -239,6 +248,7 @@ class AdaptConfig(Section):
     )
     forgetting: ForgettingConfig = ForgettingConfig()
     retention: RetentionConfig = RetentionConfig()
+    source_gap: SourceGapConfig = SourceGapConfig()
     run: RunOptions = RunOptions()
 
     @model_validator(mode="after")
@@ -285,6 +295,8 @@ def _source_conflicts(config: AdaptConfig) -> Iterator[str]:
         yield f"selection.fixed.scaling_coef: {coef:g} needs a vector, so source speech in corpora; without it, 0"
     if fixed and selection.fixed.start != "pretrained":
         yield f"selection.fixed.start: {selection.fixed.start} needs source speech in corpora"
+    if config.synthesis.match:
+        yield "synthesis.match: source needs source speech in corpora"
     if config.replay.share:
         yield f"replay.share: {config.replay.share:g} needs source speech in corpora; without it, 0"
     if target and target.domain and not target.texts:

@@ -85,6 +85,12 @@ class SynthesisConfig(Section):
     noise_scale: NotNegativeRange = (0.4, 0.9)
     noise_w_scale: NotNegativeRange = (0.5, 1.0)
     max_words: int = Field(60, ge=1, description="longer texts are not spoken, and listed")
+    gain_db: float = Field(0.0, ge=-60, le=60, description="of every clip; its peak stays below full scale")
+    high_hz: Positive | None = Field(None, ge=1000, description="upper end of every clip's band")
+    match: Literal["source"] | None = Field(
+        None,
+        description="source: speaking rate, gain_db and high_hz, and augmentation.snr_db, follow the source recordings",
+    )
     spoken_form: bool = Field(True, description="speak English numbers, times and symbols as words; labels stay")
     espeak: EspeakConfig = EspeakConfig()
     bark: BarkConfig = BarkConfig()

@@ -14,6 +14,7 @@ from asr_tv.pipeline.directions import Directions, SourceCount, directions, sour
 from asr_tv.pipeline.domains import Domains, material_of, split_domains
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.graph import Chosen, choose, make_adapted, topline, tuned_systems
+from asr_tv.pipeline.likeness.domain_words import report_terms
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.planning import Plan, plan
 from asr_tv.pipeline.probes import probe
@@ -263,5 +264,6 @@ def _retention(
     if config.retention.asked:
         tuned = {system.name for system in tuned_systems(chosen)} | {TARGET_REAL, CEILING}
         wanted = [system for system in systems if system.name not in tuned]
-        rows = probe(chosen.config, wanted, chosen.material.general, execute, cell.run)
+        terms = report_terms(chosen.config, chosen.material).terms
+        rows = probe(chosen.config, wanted, chosen.material.general, execute, cell.run, terms)
         yield from ({"target": cell.target, **row} for row in rows)

@@ -22,6 +22,8 @@ from asr_tv.models.family import family_of
 from asr_tv.pipeline.biasing import BiasedRows, FoldModels, biased_rows, check_biasing
 from asr_tv.pipeline.bound import Bounded, choose_within_bound, curve_of, sweep_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
+from asr_tv.pipeline.likeness.domain_words import report_terms
+from asr_tv.pipeline.likeness.match import matched
 from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, given_terms, prepare, sentence_identity
 from asr_tv.pipeline.planning import Plan, plan_run
@@ -149,6 +151,7 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     settings_for(config.training, family)
     check_engine(config.scoring.engine, family, config.run.device)
     check_biasing(config, family)
+    config = matched(config, material, execute, run)
     folds = _folds(config, material)
     speech = _speak(config, material, folds, execute, run)
     scopes = _scopes(config, material, folds, speech, run)
@@ -171,7 +174,8 @@ def finish(chosen: Chosen, execute: Executor) -> Outcome:
     adapted = make_adapted(chosen, execute)
     evaluations = _score(chosen, adapted, execute)
     probed = [System(PRETRAINED, material.base), System(ADAPTED, adapted), *_short(chosen, adapted)]
-    kept = tuple(probe(config, probed, material.general, execute)) if config.retention.asked else ()
+    terms = report_terms(config, material).terms
+    kept = tuple(probe(config, probed, material.general, execute, terms=terms)) if config.retention.asked else ()
     biased = _biased(chosen, adapted, execute)
     evaluations |= {(name, "target"): evaluation for name, evaluation in biased.evaluations.items()}
     return Outcome(chosen, adapted, evaluations, _curve(chosen, execute), _frontier(chosen, execute), kept, biased)

@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from asr_tv.audio.attributes import Attributes
 from asr_tv.config.run import AdaptConfig, TrainingConfig
 from asr_tv.data.corpora.local import write_manifest
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.decoding.hypotheses import hypotheses_file, score_folder
+from asr_tv.describing.description import Description, format_descriptions
+from asr_tv.describing.stage import DESCRIPTIONS
 from asr_tv.devices import choose_device
 from asr_tv.models.family import family_of
 from asr_tv.models.tensors import WEIGHTS
@@ -199,6 +202,9 @@ def _fill(folder: Path, identity: Identity, arguments: Mapping[str, Any]) -> Non
             (folder / COMPARISON).write_text(text, encoding="utf-8")
         case "vector":
             (folder / VECTOR).touch()
+        case "describe":
+            unknown = tuple(Description(u.id, u.text, u.domain, Attributes(0.0)) for u in arguments["clips"])
+            (folder / DESCRIPTIONS).write_text(format_descriptions(unknown), encoding="utf-8")
         case _:
             base: Record = arguments.get("base") or arguments["start"]
             (folder / MODEL).symlink_to(base.path / MODEL, target_is_directory=True)

@@ -13,21 +13,32 @@ from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
+from asr_tv.pipeline.likeness.probes import probed
 from asr_tv.pipeline.material import GENERAL_ENGLISH
 from asr_tv.pipeline.scoring import System, TestSet, decoding_of, score_pairs
 from asr_tv.pipeline.speech import synthesis_call
 from asr_tv.report.scores import finite
+from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.loops import looped
 from asr_tv.scoring.retention import timestamps_valid, words_per_minute
+from asr_tv.text.normalize import get_normalizer
 
 SHORT_ENGLISH = GENERAL_ENGLISH.with_name("short_en.txt")
 SHORT = "one or two words"
 
 
 def probe(
-    config: AdaptConfig, systems: Sequence[System], general: Manifest | None, execute: Executor, run: str = ""
+    config: AdaptConfig,
+    systems: Sequence[System],
+    general: Manifest | None,
+    execute: Executor,
+    run: str = "",
+    terms: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """A row a system: words per minute and loops by kind of clip, WER by other language, share of valid timestamps."""
+    """A row a system: words per minute and loops by kind of clip, WER by other language, share of valid timestamps.
+
+    With `terms` of the domain also how often they were heard and not said, and questions about the general speech.
+    """
     rows: list[dict[str, Any]] = [{"system": system.name} for system in systems]
     sets = _almost_without_speech(config, execute, run)
     if len(sets):
@@ -35,12 +46,33 @@ def probe(
         domains = {d: sets.where(d, lambda u, d=d: u.domain == d) for d in sets.domains}  # type: ignore[misc]
         _add(rows, "words_per_minute", [_invented(texts, domains) for texts in heard])
         _add(rows, "loops", [_loops(texts, domains) for texts in heard])
+        if terms:
+            _probe_words(rows, config, sets, heard, terms)
+    if terms and general is not None:
+        _probe_words(rows, config, general, _heard(config, systems, general, execute, run, timestamps=False), terms)
     if config.retention.other_languages:
         _add(rows, "other_languages", _other_languages(config, systems, execute, run))
     whisper = all(family_of(system.checkpoint.path / "model") == "whisper" for system in systems)
     if config.retention.timestamps and general is not None and whisper:
         _add(rows, "valid_timestamps", _timestamps(config, systems, general, execute, run))
     return rows
+
+
+def _probe_words(
+    rows: Sequence[dict[str, Any]],
+    config: AdaptConfig,
+    recordings: Manifest,
+    heard: Sequence[Mapping[str, str]],
+    terms: Sequence[str],
+) -> None:
+    """Adds to the rows what was heard and not said, in whatever kinds of recordings there are."""
+    bootstrap = Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
+    normalize = get_normalizer(config.scoring.normalizer)
+    without = recordings.where(recordings.name, lambda u: u.domain != SHORT)  # one or two words are no speech to ask of
+    for row, texts in zip(rows, heard, strict=True):
+        found = probed(without, texts, terms, normalize, bootstrap)
+        row["domain_words"] = {**row.get("domain_words", {}), **found["domain_words"]}
+        row |= {key: value for key, value in found.items() if key == "questions"}
 
 
 def _add(rows: Sequence[dict[str, Any]], name: str, values: Sequence[Any]) -> None:

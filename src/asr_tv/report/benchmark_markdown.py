@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr_tv.report.score_tables import retention_table
+from asr_tv.report.likeness.probes import kept_tables
 from asr_tv.report.table import (
     Cell,
     Table,
@@ -46,7 +46,7 @@ def render_table(report: Row) -> str:
         if report["source_counts"]
         else "",
         "Forgetting": _forgetting(report["forgetting"], _rates(report)),
-        "What else was kept": _drawn(retention_table(report["retention"])) if report["retention"] else "",
+        "What else was kept": "\n\n".join(_drawn(t) for t in kept_tables(report) if t),
         "Leak ledger": _ledger(report),
         "Conditions": _conditions(report),
     }

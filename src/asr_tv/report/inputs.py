@@ -125,6 +125,7 @@ class ReportInputs:
         systems: rows in the order of the table; names are unique within a set.
         origin: stage and key of all that the adapted model and the choice of its recipe come from.
         max_relative: the bound of forgetting, and `bound` how it was kept.
+        max_domain_words: the bound of domain words heard and not said per 1,000 words, beyond the pretrained model's.
         target_curve: the target's test by scaling coefficient, scored after the recipe was chosen, for the reader.
         gates: set of clips -> what its quality gate counted; empty where there was none.
         settings: the whole configuration, JSON-able.
@@ -152,3 +153,4 @@ class ReportInputs:
     retention: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] | None = None
     gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    max_domain_words: float | None = None

@@ -7,6 +7,8 @@ from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
 from asr_tv.report.learning.adapted import adapted_table
+from asr_tv.report.likeness import likeness_note, likeness_table
+from asr_tv.report.likeness.probes import kept_tables
 from asr_tv.report.systems import RATES, display_name, rate_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line
@@ -59,6 +61,7 @@ def render_markdown(report: Row) -> str:
         "What else was kept": _kept(report),
         "Words alone": _biasing(report) if "biasing" in report else "",
         "Adapted while listening": _drawn([adapted_table(report["test_time"])]) if "test_time" in report else "",
+        "How synthetic differs from real": _likeness(report["source_gap"]) if "source_gap" in report else "",
         "Leak ledger": _ledger(report),
         "Quality gate": _drawn([provenance.gate_table(report)]) if report.get("gates") else "",
         "Left out": _dropped(report),
@@ -179,7 +182,7 @@ def _ledger(report: Row) -> str:
 
 
 def _kept(report: Row) -> str:
-    tables = [scores.retention_table(report.get("retention", ()))]
+    tables = kept_tables(report)
     tables += [prompt_table(report["biasing"])] if "biasing" in report else []
     return "\n\n".join(as_markdown(table) for table in tables if table is not None)
 
@@ -188,6 +191,10 @@ def _biasing(report: Row) -> str:
     part = report["biasing"]
     listed = as_markdown(biasing_table(part, rate_name(report["systems"])))
     return "\n\n".join([biasing_note(part), listed, as_markdown(choice_table(part), cell_limit=None)])
+
+
+def _likeness(part: Row) -> str:
+    return f"Of the source domains: {likeness_note(part)}\n\n{as_markdown(likeness_table(part))}"
 
 
 def _dropped(report: Row) -> str:

@@ -6,6 +6,7 @@ from math import inf, isfinite
 from typing import Any
 
 from asr_tv.report.inputs import BoundInput, ReportInputs, SystemInput, TermsInput
+from asr_tv.report.likeness.bound import domain_words_part
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, MAIN, PRETRAINED
 from asr_tv.report.verdict import NO_TARGET, difference_verdict, set_of
 from asr_tv.scoring.bootstrap import Difference, Interval
@@ -139,7 +140,10 @@ def forgetting_part(systems: Sequence[Json], comparison: Sequence[Json], inputs:
     loops = _probed_loops(inputs.retention)
     if loops_more(inputs.retention, ADAPTED):
         passed = False
-    return {"bound": bound, "passed": passed, "rows": rows, "probed_loops": loops, "dev": _dev_part(dev)}
+    words = domain_words_part(inputs.retention, inputs.max_domain_words)
+    if words and not words["domain_words"]["passed"]:
+        passed = False
+    return {"bound": bound, "passed": passed, "rows": rows, "probed_loops": loops, "dev": _dev_part(dev), **words}
 
 
 def loops_more(retention: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -2,19 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from asr_tv.config.run import AdaptConfig, LineConfig
 from asr_tv.models.family import family_of
 from asr_tv.models.output import new_file, new_folder
-from asr_tv.models.vocabulary import known_words
 from asr_tv.pipeline.biasing import BiasedRows
 from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import Outcome, tuned_systems
+from asr_tv.pipeline.likeness.domain_words import report_terms
 from asr_tv.pipeline.lineage import Lineage, stage_entry
-from asr_tv.pipeline.material import Material, given_terms
 from asr_tv.report.biasing import biasing_part
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import (
@@ -26,7 +25,6 @@ from asr_tv.report.inputs import (
     SelectionInput,
     SynthesisInput,
     SystemInput,
-    TermsInput,
 )
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
@@ -43,12 +41,10 @@ from asr_tv.report.systems import (
 )
 from asr_tv.runs.players import players
 from asr_tv.scoring.bootstrap import Bootstrap
-from asr_tv.scoring.terms import find_terms
 from asr_tv.store.payload import BIASING, MODEL, NGRAM, VECTOR
 from asr_tv.store.results import RECORD, Record, write_atomically
 from asr_tv.synthesis.engines.licences import voice_licences
-from asr_tv.text.domain_terms import domain_terms, general_frequency
-from asr_tv.text.normalize import Normalizer, get_normalizer
+from asr_tv.text.normalize import get_normalizer
 
 REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
 RUN_JSON, UNFINISHED = "run.json", "unfinished"
@@ -71,6 +67,7 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         corpora=tuple(corpus_inputs(config, material.corpora)),
         bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
         max_relative=config.forgetting.max_relative,
+        max_domain_words=config.forgetting.max_domain_words,
         bound=_bound_input(outcome),
         dropped=tuple(_dropped(outcome)),
         target_curve=outcome.curve,
@@ -108,24 +105,6 @@ def _biasing_part(outcome: Outcome, bootstrap: Bootstrap) -> dict[str, Any]:
         for choice in biased.choices
     ]
     return {"biasing": part | {"choices": choices}}
-
-
-def report_terms(config: AdaptConfig, material: Material) -> TermsInput:
-    """The user's terms, or those found in the target's texts, as the scores' normaliser leaves them."""
-    normalize = get_normalizer(config.scoring.normalizer)
-    if given := given_terms(config):
-        return TermsInput("given", _normalised(given, normalize))
-    spoken, known = ([normalize(u.text) for u in m] for m in (material.target_texts, material.source_train))
-    if known:
-        return TermsInput("found", find_terms(spoken, known))
-    vocabulary = known_words(config.language)
-    texts = [u.text for u in material.target_texts]
-    found = domain_terms(texts, vocabulary, general_frequency(config.language))
-    return TermsInput("found", _normalised(found, normalize))
-
-
-def _normalised(terms: Iterable[str], normalize: Normalizer) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(term for text in terms if (term := normalize(text))))
 
 
 def role_domains(target: str) -> dict[Role, str]:

@@ -8,9 +8,11 @@ from asr_tv.config.run import AdaptConfig
 from asr_tv.errors import RunFailed
 from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
+from asr_tv.pipeline.likeness.source import source_gap
 from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check
 from asr_tv.pipeline.unlabelled.rows import adapting_rows
+from asr_tv.report.likeness.bound import domain_words_told
 from asr_tv.report.systems import ADAPTED, PRETRAINED, rate_of
 from asr_tv.report.verdict import loops_told
 from asr_tv.runs.outputs import note_start, report_of, write_outputs
@@ -33,6 +35,8 @@ def forgot_too_much(config: AdaptConfig, forgetting: Mapping[str, Any]) -> str |
     if "forgetting" not in config.model_fields_set or forgetting["passed"] is not False:
         return None
     rows = [row for row in forgetting["rows"] if not row["passed"]]
+    if not rows and (told := domain_words_told(forgetting)) is not None:
+        return told
     if not rows:
         loops = forgetting["probed_loops"]
         told = f"{loops[ADAPTED]} loops, pretrained {loops[PRETRAINED]}"
@@ -73,7 +77,8 @@ def run(
         outcome = adapt(config, execute, announce)
         found, test = outcome.chosen.material, outcome.chosen.material.target_test
         listening = adapting_rows(config, found.base, outcome.adapted, test, execute)
-        report = with_listeners(report_of(outcome, execute.done), listening)
+        gap = source_gap(outcome.chosen, execute)
+        report = with_listeners(report_of(outcome, execute.done), listening) | gap
         with file_lock(folder / ".lock"):  # two runs of one configuration may end at once
             write_outputs(outcome, report, folder)
     return report

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.audio.recordings import Wave, resample, write_audio
+from asr_tv.audio.shaping import shape
 from asr_tv.store.inventory import clip_file
 from asr_tv.store.results import Store, canonical_json, file_digest, write_atomically
 from asr_tv.synthesis.engines import SpeechRequest
 
 CLIP_SAMPLING_RATE = 16_000
+SHAPING = frozenset({"gain_db", "high_hz"})
+"""Settings of synthesis that change a clip after it is spoken; in its key only where they do."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,13 @@ class ClipJob:
         return str(self.parts["engine"])
 
 
-def key_parts(request: SpeechRequest, engine: str, version: str, seed: int) -> dict[str, Any]:
+def key_parts(
+    request: SpeechRequest, engine: str, version: str, seed: int, shaping: Mapping[str, float]
+) -> dict[str, Any]:
     """Everything that a clip depends on; independent of the manifest that asks for it.
 
     The version of a voice includes that of its engine; `request.seed` is derived from `seed`, that of the stage.
+    `shaping` has `gain_db` and `high_hz` where they change the clip.
     """
     return {
         "text": request.text,
@@ -53,6 +59,7 @@ def key_parts(request: SpeechRequest, engine: str, version: str, seed: int) -> d
         "settings": dict(request.settings),
         "seed": seed,
         "sampling_rate": CLIP_SAMPLING_RATE,
+        **shaping,
     }
 
 
@@ -95,6 +102,8 @@ class ClipCache:
         for partial in path.parent.glob(f".{path.stem}.*.tmp"):  # left by a process that was killed while writing it
             partial.unlink(missing_ok=True)
         samples = resample(wave, sampling_rate, CLIP_SAMPLING_RATE)
+        if parts.keys() & SHAPING:
+            samples = shape(samples, CLIP_SAMPLING_RATE, parts.get("gain_db", 0.0), parts.get("high_hz"))
         _write(lambda: write_audio(path, samples, CLIP_SAMPLING_RATE))
         clip = Clip(path, file_digest(path), round(len(samples) / CLIP_SAMPLING_RATE, 6))
         row = {"key": parts, "sha256": clip.digest, "duration": clip.duration}

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.manifest import Manifest, Utterance, checked
 from asr_tv.store.results import canonical_json
-from asr_tv.synthesis.clips import ClipJob, clip_key, key_parts
+from asr_tv.synthesis.clips import SHAPING, ClipJob, clip_key, key_parts
 from asr_tv.synthesis.engines import SpeechRequest, Synthesizer
 from asr_tv.synthesis.voices import Engines, Speaker, speakers_of
 from asr_tv.text.spoken_form import other_script, spoken_form, unspoken
@@ -138,7 +138,8 @@ def _plan(
         words = spoken_form(words, voice.language or config.language, reads_numbers=voice.reads_numbers)
     drawn = int.from_bytes(_digest([seed, words, voice.label, take])[:8], "big")
     request = SpeechRequest(words, voice.label, take, drawn, engine.settings(drawn))
-    parts = key_parts(request, speaker.engine, voice.version, seed)
+    shaping = config.model_dump(include=set(SHAPING), exclude_defaults=True)
+    parts = key_parts(request, speaker.engine, voice.version, seed, shaping)
     job = ClipJob(clip_key(parts), parts, request, voice.sampling_rate)
     return PlannedClip(clip_id(text.id, speaker.label, take), text, speaker.label, job)
 

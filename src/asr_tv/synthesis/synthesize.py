@@ -16,7 +16,7 @@ from asr_tv.errors import DataError
 from asr_tv.store.payload import DROPPED, MANIFEST
 from asr_tv.store.results import Identity, Produced, Record, throw_away, write_atomically
 from asr_tv.store.runtime import Runtime
-from asr_tv.synthesis.clips import CLIP_SAMPLING_RATE, Clip, ClipCache, clips_intact
+from asr_tv.synthesis.clips import CLIP_SAMPLING_RATE, SHAPING, Clip, ClipCache, clips_intact
 from asr_tv.synthesis.engines import Synthesizer, engine_section
 from asr_tv.synthesis.plan import Drop, PlannedClip, SpeechPlan, plan_speech
 from asr_tv.synthesis.pool import CLIPS_WORTH_A_PROCESS, PoolResult, speak_missing, uses_device
@@ -123,10 +123,10 @@ def texts_alone(texts: Manifest) -> Manifest:
 def _identity(
     alone: Manifest, config: SynthesisConfig, engines: Engines, plan: SpeechPlan, seed: int, first_take: int
 ) -> Identity:
-    optional = {"language", "voices_per_text"}
+    optional = {"language", "voices_per_text", *SHAPING}
     sections = {name for name, value in config if isinstance(value, Section)}
     parameters = {
-        **config.model_dump(mode="json", exclude={"voices", "spoken_form"} | optional | sections),
+        **config.model_dump(mode="json", exclude={"voices", "spoken_form", "match"} | optional | sections),
         **config.model_dump(mode="json", include=optional, exclude_defaults=True),
         **{name: _key_parameters(section) for name in engines if (section := engine_section(config, name))},
         **({"spoken_version": spoken.VERSION} if plan.rewritten else {}),

@@ -81,4 +81,5 @@ def fake_values(folder: Path, domains: tuple[str, ...] = DOMAINS) -> dict[str, A
         "scoring": {"resamples": 100, "max_new_tokens": 12},
         "forgetting": {"max_relative": 10.0},
         "retention": {"noise_seconds": 0, "short_clips": 0},
+        "source_gap": {"clips": 0},
     }

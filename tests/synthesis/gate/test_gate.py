@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asr_tv.audio.clipping import clipped_share
 from asr_tv.audio.recordings import read_audio, write_audio
 from asr_tv.config.run import GateConfig, SynthesisConfig
 from asr_tv.data.corpora import stored_manifest
@@ -17,7 +18,7 @@ from asr_tv.store.payload import DROPPED
 from asr_tv.store.results import Identity, Produced, Record, Store, file_digest, result_problems
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate import gate as stage
-from asr_tv.synthesis.gate.gate import AGAIN, VERDICTS, Round, clipped_share, gate, sentences_to_repeat
+from asr_tv.synthesis.gate.gate import AGAIN, VERDICTS, Round, gate, sentences_to_repeat
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing import faults
 from asr_tv.testing.speech import EnergyDetector

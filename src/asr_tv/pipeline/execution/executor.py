@@ -38,6 +38,7 @@ Kind = Literal[
     "ngram",
     "internal lm",
     "text only",
+    "describe",
 ]
 
 DEFAULT_OPTIONS = RunOptions()

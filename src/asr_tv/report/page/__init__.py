@@ -16,6 +16,8 @@ from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
 from asr_tv.report.learning.adapted import adapted_table
+from asr_tv.report.likeness import histogram_panels, likeness_note, likeness_table
+from asr_tv.report.likeness.probes import kept_tables
 from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED, RATES, display_name, rate_name, try_command
 from asr_tv.report.table import MARKS, signed
 from asr_tv.report.verdict import set_of
@@ -36,7 +38,7 @@ class Player:
 def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, ...]] | None = None) -> str:
     """The page of a report.json of this version; `players` by the id of an example's utterance."""
     style, script = _read("page.css"), _read("page.js")
-    steered = report.get("biasing")
+    steered, gap = report.get("biasing"), report.get("source_gap")
     page: str = _template().render(
         report=report,
         try_command=try_command(f"runs/{report['name']}"),
@@ -55,9 +57,10 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
         forgetting=charts.forgetting_panels(report),
         frontier=charts.frontier_chart(report),
         kept_table=scores.kept_table(report),
-        retention=[scores.retention_table(report.get("retention", ())), steered and prompt_table(steered)],
+        retention=[*kept_tables(report), steered and prompt_table(steered)],
         biasing=steered and (biasing_note(steered), biasing_table(steered, rates), choice_table(steered)),
         listening=adapted_table(report.get("test_time", ())),
+        likeness=gap and (likeness_note(gap), histogram_panels(gap), likeness_table(gap)),
         synthesis=provenance.synthesis_table(report),
         gates=provenance.gate_table(report),
         ledger=provenance.ledger_tables(report),

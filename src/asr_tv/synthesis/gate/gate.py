@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from asr_tv.audio.recordings import Wave, write_audio
-from asr_tv.audio.silences import Span, true_runs
+from asr_tv.audio.clipping import clipped_share
+from asr_tv.audio.recordings import write_audio
+from asr_tv.audio.silences import Span
 from asr_tv.audio.vad import SAMPLING_RATE, SpeechDetector
 from asr_tv.config.run import GateConfig
 from asr_tv.data.corpora.local import write_manifest
@@ -30,8 +29,6 @@ STAGE, VERSION = "gate", 1
 VERDICTS, AGAIN = "verdicts.jsonl", "again.json"
 _MARGIN = 0.1
 """Seconds kept next to the speech at a trimmed end."""
-_FLAT = 3
-"""Consecutive samples at the peak that count as clipping."""
 
 
 @dataclass(frozen=True)
@@ -117,18 +114,6 @@ def _measure(
 
 def _sentence(utterance: Utterance) -> str:
     return f"{utterance.domain}\n{' '.join(utterance.text.split())}"
-
-
-def clipped_share(wave: Wave) -> float:
-    """Share of samples in runs of equal ones at the largest absolute value, whatever the level."""
-    peak = float(np.abs(wave).max(initial=0.0))
-    if not peak:
-        return 0.0
-    share = 0
-    for side in (wave, -wave):
-        lengths = np.diff(true_runs(side >= peak * (1 - 1e-3)))
-        share += int(lengths[lengths >= _FLAT].sum())
-    return share / wave.size
 
 
 def _trim(spans: Sequence[Span], seconds: float, longest: float) -> Span | None:

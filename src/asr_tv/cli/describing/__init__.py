@@ -1,0 +1,1 @@
+"""Commands about what clips are like and what can be asked of them."""
