@@ -240,9 +240,7 @@ def _speak(config: AdaptConfig, material: Material, folds: tuple[str, ...], exec
 
 def clip_count(config: AdaptConfig, texts: Manifest) -> int:
     """How many clips the configuration's speech makes of texts, each spoken once however often it occurs."""
-    speech = config.synthesis
-    voices = min(speech.voices_per_text or len(speech.voices), len(speech.voices))
-    return len({u.text for u in texts}) * speech.takes * voices
+    return len({u.text for u in texts}) * config.synthesis.takes * config.synthesis.voices_per_take
 
 
 def target_passes(config: AdaptConfig) -> int:

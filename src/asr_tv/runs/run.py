@@ -9,7 +9,7 @@ from asr_tv.errors import RunFailed
 from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.planning import Plan
-from asr_tv.pipeline.preflight import check
+from asr_tv.pipeline.preflight import check, named_voices
 from asr_tv.report.systems import ADAPTED, PRETRAINED, rate_of
 from asr_tv.report.verdict import loops_told
 from asr_tv.runs.outputs import note_start, report_of, write_outputs
@@ -58,6 +58,7 @@ def run(
     Args:
         announce: is told what the run will train, before it trains.
     """
+    config = named_voices(config)
     check(config)
     note_start(config, folder)
     with registered(execute.store.root, folder, config.name):
