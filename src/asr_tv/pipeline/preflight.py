@@ -16,6 +16,7 @@ from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.models.directory import CONFIG
 from asr_tv.models.family import family_of
+from asr_tv.pipeline.proxy.voices import proxy_speech
 from asr_tv.synthesis.catalogue import check_language, with_voices
 from asr_tv.synthesis.voices import open_engines
 from asr_tv.training.settings import settings_for
@@ -29,7 +30,8 @@ def check(config: AdaptConfig) -> None:
     Raises:
         ConfigError, DataError: every problem of all of them.
     """
-    gathered(partial(_check_target, config), partial(check_material, config))
+    proxy = [partial(_check_proxy, config)] if config.proxy else []
+    gathered(partial(_check_target, config), partial(check_material, config), *proxy)
 
 
 def check_material(config: AdaptConfig) -> None:
@@ -63,6 +65,10 @@ def named_voices(config: Run) -> Run:
 
 def _check_voices(config: AdaptConfig) -> None:
     check_language(open_engines(config.synthesis), config.language)
+
+
+def _check_proxy(config: AdaptConfig) -> None:
+    check_language(open_engines(proxy_speech(config)), config.language)
 
 
 def _check_model(config: AdaptConfig) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
+from asr_tv.report.proxy import proxy_note, proxy_table
 from asr_tv.report.systems import RATES, display_name, rate_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line
@@ -50,6 +51,7 @@ def render_markdown(report: Row) -> str:
     """The whole report for people; long lists are cut, with a count of the rows that only report.json has."""
     sections = {
         f"{RATES[rate_name(report['systems'])].capitalize()}s": _scores(report),
+        "Synthetic proxy": _proxy(report) if "proxy" in report else "",
         "Terms of the domain": _terms(report),
         "By domain, speaker and length": _breakdowns(report),
         "What changed most": _examples(report["examples"]),
@@ -62,6 +64,7 @@ def render_markdown(report: Row) -> str:
         "Left out": _dropped(report),
         "Conditions": _conditions(report),
         "Corpora": _corpora(report),
+        "Voices": as_markdown(provenance.voice_table(report)),
         "Stages": f"{provenance.work_note(report)}\n\n{as_markdown(provenance.stage_table(report))}",
     }
     head = f"# {escaped(report['name'])}\n\n**{escaped(report['verdict'], limit=None)}**\n"
@@ -88,6 +91,11 @@ def _scores(report: Row) -> str:
         "times."
     )
     return f"{note}\n\n{_drawn(scores.wer_tables(report), headings=True)}"
+
+
+def _proxy(report: Row) -> str:
+    table = as_markdown(proxy_table(report["proxy"], rate_name(report["systems"])))
+    return f"{escaped(proxy_note(report['proxy']), limit=None)}\n\n{table}"
 
 
 def _terms(report: Row) -> str:

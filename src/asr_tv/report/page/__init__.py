@@ -15,6 +15,7 @@ from asr_tv.report import charts
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
+from asr_tv.report.proxy import proxy_note, proxy_table
 from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED, RATES, display_name, rate_name
 from asr_tv.report.table import MARKS, signed
 from asr_tv.report.verdict import set_of
@@ -55,6 +56,8 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
         kept_table=scores.kept_table(report),
         retention=[scores.retention_table(report.get("retention", ())), steered and prompt_table(steered)],
         biasing=steered and (biasing_note(steered), biasing_table(steered, rates), choice_table(steered)),
+        proxy=(proxy := report.get("proxy")) and (proxy_note(proxy), proxy_table(proxy, rates)),
+        voices=provenance.voice_table(report),
         synthesis=provenance.synthesis_table(report),
         gates=provenance.gate_table(report),
         ledger=provenance.ledger_tables(report),

