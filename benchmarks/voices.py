@@ -11,7 +11,6 @@ general speech: sentences read by its adults. Nothing is rehearsed. A stopped ta
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from demo_material import machine
@@ -86,12 +85,14 @@ class Ablation:
     def __init__(self, ocean: str, sentences: int, tests: int, runtime: Runtime) -> None:
         self._ocean, self._sentences, self._tests, self._runtime = ocean, sentences, tests, runtime
         self.base = checkpoint_stage(runtime, MODEL)
+        adults = self._corpus(kind="manifest", path=ocean, domains=("adult",))
+        self.general = capped(adults.where("general", lambda u: u.split == "train"), tests)
+        self.targets = {name: self._target(name) for name in ("voicemail", "child")}
 
     def _corpus(self, **settings: object) -> Manifest:
         return stored_manifest(load_corpus(self._runtime, CorpusConfig(**settings)))  # type: ignore[arg-type]
 
-    @cache
-    def target(self, name: str) -> Target:
+    def _target(self, name: str) -> Target:
         if name == "voicemail":
             line = {"codec": "gsm", "snr_db": 10}
             own, other = (
@@ -108,23 +109,18 @@ class Ablation:
             capped(other, self._sentences),
         )
 
-    @cache
-    def general(self) -> Manifest:
-        adults = self._corpus(kind="manifest", path=self._ocean, domains=("adult",))
-        return capped(adults.where("general", lambda u: u.split == "train"), self._tests)
-
     def clips(self, target: str, condition: Condition) -> Manifest:
         """The target's sentences, each in one voice and the condition's takes."""
         config = SynthesisConfig(voices=condition.voices, takes=condition.takes, voices_per_text=1)
         runtime = replace(self._runtime, label=f"speak {target} {' '.join(condition.voices[:2])}")
-        texts = self.target(target).texts
+        texts = self.targets[target].texts
         return stored_manifest(synthesize(runtime, texts, with_voices(config, "en"), SPEECH_SEED))
 
     def tuned(self, target: str, condition: Condition, seed: int) -> Record:
         """The pretrained model, tuned on the condition's clips."""
         clips = self.clips(target, condition)
         if condition.source:
-            clips = concatenate("clips and source", [clips, self.target(target).source])
+            clips = concatenate("clips and source", [clips, self.targets[target].source])
         training = TrainingConfig(epochs=condition.epochs, learning_rate=5e-5, batch_size=4, full_context_share=0.15)
         return finetune(self._runtime, self.base, TrainingData(clips, AugmentationConfig()), training, seed)
 
@@ -137,10 +133,10 @@ class Ablation:
 
 def row(ablation: Ablation, target: str, name: str, seeds: Sequence[int]) -> str:
     """Mean WER over the seeds, and tuned minus pretrained in points with an interval over sentences."""
-    test = ablation.target(target).test
+    test = ablation.targets[target].test
     cells = [target, name, str(len(ablation.clips(target, CONDITIONS[name])))]
     models = [ablation.tuned(target, CONDITIONS[name], seed) for seed in seeds]
-    for recordings in (test, ablation.general()):
+    for recordings in (test, ablation.general):
         own = [ablation.scored(model, recordings) for model in models]
         cells.append(f"{100 * sum(e.wer for e in own) / len(own):.1f}")
         cells.append(_difference(own, ablation.scored(ablation.base, recordings)))
@@ -163,7 +159,7 @@ def _difference(own: Sequence[Evaluation], pretrained: Evaluation) -> str:
 
 def rows(ablation: Ablation, targets: Sequence[str], names: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
     for target in targets:
-        test, general = ablation.target(target).test, ablation.general()
+        test, general = ablation.targets[target].test, ablation.general
         wers = [f"{100 * ablation.scored(ablation.base, r).wer:.1f}" for r in (test, general)]
         yield f"| {target} | pretrained | 0 | {wers[0]} | | {wers[1]} | |"
         for name in names:

@@ -236,7 +236,7 @@ class AdaptConfig(Section):
     )
     proxy: ProxyConfig | None = Field(
         None,
-        description="scores on sentences kept out and spoken by other engines, of asr-tv adapt; {} for the defaults",
+        description="scores on sentences kept out and spoken by other engines; {} takes the defaults",
     )
     forgetting: ForgettingConfig = ForgettingConfig()
     retention: RetentionConfig = RetentionConfig()

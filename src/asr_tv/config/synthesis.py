@@ -108,7 +108,7 @@ class SynthesisConfig(Section):
     engine: Annotated[str, AfterValidator(_engine)] = "piper"
     voices: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
         (_PIPER_VOICE,),
-        description="names; or all, or a number: so many voices of the language, by turns of sex and accent",
+        description="names; or all, or how many voices of the language, by turns of sex and accent",
     )
     allow_noncommercial: bool = Field(False, description="also voices whose licence forbids commercial use")
     language: str | None = Field(None, description="of voices that do not say theirs, as Bark's without a preset")

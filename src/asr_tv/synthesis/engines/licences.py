@@ -46,7 +46,7 @@ def check_licences(engines: Iterable[Synthesizer], *, allow_noncommercial: bool)
     forbidden = [(n, v, licence_of(n, v)) for n, v in voices if forbids_commerce(licence_of(n, v))]
     if forbidden and not allow_noncommercial:
         raise ConfigError(
-            f"synthesis.voices: {name}:{voice.label}: its licence, {licence}, forbids commercial use; if yours is none, "
-            "set synthesis.allow_noncommercial to true"
+            f"synthesis.voices: {name}:{voice.label}: its licence, {licence}, forbids commercial use; if yours is "
+            "none, set synthesis.allow_noncommercial to true"
             for name, voice, licence in forbidden
         )

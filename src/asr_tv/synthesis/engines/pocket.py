@@ -1,4 +1,4 @@
-"""Pocket TTS (100M, six languages): a language's model from the hub or a folder, in one of its voices or a cloned one."""
+"""Pocket TTS (100M, six languages): models from the hub or a folder, in their voices or in cloned ones."""
 
 import difflib
 import re
@@ -202,9 +202,10 @@ def _find(name: str, config: PocketConfig) -> _Voice:
 def _version(model: Path, config: Path, prompt: Path, settings: PocketConfig) -> str:
     weights = files_digest(model, [model / _MODEL, model / _TOKENIZER])
     temperature = "" if settings.temperature is None else f", temperature {settings.temperature:g}"
+    heard = cached_digest(prompt)[:16]
     return (
         f"pocket-tts {metadata.version('pocket-tts')}, model sha256:{weights}, config sha256:"
-        f"{cached_digest(config)[:16]}, voice sha256:{cached_digest(prompt)[:16]}{temperature}, adapter {_ADAPTER_VERSION}"
+        f"{cached_digest(config)[:16]}, voice sha256:{heard}{temperature}, adapter {_ADAPTER_VERSION}"
     )
 
 
