@@ -1,6 +1,7 @@
 """Pocket TTS (100M, six languages): models from the hub or a folder, in their voices or in cloned ones."""
 
 import difflib
+import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ LANGUAGES = {
 SAMPLING_RATE = 24_000
 _ADAPTER_VERSION = 1
 _MODEL, _TOKENIZER, _CONFIG = "model.safetensors", "tokenizer.json", "config.yaml"
-_HUB_PATH = re.compile(r"hf://\S+/([^/@\s]+)(@\S+)?")
+_HUB_PATH = re.compile(r'"?hf://[\w./-]+/([\w.-]+)(@\w+)?"?')
 _CC0, _BY, _NC = "CC0", "CC BY 4.0", "CC BY-NC 4.0"
 
 
@@ -130,13 +131,15 @@ class PocketSynthesizer:
             with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
                 file.write(local_config(voice.config.read_text(encoding="utf-8"), voice.model))
                 file.flush()
-                self._models[voice.model] = TTSModel.load_model(config=file.name, temp=self._config.temperature)
+                model: Any = TTSModel.load_model(config=file.name, temp=self._config.temperature)
+            model.max_decoder_frames_per_call = 1  # else as many as happen to wait, which rounds differently
+            self._models[voice.model] = model
         return self._models[voice.model]
 
 
 def local_config(text: str, folder: Path) -> str:
     """A model's configuration with its files in a folder instead of on the hub."""
-    return _HUB_PATH.sub(lambda found: str(folder / found[1]), text)
+    return _HUB_PATH.sub(lambda found: json.dumps(str(folder / found[1])), text)
 
 
 def offers() -> list[Offer]:
