@@ -15,7 +15,7 @@ ALL = "all"
 
 def all_offers() -> Mapping[str, Sequence[Offer]]:
     """What each engine of the table offers on this machine, by engine; loads no weights and fetches nothing."""
-    return {name: import_module(row.module).offers() for name, row in ENGINES.items()}
+    return {name: _offers(name) for name in ENGINES}
 
 
 def with_voices(config: SynthesisConfig, language: str) -> SynthesisConfig:
@@ -68,18 +68,23 @@ def _asks(name: str) -> bool:
     return name == ALL or name.isdecimal()
 
 
+def _offers(engine: str) -> Sequence[Offer]:
+    """None of an engine of another package, whose module need not list any."""
+    row = ENGINES.get(engine)
+    offers = row and getattr(import_module(row.module), "offers", None)
+    return offers() if offers else ()
+
+
 def _chosen(engine: str, name: str, language: str, config: SynthesisConfig) -> list[str]:
-    if engine not in ENGINES:
-        raise ConfigError(f"synthesis.voices: {engine}:{name}: the engine lists no voices: name them")
-    offered = [offer for offer in import_module(ENGINES[engine].module).offers() if not offer.pattern]
+    offered = [offer for offer in _offers(engine) if not offer.pattern]
     spoken = [offer for offer in offered if offer.language is not None and _speaks(offer.language, language)]
     free = [o for o in spoken if not o.needs and (config.allow_noncommercial or not forbids_commerce(o.licence))]
     wanted = len(free) if name == ALL else int(name)
     if not free or not 0 < wanted <= len(free):
-        missing = sorted({o.needs for o in offered if o.needs})
+        needs = ", ".join(sorted({offer.needs for offer in offered if offer.needs})[:3])
         raise ConfigError(
             f"synthesis.voices: {engine}:{name}: {engine} offers {len(free)} voices of {language} here"
-            f"{f'; others need: {chr(44).join(missing[:3])}' if missing else ''}: asr-tv doctor lists them"
+            f"{f'; others need: {needs}' if needs else ''}: asr-tv doctor lists what can be named"
         )
     return [offer.name for offer in spread(free, wanted)]
 

@@ -13,7 +13,7 @@ NORMALIZE = get_normalizer("basic")
 
 
 def config(**settings: object) -> AdaptConfig:
-    return AdaptConfig(model="m", selection={"method": "fixed", "fixed": {"scaling_coef": 0}}, **settings)
+    return AdaptConfig(name="t", model="m", selection={"method": "fixed", "fixed": {"scaling_coef": 0}}, **settings)
 
 
 def texts(count: int) -> Manifest:

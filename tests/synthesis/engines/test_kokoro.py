@@ -129,7 +129,7 @@ def test_voices_of_every_language_and_sex_are_offered():
 
 
 @pytest.mark.real
-def test_real_voices_say_the_same_in_any_process(tmp_path):
+def test_real_voices_say_the_same_in_any_process():
     if not (kokoro_voices.fetched_folder() / "af_heart.bin").is_file():
         pytest.skip("the voices were not fetched")
     code = (

@@ -64,8 +64,10 @@ class HibariSynthesizer:
 
             model = self._voices[request.voice].model
             self._loaded[request.voice] = Hibari(voice=request.voice, model=str(model), threads=1)
-        wave = self._loaded[request.voice](request.text, speed=request.settings["speed"], seed=request.seed)
-        return scale_to_peak(np.asarray(wave, np.float32))
+        tts, rng = self._loaded[request.voice], np.random.default_rng(request.seed)
+        sentences = [phonemes for phonemes in tts.phonemize(request.text) if any(map(str.isalpha, phonemes))]
+        waves = [tts.from_ids(tts.ids(phonemes), request.settings["speed"], rng) for phonemes in sentences]
+        return scale_to_peak(np.concatenate(waves).astype(np.float32) if waves else np.zeros(0, np.float32))
 
 
 def offers() -> list[Offer]:

@@ -61,6 +61,7 @@ class KokoroSynthesizer:
     name = "kokoro"
     batch_size = 1
     clips_worth_a_process = 2
+    seconds_per_word = 0.6
 
     def __init__(self, config: SynthesisConfig) -> None:
         if missing := _missing_packages():
