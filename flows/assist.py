@@ -23,6 +23,7 @@ from asr_tv.pipeline.benchmark import benchmark
 from asr_tv.pipeline.execution.processes import Processes
 from asr_tv.pipeline.execution.refresh import Refresh
 from asr_tv.pipeline.graph import adapt
+from asr_tv.pipeline.preflight import named_voices
 from asr_tv.store.object_storage import open_store
 from flows.executor import PrefectExecutor
 from flows.machines import LeaderEnded, until_ended
@@ -60,6 +61,7 @@ def assist(
         loaded = load_config(Path(config), overrides, target_texts=Path(target_text) if target_text else None)
     else:
         loaded = read_config(BenchmarkConfig, Path(config), overrides)
+    loaded = named_voices(loaded)
     try:
         with Processes(open_store(store), loaded.run.jobs, refresh=Refresh(refresh, since)) as runner:
             execute = PrefectExecutor(

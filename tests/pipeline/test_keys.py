@@ -275,7 +275,7 @@ FIELDS: dict[str, Takes] = {
     "synthesis.kokoro.styles": Takes("elsewhere"),
     "synthesis.hibari.speed": Takes([0.9, 1.1], MANY_CLIPS),
     "synthesis.pocket.temperature": Takes(0.6, MANY_CLIPS),
-    "synthesis.pocket.clone": Takes(True, MANY_CLIPS),
+    "synthesis.pocket.clone": Takes(True),
     "synthesis.speecht5.device": Takes("cpu"),
     "synthesis.speecht5.batch_size": Takes(3),
     "synthesis.speecht5.vocoder": Takes("another", MANY_CLIPS),

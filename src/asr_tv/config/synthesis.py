@@ -67,6 +67,7 @@ class HibariConfig(Section):
 class PocketConfig(Section):
     """Pocket TTS: each take is a draw of its own."""
 
+    HOW_TO_RUN: ClassVar[frozenset[str]] = frozenset({"clone"})
     temperature: Positive | None = Field(None, description="of the draws; the model's own if not set")
     clone: bool = Field(False, description="speak in the voices of recordings, whose speakers have agreed to it")
 
@@ -86,7 +87,7 @@ _PIPER_VOICE = "en_US-joe-medium"
 
 
 def default_voices(engine: str, language: str) -> dict[str, Any]:
-    """The voices of an engine where none is named, as settings: espeak-ng's of the language, Piper's of English.
+    """The voices of an engine where none is named, as settings: one of the language.
 
     Raises:
         ConfigError: the engine has no default for this language.
@@ -94,6 +95,10 @@ def default_voices(engine: str, language: str) -> dict[str, Any]:
     engine = _engine(engine)
     if engine == "espeak":
         return {"voices": [language]}
+    if engine == "kokoro":
+        return {"voices": 1}
+    if engine == "hibari" and language == "en":
+        return {"voices": ["heart"]}
     if (engine == "piper" and language == "en") or engine not in _NEED_A_VOICE:
         return {}
     raise ConfigError(f"--voice: the engine {engine} has no default voice for {language}: name one")

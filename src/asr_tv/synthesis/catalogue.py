@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import zip_longest
 
 from asr_tv.config.language import language_code
 from asr_tv.config.run import SynthesisConfig
@@ -29,8 +30,8 @@ def with_voices(config: SynthesisConfig, language: str) -> SynthesisConfig:
     names: list[str] = []
     for voice in config.voices:
         engine, name = split_voice(voice, config.engine)
-        found = _chosen(engine, name, language, config) if _asks(name) else [voice]
-        names += found if engine == config.engine or not _asks(name) else [f"{engine}:{one}" for one in found]
+        prefix = "" if engine == config.engine else f"{engine}:"
+        names += [f"{prefix}{one}" for one in _chosen(engine, name, language, config)] if _asks(name) else [voice]
     voices = tuple(dict.fromkeys(names))
     return config.model_copy(update={"voices": voices, "voices_per_text": config.voices_per_text or 1})
 
@@ -59,9 +60,8 @@ def spread(offers: Sequence[Offer], count: int) -> list[Offer]:
     groups: dict[tuple[str, str], list[Offer]] = {}
     for offer in offers:
         groups.setdefault((offer.language or "", offer.sex or ""), []).append(offer)
-    ranked = sorted((number, place) for place, own in enumerate(groups.values()) for number in range(len(own)))
-    rows = list(groups.values())
-    return [rows[place][number] for number, place in ranked][:count]
+    rounds = zip_longest(*groups.values())
+    return [offer for turn in rounds for offer in turn if offer is not None][:count]
 
 
 def _asks(name: str) -> bool:
