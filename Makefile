@@ -27,7 +27,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[demo,espeak,speecht5,multilingual,export,gate,flows,ray,try,dev]"
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[demo,espeak,kokoro,pocket,speecht5,multilingual,export,gate,flows,ray,try,dev]"
 	touch $@
 
 # Both need pip-tools, pip-audit and bandit in a separate environment: make lock TOOLS=/path/to/bin

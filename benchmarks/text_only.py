@@ -62,6 +62,7 @@ def values(target: str, corpus: dict[str, Any], seed: int, ocean: str, overrides
         "sources": [],
         "target": {"domain": target, "test_fraction": 0.5},
         "general": general,
+        "proxy": None,
         **{key: yaml.safe_load(value) for key, value in (each.split("=", 1) for each in overrides)},
     }
     return with_overrides(load_config(CONFIG).model_dump(mode="json", exclude_unset=True), settings)

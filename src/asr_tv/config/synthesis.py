@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from asr_tv.config.section import NotNegativeRange, Positive, PositiveRange, Section, ordered
 from asr_tv.errors import ConfigError
@@ -45,17 +45,49 @@ class SpeechT5Config(NeuralConfig):
     )
 
 
+Speed = Annotated[float, Field(ge=0.5, le=2)]
+
+
+class KokoroConfig(Section):
+    """Kokoro: each take draws its speed from the range."""
+
+    HOW_TO_RUN: ClassVar[frozenset[str]] = frozenset({"styles"})
+    speed: Annotated[tuple[Speed, Speed], AfterValidator(ordered)] = (0.85, 1.15)
+    styles: str | None = Field(
+        None, description="folder of the voices' .bin files; fetched from the hub or by npm when not given"
+    )
+
+
+class HibariConfig(Section):
+    """hibari: each take draws its speed from the range, and its noise by seed."""
+
+    speed: Annotated[tuple[Speed, Speed], AfterValidator(ordered)] = (0.85, 1.15)
+
+
+class PocketConfig(Section):
+    """Pocket TTS: each take is a draw of its own."""
+
+    HOW_TO_RUN: ClassVar[frozenset[str]] = frozenset({"clone"})
+    temperature: Positive | None = Field(None, description="of the draws; the model's own if not set")
+    clone: bool = Field(False, description="speak in the voices of recordings, whose speakers have agreed to it")
+
+
 def _engine(name: str) -> str:
     return _ALIASES.get(name, name)
 
 
+def _listed(voices: Any) -> Any:
+    """`all` or a number as the only item of a list."""
+    return (str(voices),) if isinstance(voices, str) or (isinstance(voices, int) and voices > 0) else voices
+
+
 _ALIASES = {"espeak-ng": "espeak", "espeakng": "espeak"}
-_NEED_A_VOICE = ("espeak", "piper", "bark", "speecht5")
+_NEED_A_VOICE = ("espeak", "piper", "bark", "speecht5", "kokoro", "hibari", "pocket")
 _PIPER_VOICE = "en_US-joe-medium"
 
 
 def default_voices(engine: str, language: str) -> dict[str, Any]:
-    """The voices of an engine where none is named, as settings: espeak-ng's of the language, Piper's of English.
+    """The voices of an engine where none is named, as settings: one of the language.
 
     Raises:
         ConfigError: the engine has no default for this language.
@@ -63,6 +95,10 @@ def default_voices(engine: str, language: str) -> dict[str, Any]:
     engine = _engine(engine)
     if engine == "espeak":
         return {"voices": [language]}
+    if engine == "kokoro":
+        return {"voices": 1}
+    if engine == "hibari" and language == "en":
+        return {"voices": ["heart"]}
     if (engine == "piper" and language == "en") or engine not in _NEED_A_VOICE:
         return {}
     raise ConfigError(f"--voice: the engine {engine} has no default voice for {language}: name one")
@@ -75,10 +111,17 @@ class SynthesisConfig(Section):
     """
 
     engine: Annotated[str, AfterValidator(_engine)] = "piper"
-    voices: tuple[str, ...] = (_PIPER_VOICE,)
+    voices: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (_PIPER_VOICE,),
+        description="names; or all, or how many voices of the language, by turns of sex and accent",
+    )
+    allow_noncommercial: bool = Field(False, description="also voices whose licence forbids commercial use")
     language: str | None = Field(None, description="of voices that do not say theirs, as Bark's without a preset")
     voices_per_text: int | None = Field(
-        None, ge=1, description="speak each text in so many of the voices, drawn by seed; all when not given"
+        None,
+        ge=1,
+        description="speak each text in so many of the voices in each take, drawn by seed; when not given, in all that "
+        "are named, or in one where voices is all or a number",
     )
     takes: int = Field(2, ge=1, description="clips of each target sentence and voice; a source sentence has one")
     length_scale: PositiveRange = (0.85, 1.2)
@@ -95,6 +138,14 @@ class SynthesisConfig(Section):
     espeak: EspeakConfig = EspeakConfig()
     bark: BarkConfig = BarkConfig()
     speecht5: SpeechT5Config = SpeechT5Config()
+    kokoro: KokoroConfig = KokoroConfig()
+    hibari: HibariConfig = HibariConfig()
+    pocket: PocketConfig = PocketConfig()
+
+    @property
+    def voices_per_take(self) -> int:
+        """How many voices speak a text in each take."""
+        return min(self.voices_per_text or len(self.voices), len(self.voices))
 
     @model_validator(mode="after")
     def _voices_are_the_engine_s(self) -> Self:

@@ -28,6 +28,7 @@ from asr_tv.pipeline.lineage import Reading
 from asr_tv.pipeline.material import Material, given_terms, prepare, sentence_identity
 from asr_tv.pipeline.planning import Plan, plan_run
 from asr_tv.pipeline.probes import probe
+from asr_tv.pipeline.proxy.scores import proxy_scores
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
 from asr_tv.pipeline.selection import FoldScore, RecipeScore, preferred, score_folds, score_recipes
 from asr_tv.pipeline.speech import ClipSet, gated, synthesis_call
@@ -103,6 +104,7 @@ class Outcome:
         curve: WER on the target's test by coefficient, scored after the recipe was chosen.
         frontier: the same by share of the pretrained weights, of those that the choice looked at.
         retention: rows of `probe`, where the configuration asks for them.
+        proxy: pretrained and adapted on the synthetic proxy, where there is one.
     """
 
     chosen: Chosen
@@ -112,6 +114,7 @@ class Outcome:
     frontier: Mapping[float, Evaluation] = field(default_factory=dict)
     retention: tuple[Mapping[str, Any], ...] = ()
     biased: BiasedRows = field(default_factory=BiasedRows)
+    proxy: Mapping[str, Evaluation] = field(default_factory=dict)
 
 
 def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], object] | None = None) -> Outcome:
@@ -178,7 +181,9 @@ def finish(chosen: Chosen, execute: Executor) -> Outcome:
     kept = tuple(probe(config, probed, material.general, execute, terms=terms)) if config.retention.asked else ()
     biased = _biased(chosen, adapted, execute)
     evaluations |= {(name, "target"): evaluation for name, evaluation in biased.evaluations.items()}
-    return Outcome(chosen, adapted, evaluations, _curve(chosen, execute), _frontier(chosen, execute), kept, biased)
+    proxy = proxy_scores(config, material.proxy_texts, material.base, adapted, execute)
+    rest = _curve(chosen, execute), _frontier(chosen, execute), kept, biased, proxy
+    return Outcome(chosen, adapted, evaluations, *rest)
 
 
 def _biased(chosen: Chosen, adapted: Record, execute: Executor) -> BiasedRows:
@@ -244,9 +249,7 @@ def _speak(config: AdaptConfig, material: Material, folds: tuple[str, ...], exec
 
 def clip_count(config: AdaptConfig, texts: Manifest) -> int:
     """How many clips the configuration's speech makes of texts, each spoken once however often it occurs."""
-    speech = config.synthesis
-    voices = min(speech.voices_per_text or len(speech.voices), len(speech.voices))
-    return len({u.text for u in texts}) * speech.takes * voices
+    return len({u.text for u in texts}) * config.synthesis.takes * config.synthesis.voices_per_take
 
 
 def target_passes(config: AdaptConfig) -> int:

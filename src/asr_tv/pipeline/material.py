@@ -14,6 +14,7 @@ from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.locate import checkpoint_stage
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.preflight import required_target
+from asr_tv.pipeline.proxy.sentences import keep_out
 from asr_tv.store.results import Record
 from asr_tv.text.normalize import get_normalizer
 
@@ -37,6 +38,7 @@ class Material:
         general: such recordings that only the final scoring reads; both are None where the configuration names none.
         general_texts: sentences to rehearse; none of them is in a recording that anything is scored on.
         corpora: a record each, source corpora first.
+        proxy_texts: the target's sentences that are kept out of training for the synthetic proxy.
     """
 
     base: Record
@@ -52,6 +54,7 @@ class Material:
     general_texts: Manifest
     dropped: tuple[Dropped, ...]
     corpora: tuple[Record, ...]
+    proxy_texts: Manifest | None = None
 
 
 def sentence_identity(language: str) -> Normalize:
@@ -79,10 +82,12 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
     general, shared = _general(records[len(sources) :], target_domain, source, target, normalize)
     dev, test = split_general(config, general, normalize)
     scored = [u.text for u in (*labelled, *(general or ()), *target)]
+    texts = as_texts(target.where("target texts", lambda u: u.split == "train"))
+    texts, proxy = keep_out(config, texts, normalize)
     return Material(
         base=base,
         target_domain=target_domain,
-        target_texts=as_texts(target.where("target texts", lambda u: u.split == "train")),
+        target_texts=texts,
         target_train=_recorded(target.where("target train", lambda u: u.split == "train")),
         target_test=_recorded(target.where("target test", lambda u: u.split == "test")),
         source_train=capped(train, config.max_source_utterances),
@@ -93,6 +98,7 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
         general_texts=rehearsed_texts(config, scored, normalize),
         dropped=(*dropped, *shared),
         corpora=tuple(records),
+        proxy_texts=proxy,
     )
 
 

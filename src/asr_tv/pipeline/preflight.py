@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from asr_tv.audio.vad import SpeechDetector
 from asr_tv.config.run import AdaptConfig, CorpusConfig, TargetConfig
@@ -15,8 +16,12 @@ from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.models.directory import CONFIG
 from asr_tv.models.family import family_of
+from asr_tv.pipeline.proxy.voices import proxy_speech
+from asr_tv.synthesis.catalogue import check_language, with_voices
 from asr_tv.synthesis.voices import open_engines
 from asr_tv.training.settings import settings_for
+
+Run = TypeVar("Run", bound=AdaptConfig)
 
 
 def check(config: AdaptConfig) -> None:
@@ -25,7 +30,8 @@ def check(config: AdaptConfig) -> None:
     Raises:
         ConfigError, DataError: every problem of all of them.
     """
-    gathered(partial(_check_target, config), partial(check_material, config))
+    proxy = [partial(_check_proxy, config)] if config.proxy else []
+    gathered(partial(_check_target, config), partial(check_material, config), *proxy)
 
 
 def check_material(config: AdaptConfig) -> None:
@@ -40,11 +46,29 @@ def check_material(config: AdaptConfig) -> None:
         partial(_check_model, config),
         *([partial(read_texts, Path(terms).expanduser(), "terms")] if isinstance(terms, str) else []),
         *([partial(read_texts, Path(config.rehearsal.texts), "general")] if config.rehearsal.texts else []),
-        partial(open_engines, config.synthesis),
+        partial(_check_voices, config),
         partial(choose_device, config.run.device),
         *([SpeechDetector] if config.gate else []),
         *(partial(_check_corpus, corpus) for corpus in corpora.values()),
     )
+
+
+def named_voices(config: Run) -> Run:
+    """The configuration with the names of voices in place of `all` and numbers.
+
+    Raises:
+        ConfigError: there are not so many.
+    """
+    synthesis = with_voices(config.synthesis, config.language)
+    return config if synthesis is config.synthesis else config.model_copy(update={"synthesis": synthesis})
+
+
+def _check_voices(config: AdaptConfig) -> None:
+    check_language(open_engines(config.synthesis), config.language)
+
+
+def _check_proxy(config: AdaptConfig) -> None:
+    check_language(open_engines(proxy_speech(config)), config.language)
 
 
 def _check_model(config: AdaptConfig) -> None:

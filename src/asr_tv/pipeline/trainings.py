@@ -221,7 +221,7 @@ def topline_calls(
     starts = {TOPLINE: (start, 1.0)}
     if scope.table and SOURCE_MIXED in trained.sources:
         starts[CEILING] = (trained.sources[SOURCE_MIXED], config.second_stage_learning_rate)
-    passes = config.target_epochs * config.synthesis.takes * len(config.synthesis.voices)
+    passes = config.target_epochs * config.synthesis.takes * config.synthesis.voices_per_take
     calls = {}
     for name, (checkpoint, rate) in starts.items():
         step = replace(scope.step(config, "finetune", name), purpose="topline")

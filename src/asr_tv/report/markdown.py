@@ -9,6 +9,7 @@ from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, pro
 from asr_tv.report.learning.adapted import adapted_table
 from asr_tv.report.likeness import likeness_note, likeness_table
 from asr_tv.report.likeness.probes import kept_tables
+from asr_tv.report.proxy import proxy_note, proxy_table
 from asr_tv.report.systems import RATES, display_name, rate_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line
@@ -53,6 +54,7 @@ def render_markdown(report: Row) -> str:
     """The whole report for people; long lists are cut, with a count of the rows that only report.json has."""
     sections = {
         f"{RATES[rate_name(report['systems'])].capitalize()}s": _scores(report),
+        "Synthetic proxy": _proxy(report) if "proxy" in report else "",
         "Terms of the domain": _terms(report),
         "By domain, speaker and length": _breakdowns(report),
         "What changed most": _examples(report["examples"]),
@@ -67,6 +69,7 @@ def render_markdown(report: Row) -> str:
         "Left out": _dropped(report),
         "Conditions": _conditions(report),
         "Corpora": _corpora(report),
+        "Voices": as_markdown(provenance.voice_table(report)),
         "Stages": f"{provenance.work_note(report)}\n\n{as_markdown(provenance.stage_table(report))}",
     }
     head = f"# {escaped(report['name'])}\n\n**{escaped(report['verdict'], limit=None)}**\n"
@@ -93,6 +96,11 @@ def _scores(report: Row) -> str:
         "times."
     )
     return f"{note}\n\n{_drawn(scores.wer_tables(report), headings=True)}"
+
+
+def _proxy(report: Row) -> str:
+    table = as_markdown(proxy_table(report["proxy"], rate_name(report["systems"])))
+    return f"{escaped(proxy_note(report['proxy']), limit=None)}\n\n{table}"
 
 
 def _terms(report: Row) -> str:

@@ -67,6 +67,7 @@ def model_card(
         "|---|---|---|---|---|",
         *(_row(row) for row in report["systems"] if row["name"] in (PRETRAINED, ADAPTED, ADAPTED_SHORT)),
         *_words_alone(report),
+        *_proxy(report, rates),
         "",
         "## What it forgets",
         "",
@@ -126,6 +127,17 @@ def _words_alone(report: Report) -> Iterator[str]:
         "the rows with a plus say what they bought. Listed terms heard that nobody said, an hour, with distractors "
         f"listed: {told}."
     )
+
+
+def _proxy(report: Report, rates: str) -> Iterator[str]:
+    """What the synthetic proxy says, where the run has one."""
+    for row in report["proxy"]["rows"][:1] if "proxy" in report else ():
+        if row["pretrained_wer"] is not None and row["adapted_wer"] is not None:
+            yield ""
+            yield (
+                f"On the synthetic proxy, sentences kept out of training and spoken by other engines, not by people: "
+                f"{row['pretrained_wer']:.1%} {rates} pretrained, {row['adapted_wer']:.1%} adapted{_change(row)}."
+            )
 
 
 def _forgetting(forgetting: Report, rates: str) -> Iterator[str]:

@@ -131,6 +131,16 @@ def corpus_table(report: Row) -> Table | None:
     return build("corpora", "Corpora", report["corpus"]["corpora"], fields)
 
 
+def voice_table(report: Row) -> Table | None:
+    """Voices with their licences, and what they spoke."""
+    spoken: dict[tuple[str, str], list[str]] = {}
+    for entry in report["synthesis"]:
+        for voice, licence in entry["details"].get("voice_licences", {}).items():
+            spoken.setdefault((voice, licence), []).append(entry["label"].removeprefix("synthesize "))
+    rows = [{"voice": v, "licence": licence, "spoke": ", ".join(what)} for (v, licence), what in spoken.items()]
+    return build("voices", "Voices", rows, [words("voice"), words("licence"), words("spoke")])
+
+
 _NAMED = ("checkpoint", "manifest", "normalizer", "normalizer_version", "simulated_line", "audio_context")
 
 

@@ -12,7 +12,7 @@ from asr_tv.pipeline.benchmark import Results, benchmark
 from asr_tv.pipeline.execution.executor import Done, Executor
 from asr_tv.pipeline.lineage import Lineage
 from asr_tv.pipeline.planning import Plan
-from asr_tv.pipeline.preflight import check_material
+from asr_tv.pipeline.preflight import check_material, named_voices
 from asr_tv.report.benchmark import BenchmarkCell, TableInputs, build_table
 from asr_tv.report.benchmark_markdown import render_table
 from asr_tv.report.ledger import target_recordings_read_before_scoring
@@ -34,6 +34,7 @@ def run_benchmark(
     Args:
         announce: is told what the table will train, before it trains.
     """
+    config = named_voices(config)
     check_material(config)
     folder.mkdir(parents=True, exist_ok=True)
     with registered(execute.store.root, folder, config.name):

@@ -14,6 +14,7 @@ from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import Outcome, tuned_systems
 from asr_tv.pipeline.likeness.domain_words import report_terms
 from asr_tv.pipeline.lineage import Lineage, stage_entry
+from asr_tv.pipeline.proxy.voices import proxy_speech
 from asr_tv.report.biasing import biasing_part
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import (
@@ -29,6 +30,7 @@ from asr_tv.report.inputs import (
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.model_card import model_card
 from asr_tv.report.page import render_page
+from asr_tv.report.proxy import proxy_part
 from asr_tv.report.scores import loops_more, within_bound
 from asr_tv.report.systems import (
     ADAPTED,
@@ -79,7 +81,16 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         settings=config.model_dump(mode="json"),
         packages=record["packages"],
     )
-    return build_report(inputs) | _biasing_part(outcome, inputs.bootstrap)
+    return build_report(inputs) | _biasing_part(outcome, inputs.bootstrap) | _proxy_part(outcome, inputs.bootstrap)
+
+
+def _proxy_part(outcome: Outcome, bootstrap: Bootstrap) -> dict[str, Any]:
+    """The synthetic proxy; nothing where no sentence was kept out for it."""
+    if not outcome.proxy:
+        return {}
+    truth = {name: e for (name, test), e in outcome.evaluations.items() if test == "target"}
+    voices = proxy_speech(outcome.chosen.config).voices
+    return {"proxy": proxy_part(outcome.proxy, truth, voices, bootstrap)}
 
 
 def _bound_input(outcome: Outcome) -> BoundInput:

@@ -10,7 +10,7 @@ from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.likeness.source import source_gap
 from asr_tv.pipeline.planning import Plan
-from asr_tv.pipeline.preflight import check
+from asr_tv.pipeline.preflight import check, named_voices
 from asr_tv.pipeline.unlabelled.rows import adapting_rows
 from asr_tv.report.likeness.bound import domain_words_told
 from asr_tv.report.systems import ADAPTED, PRETRAINED, rate_of
@@ -71,6 +71,7 @@ def run(
     Args:
         announce: is told what the run will train, before it trains.
     """
+    config = named_voices(config)
     check(config)
     note_start(config, folder)
     with registered(execute.store.root, folder, config.name):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from asr_tv.config.run import SynthesisConfig
 from asr_tv.data.manifest import Manifest, Utterance, checked
 from asr_tv.store.results import canonical_json
 from asr_tv.synthesis.clips import SHAPING, ClipJob, clip_key, key_parts
+from asr_tv.synthesis.draw import draw_voices
 from asr_tv.synthesis.engines import SpeechRequest, Synthesizer
 from asr_tv.synthesis.voices import Engines, Speaker, speakers_of
 from asr_tv.text.spoken_form import other_script, spoken_form, unspoken
@@ -69,20 +70,16 @@ def plan_speech(
     takes, refused = range(first_take, first_take + config.takes), 0
     available = speakers_of(engines)
     for text in texts:
-        speakers = _draw(available, text.text, config.voices_per_text, seed)
+        drawn = draw_voices(available, text.text, config.voices_per_text, takes, seed)
         if reason := _refusal(text.text, config.max_words):
-            drops.append(_drop(text, reason, speakers, takes))
+            drops.append(_drop(text, reason, drawn))
             continue
-        for speaker in speakers:
-            if reason := _script_refusal(text.text, speaker, config):
-                drops.append(_drop(text, reason, [speaker], takes))
+        for speaker, own in drawn:
+            if reason := _script_refusal(text.text, speaker, config) or _symbol_refusal(text.text, speaker, config):
+                drops.append(_drop(text, reason, [(speaker, own)]))
                 refused += 1
                 continue
-            if reason := _symbol_refusal(text.text, speaker, config):
-                drops.append(_drop(text, reason, [speaker], takes))
-                refused += 1
-                continue
-            clips += [_plan(text, speaker, take, engines[speaker.engine], config, seed) for take in takes]
+            clips += [_plan(text, speaker, take, engines[speaker.engine], config, seed) for take in own]
     # Ids can only collide if one contains a voice's label; better to report that than to lose a clip.
     checked(Manifest("clips to speak", tuple(replace(clip.text, id=clip.id) for clip in clips)))
     rewritten = refused > 0 or any(clip.job.request.text != clip.text.text for clip in clips)
@@ -94,16 +91,8 @@ def clip_id(text: str, voice: str, take: int) -> str:
     return f"{quote(text, safe='')}_{quote(voice, safe='')}_t{take}"
 
 
-def _draw(speakers: Sequence[Speaker], text: str, count: int | None, seed: int) -> list[Speaker]:
-    """Ranks the voices by a hash of text and seed, so that adding a voice to the list changes as little as possible."""
-    if count is None or count >= len(speakers):
-        return list(speakers)
-    ranked = sorted(speakers, key=lambda speaker: _digest([seed, text, speaker.engine, speaker.voice.label]))
-    return sorted(ranked[:count], key=lambda speaker: speaker.label)
-
-
-def _drop(text: Utterance, reason: str, speakers: Iterable[Speaker], takes: range) -> Drop:
-    return Drop(text.id, reason, tuple(clip_id(text.id, s.label, take) for s in speakers for take in takes))
+def _drop(text: Utterance, reason: str, drawn: Iterable[tuple[Speaker, tuple[int, ...]]]) -> Drop:
+    return Drop(text.id, reason, tuple(clip_id(text.id, s.label, take) for s, takes in drawn for take in takes))
 
 
 def _refusal(text: str, max_words: int) -> str | None:

@@ -77,7 +77,7 @@ def speak_missing(
     outcomes: dict[str, Outcome] = {}
     start = time.perf_counter()
     with progress(label, len(jobs), "clips") as advance:
-        advance(len(found), "from the cache")
+        advance(len(found), f"from the cache{_cost(missing, engines, workers or cores())}")
         for part in _speak_all(missing, engines, reopen, cache, workers):
             outcomes |= part
             advance(len(part), _pace(len(outcomes), len(missing), time.perf_counter() - start))
@@ -91,6 +91,17 @@ def speak_missing(
 def uses_device(engine: Synthesizer) -> bool:
     """Whether it uses the whole device, and so runs in one process."""
     return engine.batch_size > 1 or bool(getattr(engine, "alone", False))
+
+
+def _cost(jobs: Sequence[ClipJob], engines: Engines, processes: int) -> str:
+    """What the clips of slow engines will take, told before the first is spoken; "" for less than a minute.
+
+    A slow engine states its seconds of one core a word in an attribute `seconds_per_word`.
+    """
+    rates = {name: float(getattr(engine, "seconds_per_word", 0.0)) for name, engine in engines.items()}
+    seconds = sum(rates[job.engine] * len(job.request.text.split()) for job in jobs) / processes
+    slow = ", ".join(sorted({job.engine for job in jobs if rates[job.engine]}))
+    return f"; {slow}: about {round(seconds / 60)} min in {processes} processes" if seconds >= 60 else ""
 
 
 def _pace(done: int, total: int, seconds: float) -> str:

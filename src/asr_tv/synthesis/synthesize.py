@@ -17,7 +17,9 @@ from asr_tv.store.payload import DROPPED, MANIFEST
 from asr_tv.store.results import Identity, Produced, Record, throw_away, write_atomically
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.clips import CLIP_SAMPLING_RATE, SHAPING, Clip, ClipCache, clips_intact
+from asr_tv.synthesis.draw import DRAW_VERSION
 from asr_tv.synthesis.engines import Synthesizer, engine_section
+from asr_tv.synthesis.engines.licences import licence_of
 from asr_tv.synthesis.plan import Drop, PlannedClip, SpeechPlan, plan_speech
 from asr_tv.synthesis.pool import CLIPS_WORTH_A_PROCESS, PoolResult, speak_missing, uses_device
 from asr_tv.synthesis.voices import Engines, open_engines, speakers_of
@@ -71,7 +73,10 @@ def synthesize(
         )
         _require_finished(plan, result, alone.name)
         details = _write_payload(folder, alone.name, plan, result)
-        return Produced((alone.ref(),), {**details, "repeated_texts": len(texts) - len(alone)})
+        licences = {s.label: licence_of(s.engine, s.voice) for s in speakers_of(engines)}
+        return Produced(
+            (alone.ref(),), {**details, "repeated_texts": len(texts) - len(alone), "voice_licences": licences}
+        )
 
     identity = _identity(alone, config, engines, plan, seed, first_take)
     store = runtime.store
@@ -124,13 +129,15 @@ def _identity(
     alone: Manifest, config: SynthesisConfig, engines: Engines, plan: SpeechPlan, seed: int, first_take: int
 ) -> Identity:
     optional = {"language", "voices_per_text", *SHAPING}
+    unspoken = {"voices", "spoken_form", "allow_noncommercial", "match"}
     sections = {name for name, value in config if isinstance(value, Section)}
     parameters = {
-        **config.model_dump(mode="json", exclude={"voices", "spoken_form", "match"} | optional | sections),
+        **config.model_dump(mode="json", exclude=unspoken | optional | sections),
         **config.model_dump(mode="json", include=optional, exclude_defaults=True),
         **{name: _key_parameters(section) for name in engines if (section := engine_section(config, name))},
         **({"spoken_version": spoken.VERSION} if plan.rewritten else {}),
         **({"first_take": first_take} if first_take else {}),
+        **({"draw": DRAW_VERSION} if config.voices_per_take < len(speakers_of(engines)) else {}),
         "engine": "+".join(sorted(engines)),
         "voices": {speaker.label: speaker.voice.version for speaker in speakers_of(engines)},
         "sampling_rate": CLIP_SAMPLING_RATE,

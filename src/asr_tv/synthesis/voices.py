@@ -7,6 +7,7 @@ from functools import partial
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import gathered
 from asr_tv.synthesis.engines import Synthesizer, VoiceInfo, open_synthesizer, voices_by_engine
+from asr_tv.synthesis.engines.licences import check_licences
 
 Engines = Mapping[str, Synthesizer]
 """The open engines of a run, by name."""
@@ -25,11 +26,14 @@ def open_engines(config: SynthesisConfig) -> Engines:
     """Opens every engine that `config.voices` names, with its voices; loads no weights.
 
     Raises:
-        ConfigError: an unknown engine, a missing package, or voices that are not found: all problems at once.
+        ConfigError: an unknown engine, a missing package, voices that are not found, or a licence that is not allowed:
+            all problems at once.
     """
     voices = voices_by_engine(config) or {config.engine: ()}
     parts = [config.model_copy(update={"engine": engine, "voices": names}) for engine, names in voices.items()]
-    return {engine.name: engine for engine in gathered(*(partial(open_synthesizer, part) for part in parts))}
+    opened = gathered(*(partial(open_synthesizer, part) for part in parts))
+    check_licences(opened, allow_noncommercial=config.allow_noncommercial)
+    return {engine.name: engine for engine in opened}
 
 
 def speakers_of(engines: Engines) -> tuple[Speaker, ...]:

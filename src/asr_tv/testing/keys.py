@@ -10,7 +10,6 @@ import numpy as np
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.benchmark import BenchmarkConfig
 from asr_tv.config.run import AdaptConfig, SynthesisConfig
-from asr_tv.config.synthesis import NeuralConfig
 from asr_tv.pipeline.benchmark import benchmark
 from asr_tv.pipeline.execution.executor import InProcess, Kind
 from asr_tv.pipeline.graph import adapt
@@ -58,7 +57,7 @@ def _heard_settings(config: SynthesisConfig) -> Any:
     section = getattr(config, config.engine, None)
     if section is None:
         return [config.length_scale, config.noise_scale, config.noise_w_scale]
-    how_to_run = set(section.HOW_TO_RUN) if isinstance(section, NeuralConfig) else set()
+    how_to_run = set(getattr(section, "HOW_TO_RUN", ()))
     return section.model_dump(mode="json", exclude=how_to_run)
 
 

@@ -1,4 +1,4 @@
-"""Tiny Bark and SpeechT5 models with random weights: real code paths and shapes, but what they say is noise."""
+"""Tiny Bark, SpeechT5 and Pocket TTS models with random weights: real code paths, but what they say is noise."""
 
 import json
 from pathlib import Path
@@ -114,3 +114,48 @@ def _write_sentencepiece(folder: Path) -> int:
     sentencepiece.SentencePieceTrainer.train(**given, **kind, pad_id=1, bos_id=0, eos_id=2, unk_id=3)
     pieces: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm_char.model"))
     return int(pieces.vocab_size()) + 2
+
+
+def tiny_pocket(directory: Path) -> Path:
+    """Writes a Pocket TTS of one layer per part, with its configuration, tokenizer and a voice called `noise`."""
+    from pocket_tts import TTSModel
+    from pocket_tts.models.model_state import export_model_state
+    from safetensors.torch import save_file
+
+    (directory / "embeddings").mkdir(parents=True)
+    _letters().save(str(directory / "tokenizer.json"))
+    written = json.dumps(_pocket_configuration(directory))  # JSON is YAML
+    unloaded = directory / "unloaded.yaml"
+    unloaded.write_text(written)
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model: Any = TTSModel.load_model(config=str(unloaded))
+        for parameter in model.parameters():  # some are memory as it was found until weights are loaded
+            torch.nn.init.normal_(parameter, std=0.2)
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, directory / "model.safetensors")
+        sounding = 0.1 * torch.randn(1, 24_000)
+        state = model.get_state_for_audio_prompt(sounding)
+    export_model_state(state, directory / "embeddings" / "noise.safetensors")
+    torch.set_num_threads(threads)
+    hub = "hf://kyutai/pocket-tts-without-voice-cloning/languages/tiny"
+    configuration = _pocket_configuration(hub) | {"weights_path": f"{hub}/model.safetensors@0"}
+    (directory / "config.yaml").write_text(json.dumps(configuration))
+    return directory
+
+
+def _pocket_configuration(folder: object) -> dict[str, Any]:
+    transformer = {"d_model": 32, "hidden_scale": 2, "max_period": 10000, "num_heads": 2, "num_layers": 1}
+    table = {"dim": 32, "n_bins": len(_LETTERS) + 2, "tokenizer": "tokenizers"}
+    flow = {"dtype": "float32", "flow": {"depth": 1, "dim": 32}, "transformer": transformer}
+    seanet = {"dimension": 32, "channels": 1, "n_filters": 4, "n_residual_layers": 1, "ratios": [6, 5, 4]}
+    seanet |= {"kernel_size": 7, "residual_kernel_size": 3, "last_kernel_size": 3, "dilation_base": 2}
+    codec = {"d_model": 32, "num_heads": 2, "num_layers": 1, "layer_scale": 0.01, "context": 250}
+    codec |= {"dim_feedforward": 64, "input_dimension": 32, "output_dimensions": [32]}
+    mimi = {"dtype": "float32", "sample_rate": 24_000, "channels": 1, "frame_rate": 12.5, "inner_dim": 8}
+    mimi |= {"outer_dim": 32, "seanet": seanet | {"pad_mode": "constant", "compress": 2}, "transformer": codec}
+    mimi |= {"quantizer": {"dimension": 8, "output_dimension": 32}}
+    return {
+        "flow_lm": flow | {"lookup_table": table | {"tokenizer_path": f"{folder}/tokenizer.json"}},
+        "mimi": mimi,
+    }

@@ -18,6 +18,7 @@ from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, pro
 from asr_tv.report.learning.adapted import adapted_table
 from asr_tv.report.likeness import histogram_panels, likeness_note, likeness_table
 from asr_tv.report.likeness.probes import kept_tables
+from asr_tv.report.proxy import proxy_note, proxy_table
 from asr_tv.report.systems import ADAPTED, BASELINE, PRETRAINED, RATES, display_name, rate_name, try_command
 from asr_tv.report.table import MARKS, signed
 from asr_tv.report.verdict import set_of
@@ -61,6 +62,8 @@ def render_page(report: Mapping[str, Any], players: Mapping[str, tuple[Player, .
         biasing=steered and (biasing_note(steered), biasing_table(steered, rates), choice_table(steered)),
         listening=adapted_table(report.get("test_time", ())),
         likeness=gap and (likeness_note(gap), histogram_panels(gap), likeness_table(gap)),
+        proxy=(proxy := report.get("proxy")) and (proxy_note(proxy), proxy_table(proxy, rates)),
+        voices=provenance.voice_table(report),
         synthesis=provenance.synthesis_table(report),
         gates=provenance.gate_table(report),
         ledger=provenance.ledger_tables(report),

@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module, metadata
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.config.section import Section
 from asr_tv.errors import ConfigError
+
+Sex = Literal["female", "male"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class VoiceInfo:
         sampling_rate: of its waves, in Hz.
         language: that it speaks, such as "en" or "en-us"; None if unknown.
         reads_numbers: whether it reads small whole numbers and isolated symbols correctly by itself.
+        sex: of the speaker it sounds like; None if unknown.
+        licence: of the voice; None if it is the engine's (`licence_of`).
+        watermark: name of the watermark that its waves carry.
     """
 
     label: str
@@ -29,6 +34,27 @@ class VoiceInfo:
     sampling_rate: int
     language: str | None = None
     reads_numbers: bool = False
+    sex: Sex | None = None
+    licence: str | None = None
+    watermark: str | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A voice that can be had, or several of one pattern.
+
+    Attributes:
+        name: as `synthesis.voices` takes it, without the engine.
+        needs: what must be installed or fetched first; "" for a voice that can speak now.
+        pattern: words in capitals in `name` stand for several voices.
+    """
+
+    name: str
+    language: str | None
+    licence: str
+    sex: Sex | None = None
+    needs: str = ""
+    pattern: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +125,8 @@ class SpeechEngine:
         module: the adapter, imported when the engine is first used.
         opener: name in `module` of the callable that takes a SynthesisConfig and returns a Synthesizer.
         licence: of all voices; None if `module` has a function `voice_licence` from a voice's name to its licence.
+
+    `module` has a function `offers` of no arguments, which lists the voices that can be had.
     """
 
     module: str
@@ -109,7 +137,10 @@ class SpeechEngine:
 ENGINES = {
     "bark": SpeechEngine("asr_tv.synthesis.engines.bark", "BarkSynthesizer", "MIT"),
     "espeak": SpeechEngine("asr_tv.synthesis.engines.espeak", "EspeakSynthesizer", "GPL-3.0, the program's"),
+    "hibari": SpeechEngine("asr_tv.synthesis.engines.hibari", "HibariSynthesizer", "Apache-2.0"),
+    "kokoro": SpeechEngine("asr_tv.synthesis.engines.kokoro", "KokoroSynthesizer", "Apache-2.0"),
     "piper": SpeechEngine("asr_tv.synthesis.engines.piper", "PiperSynthesizer", None),
+    "pocket": SpeechEngine("asr_tv.synthesis.engines.pocket", "PocketSynthesizer", None),
     "speecht5": SpeechEngine("asr_tv.synthesis.engines.speecht5", "SpeechT5Synthesizer", "MIT"),
 }
 

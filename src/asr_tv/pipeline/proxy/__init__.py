@@ -1,0 +1,1 @@
+"""The synthetic proxy: sentences kept out of training, spoken by an engine and voices that training never heard."""
