@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr_tv.cli.like import write_like_file
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, LanguageOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import counted
@@ -19,8 +20,16 @@ _SHOWN = 10
 
 
 def texts(
-    terms: Annotated[Path, typer.Argument(help="The domain's terms, one per line: `term`, or `slot: term`")],
     out: Annotated[Path, typer.Option(help="Text file to write, for --target-text")],
+    terms: Annotated[
+        Path | None, typer.Argument(help="The domain's terms, one per line: `term`, or `slot: term`")
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Instead of terms: sentences of the domain, or a text model kept from them")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="With --like: file for the text model")] = None,
+    order: Annotated[int, typer.Option(min=1, max=6, help="With --like: of the word n-gram")] = 3,
+    novel: Annotated[bool, typer.Option("--novel", help="With --like: leave out recited sentences")] = False,
     sentences: Annotated[
         Path | None, typer.Option(help="Sentences of the domain, one per line; `{slot}` stands for a slot's terms")
     ] = None,
@@ -46,7 +55,17 @@ def texts(
     Needs no language model: terms are put into the slots of your sentences. OUT.coverage.json has the details.
 
     Example: asr-tv texts terms.txt --sentences examples.txt --count 200 --out my_sentences.txt
+
+    Example: asr-tv texts --like banking.txt --keep banking.json --count 400 --out like_banking.txt
     """
+    if like is not None:
+        asked = ("TERMS", terms), ("--sentences", sentences), ("--llm", llm), ("--local-llm", local_llm)
+        if problems := [f"{name}: not with --like" for name, value in asked if value]:
+            raise ConfigError(problems)
+        write_like_file(like, keep, out, count, order, seed, language, exclude, novel=novel, as_json=as_json)
+        return
+    if terms is None or keep is not None:
+        raise ConfigError("--keep: needs --like" if terms else "TERMS: give a file of terms, or --like")
     from asr_tv.cli.console import progress_for
     from asr_tv.data.text_files import read_text
     from asr_tv.models.vocabulary import known_words

@@ -79,6 +79,10 @@ def _conflicts(config: BenchmarkConfig) -> Iterator[str]:
         yield "gate: a benchmark speaks without the quality gate; `asr-tv adapt` has it"
     if config.context_start is not None or "context_start" in ablated:
         yield "context_start: a benchmark starts from the pretrained model; `asr-tv adapt` has it"
+    if config.vector.published is not None:
+        yield "vector.published: a benchmark makes its own vectors"
+    if config.texts is not None:
+        yield "texts: a benchmark takes the texts of its corpora"
     if config.sources is not None and (unknown := sorted({*(bench.targets or ())} - {*config.sources})):
         yield f"benchmark.targets: {', '.join(unknown)} not among sources"
     if any(count < 1 for count in bench.source_counts):

@@ -15,8 +15,10 @@ from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.models.directory import CONFIG
 from asr_tv.models.family import family_of
+from asr_tv.pipeline.writing.written import read_request
 from asr_tv.synthesis.voices import open_engines
 from asr_tv.training.settings import settings_for
+from asr_tv.vectors.published.folder import read_card, require_whole
 
 
 def check(config: AdaptConfig) -> None:
@@ -43,6 +45,7 @@ def check_material(config: AdaptConfig) -> None:
         partial(open_engines, config.synthesis),
         partial(choose_device, config.run.device),
         *([SpeechDetector] if config.gate else []),
+        *([partial(_check_published, config.vector.published)] if config.vector.published else []),
         *(partial(_check_corpus, corpus) for corpus in corpora.values()),
     )
 
@@ -68,8 +71,16 @@ def required_target(config: AdaptConfig) -> TargetConfig:
 
 
 def _check_target(config: AdaptConfig) -> None:
-    if (texts := required_target(config).texts) is not None:
-        read_texts(Path(texts).expanduser(), "target")
+    target = required_target(config)
+    if target.texts is not None:
+        read_texts(Path(target.texts).expanduser(), "target")
+    elif config.texts is not None:
+        read_request(config.texts, target.domain or "", config.language)
+
+
+def _check_published(folder: str) -> None:
+    path = Path(folder).expanduser()
+    require_whole(path, read_card(path))
 
 
 def _check_corpus(corpus: CorpusConfig) -> None:

@@ -11,6 +11,7 @@ from asr_tv.models.family import family_of
 from asr_tv.models.output import new_file, new_folder
 from asr_tv.models.vocabulary import known_words
 from asr_tv.pipeline.biasing import BiasedRows
+from asr_tv.pipeline.continual.published import published_use
 from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import Outcome, tuned_systems
 from asr_tv.pipeline.lineage import Lineage, stage_entry
@@ -82,7 +83,9 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         settings=config.model_dump(mode="json"),
         packages=record["packages"],
     )
-    return build_report(inputs) | _biasing_part(outcome, inputs.bootstrap)
+    published = published_use(config, material)
+    used = {"published": published.row()} if published else {}
+    return build_report(inputs) | _biasing_part(outcome, inputs.bootstrap) | used
 
 
 def _bound_input(outcome: Outcome) -> BoundInput:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from asr_tv.errors import ConfigError, TryAgain
 from asr_tv.store.durable import file_digest, write_atomically
@@ -30,6 +30,7 @@ CACHE_VARIABLE = "ASR_TV_CACHE"
 """Environment variable: the folder for local copies; ~/.cache/asr-tv when not set."""
 LEASE_SECONDS = 60.0
 _POLL_SECONDS = 2.0
+_BLOCK = 1 << 20
 _GIVEN_UP = b"given up"  # content of a lease whose holder failed; the one with the next number is free
 
 
@@ -92,6 +93,22 @@ class Bucket:
         with suppress(FileNotFoundError):
             return bytes(self._do(lambda system, at: system.cat_file(at), name))
         return None
+
+    def download(self, name: str, to: BinaryIO, most: int) -> int | None:
+        """Copies an object, but no more than `most` bytes and one; returns how many, None when it is not there."""
+
+        def copy(system: Any, at: str) -> int:
+            size = 0
+            with system.open(at, "rb") as file:
+                while size <= most and (block := file.read(min(_BLOCK, most + 1 - size))):
+                    to.write(block)
+                    size += len(block)
+            return size
+
+        try:
+            return int(self._do(copy, name))
+        except FileNotFoundError:
+            return None
 
     def write(self, name: str, content: bytes, *, only_new: bool = False) -> bool:
         """False when it must be new and is there already; of several at once one succeeds."""

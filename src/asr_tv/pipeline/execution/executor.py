@@ -38,6 +38,8 @@ Kind = Literal[
     "ngram",
     "internal lm",
     "text only",
+    "published",
+    "write",
 ]
 
 DEFAULT_OPTIONS = RunOptions()
