@@ -20,9 +20,7 @@ def push(
     licence: Annotated[str, typer.Option(help="Of the vector; its source speech may demand one")] = "",
     version: Annotated[str, typer.Option(help="Three numbers; a version never changes")] = "1.0.0",
     numbers: Annotated[str, typer.Option(help="fp32, fp16 or int8: int8 is a quarter, at 0.4 % of the norm")] = "int8",
-    coef: Annotated[
-        float | None, typer.Option(help="For the pretrained start  [default: the folds']")
-    ] = None,
+    coef: Annotated[float | None, typer.Option(help="For the pretrained start  [default: the folds']")] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -52,9 +52,7 @@ def build_sequence(inputs: SequenceInputs) -> Json:
                 "matrix": [[_cell(inputs, row, after, d) for d in domains] for after in range(last + 1)],
                 "backward_transfer": _shown(mean_difference(learnt, **_options(inputs))),
                 "final": _shown(mean_difference(final, **_options(inputs))),
-                "against_first": None
-                if row == inputs.rows[0]
-                else _shown(mean_difference(against, **_options(inputs))),
+                "against_first": against,
                 "minutes": inputs.seconds.get(row, 0.0) / 60,
             }
         )

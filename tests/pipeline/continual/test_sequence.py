@@ -22,7 +22,9 @@ def config_in(folder: Path, **more: Any) -> SequenceConfig:
     del values["target"]
     values |= {"splits": {"test": 0.25}, "synthesis": {"engine": "fake", "voices": ["tone"], "takes": 1}}
     values |= {"replay": {"share": 0.5}}
-    return parse_section(SequenceConfig, with_overrides(values, {k.replace("__", "."): v for k, v in more.items()}), "t")
+    return parse_section(
+        SequenceConfig, with_overrides(values, {k.replace("__", "."): v for k, v in more.items()}), "t"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,9 @@ def test_what_is_replayed_is_of_other_domains_and_of_no_test(finished: Any) -> N
         if "reference" in row
     }
     replayed = {
-        json.loads(line)["text"] for r in spoken.values() for line in (r.path / "manifest.jsonl").read_text().splitlines()
+        json.loads(line)["text"]
+        for r in spoken.values()
+        for line in (r.path / "manifest.jsonl").read_text().splitlines()
     }
     assert replayed
     assert not replayed & tests
