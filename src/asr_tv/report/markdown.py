@@ -6,6 +6,7 @@ from typing import Any
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
+from asr_tv.report.carried import carried_text
 from asr_tv.report.systems import RATES, display_name, rate_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line
@@ -57,6 +58,7 @@ def render_markdown(report: Row) -> str:
         "Forgetting": _forgetting(report),
         "What else was kept": _kept(report),
         "Words alone": _biasing(report) if "biasing" in report else "",
+        "Carried over from elsewhere": carried_text(report),
         "Leak ledger": _ledger(report),
         "Quality gate": _drawn([provenance.gate_table(report)]) if report.get("gates") else "",
         "Left out": _dropped(report),

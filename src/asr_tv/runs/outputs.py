@@ -16,6 +16,7 @@ from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import Outcome, tuned_systems
 from asr_tv.pipeline.lineage import Lineage, stage_entry
 from asr_tv.pipeline.material import Material, given_terms
+from asr_tv.pipeline.writing.replayed import recited
 from asr_tv.report.biasing import biasing_part
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import (
@@ -85,6 +86,7 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
     )
     published = published_use(config, material)
     used = {"published": published.row()} if published else {}
+    used |= {"replayed": rows} if (rows := recited(done)) else {}
     return build_report(inputs) | _biasing_part(outcome, inputs.bootstrap) | used
 
 

@@ -10,6 +10,7 @@ from asr_tv.config.sequence import SequenceConfig
 from asr_tv.pipeline.continual.sequence import SequenceResult, sequence
 from asr_tv.pipeline.execution.executor import Done, Executor
 from asr_tv.pipeline.preflight import check_material
+from asr_tv.pipeline.writing.replayed import recited
 from asr_tv.report.sequence import SequenceInputs, build_sequence, plot_sequence, render_sequence
 from asr_tv.runs.outputs import corpus_inputs
 from asr_tv.scoring.bootstrap import Bootstrap
@@ -46,7 +47,7 @@ def _inputs(config: SequenceConfig, result: SequenceResult, done: Sequence[Done]
         seconds=_seconds(config, done),
         facts={
             "learnt": {each.name: _learnt(each) for each in result.lessons},
-            "replayed": _replayed(done),
+            "replayed": recited(done),
             "corpora": [asdict(corpus) for corpus in corpus_inputs(config, result.corpora)],
             "configuration": config.model_dump(mode="json", exclude={"run"}),
         },
@@ -68,15 +69,3 @@ def _seconds(config: SequenceConfig, done: Sequence[Done]) -> dict[str, float]:
         own = {d.record.key: d.record.seconds for d in done if d.record.stage == "finetune" and d.step.run in runs}
         found[row] = sum(own.values())
     return found
-
-
-def _replayed(done: Sequence[Done]) -> list[dict[str, Any]]:
-    """What was written like each domain: the largest request of each, with the size of what is kept of the domain."""
-    sizes = {d.step.subject: d.record.details["bytes"] for d in done if d.record.stage == "text_model"}
-    largest: dict[str, dict[str, Any]] = {}
-    for d in done:
-        if d.record.stage == "written" and "verbatim" in d.record.details:
-            row = dict(d.record.details)
-            if row["distinct"] > largest.get(row["domain"], {"distinct": -1})["distinct"]:
-                largest[row["domain"]] = row | {"bytes": sizes.get(f"text model of {row['domain']}", 0)}
-    return [largest[domain] for domain in sorted(largest)]

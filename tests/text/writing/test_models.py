@@ -81,8 +81,8 @@ def test_a_busy_server_is_asked_again(endpoint: Endpoint):
     [
         ((401, "bad\nkey"), "HTTP 401: bad key", 1),
         ((500, "broken"), "HTTP 500: broken", 4),
-        ((200, "<html>"), "not a chat completion", 1),
-        ((200, '{"choices": []}'), "not a chat completion", 1),
+        ((200, "<html>"), "not a chat completion", 4),
+        ((200, '{"choices": []}'), "not a chat completion", 4),
         ((200, '{"choices": [{"message": {"content": null}}]}'), "has no text", 1),
     ],
 )

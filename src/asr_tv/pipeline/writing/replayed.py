@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from asr_tv.config.run import AdaptConfig, ReplayConfig
 from asr_tv.data.corpora import stored_manifest
@@ -11,7 +12,7 @@ from asr_tv.data.manifest import Manifest, concatenate, in_domain
 from asr_tv.data.replay import SPOKEN_ANEW, drawn_texts, even_shares
 from asr_tv.data.text_models import kept_text_model, text_model_stage, written_like_stage, written_sentences
 from asr_tv.errors import ConfigError
-from asr_tv.pipeline.execution.executor import Executor, Step, call
+from asr_tv.pipeline.execution.executor import Done, Executor, Step, call
 from asr_tv.pipeline.material import Material, sentence_identity
 from asr_tv.pipeline.speech import synthesis_call
 from asr_tv.pipeline.trainings import Scope, training_seed
@@ -129,3 +130,15 @@ def _as_texts(manifest: Manifest) -> Manifest:
             seen[u.domain, u.text] = None
             kept.append(replace(u, origin="text", audio=None, audio_digest=None, duration=None, speaker=None))
     return concatenate(manifest.name, [Manifest(manifest.name, tuple(kept))])
+
+
+def recited(done: Sequence[Done]) -> list[dict[str, Any]]:
+    """What was written like each domain: the largest request of each, with the size of what is kept of the domain."""
+    sizes = {d.step.subject: d.record.details["bytes"] for d in done if d.record.stage == "text_model"}
+    largest: dict[str, dict[str, Any]] = {}
+    for d in done:
+        if d.record.stage == "written" and "verbatim" in d.record.details:
+            row = dict(d.record.details)
+            if row["distinct"] > largest.get(row["domain"], {"distinct": -1})["distinct"]:
+                largest[row["domain"]] = row | {"bytes": sizes.get(f"text model of {row['domain']}", 0)}
+    return [largest[domain] for domain in sorted(largest)]
