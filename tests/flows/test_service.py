@@ -271,6 +271,7 @@ class TestDay:
             service.api(f"{path}/{made['id']}", method="DELETE")
 
     def test_a_schedule_goes_from_terms_to_a_promoted_model(self, service: Service) -> None:
+        service.worker("terms")
         terms = service.root / "terms.txt"
         terms.write_text("pad thai\nkhao soi\nlarb gai\n")
         (service.root / "written.yaml").write_text(WRITTEN.replace("TERMS", str(terms)))
