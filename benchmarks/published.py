@@ -47,14 +47,15 @@ FIXED = {"start": "pretrained", "augmentation": True, "scaling_coef": 0.6, "pret
 def source_run(target: str) -> dict[str, Any]:
     """The full run whose vector is published; its coefficient is what the table of four domains found."""
     return {**BASE, "corpora": [ASTERISK], "target": {"domain": target}} | {
-        "selection": {"method": "fixed", "fixed": FIXED}
+        "selection": {"method": "fixed", "fixed": FIXED, "scaling_coefs": [0.0, 0.6]}
     }
 
 
 def textual_run(target: str, vector: Path, corpus: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A run from text alone with a published vector."""
     given = {**BASE, "corpora": [corpus], "target": {"domain": target}, "sources": []}
-    given |= {"selection": {"method": "fixed", "fixed": FIXED | {"scaling_coef": 0.0}}}
+    selection = {"method": "fixed", "fixed": FIXED | {"scaling_coef": 0.0}, "scaling_coefs": [0.0, 0.6]}
+    given |= {"selection": selection}
     return with_overrides(given, {"vector.published": str(vector)} | more)
 
 

@@ -50,6 +50,7 @@ ONLY_IN = {
         "config.run",
         "config.clips",
         "config.section",
+        "config.sequence",
         "config.synthesis",
     },
     "inflect": {"text.spoken_form"},

@@ -106,6 +106,8 @@ def _training(name: str) -> set[str]:
 
 def _in_fold(label: str) -> set[str]:
     what, _, name = label.partition(" ")
+    if what == "write":
+        return set()
     if label == "vector":
         return {"finetune source_real (fold banking)", "finetune source_synthetic (fold banking)"}
     if what in ("sweep", "score"):
@@ -265,7 +267,7 @@ TERMS = {"texts.terms": listed("terms.txt", "express train", "night bus")}
 WRITTEN = r"write travel|TARGET SENTENCES"
 GENERATED = {"replay.origin": "generated", "replay.share": 2.0}
 REPLAYED = rf"write .*|synthesize replay.*|{ON_TARGET}"
-TEXTUAL = {**FIXED, "sources": [], "selection.fixed.scaling_coef": 0.0, "context_start": None}
+TEXTUAL = {**FIXED, "sources": [], "selection.fixed.scaling_coef": 0.0, "context_start": None, "replay.share": 0}
 PUBLISHED = {**TEXTUAL, "vector.published": published}
 QUICK = {f"selection.{name}": value for name, value in GRIDS["quick"].items()}
 FIELDS: dict[str, Takes] = {
@@ -375,7 +377,7 @@ FIELDS: dict[str, Takes] = {
     "replay.share": Takes(0.05, ON_TARGET),
     "replay.origin": Takes("synthetic", ON_TARGET),
     "replay.order": Takes(2, REPLAYED, also=GENERATED),
-    "replay.novel": Takes(True, REPLAYED, also=GENERATED),
+    "replay.novel": Takes(True, rf"write like .*|synthesize replay.*|{ON_TARGET}", also=GENERATED),
     "replay.writers": Takes(kept_model, rf"synthesize replay.*|{ON_TARGET}", also=GENERATED, graph=True),
     "vector.published": Takes(published, rf"adapt|{CURVE}", also=TEXTUAL, graph=True),
     "vector.scaling_coef": Takes(0.7, rf"adapt|{CURVE}|{KEPT}", also=PUBLISHED),

@@ -1,5 +1,6 @@
 """`asr-tv texts --like`: sentences like those of a domain, from its sentences or from the text model kept of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,12 @@ from asr_tv.safe_text import counted
 
 if TYPE_CHECKING:
     from asr_tv.text.writing.like import WrittenLike
+
+
+def refuse_with_like(given: Mapping[str, object]) -> None:
+    """Raises ConfigError for every option that has no part in writing like a text."""
+    if problems := [f"{name}: not with --like" for name, value in given.items() if value]:
+        raise ConfigError(problems)
 
 
 def write_like_file(

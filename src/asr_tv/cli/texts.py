@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.like import write_like_file
+from asr_tv.cli.like import refuse_with_like, write_like_file
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, LanguageOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import counted
 
 if TYPE_CHECKING:
+    from asr_tv.text.writing.corpus import WrittenCorpus
     from asr_tv.text.writing.prompt import Writer
 
 _SHOWN = 10
@@ -59,9 +60,7 @@ def texts(
     Example: asr-tv texts --like banking.txt --keep banking.json --count 400 --out like_banking.txt
     """
     if like is not None:
-        asked = ("TERMS", terms), ("--sentences", sentences), ("--llm", llm), ("--local-llm", local_llm)
-        if problems := [f"{name}: not with --like" for name, value in asked if value]:
-            raise ConfigError(problems)
+        refuse_with_like({"TERMS": terms, "--sentences": sentences, "--llm": llm, "--local-llm": local_llm})
         write_like_file(like, keep, out, count, order, seed, language, exclude, novel=novel, as_json=as_json)
         return
     if terms is None or keep is not None:
@@ -69,7 +68,7 @@ def texts(
     from asr_tv.cli.console import progress_for
     from asr_tv.data.text_files import read_text
     from asr_tv.models.vocabulary import known_words
-    from asr_tv.store.results import Store, write_atomically
+    from asr_tv.store.results import Store
     from asr_tv.text.normalize import get_normalizer
     from asr_tv.text.writing.corpus import Request, write_corpus
     from asr_tv.text.writing.terms import parse_sentences, parse_terms
@@ -89,6 +88,12 @@ def texts(
         store=Store(store),
         progress=progress_for(quiet=quiet),
     )
+    _save(written, terms, out, as_json=as_json)
+
+
+def _save(written: "WrittenCorpus", terms: Path, out: Path, *, as_json: bool) -> None:
+    from asr_tv.store.results import write_atomically
+
     if not written.sentences:
         raise DataError(f"no sentence of 3 to 25 words came of {terms}: give --sentences with slots for its terms")
     write_atomically(out, "".join(f"{sentence}\n" for sentence in written.sentences))

@@ -6,7 +6,7 @@ from typing import Any
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
-from asr_tv.report.carried import carried_text
+from asr_tv.report.continual.carried import carried_text
 from asr_tv.report.systems import RATES, display_name, rate_name
 from asr_tv.report.table import Table, as_markdown, percent_span
 from asr_tv.report.verdict import simulated_line

@@ -5,7 +5,7 @@ from typing import Any
 
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.config.section import Family
-from asr_tv.report.carried import carried_lines
+from asr_tv.report.continual.carried import carried_lines
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, rate_name
 from asr_tv.safe_text import counted, escaped, inert, yaml_scalar
 

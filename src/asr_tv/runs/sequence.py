@@ -11,7 +11,7 @@ from asr_tv.pipeline.continual.sequence import SequenceResult, sequence
 from asr_tv.pipeline.execution.executor import Done, Executor
 from asr_tv.pipeline.preflight import check_material
 from asr_tv.pipeline.writing.replayed import recited
-from asr_tv.report.sequence import SequenceInputs, build_sequence, plot_sequence, render_sequence
+from asr_tv.report.continual.sequence import SequenceInputs, build_sequence, plot_sequence, render_sequence
 from asr_tv.runs.outputs import corpus_inputs
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.results import write_atomically

@@ -61,9 +61,9 @@ class SequenceResult:
     corpora: tuple[Record, ...]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Course:
-    """One row with one seed, under way."""
+    """One row with one seed."""
 
     row: SequenceRow
     config: SequenceConfig
@@ -110,7 +110,7 @@ class _Course:
         if replay.origin == "real":
             return with_replay(lesson.clips, real, real, replay, self._seed)
         texts = as_texts(real)
-        memory = Memory(replay, self.config.language, self._seed, "", "model")
+        memory = Memory(replay, self.config.language, self._seed)
         wanted = math.ceil(replay.share * len({u.text for u in lesson.clips}))
         chosen = replayed_texts(memory, texts, {}, wanted, self._scored, self.execute)
         what = f"{replay.origin} before {lesson.name}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from asr_tv.config.run import AdaptConfig, ReplayConfig
 from asr_tv.data.corpora import stored_manifest
 from asr_tv.data.manifest import Manifest, concatenate, in_domain
 from asr_tv.data.replay import SPOKEN_ANEW, drawn_texts, even_shares
+from asr_tv.data.splits import Normalize
 from asr_tv.data.text_models import kept_text_model, text_model_stage, written_like_stage, written_sentences
 from asr_tv.errors import ConfigError
 from asr_tv.pipeline.execution.executor import Done, Executor, Step, call
@@ -33,7 +34,8 @@ def with_replayed(config: AdaptConfig, material: Material, scopes: Sequence[Scop
     spoken = []
     for scope in scopes:
         texts = _texts(config, scope, scored, execute)
-        spoken.append(synthesis_call(config, " ".join(("replay", scope.fold)).strip(), texts, config.synthesis))
+        what = " ".join(("replay", scope.fold)).strip()
+        spoken.append(synthesis_call(config, what, texts, config.synthesis, run=scope.run))
     records = execute(spoken)
     return [replace(s, replayed=stored_manifest(record)) for s, record in zip(scopes, records, strict=True)]
 
@@ -54,20 +56,37 @@ def _texts(config: AdaptConfig, scope: Scope, scored: frozenset[str], execute: E
     wanted = math.ceil(config.replay.share * len({u.text for u in scope.target_clips}))
     others = scope.source_real.where("source texts", lambda u: u.domain not in kept)
     purpose: Purpose = "choice" if scope.fold else "model"
-    memory = Memory(config.replay, config.language, training_seed(config), scope.fold, purpose)
+    memory = Memory(config.replay, config.language, training_seed(config), scope.fold, purpose, scope.run)
     return replayed_texts(memory, others, kept, wanted, scored, execute)
 
 
+@dataclass(frozen=True)
 class Memory:
-    """How texts of earlier domains are remembered: the settings, and what the steps of a run are called."""
+    """How texts of earlier domains are remembered: the settings, and what the steps of a run are called.
 
-    def __init__(self, replay: ReplayConfig, language: str, seed: int, fold: str, purpose: Purpose) -> None:
-        self.replay, self.seed, self.fold, self.purpose = replay, seed, fold, purpose
-        self.normalizer = "english" if language == "en" else "basic"
-        self.identity = sentence_identity(language)
+    Attributes:
+        seed: of the texts that are drawn or written.
+        fold, purpose, run: as in `Step`.
+    """
+
+    replay: ReplayConfig
+    language: str
+    seed: int
+    fold: str = ""
+    purpose: Purpose = "model"
+    run: str = ""
+
+    @property
+    def normalizer(self) -> str:
+        """Says which sentences are the same."""
+        return "english" if self.language == "en" else "basic"
+
+    @property
+    def identity(self) -> Normalize:
+        return sentence_identity(self.language)
 
     def step(self, subject: str) -> Step:
-        return Step("write", subject, fold=self.fold, purpose=self.purpose)
+        return Step("write", subject, fold=self.fold, run=self.run, purpose=self.purpose)
 
 
 def replayed_texts(
