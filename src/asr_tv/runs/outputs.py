@@ -85,7 +85,7 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         packages=record["packages"],
     )
     published = published_use(config, material)
-    used = {"published": published.row()} if published else {}
+    used: dict[str, Any] = {"published": published.row()} if published else {}
     used |= {"replayed": rows} if (rows := recited(done)) else {}
     return build_report(inputs) | _biasing_part(outcome, inputs.bootstrap) | used
 
