@@ -10,10 +10,11 @@ from asr_tv.data.manifest import Dropped, Manifest
 from asr_tv.errors import ConfigError
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.material import Material, sentence_identity
+from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
 from asr_tv.synthesis.engines import voices_by_engine
 from asr_tv.vectors.published.card import VectorCard
-from asr_tv.vectors.published.folder import read_card, read_digests, shared_sentences
+from asr_tv.vectors.published.folder import read_card, read_digests, require_base, shared_sentences
 from asr_tv.vectors.published.stage import published_stage
 
 HEARD = "its sentence is one that the published vector was made of"
@@ -32,14 +33,16 @@ def with_published_coef(config: AdaptConfig, material: Material) -> AdaptConfig:
 
     Raises:
         ConfigError: there is source speech, of which the run would make a vector of its own.
+        DataError: the vector is of another model or language.
     """
     if config.vector.published is None:
         return config
     if len(material.source_train):
         raise ConfigError("vector.published: with source speech a run makes its own vector: set sources to []")
-    coef = config.vector.scaling_coef
+    card, coef = read_card(_folder(config)), config.vector.scaling_coef
+    require_base(card, material.base.path / MODEL, config.language, str(_folder(config)))
     if coef is None:
-        coef = read_card(_folder(config)).scaling_coef.get("pretrained", 0.0)
+        coef = card.scaling_coef.get("pretrained", 0.0)
     fixed = config.selection.fixed.model_copy(update={"scaling_coef": coef})
     return config.model_copy(update={"selection": config.selection.model_copy(update={"fixed": fixed})})
 
