@@ -85,7 +85,7 @@ def test_the_ledger_has_what_was_read_elsewhere(used: Any) -> None:
 def test_a_vector_of_the_target_s_own_domain_is_a_leak_and_its_sentences_are_left_out(
     published: Path, tmp_path: Path
 ) -> None:
-    config = textual(tmp_path / "in", published, target={"domain": "banking"})
+    config = textual(tmp_path / "in", published, target={"domain": "banking", "test_fraction": 0.8})
     report = run(config, InProcess(Store(tmp_path / "store")), tmp_path / "out")
     assert len(report["ledger"]["target_recordings_read_before_scoring"]) > 0
     assert report["published"]["left_out"] > 0

@@ -322,6 +322,8 @@ def _text_conflicts(config: AdaptConfig) -> Iterator[str]:
         yield "texts: writes the sentences of a domain: name it in target.domain, and give no target.texts"
     if replay.writers and replay.origin != "generated":
         yield f"replay.writers: write for replay.origin generated, and it is {replay.origin}"
+    if target and target.domain in dict(replay.writers):
+        yield f"replay.writers: {target.domain} is the target"
     if vector.published is None:
         if vector.scaling_coef is not None:
             yield "vector.scaling_coef: is of vector.published; selection has that of a run's own vector"

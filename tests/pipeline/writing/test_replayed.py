@@ -78,6 +78,8 @@ def test_a_kept_text_model_stands_for_a_domain_whose_texts_are_gone(tmp_path: Pa
     assert set(replayed.domains) == {"banking", "parcels"}
     with pytest.raises(ConfigError, match=r"replay.writers: write for replay.origin generated, and it is texts"):
         config(tmp_path, replay={"share": 1, "origin": "texts", "writers": {"banking": "x"}})
+    with pytest.raises(ConfigError, match=r"replay.writers: travel is the target"):
+        config(tmp_path, replay={"share": 1, "origin": "generated", "writers": {"travel": "x"}})
 
 
 def test_the_record_has_the_share_that_is_recited(tmp_path: Path) -> None:
