@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from asr_tv.errors import ConfigError, DataError
+from asr_tv.models.formats import write_format
+from asr_tv.models.locate import resolve_model
 from asr_tv.models.tensors import open_tensors, write_tensors
-from asr_tv.store.payload import VECTOR
-from asr_tv.store.results import file_digest
+from asr_tv.store.payload import MODEL, VECTOR
+from asr_tv.store.results import Store, file_digest
 from asr_tv.text.normalize import get_normalizer
 from asr_tv.vectors.files import create_vector
 from asr_tv.vectors.published import index as indexes
@@ -280,6 +282,13 @@ class TestIdentity:
         assert exact != rounded
         assert weights_digests(tmp_path / "half") == (rounded, rounded)
         require_base(read_card(folder), tmp_path / "half", "en", "v")
+
+
+@pytest.mark.parametrize(("precision", "same"), [("fp32", True), ("fp16", True), ("int8", False)])
+def test_a_copy_that_ctranslate2_holds(models: Path, tmp_path: Path, precision: Any, same: bool) -> None:
+    write_format(models / "base", tmp_path / "ct2", "ctranslate2", precision)
+    copy = resolve_model(str(tmp_path / "ct2"), Store(tmp_path / "store")).path / MODEL
+    assert bool(set(weights_digests(copy)) & set(weights_digests(models / "base"))) == same
 
 
 def halved(model: Path, out: Path) -> None:
