@@ -72,3 +72,28 @@ def test_gate_writes_kept_clips_and_verdicts(
 def test_gate_tells_of_model_and_manifest_at_once(asr_tv: Command):
     problems = asr_tv("gate", "gone.jsonl", "--judge", "nowhere", "--out", "o").problems
     assert len(problems) >= 2
+
+
+def test_sentences_like_a_domain_s_and_again_from_what_was_kept(asr_tv: Command):
+    lines = [
+        f"Shall we {v} {p} {d}?"
+        for v in ("walk to", "meet at")
+        for p in ("the bank", "a zoo")
+        for d in ("now", "later")
+    ]
+    Path("bank.txt").write_text("".join(f"{line}\n" for line in lines))
+    given = ("--count", 5, "--json", "--out")
+    first = asr_tv("texts", "--like", "bank.txt", "--keep", "bank.json", *given, "one.txt").row
+    assert first["sentences"] == 5
+    assert first["verbatim"] == first["recited"] / first["distinct"]
+    Path("bank.txt").unlink()
+    again = asr_tv("texts", "--like", "bank.json", *given, "two.txt").row
+    assert Path("two.txt").read_text() == Path("one.txt").read_text()
+    assert again["recited"] == first["recited"]
+    told = asr_tv("texts", "--like", "bank.json", "--count", 5, "--out", "three.txt").out
+    assert "% verbatim:" in told
+    problems = asr_tv("texts", "terms.txt", "--like", "bank.json", "--llm", "m", "--out", "x").problems
+    assert problems == ["TERMS: not with --like", "--llm: not with --like"]
+    assert asr_tv("texts", "--out", "x").problems == ["TERMS: give a file of terms, or --like"]
+    Path("bad.json").write_text("{}")
+    assert "bad.json: not a text model" in asr_tv("texts", "--like", "bad.json", "--out", "x").problems[0]

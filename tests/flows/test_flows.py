@@ -393,3 +393,20 @@ def test_a_script_without_a_server_is_the_command(tmp_path: Path) -> None:
         assert done.returncode == 2, command
         assert done.stderr.splitlines() == [f"error: gone.yaml: there is no such file in {tmp_path}"]
         assert not list((tmp_path / "prefect").rglob("*.db"))
+
+
+@pytest.mark.usefixtures("server")
+def test_a_run_from_terms_writes_them_in_a_task(tmp_path: Path) -> None:
+    (tmp_path / "terms.txt").write_text("pad thai\nkhao soi\n")
+    fixed = {"method": "fixed", "fixed": {"start": "pretrained", "augmentation": False, "scaling_coef": 0}}
+    texts = {"terms": str(tmp_path / "terms.txt"), "count": 4}
+    config = fake_config(
+        tmp_path / "in", selection=fixed, texts=texts, target={"domain": "menu"}, sources=[], synthesis__takes=1
+    )
+    (tmp_path / "terms.yaml").write_text(config.model_dump_json())
+    given = {"config": str(tmp_path / "terms.yaml"), "out": str(tmp_path / "out"), "store": str(tmp_path / "store")}
+    report = adapt_domain(**given)
+    assert "write menu" in {stage["label"] for stage in report["stages"]}
+    assert (tmp_path / "out" / "current" / "model").is_dir()
+    again = adapt_domain(**given)
+    assert {s["state"] for s in again["stages"] if s["label"] == "write menu"} == {"cached"}

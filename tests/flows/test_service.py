@@ -36,6 +36,20 @@ run: {jobs: 2}
 """
 
 
+WRITTEN = """
+name: written
+model: openai/whisper-tiny.en
+target: {domain: takeaway}
+texts: {terms: TERMS, count: 6}
+synthesis: {takes: 1}
+training: {epochs: 1, batch_size: 4}
+selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0}}
+retention: {noise_seconds: 0, short_clips: 0}
+rehearsal: {share: 0}
+run: {jobs: 1, workers: 1}
+"""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -244,6 +258,34 @@ class TestDay:
             assert service.ended(str(first["id"]))["state_name"] == "Cached"
         finally:
             service.api(f"{path}/{made['id']}", method="DELETE")
+
+    def test_a_schedule_goes_from_terms_to_a_promoted_model(self, service: Service) -> None:
+        service.worker("terms")
+        terms = service.root / "terms.txt"
+        terms.write_text("pad thai\nkhao soi\nlarb gai\n")
+        (service.root / "written.yaml").write_text(WRITTEN.replace("TERMS", str(terms)))
+        given = {"config": "written.yaml", "store": "store", "out": "runs/written"}
+        given = {name: str(service.root / path) for name, path in given.items()}
+        deployment = service.api("/deployments/name/adapt-domain/demo")
+        path = f"/deployments/{deployment['id']}/schedules"
+        (made,) = service.api(path, [{"schedule": {"interval": 30}, "active": True, "parameters": given}])
+        try:
+            ours = {"deployment_id": {"any_": [deployment["id"]]}, "tags": {"all_": ["auto-scheduled"]}}
+            soon = {"flow_runs": ours, "sort": "EXPECTED_START_TIME_DESC"}
+            scheduled = service.wait(
+                lambda: [
+                    r for r in service.api("/flow_runs/filter", soon) if r["parameters"].get("out") == given["out"]
+                ],
+                90,
+            )
+            first = min(scheduled, key=lambda run: run["expected_start_time"])
+            assert service.ended(str(first["id"]))["state_type"] == "COMPLETED"
+        finally:
+            service.api(f"{path}/{made['id']}", method="DELETE")
+        report = json.loads((service.root / "runs/written/report.json").read_text())
+        assert "write takeaway" in [stage["label"] for stage in report["stages"]]
+        assert (service.root / "runs/written/current").resolve().name
+        assert (service.root / "runs/written/current/model/model.safetensors").is_file()
 
     def test_bad_input_fails_at_once_and_says_why(self, service: Service) -> None:
         run = service.ended(service.run("adapt-domain/demo", **parameters(service, overrides=["trainnig.epochs=5"])))

@@ -57,6 +57,7 @@ ONLY_IN = {
         "config.clips",
         "config.proxy",
         "config.section",
+        "config.sequence",
         "config.synthesis",
         "config.test_time",
     },

@@ -33,6 +33,11 @@ from asr_tv.testing.keys import StandIn, planned_keys
 from asr_tv.testing.runs import fake_recordings
 from asr_tv.testing.speech import EnergyDetector
 from asr_tv.testing.whisper import tiny_whisper
+from asr_tv.text.writing.endpoint import EndpointWriter
+from asr_tv.text.writing.like import train_text_model
+from asr_tv.text.writing.local_model import LocalWriter
+from asr_tv.vectors.files import create_vector
+from asr_tv.vectors.published.folder import Publication, VectorOrigin, write_published
 
 DOMAINS = ("banking", "hotels", "parcels", "spare", "travel")
 
@@ -72,7 +77,7 @@ def upstream(label: str) -> set[str]:
         return _keeping(what, *kept.groups()[1:])
     if what in ("transcribe", "score"):
         return _listening(what, name)
-    assert what in ("checkpoint", "corpus", "noise"), label
+    assert what in ("checkpoint", "corpus", "noise", "write", "published"), label
     return set()
 
 
@@ -103,6 +108,8 @@ def _training(name: str) -> set[str]:
 
 def _in_fold(label: str) -> set[str]:
     what, _, name = label.partition(" ")
+    if what == "write":
+        return set()
     if label == "vector":
         return {"finetune source_real (fold banking)", "finetune source_synthetic (fold banking)"}
     if what in ("sweep", "score"):
@@ -223,6 +230,35 @@ def sentences(folder: Path, name: str) -> Path:
     return path
 
 
+def listed(name: str, *lines: str) -> Callable[[Path], str]:
+    """A file of lines."""
+
+    def write(folder: Path) -> str:
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return str(folder / name)
+
+    return write
+
+
+def kept_model(folder: Path) -> dict[str, str]:
+    """A text model of a domain that is not in the corpora."""
+    sentences = [f"Where can I find the {what} today?" for what in ("lion", "zebra", "old owl")]
+    text = train_text_model(sentences, 3, str.lower).text()
+    (folder / "zoo.json").write_text(text, encoding="utf-8")
+    return {"zoo": str(folder / "zoo.json")}
+
+
+def published(folder: Path) -> str:
+    """A vector that was made on the run's model."""
+    if not (folder / "published").exists():
+        tiny_whisper(folder / "elsewhere", multilingual=True, seed=4)
+        create_vector(folder / "elsewhere", folder / "base", folder / "v.safetensors", {})
+        origin = VectorOrigin("tiny", "en", {"domains": ["zoo"]}, {}, {}, {"pretrained": 0.6}, "a test", ("A lion.",))
+        public = Publication("v", "1.0.0", "CC0-1.0", "fp32")
+        write_published(folder / "v.safetensors", folder / "base", origin, public, str.lower, folder / "published")
+    return str(folder / "published")
+
+
 def other_sentences(folder: Path) -> str:
     return str(sentences(folder, "special"))
 
@@ -232,6 +268,12 @@ def another_model(folder: Path) -> str:
 
 
 FIXED = {"selection.method": "fixed"}
+TERMS = {"texts.terms": listed("terms.txt", "express train", "night bus")}
+WRITTEN = r"write travel|TARGET SENTENCES"
+GENERATED = {"replay.origin": "generated", "replay.share": 2.0}
+REPLAYED = rf"write .*|synthesize replay.*|{ON_TARGET}"
+TEXTUAL = {**FIXED, "sources": [], "selection.fixed.scaling_coef": 0.0, "context_start": None, "replay.share": 0}
+PUBLISHED = {**TEXTUAL, "vector.published": published}
 QUICK = {f"selection.{name}": value for name, value in GRIDS["quick"].items()}
 FIELDS: dict[str, Takes] = {
     "name": Takes("another"),
@@ -350,6 +392,19 @@ FIELDS: dict[str, Takes] = {
     "selection.fixed.scaling_coef": Takes(0.4, rf"adapt|{KEPT}", also=FIXED),
     "replay.share": Takes(0.05, ON_TARGET),
     "replay.origin": Takes("synthetic", ON_TARGET),
+    "replay.order": Takes(2, REPLAYED, also=GENERATED),
+    "replay.novel": Takes(True, rf"write like .*|synthesize replay.*|{ON_TARGET}", also=GENERATED),
+    "replay.writers": Takes(kept_model, rf"synthesize replay.*|{ON_TARGET}", also=GENERATED, graph=True),
+    "vector.published": Takes(published, rf"adapt|{CURVE}", also=TEXTUAL, graph=True),
+    "vector.scaling_coef": Takes(0.7, rf"adapt|{CURVE}|{KEPT}", also=PUBLISHED),
+    "texts.terms": Takes(listed("others.txt", "slow train", "early bus"), WRITTEN, also=TERMS),
+    "texts.sentences": Takes(listed("say.txt", "I want the {term} today.", "Where is it now?"), WRITTEN, also=TERMS),
+    "texts.count": Takes(3, WRITTEN, also=TERMS),
+    "texts.exclude": Takes(listed("not.txt", "I am calling about night bus."), WRITTEN, also=TERMS),
+    "texts.llm": Takes("some-model", WRITTEN, also=TERMS),
+    "texts.local_llm": Takes("another-model", WRITTEN, also=TERMS),
+    "texts.llm_url": Takes("http://elsewhere/v1", also=TERMS, graph=True),
+    "texts.llm_key": Takes("ANOTHER_KEY", also=TERMS, graph=True),
     "rehearsal.weight": Takes(2.0, r"finetune .*target_synthetic.*"),
     "rehearsal.share": Takes(0.7, r"finetune .*target_synthetic.*"),
     "rehearsal.texts": Takes(other_sentences, "synthesize general"),
@@ -512,6 +567,8 @@ TOKENIZER = functools.cache(whisper_tokenizer)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "SpeechDetector", EnergyDetector)
     monkeypatch.setattr(vocabulary, "whisper_tokenizer", TOKENIZER)
+    for kind in (EndpointWriter, LocalWriter):
+        monkeypatch.setattr(kind, "answer", lambda self, *_: f"We will see {self.model} on the night bus.")
     for name in ("fake", *tts.ENGINES):
         monkeypatch.setitem(tts.ENGINES, name, tts.SpeechEngine(StandIn.__module__, StandIn.__name__))
 
@@ -598,8 +655,9 @@ NEITHER = {name: takes for name, takes in FIELDS.items() if takes.stages == take
 def test_a_field_changes_the_keys_of_its_stages_and_of_what_follows(name: str, keys: Keys, folder: Path) -> None:
     takes = FIELDS[name]
     value = takes.value(folder) if callable(takes.value) else takes.value
-    before = keys(dict(takes.also or {}), takes.base)
-    after = keys({**(takes.also or {}), name: value}, takes.base)
+    also = {n: v(folder) if callable(v) else v for n, v in (takes.also or {}).items()}
+    before = keys(also, takes.base)
+    after = keys({**also, name: value}, takes.base)
     check(before, after, takes.stages, takes.alone, graph=takes.graph)
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import adapt, biasing, compare, corpus, doctor, store, texts, trying, vector
+from asr_tv.cli import adapt, biasing, compare, corpus, doctor, published, sequence, store, texts, trying, vector
 from asr_tv.cli import export as exporting
 from asr_tv.cli import stages as tools
 from asr_tv.cli import transcribe as transcribing
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.command("adapt")(adapt.adapt)
 app.command("benchmark")(adapt.benchmark)
+app.command("sequence")(sequence.sequence)
 app.command("synthesize")(tools.synthesize)
 app.command("gate")(tools.gate)
 app.command("finetune")(tools.finetune)
@@ -38,6 +39,9 @@ app.command("transcribe")(transcribing.transcribe)
 app.command("score")(tools.score)
 app.command("test-time")(test_time.adaptations)
 app.command("stream")(stream.stream)
+vector.app.command("push")(published.push)
+vector.app.command("list")(published.list_)
+vector.app.command("pull")(published.pull)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(store.app, name="store")

@@ -8,19 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr_tv.cli.like import refuse_with_like, write_like_file
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, LanguageOption, QuietOption, StoreOption, say
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import counted
 
 if TYPE_CHECKING:
+    from asr_tv.text.writing.corpus import WrittenCorpus
     from asr_tv.text.writing.prompt import Writer
 
 _SHOWN = 10
 
 
 def texts(
-    terms: Annotated[Path, typer.Argument(help="The domain's terms, one per line: `term`, or `slot: term`")],
     out: Annotated[Path, typer.Option(help="Text file to write, for --target-text")],
+    terms: Annotated[
+        Path | None, typer.Argument(help="The domain's terms, one per line: `term`, or `slot: term`")
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Instead of terms: sentences of the domain, or a text model kept from them")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="With --like: file for the text model")] = None,
+    order: Annotated[int, typer.Option(min=1, max=6, help="With --like: of the word n-gram")] = 3,
+    novel: Annotated[bool, typer.Option("--novel", help="With --like: leave out recited sentences")] = False,
     sentences: Annotated[
         Path | None, typer.Option(help="Sentences of the domain, one per line; `{slot}` stands for a slot's terms")
     ] = None,
@@ -46,11 +56,19 @@ def texts(
     Needs no language model: terms are put into the slots of your sentences. OUT.coverage.json has the details.
 
     Example: asr-tv texts terms.txt --sentences examples.txt --count 200 --out my_sentences.txt
+
+    Example: asr-tv texts --like banking.txt --keep banking.json --count 400 --out like_banking.txt
     """
+    if like is not None:
+        refuse_with_like({"TERMS": terms, "--sentences": sentences, "--llm": llm, "--local-llm": local_llm})
+        write_like_file(like, keep, out, count, order, seed, language, exclude, novel=novel, as_json=as_json)
+        return
+    if terms is None or keep is not None:
+        raise ConfigError("--keep: needs --like" if terms else "TERMS: give a file of terms, or --like")
     from asr_tv.cli.console import progress_for
     from asr_tv.data.text_files import read_text
     from asr_tv.models.vocabulary import known_words
-    from asr_tv.store.results import Store, write_atomically
+    from asr_tv.store.results import Store
     from asr_tv.text.normalize import get_normalizer
     from asr_tv.text.writing.corpus import Request, write_corpus
     from asr_tv.text.writing.terms import parse_sentences, parse_terms
@@ -70,6 +88,12 @@ def texts(
         store=Store(store),
         progress=progress_for(quiet=quiet),
     )
+    _save(written, terms, out, as_json=as_json)
+
+
+def _save(written: "WrittenCorpus", terms: Path, out: Path, *, as_json: bool) -> None:
+    from asr_tv.store.results import write_atomically
+
     if not written.sentences:
         raise DataError(f"no sentence of 3 to 25 words came of {terms}: give --sentences with slots for its terms")
     write_atomically(out, "".join(f"{sentence}\n" for sentence in written.sentences))

@@ -83,6 +83,13 @@ def _conflicts(config: BenchmarkConfig) -> Iterator[str]:
         yield "context_start: a benchmark starts from the pretrained model; `asr-tv adapt` has it"
     if config.proxy is not None or "proxy" in ablated:
         yield "proxy: a benchmark has recordings of every target; `asr-tv adapt` has it"
+    if config.vector.published is not None:
+        yield "vector.published: a benchmark makes its own vectors"
+    origins = {config.replay.origin, *(str(row.get("replay.origin")) for row in bench.ablations.values())}
+    if origins & {"texts", "generated"}:
+        yield "replay.origin: a benchmark replays real or synthetic speech; `asr-tv sequence` has the others"
+    if config.texts is not None:
+        yield "texts: a benchmark takes the texts of its corpora"
     if config.sources is not None and (unknown := sorted({*(bench.targets or ())} - {*config.sources})):
         yield f"benchmark.targets: {', '.join(unknown)} not among sources"
     if any(count < 1 for count in bench.source_counts):

@@ -17,7 +17,7 @@ from asr_tv.config.corpora import CorpusConfig as CorpusConfig
 from asr_tv.config.corpora import LineConfig as LineConfig
 from asr_tv.config.proxy import ProxyConfig as ProxyConfig
 from asr_tv.config.section import AudioContext as AudioContext
-from asr_tv.config.section import Choices, Fraction, Language, NotNegative, Positive, distinct
+from asr_tv.config.section import Choices, Fraction, Language, Names, NotNegative, Positive, distinct
 from asr_tv.config.section import Section as Section
 from asr_tv.config.selection import Recipe as Recipe
 from asr_tv.config.selection import SelectionConfig as SelectionConfig
@@ -120,10 +120,17 @@ class RehearsalConfig(Section):
 
 
 class ReplayConfig(Section):
-    """Experience replay: source speech among the target's clips, so that less is forgotten."""
+    """Replay of the source domains among the target's clips, so that less is forgotten.
+
+    real and synthetic replay source utterances; texts speaks their sentences anew; generated needs neither recordings
+    nor sentences, but a word n-gram of each domain, whose sentences are spoken (LAMOL, arXiv 1909.03329).
+    """
 
     share: NotNegative = Field(0.0, description="source utterances for each clip of the target; 0: none")
-    origin: Literal["real", "synthetic"] = "real"
+    origin: Literal["real", "synthetic", "texts", "generated"] = "real"
+    order: int = Field(3, ge=1, le=6, description="generated: of the n-gram; more recites more of the sentences")
+    novel: bool = Field(False, description="generated: leave out what the n-gram recites")
+    writers: Names = Field((), description="generated: domain: file of its text model; its texts are not needed")
 
 
 class VectorConfig(Section):
@@ -131,6 +138,27 @@ class VectorConfig(Section):
 
     pooling: Pooling = "pooled"
     ties_keep: Positive = Field(0.2, le=1, description="share of each vector's entries that TIES keeps")
+    published: str | None = Field(None, description="folder of a published vector, for a run without source speech")
+    scaling_coef: float | None = Field(None, description="of a published vector; not given, what its card recommends")
+
+
+class TextsConfig(Section):
+    """The target's sentences, written from its terms: what `asr-tv texts` does, as a stage of the run."""
+
+    terms: str = Field(description="a file of terms, one a line: `term`, or `slot: term`")
+    sentences: str | None = Field(None, description="a file of sentences, one a line; {slot} stands for a slot's terms")
+    count: int = Field(200, ge=1)
+    exclude: str | None = Field(None, description="a file of sentences that must not be written")
+    llm: str | None = Field(None, description="a language model at an OpenAI-compatible endpoint, beside templates")
+    llm_url: str = Field("http://localhost:8000/v1", description="the endpoint, without /chat/completions")
+    llm_key: str = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key")
+    local_llm: str | None = Field(None, description="a language model of transformers, by name or folder")
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if self.llm and self.local_llm:
+            raise ValueError("llm and local_llm: one language model at a time")
+        return self
 
 
 Engine = Literal["torch", "ctranslate2", "ctranslate2_int8", "auto"]
@@ -216,6 +244,7 @@ class AdaptConfig(Section):
         None, description="source domains; all but the target's when not given"
     )
     target: TargetConfig | None = None
+    texts: TextsConfig | None = Field(None, description="write the sentences of target.domain from its terms")
     general: tuple[CorpusConfig, ...] = Field((), description="speech that adaptation must not lose; never trained on")
     drop_shared_sentences: bool = Field(True, description="leave test sentences of the target out of source training")
     max_source_utterances: int | None = Field(None, ge=2, description="train on so many utterances a source domain")
@@ -258,7 +287,7 @@ class AdaptConfig(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
-        if problems := [*_language_conflicts(self), *_source_conflicts(self)]:
+        if problems := [*_language_conflicts(self), *_source_conflicts(self), *_text_conflicts(self)]:
             raise ValueError("\n".join(problems))
         return self
 
@@ -295,14 +324,32 @@ def _source_conflicts(config: AdaptConfig) -> Iterator[str]:
         return
     if chosen:
         yield "selection.method: leave_one_source_domain_out needs source speech in corpora; without it, use fixed"
-    if fixed and selection.fixed.scaling_coef:
+    if fixed and selection.fixed.scaling_coef and not config.vector.published:
         coef = selection.fixed.scaling_coef
         yield f"selection.fixed.scaling_coef: {coef:g} needs a vector, so source speech in corpora; without it, 0"
     if fixed and selection.fixed.start != "pretrained":
         yield f"selection.fixed.start: {selection.fixed.start} needs source speech in corpora"
     if config.synthesis.match:
         yield "synthesis.match: source needs source speech in corpora"
-    if config.replay.share:
+    if config.replay.share and not config.replay.writers:
         yield f"replay.share: {config.replay.share:g} needs source speech in corpora; without it, 0"
-    if target and target.domain and not target.texts:
+    if target and target.domain and not target.texts and not config.texts:
         yield f"target.domain: {target.domain} is to be found in corpora, and there are none: give target.texts"
+
+
+def _text_conflicts(config: AdaptConfig) -> Iterator[str]:
+    target, vector, replay = config.target, config.vector, config.replay
+    if config.texts and (target is None or target.domain is None or target.texts is not None):
+        yield "texts: writes the sentences of a domain: name it in target.domain, and give no target.texts"
+    if replay.writers and replay.origin != "generated":
+        yield f"replay.writers: write for replay.origin generated, and it is {replay.origin}"
+    if target and target.domain in dict(replay.writers):
+        yield f"replay.writers: {target.domain} is the target"
+    if vector.published is None:
+        if vector.scaling_coef is not None:
+            yield "vector.scaling_coef: is of vector.published; selection has that of a run's own vector"
+        return
+    if config.selection.method != "fixed" or config.selection.fixed.start != "pretrained":
+        yield "vector.published: needs selection.method fixed with selection.fixed.start pretrained"
+    if "scaling_coef" in config.selection.fixed.model_fields_set and config.selection.fixed.scaling_coef:
+        yield "selection.fixed.scaling_coef: a published vector's is vector.scaling_coef, or its card's"

@@ -21,6 +21,7 @@ from asr_tv.errors import ConfigError
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.biasing import BiasedRows, FoldModels, biased_rows, check_biasing
 from asr_tv.pipeline.bound import Bounded, choose_within_bound, curve_of, sweep_of
+from asr_tv.pipeline.continual.published import with_published_coef, without_shared
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.likeness.domain_words import report_terms
 from asr_tv.pipeline.likeness.match import matched
@@ -33,6 +34,7 @@ from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_
 from asr_tv.pipeline.selection import FoldScore, RecipeScore, preferred, score_folds, score_recipes
 from asr_tv.pipeline.speech import ClipSet, gated, synthesis_call
 from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, topline_calls, train_scopes
+from asr_tv.pipeline.writing.replayed import with_replayed
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, target_row
 from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.evaluation import Evaluation
@@ -126,8 +128,8 @@ def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], obj
     Raises:
         ConfigError, DataError: what the user gave cannot be used; finished stages stay in the store.
     """
-    material = prepare(config, execute)
-    rest = partial(_adapt, settled(config, material), material)
+    material = without_shared(config, prepare(config, execute))
+    rest = partial(_adapt, with_published_coef(settled(config, material), material), material)
     if announce is not None:
         announce(plan_run(config, rest, material.base, execute))
     return rest(execute)
@@ -157,7 +159,7 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     config = matched(config, material, execute, run)
     folds = _folds(config, material)
     speech = _speak(config, material, folds, execute, run)
-    scopes = _scopes(config, material, folds, speech, run)
+    scopes = with_replayed(config, material, _scopes(config, material, folds, speech, run), execute)
     start = _start(config, material, scopes[0], execute)
     trained = train_scopes(config, start, scopes, execute)
     scores, readings = score_folds(config, material.base, scopes[1:], trained[1:], material.source_dev, execute)

@@ -15,6 +15,7 @@ from asr_tv.models.locate import checkpoint_stage
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.preflight import required_target
 from asr_tv.pipeline.proxy.sentences import keep_out
+from asr_tv.pipeline.writing.written import written_texts
 from asr_tv.store.results import Record
 from asr_tv.text.normalize import get_normalizer
 
@@ -72,7 +73,7 @@ def prepare(config: AdaptConfig, execute: Executor) -> Material:
     base, *records = load(config, execute)
     sources = records[: len(config.corpora)]
     labelled = joined("corpus", sources)
-    target_domain, target = _target(config, labelled, normalize)
+    target_domain, target = _target(config, labelled, normalize, execute)
     source = _sources(config, labelled, target_domain, normalize)
     tested = {normalize(u.text) for u in target if u.split == "test"}
     dropped: tuple[Dropped, ...] = ()
@@ -123,11 +124,15 @@ def joined(name: str, records: Sequence[Record]) -> Manifest:
     return concatenate(name, renamed)
 
 
-def _target(config: AdaptConfig, labelled: Manifest, normalize: Normalize) -> tuple[str, Manifest]:
+def _target(config: AdaptConfig, labelled: Manifest, normalize: Normalize, execute: Executor) -> tuple[str, Manifest]:
     target = required_target(config)
-    if target.texts is not None:
+    if target.texts is not None or config.texts is not None:
         name = target.domain or TEXT_DOMAIN
-        texts = read_texts(Path(target.texts).expanduser(), name)
+        if target.texts is not None:
+            texts = read_texts(Path(target.texts).expanduser(), name)
+        else:
+            recorded = frozenset(u.text for u in labelled if u.domain == name)
+            texts = written_texts(config, name, recorded, execute)
         tests = tuple(replace(u, split="test") for u in labelled if u.domain == name)
         return name, concatenate("target", [texts, Manifest(name, tests)])
     if target.domain is None or target.domain not in labelled.domains:

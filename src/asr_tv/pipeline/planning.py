@@ -114,7 +114,7 @@ def plan(graph: Callable[[Executor], object], base: Record, execute: Executor) -
     )
 
 
-REAL: frozenset[Kind] = frozenset({"checkpoint", "corpus", "noise"})
+REAL: frozenset[Kind] = frozenset({"checkpoint", "corpus", "noise", "published", "write"})
 """What a plan executes, because its content decides what follows and costs little."""
 
 

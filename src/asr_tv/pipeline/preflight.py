@@ -17,9 +17,11 @@ from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.models.directory import CONFIG
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.proxy.voices import proxy_speech
+from asr_tv.pipeline.writing.written import read_request
 from asr_tv.synthesis.catalogue import check_language, with_voices
 from asr_tv.synthesis.voices import open_engines
 from asr_tv.training.settings import settings_for
+from asr_tv.vectors.published.folder import read_card, require_whole
 
 Run = TypeVar("Run", bound=AdaptConfig)
 
@@ -49,6 +51,7 @@ def check_material(config: AdaptConfig) -> None:
         partial(_check_voices, config),
         partial(choose_device, config.run.device),
         *([SpeechDetector] if config.gate else []),
+        *([partial(_check_published, config.vector.published)] if config.vector.published else []),
         *(partial(_check_corpus, corpus) for corpus in corpora.values()),
     )
 
@@ -92,8 +95,16 @@ def required_target(config: AdaptConfig) -> TargetConfig:
 
 
 def _check_target(config: AdaptConfig) -> None:
-    if (texts := required_target(config).texts) is not None:
-        read_texts(Path(texts).expanduser(), "target")
+    target = required_target(config)
+    if target.texts is not None:
+        read_texts(Path(target.texts).expanduser(), "target")
+    elif config.texts is not None:
+        read_request(config.texts, target.domain or "", config.language)
+
+
+def _check_published(folder: str) -> None:
+    path = Path(folder).expanduser()
+    require_whole(path, read_card(path))
 
 
 def _check_corpus(corpus: CorpusConfig) -> None:

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from asr_tv.config.run import AdaptConfig, ReplayConfig, Start, TrainingConfig
 from asr_tv.data.manifest import Manifest, concatenate, in_domain
-from asr_tv.data.replay import with_replay
+from asr_tv.data.replay import SPOKEN_ANEW, with_replay
+from asr_tv.pipeline.continual.published import published_vector
 from asr_tv.pipeline.execution.executor import Call, Executor, Kind, Step, call
 from asr_tv.report.systems import CEILING, SOURCE_MIXED, TOPLINE, target_row
 from asr_tv.store.records import Purpose
@@ -21,6 +22,7 @@ STARTS: tuple[Start, ...] = ("pretrained", "joint", "source_real", "source_mixed
 """Those of fewest trainings first."""
 _FROM_PRETRAINED: frozenset[str] = frozenset({"pretrained", "joint"})
 _JOINT = ReplayConfig(share=1.0)
+NOTHING_REPLAYED = Manifest("replay", ())
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Scope:
         targets: start, and whether it is augmented, of each training on the target's clips.
         run: as in `Step`.
         table: whether this is a run of a table, which has a row for the vector on source_mixed, too.
+        replayed: clips of the source domains that were spoken to be replayed; all of them are.
     """
 
     fold: str
@@ -46,6 +49,7 @@ class Scope:
     run: str = ""
     table: bool = False
     rehearsal: Rehearsal | None = None
+    replayed: Manifest = NOTHING_REPLAYED
 
     def step(self, config: AdaptConfig, kind: Kind, what: str = "") -> Step:
         purpose: Purpose = "choice" if self.fold else "model"
@@ -133,7 +137,7 @@ def _vectors(
     execute: Executor,
 ) -> list[Record | None]:
     if not any(sources):
-        return [None for _ in scopes]
+        return [published_vector(config, base, scope.run, execute) for scope in scopes]
     if config.vector.pooling != "pooled":
         return _merged_vectors(config, base, scopes, execute)
     calls = [
@@ -203,7 +207,8 @@ def target_call(
     """The target's clips on a start, with general clips and source speech among them as the configuration asks."""
     second = config.second_stage_learning_rate if start not in _FROM_PRETRAINED else 1.0
     replay, seed = _JOINT if start == "joint" else config.replay, training_seed(config)
-    clips = with_replay(scope.target_clips, scope.source_real, scope.source_clips, replay, seed)
+    memory = scope.replayed if replay.origin in SPOKEN_ANEW else scope.source_clips
+    clips = with_replay(scope.target_clips, scope.source_real, memory, replay, seed)
     data = TrainingData(clips, config.augmentation if augmentation else None, scope.rehearsal)
     return finetune_call(
         config, step, checkpoint, data, config.training.scaled(learning_rate=second, epochs=config.target_epochs)

@@ -6,6 +6,7 @@ from typing import Any
 from asr_tv.report import provenance_tables as provenance
 from asr_tv.report import score_tables as scores
 from asr_tv.report.biasing import biasing_note, biasing_table, choice_table, prompt_table
+from asr_tv.report.continual.carried import carried_text
 from asr_tv.report.learning.adapted import adapted_table
 from asr_tv.report.likeness import likeness_note, likeness_table
 from asr_tv.report.likeness.probes import kept_tables
@@ -64,6 +65,7 @@ def render_markdown(report: Row) -> str:
         "Words alone": _biasing(report) if "biasing" in report else "",
         "Adapted while listening": _drawn([adapted_table(report["test_time"])]) if "test_time" in report else "",
         "How synthetic differs from real": _likeness(report["source_gap"]) if "source_gap" in report else "",
+        "Carried over from elsewhere": carried_text(report),
         "Leak ledger": _ledger(report),
         "Quality gate": _drawn([provenance.gate_table(report)]) if report.get("gates") else "",
         "Left out": _dropped(report),

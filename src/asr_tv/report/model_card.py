@@ -5,6 +5,7 @@ from typing import Any
 
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.config.section import Family
+from asr_tv.report.continual.carried import carried_lines
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, rate_name
 from asr_tv.safe_text import counted, escaped, inert, yaml_scalar
 
@@ -57,6 +58,7 @@ def model_card(
         f"- Speech: {synthesis.engine}, {synthesis.takes} takes; voices: {inert(voices)}.",
         f"- Base: {inert(base)} ({inert(base_licence)}).",
         *dict.fromkeys(f"- Data: {inert(c['name'])} ({inert(c['licence'])})." for c in report["corpus"]["corpora"]),
+        *carried_lines(report),
         f"- {decode}",
         "",
         "## Scores",

@@ -10,11 +10,13 @@ from asr_tv.config.run import AdaptConfig, LineConfig
 from asr_tv.models.family import family_of
 from asr_tv.models.output import new_file, new_folder
 from asr_tv.pipeline.biasing import BiasedRows
+from asr_tv.pipeline.continual.published import published_use
 from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import Outcome, tuned_systems
 from asr_tv.pipeline.likeness.domain_words import report_terms
 from asr_tv.pipeline.lineage import Lineage, stage_entry
 from asr_tv.pipeline.proxy.voices import proxy_speech
+from asr_tv.pipeline.writing.replayed import recited
 from asr_tv.report.biasing import biasing_part
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import (
@@ -81,7 +83,11 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         settings=config.model_dump(mode="json"),
         packages=record["packages"],
     )
-    return build_report(inputs) | _biasing_part(outcome, inputs.bootstrap) | _proxy_part(outcome, inputs.bootstrap)
+    published = published_use(config, material)
+    used: dict[str, Any] = {"published": published.row()} if published else {}
+    used |= {"replayed": rows} if (rows := recited(done)) else {}
+    extra = _biasing_part(outcome, inputs.bootstrap) | _proxy_part(outcome, inputs.bootstrap)
+    return build_report(inputs) | extra | used
 
 
 def _proxy_part(outcome: Outcome, bootstrap: Bootstrap) -> dict[str, Any]:

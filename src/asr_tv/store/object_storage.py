@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from asr_tv.errors import ConfigError, TryAgain
 from asr_tv.store.durable import file_digest, write_atomically
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "ASR_TV_CACHE"
 """Environment variable: the folder for local copies; ~/.cache/asr-tv when not set."""
+_BLOCK = 1 << 20
 
 
 def open_store(location: str | Path, *, newer_than: float = 0.0) -> Store:
@@ -87,6 +88,22 @@ class Bucket:
         with suppress(FileNotFoundError):
             return bytes(self._do(lambda system, at: system.cat_file(at), name))
         return None
+
+    def download(self, name: str, to: BinaryIO, most: int) -> int | None:
+        """Copies an object, but no more than `most` bytes and one; returns how many, None when it is not there."""
+
+        def copy(system: Any, at: str) -> int:
+            size = 0
+            with system.open(at, "rb") as file:
+                while size <= most and (block := file.read(min(_BLOCK, most + 1 - size))):
+                    to.write(block)
+                    size += len(block)
+            return size
+
+        try:
+            return int(self._do(copy, name))
+        except FileNotFoundError:
+            return None
 
     def write(self, name: str, content: bytes) -> None:
         self._do(lambda system, at: _put(system, at, content), name)

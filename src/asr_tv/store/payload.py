@@ -9,3 +9,6 @@ DROPPED = "dropped.json"  # what a stage left out, with reasons
 NGRAM = "ngram.arpa"
 INTERNAL_LM = "internal_lm.json"  # the encoder state of a recogniser's own language model
 BIASING = "biasing"  # folder of a run or an export: terms and n-gram as other programs read them
+SENTENCES = "sentences.txt"  # what a stage wrote, a sentence a line
+TEXT_MODEL = "text_model.json"  # all that is kept of a domain's sentences
+COVERAGE = "coverage.json"  # what written sentences cover of a domain's terms

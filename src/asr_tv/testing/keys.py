@@ -18,7 +18,7 @@ from asr_tv.store.results import Store, canonical_json
 from asr_tv.synthesis.engines import SpeechRequest
 from asr_tv.testing.speech import FakeSynthesizer
 
-_REAL: frozenset[Kind] = frozenset({"checkpoint", "corpus", "synthesize", "gate", "noise"})
+_REAL: frozenset[Kind] = frozenset({"checkpoint", "corpus", "synthesize", "gate", "noise", "published", "write"})
 """Steps whose content decides what follows, and which cost milliseconds on fakes."""
 
 

@@ -22,6 +22,8 @@ from asr_tv.vectors import task_vector
 from asr_tv.vectors.compatibility import Embedding, form_of, matched_names, require_form
 from asr_tv.vectors.low_rank import FORM, LowRankVector, write_low_rank
 from asr_tv.vectors.model_folder import new_model_like, require_apart
+from asr_tv.vectors.quantised import FORM as ROW_SCALES
+from asr_tv.vectors.quantised import QuantisedVector
 from asr_tv.vectors.streaming import NO_DIGEST, Reader, cuts, exhaust, on_all_cores, weights_digest
 from asr_tv.vectors.task_vector import BASE, TUNED
 
@@ -134,6 +136,8 @@ def open_vector(path: Path) -> Tensors:
     if not tensors.metadata.get("tokens", "0").isdecimal():
         raise DataError(f"{path}: its metadata are damaged: tokens is not a number")
     bases_of(tensors)
+    if ROW_SCALES in tensors.metadata:
+        return QuantisedVector(tensors)
     return LowRankVector(tensors) if FORM in tensors.metadata else tensors
 
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -81,9 +82,9 @@ def test_a_busy_server_is_asked_again(endpoint: Endpoint):
     [
         ((401, "bad\nkey"), "HTTP 401: bad key", 1),
         ((500, "broken"), "HTTP 500: broken", 4),
-        ((200, "<html>"), "not a chat completion", 1),
-        ((200, '{"choices": []}'), "not a chat completion", 1),
-        ((200, '{"choices": [{"message": {"content": null}}]}'), "has no text", 1),
+        ((200, "<html>"), "not a chat completion", 4),
+        ((200, '{"choices": []}'), "not a chat completion", 4),
+        ((200, '{"choices": [{"message": {"content": null}}]}'), "has no text", 4),
     ],
 )
 def test_what_goes_wrong_is_said(endpoint: Endpoint, reply: tuple[int, str], error: str, times: int):
@@ -126,3 +127,16 @@ def test_a_prompt_that_fills_the_context_is_told_and_an_answer_is_as_long_as_fit
     with pytest.raises(ConfigError, match=rf"tokens of prompt in a context of {context}"):
         LocalWriter(folder).answer("word " * 2 * context, 1)
     assert LocalWriter(folder, new_tokens=10 * context).answer("word", 1) is not None
+
+
+def test_rubbish_is_asked_again(endpoint: Endpoint):
+    endpoint.replies = [(200, "<html>"), (200, "{}"), GOOD]
+    assert endpoint.writer().answer("Write.", 5) == "One sentence.\nAnother."
+    assert len(endpoint.asked) == 3
+
+
+def test_one_that_is_too_slow_is_given_up(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("asr_tv.text.writing.endpoint._SECONDS", 0.05)
+    monkeypatch.setattr(_Handler, "do_POST", lambda self: time.sleep(0.3))
+    with pytest.raises(ConfigError, match="ReadTimeout"):
+        endpoint.writer().answer("Write.", 5)

@@ -39,6 +39,8 @@ Kind = Literal[
     "internal lm",
     "text only",
     "describe",
+    "published",
+    "write",
 ]
 
 DEFAULT_OPTIONS = RunOptions()

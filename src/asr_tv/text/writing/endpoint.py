@@ -29,7 +29,7 @@ class EndpointWriter:
         return f"{self.model} (temperature {self.temperature:g})"
 
     def answer(self, prompt: str, seed: int) -> str:
-        """The text of the first choice; a busy or failing server gets up to four requests.
+        """The text of the first choice; a server that is busy, fails, or answers something else gets four requests.
 
         Raises:
             ConfigError: the endpoint does not respond, or refuses the request.
@@ -50,9 +50,13 @@ class EndpointWriter:
                 raise ConfigError(f"{where}: not an address: {error}") from None
             else:
                 if response.status_code == 200:
-                    return _text(response.text, where)
+                    try:
+                        return _text(response.text, where)
+                    except DataError:
+                        if attempt + 1 == _TRIES:
+                            raise
                 reason = f"HTTP {response.status_code}: {' '.join(response.text.split())[:200]}"
-                if response.status_code not in _AGAIN:
+                if response.status_code not in (*_AGAIN, 200):
                     break
             if attempt + 1 < _TRIES:
                 time.sleep(self.pause * 2**attempt)

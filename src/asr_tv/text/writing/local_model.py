@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from asr_tv.devices import choose_device, shape_independent_attention
@@ -14,7 +15,7 @@ _SHORTEST_ANSWER = 40
 
 @dataclass(frozen=True)
 class LocalWriter:
-    """A causal language model by name or folder; its sampling is reproducible by seed on the same machine."""
+    """A causal language model by name, folder or .gguf file; its sampling is reproducible by seed on one machine."""
 
     model: str
     device: str = "auto"
@@ -29,10 +30,13 @@ class LocalWriter:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        where, more = self.model, {}
+        if self.model.endswith(".gguf"):
+            where, more = str(Path(self.model).parent), {"gguf_file": Path(self.model).name}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.model, trust_remote_code=False)  # nosec B615 - the user's choice
-            model: Any = AutoModelForCausalLM.from_pretrained(self.model, trust_remote_code=False)  # nosec B615
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **more)  # nosec B615 - the user's
+            model: Any = AutoModelForCausalLM.from_pretrained(where, trust_remote_code=False, **more)  # nosec B615
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             raise ConfigError(f"{self.model}: does not load as a language model: {error}") from error
         return tokenizer, model.to(choose_device(self.device)).eval()
 

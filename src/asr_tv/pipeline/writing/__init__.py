@@ -1,0 +1,1 @@
+"""Sentences that a run writes before it speaks them: of its target, and of domains that it replays."""
