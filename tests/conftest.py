@@ -1,5 +1,6 @@
 """Fixtures that several files of tests share."""
 
+import gc
 import logging
 import os
 import sys
@@ -29,6 +30,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place_of(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """What the libraries made as they loaded stays: no collection of garbage walks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -131,6 +138,12 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     config = fake_config(root / "in", selection={"method": "fixed", "fixed": fixed}, **more)
     finish(config, root)
     return config, root
+
+
+@pytest.fixture(scope="session")
+def real_models(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store in which each of the real checkpoints that tests ask for is unpacked once."""
+    return Store(tmp_path_factory.mktemp("real"))
 
 
 @pytest.fixture(scope="session")

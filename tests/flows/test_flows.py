@@ -19,7 +19,6 @@ from prefect import get_client
 from prefect.client.schemas.objects import Artifact, TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.states import State
-from prefect.testing.utilities import prefect_test_harness
 
 from asr_tv.data.manifest import Manifest
 from asr_tv.errors import ConfigError, DataError, TryAgain
@@ -42,6 +41,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:
+    from prefect.testing.utilities import prefect_test_harness  # loads the server, for seconds
+
     with prefect_test_harness(server_startup_timeout=120):
         yield
 

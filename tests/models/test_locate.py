@@ -248,13 +248,8 @@ def test_local_things_that_are_no_model(tmp_path, store):
         resolve_model(str(tmp_path / "x.txt"), store)
 
 
-@pytest.fixture(scope="module")
-def real_store(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("real"))
-
-
 @pytest.mark.real
-def test_the_packaged_tiny_en_is_openais(real_store, monkeypatch):
+def test_the_packaged_tiny_en_is_openais(real_models, monkeypatch):
     """Same logits as openai-whisper's own class with the same weights, on the same features."""
     from whisper.model import ModelDimensions, Whisper
 
@@ -262,7 +257,7 @@ def test_the_packaged_tiny_en_is_openais(real_store, monkeypatch):
 
     monkeypatch.setattr(locate, "cached_snapshot", lambda _: None)
     monkeypatch.setattr(locate, "download_snapshot", lambda _: (_ for _ in ()).throw(DataError("closed")))
-    record = resolve_model("openai/whisper-tiny.en", real_store)
+    record = resolve_model("openai/whisper-tiny.en", real_models)
     assert record.details["parameters"] == 37_184_256
     directory = record.path / "model"
     tensors = open_tensors(directory)
@@ -280,7 +275,7 @@ def test_the_packaged_tiny_en_is_openais(real_store, monkeypatch):
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["openai/whisper-tiny.en", "openai/whisper-base"])
-def test_real_weights_transcribe_a_real_prompt(name, real_store, tmp_path):
+def test_real_weights_transcribe_a_real_prompt(name, real_models, tmp_path):
     from transformers import pipeline
 
     from asr_tv.audio.recordings import read_audio
@@ -290,7 +285,7 @@ def test_real_weights_transcribe_a_real_prompt(name, real_store, tmp_path):
         pytest.skip("the extra `multilingual` is not installed")
     recordings = {u.id: u for u in fetch_prompts("en", tmp_path).manifest}
     wave = read_audio(Path(recordings["confbridge-rest-list-vol-in"].audio))
-    directory = resolve_model(name, real_store).path / "model"
+    directory = resolve_model(name, real_models).path / "model"
     recognise = pipeline("automatic-speech-recognition", str(directory))
     options = {"language": "en"} if name == "openai/whisper-base" else {}
     heard = recognise({"raw": wave, "sampling_rate": 16_000}, generate_kwargs=options)["text"]

@@ -141,6 +141,7 @@ def _listening(what: str, name: str) -> set[str]:
     return {own.get(system, f"finetune {system}"), *heard, *followed}
 
 
+@functools.cache
 def follows(label: str, cause: str) -> bool:
     """Whether a stage is the cause (a regular expression of labels), or takes from one that is, however indirectly."""
     return re.fullmatch(cause, label) is not None or any(follows(one, cause) for one in upstream(label))

@@ -1,6 +1,8 @@
 """What the tests of the command line share: a finished command, and files to run it on."""
 
 import json
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +51,21 @@ def record(path: Path, seconds: float = 1.0, rate: int = 16_000) -> Path:
 def write_rows(path: Path, *rows: dict[str, object]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def run_here(*arguments: object) -> int:
+    """The program in this process, as its command line starts it; returns the exit code."""
+    from asr_tv import cli
+
+    handlers = logging.getLogger().handlers[:]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
+            patch.setenv(name, os.environ.get(name, ""))
+        patch.setattr(sys, "argv", ["asr-tv", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ending:
+            cli.main()
+    logging.getLogger().handlers[:] = handlers
+    return int(ending.value.code or 0)
 
 
 def adapt_slice(folder: Path) -> dict[str, Any]:

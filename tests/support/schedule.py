@@ -8,19 +8,21 @@ FIRST = (
         "tests/report/test_browser.py",
         "tests/runs/trial/test_browser.py",
     ),  # slice_report
-    ("tests/faults/test_kill.py", "tests/pipeline/test_speech.py"),  # unbroken
     ("tests/faults/test_store_faults.py", "tests/faults/test_store_races.py", "tests/store/test_garbage.py"),  # whole
+    ("tests/faults/test_kill.py", "tests/pipeline/test_speech.py"),  # unbroken
     ("tests/pipeline/execution/test_cluster.py",),
     ("tests/pipeline/test_benchmark.py",),
     ("tests/end_to_end/test_pipeline.py",),
-    ("tests/runs/test_export.py",),
     ("tests/flows/test_flows.py",),
+    ("tests/runs/test_export.py",),
+    ("tests/pipeline/test_keys.py",),
     ("tests/synthesis/gate/test_gate.py",),
     ("tests/synthesis/test_synthesize.py",),
-    ("tests/end_to_end/test_slurp_run.py",),
-    ("tests/pipeline/test_keys.py",),
-    ("tests/models/test_locate.py",),
     ("tests/training/test_finetune.py",),
+    ("tests/models/test_locate.py",),
+    ("tests/decoding/biasing/test_noise.py",),
+    ("tests/synthesis/engines/test_bark.py",),
+    ("tests/end_to_end/test_slurp_run.py",),
 )
 """The longest first; files of one group share a session fixture and therefore a process."""
 

@@ -58,12 +58,17 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def imported(path: Path, *, loading_only: bool = False) -> Iterator[str]:
+@cache
+def imported(path: Path, *, loading_only: bool = False) -> tuple[str, ...]:
     """Absolute names that a file imports, `a.b` for both `import a.b` and `from a import b`, wherever they stand.
 
     Args:
         loading_only: leave out what functions import when they are called.
     """
+    return tuple(_imported(path, loading_only))
+
+
+def _imported(path: Path, loading_only: bool) -> Iterator[str]:
     tree = parsed(path)
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
     inner = {id(node) for function in functions for node in ast.walk(function)} if loading_only else set()

@@ -286,14 +286,21 @@ def settled(tmp_path: Path) -> dict[Path, int]:
     before, now = None, finished(tmp_path)
     while now != before:
         assert time.monotonic() < limit, "a worker outlived its parent"
-        time.sleep(1)
+        time.sleep(0.5)
         before, now = now, finished(tmp_path)
     return now
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    return speak(dummy_texts(40), tmp_path_factory.mktemp("uninterrupted"))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, workers: int, ending: signal.Signals):
+def test_an_interrupted_run_goes_on_where_it_was(
+    tmp_path: Path, uninterrupted: Record, workers: int, ending: signal.Signals
+):
     process = start(tmp_path, workers)
     wait_for_clips(tmp_path, process, 10)
     process.send_signal(ending)
@@ -306,7 +313,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, workers: int, e
     assert record.details["reused_clips"] == len(before)
     assert record.details["executed_clips"] == 80 - len(before)
     assert before.items() <= finished(tmp_path).items()
-    assert record.digest == speak(dummy_texts(40), tmp_path / "unbroken").digest
+    assert record.digest == uninterrupted.digest
 
 
 def test_a_leftover_of_a_kill_is_no_payload(tmp_path: Path):

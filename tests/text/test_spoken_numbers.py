@@ -2,14 +2,13 @@
 
 import re
 
-import inflect
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr_tv.text.spoken_form import spoken_form, unspoken
+from asr_tv.text.spoken_form import _inflect, spoken_form, unspoken
 
-_ENGINE = inflect.engine()
+_ENGINE = _inflect()
 _WORDS = {str(_ENGINE.number_to_words(n, andword="")): n for n in range(1000)}
 small = st.integers(0, 999)
 minus = st.sampled_from(["-", "−"])

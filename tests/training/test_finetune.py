@@ -226,7 +226,7 @@ print(finetune(Runtime(store), base, clips, training, seed=1).digest)
 def test_killed_training_goes_on_from_its_last_epoch_to_the_same_bytes(
     folder: Path, base: Record, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = TRAINING.model_copy(update={"epochs": 40})
+    training = TRAINING.model_copy(update={"epochs": 16})
     command = [sys.executable, "-c", _SCRIPT, str(folder), str(tmp_path / "killed"), training.model_dump_json()]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     stage = tmp_path / "killed" / "finetune"
@@ -248,7 +248,7 @@ def test_killed_training_goes_on_from_its_last_epoch_to_the_same_bytes(
         lambda self, epoch, advance: trained.append(epoch) or original(self, epoch, advance),
     )
     resumed = finetune(Runtime(Store(tmp_path / "killed")), base, manifest, training, seed=1)
-    assert trained == list(range(max(kept), 40))
+    assert trained == list(range(max(kept), 16))
     monkeypatch.undo()
     unbroken = finetune(Runtime(Store(tmp_path / "unbroken")), base, manifest, training, seed=1)
     assert resumed.digest == unbroken.digest

@@ -10,7 +10,9 @@ from torch import Tensor
 from asr_tv.config.trainable import Lora, parse_trainable
 from asr_tv.errors import ConfigError
 from asr_tv.models.ctc import load_ctc
+from asr_tv.models.locate import resolve_model
 from asr_tv.models.whisper import load_model
+from asr_tv.store.results import Store
 from asr_tv.testing.ctc import tiny_ctc
 from asr_tv.testing.whisper import tiny_whisper
 from asr_tv.training.freezing import frozen_names, low_rank_parts, make_trainable, merge_adapters, set_training_mode
@@ -192,12 +194,9 @@ def test_unknown_modules_are_named_with_those_there_are(folder: Path, choice: ob
 
 
 @pytest.mark.real
-def test_real_weights_merge_to_the_same_logits(tmp_path: Path) -> None:
+def test_real_weights_merge_to_the_same_logits(real_models: Store) -> None:
     """whisper-tiny.en, whose biases are learnt ones, with adapters moved at random."""
-    from asr_tv.models.locate import resolve_model
-    from asr_tv.store.results import Store
-
-    directory = resolve_model("openai/whisper-tiny.en", Store(tmp_path)).path / "model"
+    directory = resolve_model("openai/whisper-tiny.en", real_models).path / "model"
     with torch.no_grad():
         bare = logits(load_model(directory), "whisper")
         for choice in ("lora", "ia3"):

@@ -5,7 +5,8 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from asr_tv.errors import DataError
@@ -57,6 +58,9 @@ class Utterance:
         return any(c.isalnum() for c in self.text) and self.text.strip().casefold() not in _MISSING
 
 
+_NAMES = tuple(field.name for field in fields(Utterance))
+
+
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """An utterance that is not used; `reason` is one of a few fixed ones, so that they can be counted."""
@@ -78,13 +82,13 @@ class Manifest:
     def __iter__(self) -> Iterator[Utterance]:
         return iter(self.utterances)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 over everything but paths and name, so that a moved or renamed corpus is the same corpus.
 
         Order does not enter: a stage that depends on it sorts first, as trainings do by id.
         """
-        lines = sorted(_line(replace(u, audio=None)) for u in self.utterances)
+        lines = sorted(_line(u, without="audio") for u in self.utterances)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
@@ -182,8 +186,8 @@ def format_manifest(manifest: Manifest) -> str:
     return "".join(_line(u) + "\n" for u in manifest)
 
 
-def _line(utterance: Utterance) -> str:
-    row = {key: value for key, value in asdict(utterance).items() if value is not None}
+def _line(utterance: Utterance, without: str = "") -> str:
+    row = {n: value for n in _NAMES if n != without and (value := getattr(utterance, n)) is not None}
     return json.dumps(row, ensure_ascii=False, sort_keys=True)
 
 
@@ -216,7 +220,7 @@ def utterance_of(**values: Any) -> Utterance:
 def _utterance(row: Any, default_id: str) -> Utterance:
     if not isinstance(row, dict):
         raise ValueError(f"expected a JSON object, found {type(row).__name__}")
-    known = {field.name for field in fields(Utterance)}
+    known = {*_NAMES}
     refuse_other_sound(row)
     values: dict[str, Any] = {}
     for key, value in row.items():

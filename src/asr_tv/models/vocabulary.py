@@ -76,9 +76,17 @@ def vocabulary_size(language: str) -> int:
     return 51864 if language == "en" else 51865
 
 
+_known = threading.local()
+"""What `known_words` gave, by the vocabulary's size, which takes seconds to assemble; of each thread, as `_loaded`."""
+
+
 def known_words(language: str) -> Known:
     """Whether a word is one token of OpenAI's vocabulary for a language."""
-    return is_known(whisper_tokenizer(vocabulary_size(language)))
+    known: dict[str, Known] = _known.__dict__
+    size = vocabulary_size(language)
+    if (name := str(size)) not in known:
+        known[name] = is_known(whisper_tokenizer(size))
+    return known[name]
 
 
 def assembled_tokenizer(

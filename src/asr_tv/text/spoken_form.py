@@ -159,8 +159,16 @@ def _rules(language: str) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str
 
 @functools.cache
 def _inflect() -> Any:
-    import inflect  # a second to load, and most sentences hold no digit
+    # Loaded when needed: most sentences hold no digit. Its checks of argument types, which recompile each of its
+    # functions, would take nearly all of the four seconds that it takes to load; it is given whole numbers only.
+    import typeguard
 
+    checked = typeguard.typechecked
+    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
+    try:
+        import inflect
+    finally:
+        typeguard.typechecked = checked
     return inflect.engine()
 
 

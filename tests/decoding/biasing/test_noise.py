@@ -43,8 +43,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def base(store: Store) -> Record:
-    return resolve_model("openai/whisper-tiny.en", store)
+def base(real_models: Store) -> Record:
+    return resolve_model("openai/whisper-tiny.en", real_models)
 
 
 @pytest.fixture(scope="module")

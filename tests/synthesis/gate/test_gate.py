@@ -187,7 +187,7 @@ SENTENCES = (
 
 
 @pytest.mark.real
-def test_planted_faults_on_real_speech_are_caught_and_good_clips_stay(tmp_path: Path):
+def test_planted_faults_on_real_speech_are_caught_and_good_clips_stay(tmp_path: Path, real_models: Store):
     pytest.importorskip("piper")
     from asr_tv.decoding.options import decoding_for
     from asr_tv.decoding.transcribe import transcribe
@@ -206,7 +206,7 @@ def test_planted_faults_on_real_speech_are_caught_and_good_clips_stay(tmp_path: 
     swapped = [replace(a, id=f"swapped/{a.id}", text=b.text) for a, b in (first[8:10], first[9:7:-1])]
     planted = Manifest("planted", tuple(bad + swapped))
     whole = concatenate("all", [good, planted])
-    judge = resolve_model("openai/whisper-tiny.en", store)
+    judge = resolve_model("openai/whisper-tiny.en", real_models)
     hypotheses = transcribe(Runtime(store), judge, whole, decoding_for("full", "en", 100, "auto"))
     record = gate(Runtime(store), [Round(whole, hypotheses)], GateConfig(), judge, engine="piper")
     rows = verdicts(record)

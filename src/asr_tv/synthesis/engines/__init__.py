@@ -180,7 +180,8 @@ def open_synthesizer(config: SynthesisConfig) -> Synthesizer:
     Raises:
         ConfigError: an unknown engine, a missing package, or voices that are not found.
     """
-    if config.engine not in engines():
+    # Our own first: what other packages register stands in the metadata of every package there is.
+    if config.engine not in ENGINES and config.engine not in engines():
         raise ConfigError(f"synthesis.engine: unknown engine {config.engine!r}; engines: {', '.join(engines())}")
     if not config.voices:
         raise ConfigError("synthesis.voices: names no voice")
