@@ -7,6 +7,7 @@ import pytest
 from asr_tv.config.benchmark import BenchmarkConfig
 from asr_tv.config.file import load_config, read_config, section_of
 from asr_tv.config.run import TrainingConfig
+from asr_tv.config.sequence import SequenceConfig
 from asr_tv.errors import ConfigError
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -41,6 +42,9 @@ class TestExamples:
         if "asr-tv benchmark" in path.read_text():
             assert read_config(BenchmarkConfig, path).name == path.stem
             return
+        if "asr-tv sequence" in path.read_text():
+            assert read_config(SequenceConfig, path).name == path.stem
+            return
         assert load_config(path).name == path.stem
         target = load_config(path, target_texts=Path("my.txt")).target
         assert target is not None
@@ -50,7 +54,7 @@ class TestExamples:
     def test_each_says_what_it_needs_and_how_it_is_run(self, path: Path) -> None:
         header = [line for line in path.read_text().splitlines() if line.startswith("#")]
         assert any("Needs:" in line for line in header)
-        commands = ("adapt", "benchmark")
+        commands = ("adapt", "benchmark", "sequence")
         assert any(f"asr-tv {command} configs/{path.name}" in line for command in commands for line in header)
 
 

@@ -145,7 +145,7 @@ class TestProblems:
                 "YAML reads no, off and false as false: write it in quotes",
             ),  # YAML 1.1 reads no as false
             ("training", [1], "expected keys and values (found [1])"),
-            ("synthesis.voices", "joe", "expected a list (found 'joe')"),
+            ("synthesis.voices", 1.5, "expected a list (found 1.5)"),
             ("sources", ["a", "b", "a"], "stands there more than once: a (found ['a', 'b', 'a'])"),
             (
                 "selection",

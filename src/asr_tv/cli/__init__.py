@@ -12,13 +12,14 @@ from typing import NoReturn
 
 import typer
 
-from asr_tv.cli import adapt, biasing, compare, corpus, doctor, published, sequence, store, texts, trying, vector
+from asr_tv.cli import adapt, biasing, compare, corpus, doctor, published, sequence, store, trying, vector
 from asr_tv.cli import export as exporting
 from asr_tv.cli import stages as tools
 from asr_tv.cli import transcribe as transcribing
 from asr_tv.cli.describing import ask, describe, probe
 from asr_tv.cli.learning import stream, test_time
 from asr_tv.cli.stopping import Stops, tell_stopped, terminable
+from asr_tv.cli.writing import texts
 from asr_tv.errors import RunFailed, UserError
 from asr_tv.safe_text import printable, redacted
 

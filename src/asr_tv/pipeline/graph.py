@@ -32,8 +32,8 @@ from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.proxy.scores import proxy_scores
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
 from asr_tv.pipeline.selection import FoldScore, RecipeScore, preferred, score_folds, score_recipes
-from asr_tv.pipeline.speech import ClipSet, gated, synthesis_call
-from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, topline_calls, train_scopes
+from asr_tv.pipeline.speech import ClipSet, clip_count, gated, synthesis_call
+from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, target_passes, topline_calls, train_scopes
 from asr_tv.pipeline.writing.replayed import with_replayed
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, target_row
 from asr_tv.scoring.bootstrap import Bootstrap
@@ -247,16 +247,6 @@ def _speak(config: AdaptConfig, material: Material, folds: tuple[str, ...], exec
     used = tuple(gated(config, material.base, sets, spoken, execute))
     gates = {clips.what: record for clips, record in zip(sets, used, strict=True)}
     return Speech(tuple(spoken), used, gates, rehearsed)
-
-
-def clip_count(config: AdaptConfig, texts: Manifest) -> int:
-    """How many clips the configuration's speech makes of texts, each spoken once however often it occurs."""
-    return len({u.text for u in texts}) * config.synthesis.takes * config.synthesis.voices_per_take
-
-
-def target_passes(config: AdaptConfig) -> int:
-    """Epochs over the target's clips."""
-    return config.training.scaled(learning_rate=1, epochs=config.target_epochs).epochs
 
 
 def _general_clips(config: AdaptConfig, material: Material, target_clips: int) -> list[ClipSet]:

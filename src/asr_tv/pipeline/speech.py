@@ -124,3 +124,8 @@ def _spoken_again(
         [synthesis_call(config, sets[i].what, t, sets[i].synthesis, retake=retake) for i, t in wanted.items()]
     )
     return dict(zip(wanted, records, strict=True))
+
+
+def clip_count(config: AdaptConfig, texts: Manifest) -> int:
+    """How many clips the configuration's speech makes of texts, each spoken once however often it occurs."""
+    return len({u.text for u in texts}) * config.synthesis.takes * config.synthesis.voices_per_take

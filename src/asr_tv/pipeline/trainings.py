@@ -233,3 +233,8 @@ def topline_calls(
         training = config.training.scaled(learning_rate=rate, epochs=passes)
         calls[name] = finetune_call(config, step, checkpoint, recordings, training)
     return calls
+
+
+def target_passes(config: AdaptConfig) -> int:
+    """Epochs over the target's clips."""
+    return config.training.scaled(learning_rate=1, epochs=config.target_epochs).epochs

@@ -148,11 +148,23 @@ def _pocket_configuration(folder: object) -> dict[str, Any]:
     transformer = {"d_model": 32, "hidden_scale": 2, "max_period": 10000, "num_heads": 2, "num_layers": 1}
     table = {"dim": 32, "n_bins": len(_LETTERS) + 2, "tokenizer": "tokenizers"}
     flow = {"dtype": "float32", "flow": {"depth": 1, "dim": 32}, "transformer": transformer}
-    seanet = {"dimension": 32, "channels": 1, "n_filters": 4, "n_residual_layers": 1, "ratios": [6, 5, 4]}
+    seanet: dict[str, Any] = {
+        "dimension": 32,
+        "channels": 1,
+        "n_filters": 4,
+        "n_residual_layers": 1,
+        "ratios": [6, 5, 4],
+    }
     seanet |= {"kernel_size": 7, "residual_kernel_size": 3, "last_kernel_size": 3, "dilation_base": 2}
-    codec = {"d_model": 32, "num_heads": 2, "num_layers": 1, "layer_scale": 0.01, "context": 250}
+    codec: dict[str, Any] = {"d_model": 32, "num_heads": 2, "num_layers": 1, "layer_scale": 0.01, "context": 250}
     codec |= {"dim_feedforward": 64, "input_dimension": 32, "output_dimensions": [32]}
-    mimi = {"dtype": "float32", "sample_rate": 24_000, "channels": 1, "frame_rate": 12.5, "inner_dim": 8}
+    mimi: dict[str, Any] = {
+        "dtype": "float32",
+        "sample_rate": 24_000,
+        "channels": 1,
+        "frame_rate": 12.5,
+        "inner_dim": 8,
+    }
     mimi |= {"outer_dim": 32, "seanet": seanet | {"pad_mode": "constant", "compress": 2}, "transformer": codec}
     mimi |= {"quantizer": {"dimension": 8, "output_dimension": 32}}
     return {

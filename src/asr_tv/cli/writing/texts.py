@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr_tv.cli.like import refuse_with_like, write_like_file
 from asr_tv.cli.stages import DEFAULT_STORE, JsonOption, LanguageOption, QuietOption, StoreOption, say
+from asr_tv.cli.writing.like import refuse_with_like, write_like_file
 from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import counted
 
