@@ -101,9 +101,10 @@ class TestPromotion:
         self, calls: Path, follow: Callable[..., retraining.Followed], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         correct(calls, range(24))
-        with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as killed:
             killed.setattr(retraining, "promote", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-            follow(False, True)
+            with pytest.raises(KeyboardInterrupt):
+                follow(False, True)
         promotion = follow(False, True).promotion
         assert promotion is not None
         assert promotion.promoted

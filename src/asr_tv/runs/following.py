@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -169,8 +169,8 @@ class Follower:
         for _, correction, hearing in self._counted(corrections):
             path = self.folder / hearing.audio
             if (said := correction.text.strip()) and path.is_file():
-                sound = {"duration": hearing.seconds, "audio_digest": hearing.digest}
-                found.append(Utterance(hearing.audio, said, str(path), "stream", **sound))
+                clip = Utterance(hearing.audio, said, str(path), "stream", duration=hearing.seconds)
+                found.append(replace(clip, audio_digest=hearing.digest))
         return tuple(found)
 
     def _odd(self, corrections: Sequence[Correction]) -> tuple[tuple[str, ...], tuple[str, ...]]:
