@@ -169,8 +169,8 @@ class Follower:
         for _, correction, hearing in self._counted(corrections):
             path = self.folder / hearing.audio
             if (said := correction.text.strip()) and path.is_file():
-                heard = Utterance(hearing.audio, said, str(path), "stream")
-                found.append(replace(heard, duration=hearing.seconds, audio_digest=hearing.digest))
+                clip = Utterance(hearing.audio, said, str(path), "stream", duration=hearing.seconds)
+                found.append(replace(clip, audio_digest=hearing.digest))
         return tuple(found)
 
     def _odd(self, corrections: Sequence[Correction]) -> tuple[tuple[str, ...], tuple[str, ...]]:
