@@ -70,8 +70,8 @@ def _connect(page: Any, trial: Trial, parts: _Parts) -> None:
 
     private = {"api_visibility": "private"}
     page.load(None, None, parts.line, js=_microphone_check())
-    gr.on(
-        [parts.sound.stop_recording, parts.sound.upload, parts.sound.clear],
+    # Of the events of a recording, a file and the button that clears them, this one alone comes each time.
+    parts.sound.change(
         _hearing(trial),
         [parts.sound],
         [parts.heard, parts.line, *parts.cards, *parts.buttons, parts.said, parts.consent],
