@@ -11,9 +11,9 @@ from asr_tv.data.corrections import read_corrections
 from asr_tv.errors import DataError
 from asr_tv.runs.trial.clips import VisitorClip, read_clip
 from asr_tv.runs.trial.keeping import STATEMENT, Keeper
-from asr_tv.runs.trial.listeners import Answer
+from asr_tv.runs.trial.listeners import SideAnswer
 
-ANSWER = Answer("adapted", "press bound", 0.4, "d0")
+ANSWER = SideAnswer("adapted", "press bound", 0.4, "d0")
 
 
 @pytest.fixture

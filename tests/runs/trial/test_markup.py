@@ -2,7 +2,7 @@
 
 import re
 
-from asr_tv.runs.trial.listeners import Answer
+from asr_tv.runs.trial.listeners import SideAnswer
 from asr_tv.runs.trial.markup import answer_cards, empty_card, sentence_line, told
 
 HOSTILE = "<script>alert(1)</script> ${alert(2)} \u202e"
@@ -13,24 +13,26 @@ def marks(card: str) -> list[str]:
 
 
 def test_each_side_has_its_differing_words_marked() -> None:
-    cards = answer_cards([Answer("pretrained", "press bound now", 0.5), Answer("adapted", "Press pound, now.", 0.25)])
+    cards = answer_cards(
+        [SideAnswer("pretrained", "press bound now", 0.5), SideAnswer("adapted", "Press pound, now.", 0.25)]
+    )
     assert [marks(card) for card in cards] == [["bound"], ["pound,"]]
     assert "0.50 s" in cards[0]
 
 
 def test_a_side_without_an_answer_changes_no_mark() -> None:
-    gone, heard = answer_cards([Answer("pretrained", problem="it is gone"), Answer("adapted", "press pound")])
+    gone, heard = answer_cards([SideAnswer("pretrained", problem="it is gone"), SideAnswer("adapted", "press pound")])
     assert "it is gone" in gone
     assert marks(heard) == []
-    assert "it is gone" in empty_card(Answer("pretrained", problem="it is gone"))
+    assert "it is gone" in empty_card(SideAnswer("pretrained", problem="it is gone"))
 
 
 def test_no_words_are_said_to_be_none() -> None:
-    assert "no words" in answer_cards([Answer("pretrained", "")])[0]
+    assert "no words" in answer_cards([SideAnswer("pretrained", "")])[0]
 
 
 def test_nothing_said_is_markup() -> None:
-    shown = [*answer_cards([Answer(HOSTILE, HOSTILE), Answer("b", "x")]), sentence_line(HOSTILE), told(HOSTILE)]
+    shown = [*answer_cards([SideAnswer(HOSTILE, HOSTILE), SideAnswer("b", "x")]), sentence_line(HOSTILE), told(HOSTILE)]
     for html in shown:
         assert "<script" not in html
         assert "\u202e" not in html

@@ -12,7 +12,7 @@ from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.runs.trial.clips import VisitorClip
-from asr_tv.runs.trial.listeners import Answer
+from asr_tv.runs.trial.listeners import SideAnswer
 from asr_tv.store.durable import file_digest, file_lock, write_atomically
 
 FOLDER = "corrections"
@@ -34,7 +34,7 @@ class Keeper:
     folder: Path
     domain: str = "default"
 
-    def keep(self, clip: VisitorClip, answer: Answer, said: str, *, consent: bool) -> Correction:
+    def keep(self, clip: VisitorClip, answer: SideAnswer, said: str, *, consent: bool) -> Correction:
         """Adds one correction; with consent also the clip, its line in the manifest, and the consent itself.
 
         Raises:

@@ -32,7 +32,7 @@ _MOST_TOKENS = 200
 
 
 @dataclass(frozen=True)
-class Answer:
+class SideAnswer:
     """What one side heard, and how long that took; `problem` instead where it could not.
 
     Attributes:
@@ -48,7 +48,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Listener:
+class SideListener:
     """A side with its model in memory, or with the reason why there is none."""
 
     side: Side
@@ -56,32 +56,32 @@ class Listener:
     digest: str = ""
     problem: str = ""
 
-    def listen(self, clip: VisitorClip) -> Answer:
+    def listen(self, clip: VisitorClip) -> SideAnswer:
         """Decodes a clip."""
         if self.recogniser is None:
-            return Answer(self.side.name, problem=self.problem)
+            return SideAnswer(self.side.name, problem=self.problem)
         utterance = Utterance(clip.name, "", audio=str(clip.path), duration=clip.seconds)
         start = time.perf_counter()
         try:
             text = self.recogniser.transcribe([utterance], 1, _nothing)[clip.name].strip()
         except DataError as error:
-            return Answer(self.side.name, model=self.digest, problem="; ".join(error.problems))
-        return Answer(self.side.name, text, time.perf_counter() - start, self.digest)
+            return SideAnswer(self.side.name, model=self.digest, problem="; ".join(error.problems))
+        return SideAnswer(self.side.name, text, time.perf_counter() - start, self.digest)
 
 
 class Listeners:
     """All sides; safe to call from several threads, which then wait for each other."""
 
-    def __init__(self, listeners: Sequence[Listener]) -> None:
+    def __init__(self, listeners: Sequence[SideListener]) -> None:
         self.all = tuple(listeners)
         self._turn = threading.Lock()
 
-    def listen(self, clip: VisitorClip) -> tuple[Answer, ...]:
+    def listen(self, clip: VisitorClip) -> tuple[SideAnswer, ...]:
         """One answer for each side, in their order."""
         with self._turn:
             return tuple(listener.listen(clip) for listener in self.all)
 
-    def paces(self) -> tuple[Answer, ...]:
+    def paces(self) -> tuple[SideAnswer, ...]:
         """Answers to a short clip of faint noise, heard twice: the first decoding of a process is slower."""
         wave = np.random.default_rng(0).normal(0, 0.01, round(PACE_SECONDS * SAMPLING_RATE)).astype(np.float32)
         with tempfile.TemporaryDirectory(prefix="asr-tv-try-") as folder:
@@ -105,7 +105,7 @@ def loaded(sides: Sequence[Side], store: Store) -> Iterator[Listeners]:
         yield Listeners(found)
 
 
-def _load(side: Side, store: Store, scratch: Path) -> Listener:
+def _load(side: Side, store: Store, scratch: Path) -> SideListener:
     try:
         record = resolve_model(side.model, store)
         directory = record.path / MODEL
@@ -117,8 +117,8 @@ def _load(side: Side, store: Store, scratch: Path) -> Listener:
         if isinstance(recogniser.own_state, dict):
             recogniser.own_state.clear()  # a copy of the weights, for those who replace them
     except UserError as error:
-        return Listener(side, problem=f"this model cannot be loaded: {'; '.join(error.problems)}")
-    return Listener(side, recogniser, record.digest)
+        return SideListener(side, problem=f"this model cannot be loaded: {'; '.join(error.problems)}")
+    return SideListener(side, recogniser, record.digest)
 
 
 def _nothing(done: int = 1, note: str = "") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from asr_tv.runs.trial.listeners import Answer
+from asr_tv.runs.trial.listeners import SideAnswer
 from asr_tv.safe_text import printable
 from asr_tv.scoring.heard_words import HeardWord, heard_words
 from asr_tv.text.scripts import is_unspaced
@@ -14,13 +14,13 @@ def heading(title: str) -> str:
     return f"<h1>{_text(title)}: say a sentence</h1>"
 
 
-def answer_cards(answers: Sequence[Answer]) -> list[str]:
+def answer_cards(answers: Sequence[SideAnswer]) -> list[str]:
     """A card for each answer; words that differ from the first model's answer are marked, there and in the first."""
     heard = iter(heard_words([answer.text for answer in answers if not answer.problem]))
     return [_card(answer, () if answer.problem else next(heard)) for answer in answers]
 
 
-def empty_card(answer: Answer) -> str:
+def empty_card(answer: SideAnswer) -> str:
     """A side that has heard nothing yet, with its problem if it has one."""
     return _card(answer, ()) if answer.problem else f'<h2>{_text(answer.side)}</h2><p class="heard note">…</p>'
 
@@ -35,7 +35,7 @@ def told(text: str, *, problem: bool = False) -> str:
     return f'<p role="status" class="{"problem" if problem else "note"}">{_text(text)}</p>'
 
 
-def _card(answer: Answer, words: Sequence[HeardWord]) -> str:
+def _card(answer: SideAnswer, words: Sequence[HeardWord]) -> str:
     title = f"<h2>{_text(answer.side)}</h2>"
     if answer.problem:
         return f'{title}<p class="problem">{_text(answer.problem)}</p>'

@@ -7,7 +7,7 @@ from typing import Any
 
 from asr_tv.runs.trial.clips import MOST_SECONDS
 from asr_tv.runs.trial.keeping import STATEMENT
-from asr_tv.runs.trial.listeners import Answer
+from asr_tv.runs.trial.listeners import SideAnswer
 from asr_tv.runs.trial.markup import answer_cards, empty_card, heading, told
 from asr_tv.runs.trial.trial import READY, HeardClip, Trial
 
@@ -128,7 +128,7 @@ def _draw_sentences(page: Any, trial: Trial) -> Any:
     return sentence
 
 
-def _draw_side(answer: Answer, number: int, keeps: bool) -> tuple[Any, Any]:
+def _draw_side(answer: SideAnswer, number: int, keeps: bool) -> tuple[Any, Any]:
     import gradio as gr
 
     with gr.Column(min_width=240, elem_classes="card"):

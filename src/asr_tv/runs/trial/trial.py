@@ -7,7 +7,7 @@ from pathlib import Path
 from asr_tv.errors import DataError, UserError
 from asr_tv.runs.trial.clips import VisitorClip, read_clip
 from asr_tv.runs.trial.keeping import Keeper
-from asr_tv.runs.trial.listeners import Answer, Listeners
+from asr_tv.runs.trial.listeners import Listeners, SideAnswer
 from asr_tv.runs.trial.markup import sentence_line, told
 
 READY = "Ready. Nothing is kept unless you ask for it."
@@ -18,7 +18,7 @@ class HeardClip:
     """A visitor's last recording and the answers to it."""
 
     clip: VisitorClip
-    answers: tuple[Answer, ...]
+    answers: tuple[SideAnswer, ...]
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Trial:
     keeper: Keeper | None = None
 
     @property
-    def unheard(self) -> tuple[Answer, ...]:
+    def unheard(self) -> tuple[SideAnswer, ...]:
         """What the sides have to say before anything was said."""
-        return tuple(Answer(listener.side.name, problem=listener.problem) for listener in self.listeners.all)
+        return tuple(SideAnswer(listener.side.name, problem=listener.problem) for listener in self.listeners.all)
 
     @property
     def judged(self) -> int:
