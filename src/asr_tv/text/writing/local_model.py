@@ -30,9 +30,10 @@ class LocalWriter:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        where, more = self.model, {}
+        where = self.model
+        more: dict[str, str] = {}
         if self.model.endswith(".gguf"):
-            where, more = str(Path(self.model).parent), {"gguf_file": Path(self.model).name}
+            where, more["gguf_file"] = str(Path(self.model).parent), Path(self.model).name
         try:
             tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **more)  # nosec B615 - the user's
             model: Any = AutoModelForCausalLM.from_pretrained(where, trust_remote_code=False, **more)  # nosec B615
