@@ -71,8 +71,9 @@ def _asks(name: str) -> bool:
 def _offers(engine: str) -> Sequence[Offer]:
     """None of an engine of another package, whose module need not list any."""
     row = ENGINES.get(engine)
-    offers = row and getattr(import_module(row.module), "offers", None)
-    return offers() if offers else ()
+    listed = row and getattr(import_module(row.module), "offers", None)
+    found: Sequence[Offer] = listed() if listed else ()
+    return found
 
 
 def _chosen(engine: str, name: str, language: str, config: SynthesisConfig) -> list[str]:

