@@ -131,7 +131,10 @@ def test_the_words_that_differ_are_marked(visitor: Visitor, short: Path) -> None
     assert unmarked[0] == unmarked[1]
 
 
-def test_bad_recordings_are_one_line_each_and_the_page_goes_on(visitor: Visitor, short: Path, tmp_path: Path) -> None:
+def test_bad_recordings_are_one_line_each_and_the_page_goes_on(
+    chromium: Any, address: str, short: Path, tmp_path: Path
+) -> None:
+    visitor = Visitor(chromium, address)
     soundfile.write(tmp_path / "silence.wav", np.zeros(16_000), 16_000)
     soundfile.write(tmp_path / "hour.flac", np.zeros(3600 * 8000, np.float32), 8000)
     (tmp_path / "text.wav").write_text("not audio " * 100)
@@ -144,6 +147,7 @@ def test_bad_recordings_are_one_line_each_and_the_page_goes_on(visitor: Visitor,
         visitor.wait_for_line("Ready")
     visitor.upload(short)
     assert all(visitor.wait_for_answers())
+    visitor.close(silent=False)
 
 
 def test_two_visitors_at_once_are_both_answered(chromium: Any, address: str) -> None:
