@@ -9,6 +9,7 @@ from commands import Command, record, write_rows
 
 from asr_tv.testing.whisper import tiny_whisper
 
+ENGINES = "bark, espeak, fake, hibari, kokoro, piper, pocket, speecht5"
 TOO_LONG = " ".join(["word"] * 2000)
 
 
@@ -60,7 +61,7 @@ class TestEnginesAndVoices:
     def test_an_unknown_engine_names_those_there_are(self, asr_tv: Command, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_text("Hello.\n")
         (problem,) = asr_tv("synthesize", "a.txt", "--engine", "festival", "--out", "o").problems
-        assert problem == "synthesis.engine: unknown engine 'festival'; engines: bark, espeak, fake, piper, speecht5"
+        assert problem == f"synthesis.engine: unknown engine 'festival'; engines: {ENGINES}"
 
     def test_every_unknown_voice_and_where_voices_are_had(self, asr_tv: Command, tmp_path: Path) -> None:
         pytest.importorskip("piper")
@@ -254,7 +255,7 @@ class TestAdapt:
         (tmp_path / "t.txt").write_text("Good.\n!!!\n")
         assert asr_tv("adapt", "run.yaml", "--target-text", "t.txt").problems == [
             "t.txt:2: no word, only punctuation: !!!",
-            "synthesis.engine: unknown engine 'festival'; engines: bark, espeak, fake, piper, speecht5",
+            f"synthesis.engine: unknown engine 'festival'; engines: {ENGINES}",
             "run.device: 'abacus' is not a device",
             f"gone.jsonl: no such file in {Path.cwd()}",
             "bad.jsonl:1: no text",

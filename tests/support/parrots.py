@@ -6,7 +6,7 @@ from typing import Any
 
 from asr_tv.data.manifest import Utterance
 from asr_tv.runs.trial.keeping import Keeper
-from asr_tv.runs.trial.listeners import Listener, Listeners
+from asr_tv.runs.trial.listeners import Listeners, SideListener
 from asr_tv.runs.trial.sides import Side
 from asr_tv.runs.trial.trial import Trial
 
@@ -31,6 +31,6 @@ class Parrot:
 
 def parrots(keep: Path | None = None, says: Mapping[str, str] = SENTENCES, prompt: str = "Press pound.") -> Trial:
     """A page's models, and one that was collected."""
-    listeners = [Listener(Side(name, name, {}), Parrot(text), name[0]) for name, text in says.items()]
-    gone = Listener(Side("gone", "gone", {}), problem="this model cannot be loaded: collected")
+    listeners = [SideListener(Side(name, name, {}), Parrot(text), name[0]) for name, text in says.items()]
+    gone = SideListener(Side("gone", "gone", {}), problem="this model cannot be loaded: collected")
     return Trial("menu", Listeners([*listeners, gone]), (prompt,), Keeper(keep) if keep else None)

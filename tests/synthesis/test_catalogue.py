@@ -74,8 +74,8 @@ def test_spread_keeps_the_order_within_a_group():
 
 
 def test_every_engine_of_the_table_lists_its_voices_with_licences():
-    offers = all_offers()
-    assert set(offers) == set(tts.ENGINES)
+    offers = {engine: own for engine, own in all_offers().items() if engine != "fake"}  # of other tests
+    assert set(offers) == {*tts.ENGINES} - {"fake"}
     for engine, own in offers.items():
         assert own, engine
         assert all(offer.licence for offer in own)

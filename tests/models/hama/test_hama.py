@@ -106,5 +106,5 @@ def test_the_packages_own_engine_agrees(tmp_path: Path) -> None:
         with torch.inference_mode():
             ours = model(torch.from_numpy(wave)[None]).logits[0].log_softmax(-1).numpy()
         # Their engine rounds: ours in double precision differs as much, up to 0.16 where P is a millionth.
-        assert np.abs(ours - theirs[0])[theirs[0] > -10].max() < 0.05
+        assert np.abs(ours - theirs[0])[theirs[0] > -5].max() < 0.02
         assert (ours.argmax(-1) == theirs[0].argmax(-1)).all()

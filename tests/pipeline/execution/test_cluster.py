@@ -158,6 +158,7 @@ class TestNodes:
         shutil.copytree(SOURCE / "asr_tv", tmp_path / "newer" / "asr_tv", ignore=shutil.ignore_patterns("__pycache__"))
         (tmp_path / "newer" / "asr_tv" / "further.py").touch()
         (tmp_path / "none" / "asr_tv").mkdir(parents=True)
+        (tmp_path / "none" / "asr_tv" / "__init__.py").touch()  # else the installed package is found behind it
         added = [nodes.add({"PYTHONPATH": str(tmp_path / name)}) for name in ("newer", "none")]
         home = module.home_of(Store(tmp_path / "store"))
         monkeypatch.setattr(module, "home_of", lambda store: replace(home, store="another"))

@@ -25,7 +25,8 @@ FIXED = {"method": "fixed", "fixed": {"start": "pretrained", "augmentation": Fal
 
 
 def config(folder: Path, **more: Any) -> AdaptConfig:
-    return fake_config(folder, selection=FIXED, synthesis__takes=2, **more)
+    more = {"synthesis__takes": 2, "run": {"jobs": 1, "workers": 1}} | more
+    return fake_config(folder, selection=FIXED, **more)
 
 
 def spoken(folder: Path, **more: Any) -> tuple[Manifest, Manifest]:
