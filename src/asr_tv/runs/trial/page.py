@@ -20,6 +20,8 @@ _LOOK_FOR_MICROPHONE = """async () => {
   return found.some(device => device.kind === "audioinput") ? "%s" : "%s";
 }"""
 
+_LISTENING = "sound => sound ? `%s` : `%s`"
+
 
 def build_page(trial: Trial) -> Any:
     """The page as Gradio's Blocks, with a queue in which one recording is decoded at a time."""
@@ -70,12 +72,14 @@ def _connect(page: Any, trial: Trial, parts: _Parts) -> None:
 
     private = {"api_visibility": "private"}
     page.load(None, None, parts.line, js=_microphone_check())
+    # Gradio's own progress is an animation, which takes a core from the decoding on a machine of two.
+    parts.sound.change(None, parts.sound, parts.line, js=_LISTENING % (told("listening …"), told("")), **private)
     # Of the events of a recording, a file and the button that clears them, this one alone comes each time.
     parts.sound.change(
         _hearing(trial),
         [parts.sound],
         [parts.heard, parts.line, *parts.cards, *parts.buttons, parts.said, parts.consent],
-        show_progress_on=parts.line,
+        show_progress="hidden",
         concurrency_id="decode",
         **private,
     )
