@@ -205,7 +205,7 @@ class TestDay:
         names = [automation["name"] for automation in before]
         assert sorted(names) == sorted(a["name"] for a in service.api("/automations/filter", {}))
         assert len(set(names)) == len(names) == 3
-        assert len(service.api("/deployments/filter", {})) == 3
+        assert len(service.api("/deployments/filter", {})) == 4
 
     def test_a_run_from_the_command_line(self, service: Service) -> None:
         service.worker("one")
