@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,9 +40,15 @@ class Nodes:
         return frozenset(node.node_id for node in self._cluster.worker_nodes if not free[node.node_id].get("CPU"))
 
     def kill(self, node_id: str) -> None:
-        """Ends a node as a loss of power does."""
+        """Ends a node as a loss of power does; returns when Ray has noticed, or after half a minute."""
         (node,) = (node for node in self._cluster.worker_nodes if node.node_id == node_id)
         self._cluster.remove_node(node, allow_graceful=False)
+        until = time.monotonic() + 30
+        while time.monotonic() < until and self._is_alive(node_id):
+            time.sleep(0.1)
+
+    def _is_alive(self, node_id: str) -> bool:
+        return any(row["NodeID"] == node_id and row["Alive"] for row in self._cluster.global_state.node_table())
 
 
 @contextmanager
