@@ -1,7 +1,7 @@
 """What is said for what is written, and which script it is written in."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asr_tv.text.spoken_form import other_script, spoken_form
@@ -76,6 +76,7 @@ def test_an_engine_that_reads_numbers_gets_the_plain_ones_as_they_stand(text: st
 
 
 @given(st.text(max_size=40))
+@example("0\r:")
 def test_whatever_stands_there_no_digit_is_left_and_no_second_pass_changes_it(text: str):
     spoken = spoken_form(text, "en")
     assert not any("0" <= character <= "9" for character in spoken)

@@ -52,6 +52,11 @@ class Normalizer:
         return self.apply(text)
 
 
+def sentence_normalizer(language: str) -> str:
+    """Which normaliser decides whether two texts are one sentence, whatever scores are normalised by."""
+    return "english" if language == "en" else "basic"
+
+
 @cache
 def get_normalizer(name: str) -> Normalizer:
     """The normaliser of that name; `none` only collapses white space.

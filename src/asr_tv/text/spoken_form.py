@@ -152,7 +152,7 @@ def _rules(language: str) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str
         (rf"[{''.join(_COMPARED)}×÷]", lambda m: f" {(_COMPARED | _OPERATORS)[m[0]]} "),
         # Emoji, arrows and other pictures, with what joins and colours them; not the signs of mathematics.
         ("[\\U0001F000-\\U0001FAFF\u2190-\u21ff\u2300-\u2bff\ufe0e\ufe0f\u200d\u20e3]", lambda m: " "),
-        (r" +(?=[,.;:!?])", lambda m: ""),
+        (r"\s+(?=[,.;:!?])", lambda m: ""),
     )
     return tuple((re.compile(pattern), words) for pattern, words in rules)
 
