@@ -11,6 +11,7 @@ from asr_tv.pipeline.material import sentence_identity
 from asr_tv.runs.finished import FinishedRun, read_run
 from asr_tv.store.payload import MODEL, VECTOR
 from asr_tv.store.results import Record, Store
+from asr_tv.synthesis.engines import split_voice
 from asr_tv.vectors.published.card import VectorCard
 from asr_tv.vectors.published.folder import Publication, VectorOrigin, write_published
 
@@ -31,7 +32,7 @@ def publish_run(run: Path, public: Publication, store: Store, out: Path, coef: f
         raise DataError(f"{run}: its vector is {settings['vector']['published']}, not one of its own")
     if not (run / VECTOR).is_file():
         raise DataError(f"{run}: made no vector: a run without source speech has none")
-    pretrained, speech = _stage(finished, store, "checkpoint", 0), _source_clips(finished, store)
+    pretrained, speech = _stage(finished, store, "checkpoint"), _source_clips(finished, store)
     recommended, chosen_on = recommended_coefs(finished.report["selection"], coef)
     origin = VectorOrigin(
         pretrained_name=str(settings["model"]),
@@ -70,24 +71,22 @@ def recommended_coefs(selection: Mapping[str, Any], given: float | None = None) 
     return coefs | {"pretrained": given}, f"{told}; pretrained: given by the publisher"
 
 
-def _stage(run: FinishedRun, store: Store, name: str, place: int, label: str = "") -> Record:
-    keys = [s["key"] for s in run.report["stages"] if s["name"] == name and label in ("", s["label"])]
-    record = store.recorded(name, keys[place]) if len(keys) > place else None
+def _stage(run: FinishedRun, store: Store, name: str, label: str = "") -> Record:
+    record = next(iter(run.records(store, name, label)), None)
     if record is None:
         raise DataError(f"{run.folder}: {store.root} has not kept its {label or name}; --store names the run's store")
     return record
 
 
 def _source_clips(run: FinishedRun, store: Store) -> Manifest:
-    return stored_manifest(_stage(run, store, "synthesize", 0, "synthesize source"))
+    return stored_manifest(_stage(run, store, "synthesize", "synthesize source"))
 
 
 def _source(run: FinishedRun, speech: Manifest, store: Store) -> dict[str, Any]:
     """The recordings of the spoken sentences, as far as the store still has the corpora."""
     corpora = run.report["corpus"]["corpora"]
     spoken = {(u.domain, u.text) for u in speech}
-    keys = [s["key"] for s in run.report["stages"] if s["name"] == "corpus"]
-    records = [record for key in keys if (record := store.recorded("corpus", key))]
+    records = [record for record in run.records(store, "corpus") if record]
     real = {u.audio_digest: u for r in records for u in stored_manifest(r) if (u.domain, u.text) in spoken}
     speakers = {u.speaker for u in real.values()}
     return {
@@ -102,7 +101,7 @@ def _source(run: FinishedRun, speech: Manifest, store: Store) -> dict[str, Any]:
 
 def _synthesis(settings: Mapping[str, Any]) -> dict[str, Any]:
     speech = settings["synthesis"]
-    engines = sorted({v.partition(":")[0] if ":" in v else speech["engine"] for v in speech["voices"]})
+    engines = sorted({split_voice(voice, speech["engine"])[0] for voice in speech["voices"]})
     return {"engines": engines, "voices": list(speech["voices"]), "takes": 1}
 
 
