@@ -9,11 +9,11 @@ from typing import Any
 from asr_tv.config.sequence import SequenceConfig
 from asr_tv.pipeline.continual.sequence import SequenceResult, sequence
 from asr_tv.pipeline.execution.executor import Done, Executor
-from asr_tv.pipeline.preflight import check_material
+from asr_tv.pipeline.material import bootstrap_of
+from asr_tv.pipeline.preflight import check_material, named_voices
 from asr_tv.pipeline.writing.replayed import recited
 from asr_tv.report.continual.sequence import SequenceInputs, build_sequence, plot_sequence, render_sequence
 from asr_tv.runs.outputs import corpus_inputs
-from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.results import write_atomically
 from asr_tv.store.uses import registered
 
@@ -22,6 +22,7 @@ SEQUENCE_JSON, SEQUENCE_MD, SEQUENCE_SVG = "sequence.json", "sequence.md", "sequ
 
 def run_sequence(config: SequenceConfig, execute: Executor, folder: Path) -> dict[str, Any]:
     """Runs the sequence and leaves its matrix in `folder`; returns the content of sequence.json, which comes last."""
+    config = named_voices(config)
     check_material(config)
     folder.mkdir(parents=True, exist_ok=True)
     with registered(execute.store.root, folder, config.name):
@@ -36,14 +37,13 @@ def run_sequence(config: SequenceConfig, execute: Executor, folder: Path) -> dic
 
 
 def _inputs(config: SequenceConfig, result: SequenceResult, done: Sequence[Done]) -> SequenceInputs:
-    scoring = config.scoring
     return SequenceInputs(
         name=config.name,
         domains=config.sequence.domains,
         rows=config.sequence.rows,
         seeds=config.seeds,
         cells=result.evaluations,
-        bootstrap=Bootstrap(scoring.resamples, scoring.confidence, config.seed),
+        bootstrap=bootstrap_of(config),
         seconds=_seconds(config, done),
         facts={
             "learnt": {each.name: _learnt(each) for each in result.lessons},

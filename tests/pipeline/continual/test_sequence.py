@@ -105,3 +105,9 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
             InProcess(Store(tmp_path / "store")),
             tmp_path / "out",
         )
+
+
+def test_voices_may_be_given_by_number(tmp_path: Path) -> None:
+    values = config_in(tmp_path, synthesis__engine="espeak", synthesis__voices=9999)
+    with pytest.raises(ConfigError, match="9999"):
+        run_sequence(values, InProcess(Store(tmp_path / "store")), tmp_path / "out")
