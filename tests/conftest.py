@@ -158,3 +158,23 @@ def slice_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def slice_report(slice_folder: Path) -> dict[str, Any]:
     """The whole method run once on a slice of the real corpus: real weights, a real voice, through the command line."""
     return adapt_slice(slice_folder)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a bucket on an S3 server on this machine."""
+    import fsspec
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("asr-tv-tests")
+        fsspec.filesystem("s3").clear_instance_cache()  # it would go on with another file's server
+        yield "s3://asr-tv-tests"
+    server.stop()

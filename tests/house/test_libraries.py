@@ -39,7 +39,7 @@ ONLY_IN = {
     "pocket_tts": {"synthesis.engines.pocket", "testing"},
     "sentencepiece": {"testing"},
     "pyarrow": {"synthesis.engines.speecht5"},
-    "onnxruntime": {"synthesis.engines.kokoro", "synthesis.engines.piper", "audio.vad"},
+    "onnxruntime": {"synthesis.engines.adapter", "audio.vad"},
     "soundfile": {"audio.recordings", "audio.effects"},
     "soxr": {"audio.recordings", "audio.channel", "testing"},
     "scipy": {"audio.effects"},

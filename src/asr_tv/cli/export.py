@@ -112,11 +112,12 @@ def _examination(
     from asr_tv.data.corpora.local import opened
     from asr_tv.runs.export import Examination, chosen_clips
     from asr_tv.runs.spoken_clips import LANGUAGE, spoken_clips
+    from asr_tv.text.normalize import sentence_normalizer
 
     if clips == 0:
         return None
     if listed is not None:
-        return Examination(chosen_clips(listed(), clips), "english" if language == "en" else "basic", bound)
+        return Examination(chosen_clips(listed(), clips), sentence_normalizer(language), bound)
     if run is None:
         return Examination(spoken_clips(runtime, clips), "english", bound, LANGUAGE)
     recordings, normalizer = _recordings(run, runtime.store)

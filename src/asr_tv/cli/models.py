@@ -1,10 +1,15 @@
 """What a MODEL argument may be, and the settings that asr-tv keeps beside a model's weights."""
 
 import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asr_tv.errors import ConfigError, DataError
+from asr_tv.store.payload import MODEL
+
+if TYPE_CHECKING:
+    from asr_tv.store.records import Record
 
 SETTINGS = "asr_tv.json"
 _OPENAI_FILE = "model.pt"
@@ -52,3 +57,9 @@ def parsed_context(value: object, where: str) -> Any:
         return parse_section(TrainingConfig, {"audio_context": value}, where).audio_context
     except ConfigError:
         raise ConfigError(f"{where} {value!r}: full, dynamic, or a number of seconds up to 30") from None
+
+
+def write_model(record: "Record", settings: dict[str, Any], out: Path) -> None:
+    """The record's model as a folder, with the settings to decode it."""
+    shutil.copytree(record.path / MODEL, out, dirs_exist_ok=True)
+    (out / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

@@ -16,8 +16,8 @@ from asr_tv.cli.learning.self_training import (
     Labels,
     LabelsOption,
     tune_on_own,
-    write_model,
 )
+from asr_tv.cli.models import write_model
 from asr_tv.errors import ConfigError, gathered, tell_left_out
 from asr_tv.safe_text import counted, printable
 
@@ -230,7 +230,7 @@ def finetune(
         require_model_folder(out)
         how = {"seed": seed, "language": language}
         record, row, told = tune_on_own(runtime, model, manifest, set_ or [], how, keep, correct, coef, outside)
-        write_model(record, row, language, out)
+        write_model(record, {"audio_context": row["audio_context"], "language": language, "labels": "self"}, out)
         say(row | {"model": str(out)}, as_json=as_json, text=f"{told}: {out}")
         return
     training, recordings, base = gathered(
@@ -243,9 +243,7 @@ def finetune(
         recordings = _without_longer(recordings)
     data = TrainingData(recordings, AugmentationConfig() if augment else None)
     record = stage(runtime, base, data, training, seed=seed, language=language)
-    shutil.copytree(record.path / "model", out, dirs_exist_ok=True)
-    settings = {"audio_context": record.details["audio_context"], "language": language}
-    (out / "asr_tv.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    write_model(record, {"audio_context": record.details["audio_context"], "language": language}, out)
     if (record.path / LORA_VECTOR).exists():
         shutil.copyfile(record.path / LORA_VECTOR, out / LORA_VECTOR)
     row = {key: record.details[key] for key in ("updates", "trainable_parameters", "epoch_losses")}

@@ -7,11 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from asr_tv.data.manifest import parse_json, refuse_control_tokens
+from asr_tv.data.manifest import parse_rows, refuse_control_tokens
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
-from asr_tv.store.durable import file_lock
+from asr_tv.store.durable import append_durably, file_lock
 
+CORRECTIONS = "corrections.jsonl"
+"""The file's name in a folder that is followed, and where the page of `asr-tv try` adds to it."""
 _MOST_CHARACTERS = 20_000
 """Of one text: half an hour of speech; more is not what somebody typed."""
 
@@ -76,18 +78,15 @@ def parse_corrections(text: str, name: str) -> tuple[Correction, ...]:
     Raises:
         DataError: every line that is not a correction.
     """
-    found: list[Correction] = []
-    problems: list[str] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(_parse_row(parse_json(line)))
-        except ValueError as error:
-            problems.append(f"{name}:{number}: {error}")
+    found, problems = usable_corrections(text, name)
     if problems:
         raise DataError(problems)
     return tuple(found)
+
+
+def usable_corrections(text: str, name: str) -> tuple[list[Correction], list[str]]:
+    """The lines that are corrections, and a problem for each of the others."""
+    return parse_rows(text, name, lambda row, _: _parse_row(row))
 
 
 def _parse_row(row: Any) -> Correction:
@@ -116,11 +115,16 @@ def add_correction(path: Path, correction: Correction) -> None:
     A line that a killed writer left unfinished is ended first, so that it spoils no other.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with file_lock(path.with_name(f".{path.name}.lock"), f"adding to {path}"), path.open("a+b") as file:
-        torn = file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
-        file.write((b"\n" if torn else b"") + format_correction(correction).encode())
-        file.flush()
-        os.fsync(file.fileno())
+    with file_lock(path.with_name(f".{path.name}.lock"), f"adding to {path}"):
+        append_durably(path, (b"\n" if _is_torn(path) else b"") + format_correction(correction).encode())
+
+
+def _is_torn(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 _NAMES = tuple(field.name for field in fields(Correction))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from asr_tv.errors import DataError
 from asr_tv.store.records import ManifestRef
@@ -15,6 +15,7 @@ from asr_tv.store.records import ManifestRef
 Origin = Literal["real", "synthetic", "text"]
 Split = Literal["train", "dev", "test"]
 
+Row = TypeVar("Row")
 _ALIASES = {"audio_filepath": "audio", "audio_path": "audio", "transcript": "text", "sentence": "text"}
 """Other tools' names (NeMo, Hugging Face) for the same fields."""
 _LONGEST = sys.float_info.max
@@ -159,6 +160,11 @@ def _repeated_ids(manifest: Manifest) -> list[str]:
     return problems
 
 
+def by_domain(manifest: Manifest) -> dict[str, Manifest]:
+    """The utterances of each domain, under its name."""
+    return {domain: manifest.where(domain, in_domain(domain)) for domain in manifest.domains}
+
+
 def parse_manifest(text: str, name: str) -> Manifest:
     """Reads JSON lines. `audio_filepath`, `transcript` and the like are understood, unknown keys are ignored.
 
@@ -166,15 +172,7 @@ def parse_manifest(text: str, name: str) -> Manifest:
         DataError: every line that is not a valid utterance, or has a key that would change which sound is meant and is
             not honoured; and every duplicate id.
     """
-    utterances: list[Utterance] = []
-    problems: list[str] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            utterances.append(_utterance(parse_json(line), default_id=f"line-{number}"))
-        except ValueError as error:
-            problems.append(f"{name}:{number}: {error}")
+    utterances, problems = parse_rows(text, name, lambda row, number: _utterance(row, default_id=f"line-{number}"))
     manifest = Manifest(name, tuple(utterances))
     if problems := [*problems, *_repeated_ids(manifest)]:
         raise DataError(problems)
@@ -189,6 +187,23 @@ def format_manifest(manifest: Manifest) -> str:
 def _line(utterance: Utterance, without: str = "") -> str:
     row = {n: value for n in _NAMES if n != without and (value := getattr(utterance, n)) is not None}
     return json.dumps(row, ensure_ascii=False, sort_keys=True)
+
+
+def parse_rows(text: str, name: str, parse: Callable[[Any, int], Row]) -> tuple[list[Row], list[str]]:
+    """What `parse` makes of each line of JSON, given its value and number, and a problem for each line it rejects.
+
+    Empty lines are skipped. `parse` rejects with a ValueError; `name` is the file's, for the problems.
+    """
+    rows: list[Row] = []
+    problems: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(parse(parse_json(line), number))
+        except ValueError as error:
+            problems.append(f"{name}:{number}: {error}")
+    return rows, problems
 
 
 def parse_json(line: str) -> Any:

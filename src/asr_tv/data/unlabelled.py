@@ -1,13 +1,12 @@
 """Manifests of recordings without texts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from asr_tv.data.corpora.local import located, opened
-from asr_tv.data.corpora.source import require_inside
+from asr_tv.data.corpora.local import placed
 from asr_tv.data.manifest import Manifest, parse_json, parse_manifest
 from asr_tv.data.text_files import read_text
-from asr_tv.errors import DataError
 
 
 def read_unlabelled(path: Path, *, outside: bool = False, store: Path | None = None) -> Manifest:
@@ -17,12 +16,7 @@ def read_unlabelled(path: Path, *, outside: bool = False, store: Path | None = N
         DataError: as `read_manifest`.
     """
     manifest = parse_manifest("\n".join(map(_without_text, read_text(path).split("\n"))), str(path))
-    if not len(manifest):
-        raise DataError(f"{path}: no utterance")
-    found = tuple(located(u, path.parent) for u in manifest)
-    if not outside:
-        require_inside([path.parent, *([store] if store else [])], found, str(path))
-    return opened(Manifest(path.stem, found))
+    return placed(replace(manifest, name=path.stem), path.parent, str(path), outside=outside, store=store)
 
 
 def _without_text(line: str) -> str:

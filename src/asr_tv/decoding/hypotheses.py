@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asr_tv.data.manifest import parse_json, refuse_control_tokens
+from asr_tv.data.manifest import parse_rows, refuse_control_tokens
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
 from asr_tv.store.results import write_atomically
@@ -18,18 +18,14 @@ def read_hypotheses(path: Path) -> dict[str, str]:
         DataError: the file cannot be read; or every line that is not a hypothesis or repeats an id.
     """
     found: dict[str, str] = {}
-    problems: list[str] = []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            name, text = _parse_row(parse_json(line))
-        except ValueError as error:
-            problems.append(f"{path}:{number}: {error}")
-            continue
+
+    def add(row: Any, _: int) -> None:
+        name, text = _parse_row(row)
         if name in found:
-            problems.append(f"{path}:{number}: duplicate id {name!r}")
+            raise ValueError(f"duplicate id {name!r}")
         found[name] = text
+
+    _, problems = parse_rows(read_text(path), str(path), add)
     if problems:
         raise DataError(problems)
     return found

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asr_tv.data.corpora.local import located, opened
-from asr_tv.data.corpora.source import require_inside
+from asr_tv.data.corpora.local import placed
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.describing.answers import TARGET, answered
 from asr_tv.describing.description import Description, seed_transcript
@@ -19,10 +18,8 @@ def recordings_of(audio: Sequence[str], folder: Path, *, outside: bool = False) 
     Raises:
         DataError: every recording that cannot be used, or that lies elsewhere and `outside` does not allow it.
     """
-    named = tuple(located(Utterance(name, "", audio=name, split="test"), folder) for name in dict.fromkeys(audio))
-    if not outside:
-        require_inside([folder], named, "tasks")
-    return opened(Manifest("tasks", named))
+    named = tuple(Utterance(name, "", audio=name, split="test") for name in dict.fromkeys(audio))
+    return placed(Manifest("tasks", named), folder, "tasks", outside=outside)
 
 
 def with_heard(recordings: Manifest, heard: Mapping[str, str]) -> Manifest:

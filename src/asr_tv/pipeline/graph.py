@@ -26,7 +26,7 @@ from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.likeness.domain_words import report_terms
 from asr_tv.pipeline.likeness.match import matched
 from asr_tv.pipeline.lineage import Reading
-from asr_tv.pipeline.material import Material, given_terms, prepare, sentence_identity
+from asr_tv.pipeline.material import Material, bootstrap_of, given_terms, prepare, sentence_identity
 from asr_tv.pipeline.planning import Plan, plan_run
 from asr_tv.pipeline.probes import probe
 from asr_tv.pipeline.proxy.scores import proxy_scores
@@ -35,8 +35,8 @@ from asr_tv.pipeline.selection import FoldScore, RecipeScore, preferred, score_f
 from asr_tv.pipeline.speech import ClipSet, clip_count, gated, synthesis_call
 from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, target_passes, topline_calls, train_scopes
 from asr_tv.pipeline.writing.replayed import with_replayed
+from asr_tv.report.inputs import TermsInput
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, target_row
-from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Record
@@ -107,6 +107,7 @@ class Outcome:
         frontier: the same by share of the pretrained weights, of those that the choice looked at.
         retention: rows of `probe`, where the configuration asks for them.
         proxy: pretrained and adapted on the synthetic proxy, where there is one.
+        terms: the words that characterise the target's domain.
     """
 
     chosen: Chosen
@@ -117,6 +118,7 @@ class Outcome:
     retention: tuple[Mapping[str, Any], ...] = ()
     biased: BiasedRows = field(default_factory=BiasedRows)
     proxy: Mapping[str, Evaluation] = field(default_factory=dict)
+    terms: TermsInput = field(default_factory=lambda: TermsInput("found", ()))
 
 
 def adapt(config: AdaptConfig, execute: Executor, announce: Callable[[Plan], object] | None = None) -> Outcome:
@@ -164,7 +166,7 @@ def choose(config: AdaptConfig, material: Material, execute: Executor, run: str 
     trained = train_scopes(config, start, scopes, execute)
     scores, readings = score_folds(config, material.base, scopes[1:], trained[1:], material.source_dev, execute)
     recipes = score_recipes(scores) if scores else ()
-    bootstrap = Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
+    bootstrap = bootstrap_of(config)
     ordered = preferred(recipes, bootstrap) if recipes else (config.selection.fixed,)
     if (ordered[0].start, ordered[0].augmentation) not in trained[0].targets:
         raise ConfigError(f"selection.fixed.start: {ordered[0].start} needs source speech, and there is none")
@@ -179,13 +181,13 @@ def finish(chosen: Chosen, execute: Executor) -> Outcome:
     adapted = make_adapted(chosen, execute)
     evaluations = _score(chosen, adapted, execute)
     probed = [System(PRETRAINED, material.base), System(ADAPTED, adapted), *_short(chosen, adapted)]
-    terms = report_terms(config, material).terms
-    kept = tuple(probe(config, probed, material.general, execute, terms=terms)) if config.retention.asked else ()
+    terms, asked = report_terms(config, material), config.retention.asked
+    kept = tuple(probe(config, probed, material.general, execute, terms=terms.terms)) if asked else ()
     biased = _biased(chosen, adapted, execute)
     evaluations |= {(name, "target"): evaluation for name, evaluation in biased.evaluations.items()}
     proxy = proxy_scores(config, material.proxy_texts, material.base, adapted, execute)
-    rest = _curve(chosen, execute), _frontier(chosen, execute), kept, biased, proxy
-    return Outcome(chosen, adapted, evaluations, *rest)
+    curves = _curve(chosen, execute), _frontier(chosen, execute)
+    return Outcome(chosen, adapted, evaluations, *curves, kept, biased, proxy, terms)
 
 
 def _biased(chosen: Chosen, adapted: Record, execute: Executor) -> BiasedRows:

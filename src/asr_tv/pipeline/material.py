@@ -16,8 +16,9 @@ from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.preflight import required_target
 from asr_tv.pipeline.proxy.sentences import keep_out
 from asr_tv.pipeline.writing.written import written_texts
+from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.results import Record
-from asr_tv.text.normalize import get_normalizer
+from asr_tv.text.normalize import get_normalizer, sentence_normalizer
 
 _GENERAL = "general_text"
 _LEAST_GENERAL = 4
@@ -60,7 +61,12 @@ class Material:
 
 def sentence_identity(language: str) -> Normalize:
     """What makes two texts one sentence, in splits and pairs; whatever the scores are normalised by."""
-    return get_normalizer("english" if language == "en" else "basic")
+    return get_normalizer(sentence_normalizer(language))
+
+
+def bootstrap_of(config: AdaptConfig) -> Bootstrap:
+    """How the configuration's intervals are computed."""
+    return Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
 
 
 def prepare(config: AdaptConfig, execute: Executor) -> Material:

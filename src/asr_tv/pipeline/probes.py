@@ -8,20 +8,19 @@ from asr_tv.config.run import AdaptConfig
 from asr_tv.data.corpora import load_corpus, stored_manifest
 from asr_tv.data.corpora.noise import noise_stage
 from asr_tv.data.corpora.texts import read_texts
-from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.data.manifest import Manifest, Utterance, by_domain
 from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.models.family import family_of
 from asr_tv.pipeline.execution.executor import Executor, Step, call
-from asr_tv.pipeline.likeness.probes import probed
-from asr_tv.pipeline.material import GENERAL_ENGLISH
+from asr_tv.pipeline.likeness.probes import probe_set, probed
+from asr_tv.pipeline.material import GENERAL_ENGLISH, bootstrap_of
 from asr_tv.pipeline.scoring import System, TestSet, decoding_of, score_pairs
 from asr_tv.pipeline.speech import synthesis_call
 from asr_tv.report.scores import finite
-from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.loops import looped
 from asr_tv.scoring.retention import timestamps_valid, words_per_minute
-from asr_tv.text.normalize import get_normalizer
+from asr_tv.text.normalize import get_normalizer, sentence_normalizer
 
 SHORT_ENGLISH = GENERAL_ENGLISH.with_name("short_en.txt")
 SHORT = "one or two words"
@@ -43,7 +42,7 @@ def probe(
     sets = _almost_without_speech(config, execute, run)
     if len(sets):
         heard = _heard(config, systems, sets, execute, run, timestamps=False)
-        domains = {d: sets.where(d, lambda u, d=d: u.domain == d) for d in sets.domains}  # type: ignore[misc]
+        domains = by_domain(sets)
         _add(rows, "words_per_minute", [_invented(texts, domains) for texts in heard])
         _add(rows, "loops", [_loops(texts, domains) for texts in heard])
         if terms:
@@ -66,11 +65,12 @@ def _probe_words(
     terms: Sequence[str],
 ) -> None:
     """Adds to the rows what was heard and not said, in whatever kinds of recordings there are."""
-    bootstrap = Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
+    bootstrap = bootstrap_of(config)
     normalize = get_normalizer(config.scoring.normalizer)
     without = recordings.where(recordings.name, lambda u: u.domain != SHORT)  # one or two words are no speech to ask of
+    asked = probe_set(without, normalize, bootstrap.seed)
     for row, texts in zip(rows, heard, strict=True):
-        found = probed(without, texts, terms, normalize, bootstrap)
+        found = probed(asked, texts, terms, normalize, bootstrap)
         row["domain_words"] = {**row.get("domain_words", {}), **found["domain_words"]}
         row |= {key: value for key, value in found.items() if key == "questions"}
 
@@ -132,7 +132,7 @@ def _other_languages(
     rows: list[dict[str, float | None]] = [{} for _ in systems]
     for corpus, record in zip(corpora, records, strict=True):
         manifest = _of_language(stored_manifest(record), corpus.language)
-        normalizer = {"normalizer": "english" if corpus.language == "en" else "basic"}
+        normalizer = {"normalizer": sentence_normalizer(corpus.language)}
         scoring = config.scoring.model_copy(update=normalizer)
         spoken = config.model_copy(update={"language": corpus.language, "scoring": scoring})
         pairs = [(system, TestSet(manifest.name, manifest)) for system in systems]

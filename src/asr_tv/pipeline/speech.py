@@ -52,9 +52,10 @@ def divided(given: Call, most: int) -> list[Call]:
     if given.stage is not synthesize:
         return []
     texts, config = given.arguments["texts"], given.arguments["config"]
-    alone = any(map(uses_device, open_engines(config).values()))
+    engines = open_engines(config)
+    alone = any(map(uses_device, engines.values()))
     once = given.step.options.model_copy(update={"workers": 1})
-    parts = shards(texts, shard_count(texts, config, most))
+    parts = shards(texts, shard_count(texts, config, engines, most))
     return [
         replace(
             given,

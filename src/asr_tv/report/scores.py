@@ -66,8 +66,8 @@ def _scores(system: SystemInput, scored: ScoredSet) -> Json:
 
 def span(interval: Interval) -> Json:
     """An interval's ends for JSON, null where they are unknown."""
-    known = isfinite(interval.high)
-    return {"ci_low": interval.low if known else None, "ci_high": interval.high if known else None}
+    low, high = interval.ends
+    return {"ci_low": low, "ci_high": high}
 
 
 def _conditions(conditions: Conditions, simulated_line: str | None) -> Json:

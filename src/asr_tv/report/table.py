@@ -248,6 +248,17 @@ def plain(value: float | None, form: str = "g") -> Cell:
     return Cell("–") if value is None else Cell(f"{value:{form}}".replace(",", "\u202f"), number=value)
 
 
+def with_ends(
+    row: Mapping[str, Any], key: str, form: str, *, scale: float = 1.0, unit: str = "", unknown: str = "–"
+) -> Cell:
+    """A cell of a number with its interval, `ci_low` to `ci_high`, where that is known."""
+    value, ends = row[key], (row["ci_low"], row["ci_high"])
+    if value is None:
+        return Cell(unknown, more=(None, None, None))
+    between = "" if None in ends else f" ({scale * ends[0]:{form}} to {scale * ends[1]:{form}})"
+    return Cell(f"{scale * value:{form}}{between}{unit}", number=scale * value, more=(value, *ends))
+
+
 def percent(rate: float | None) -> Cell:
     """A cell of a rate, in percent with one digit."""
     return Cell("–") if rate is None else Cell(f"{100 * rate:.1f}", number=100 * rate)

@@ -11,6 +11,7 @@ from asr_tv.config.benchmark import BenchmarkConfig
 from asr_tv.pipeline.benchmark import Results, benchmark
 from asr_tv.pipeline.execution.executor import Done, Executor
 from asr_tv.pipeline.lineage import Lineage
+from asr_tv.pipeline.material import bootstrap_of
 from asr_tv.pipeline.planning import Plan
 from asr_tv.pipeline.preflight import check_material, named_voices
 from asr_tv.report.benchmark import BenchmarkCell, TableInputs, build_table
@@ -19,7 +20,6 @@ from asr_tv.report.ledger import target_recordings_read_before_scoring
 from asr_tv.report.scores import finite
 from asr_tv.report.systems import HEARD_TARGET
 from asr_tv.runs.outputs import corpus_inputs
-from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.results import write_atomically
 from asr_tv.store.uses import registered
 
@@ -53,14 +53,13 @@ def run_benchmark(
 
 
 def _table_inputs(config: BenchmarkConfig, results: Results, walked: Plan, done: Sequence[Done]) -> TableInputs:
-    scoring = config.scoring
     return TableInputs(
         name=config.name,
         targets=results.domains.targets,
         seeds=config.seeds,
         cells=tuple(_cells(results, Lineage(done))),
         curves=tuple(_curves(results)),
-        bootstrap=Bootstrap(scoring.resamples, scoring.confidence, config.seed),
+        bootstrap=bootstrap_of(config),
         max_relative=config.forgetting.max_relative,
         paper_scorer=config.benchmark.paper_scorer,
         norm_ratios=dict(_norm_ratios(results)),

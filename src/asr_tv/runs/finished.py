@@ -14,7 +14,7 @@ from asr_tv.report.build import SCHEMA_VERSION
 from asr_tv.report.systems import ADAPTED
 from asr_tv.scoring.evaluation import Evaluation
 from asr_tv.scoring.score import read_evaluation
-from asr_tv.store.results import Store
+from asr_tv.store.results import Record, Store
 
 REPORT = "report.json"
 ROLES = ("target", "source", "general")
@@ -42,6 +42,11 @@ class FinishedRun:
             raise DataError(f"{self.folder}: no scores of {system!r} on {role}; scored: {known}")
         return scored[system]
 
+    def records(self, store: Store, name: str, label: str = "") -> list[Record | None]:
+        """What the store has kept of the run's stages of a name, and of a label where one is given."""
+        asked = [s for s in self.report["stages"] if s["name"] == name and label in ("", s["label"])]
+        return [store.recorded(name, stage["key"]) for stage in asked]
+
     def evaluation(self, system: str, role: str, store: Store) -> Evaluation:
         """Utterance by utterance, what the row was made of.
 
@@ -49,8 +54,7 @@ class FinishedRun:
             DataError: no such row, or the store has not kept the evaluation.
         """
         row, label = self.row(system, role), f"score {system} on {role}"
-        keys = [s["key"] for s in self.report["stages"] if s["name"] == "score" and s["label"] == label]
-        record = store.recorded("score", keys[0]) if keys else None
+        record = next(iter(self.records(store, "score", label)), None)
         if record is None:
             raise DataError(f"{self.folder}: {store.root} has no {label!r}; --store names the run's store")
         found = read_evaluation(record.path / score_folder())
@@ -61,8 +65,7 @@ class FinishedRun:
     def recordings(self, role: str, store: Store, system: str = ADAPTED) -> Manifest | None:
         """The very recordings that a system was scored on, or None when the store has not kept them."""
         evaluation = self.evaluation(system, role, store)
-        corpora = [store.recorded("corpus", s["key"]) for s in self.report["stages"] if s["name"] == "corpus"]
-        for pool in _pools([stored_manifest(record) for record in corpora if record]):
+        for pool in _pools([stored_manifest(record) for record in self.records(store, "corpus") if record]):
             if all(u.id in pool for u in evaluation.utterances):
                 found = tuple(pool[u.id] for u in evaluation.utterances)
                 for rows in (found, tuple(replace(u, split="test") for u in found)):

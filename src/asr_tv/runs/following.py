@@ -6,8 +6,8 @@ hears nothing twice. What is learnt is a function of that journal and of the cor
 
 import hashlib
 import json
-import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from asr_tv.audio.recordings import looks_like_recording, read_audio
-from asr_tv.data.corrections import Correction, parse_corrections
+from asr_tv.data.corrections import CORRECTIONS, Correction, usable_corrections
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.data.recorded import read_wave
 from asr_tv.decoding.hypotheses import write_hypotheses
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import FULL_SECONDS, SAMPLING_RATE
 from asr_tv.scoring.wer import ErrorCounts, count_words
-from asr_tv.store.durable import file_digest, file_lock, write_atomically
+from asr_tv.store.durable import append_durably, cached_digest, file_lock, write_atomically
 from asr_tv.streaming.memory import TermList
 from asr_tv.streaming.turns import Ear, Normalize, second_hearing
 
-CORRECTIONS, JOURNAL, TEXTS, TERMS = "corrections.jsonl", "journal.jsonl", "hyp.jsonl", "terms.txt"
+JOURNAL, TEXTS, TERMS = "journal.jsonl", "hyp.jsonl", "terms.txt"
 HELD_OUT = 5
 """Of the verified recordings every fifth, by the digest of its sound, is never trained on and judges new models."""
 
@@ -115,7 +115,7 @@ class Follower:
         return [path for path in visible if looks_like_recording(path)]
 
     def _hear(self, path: Path, terms: tuple[str, ...]) -> Hearing | None:
-        name, digest = str(path.relative_to(self.folder)), file_digest(path)
+        name, digest = str(path.relative_to(self.folder)), cached_digest(path)
         if name in self._heard and self._heard[name].digest == digest:
             return None
         wave = read_audio(path, sampling_rate=SAMPLING_RATE, utterance=name)
@@ -132,14 +132,7 @@ class Follower:
         """The usable lines, and the problems of the others; a line without its end is still being written."""
         path = self.folder / CORRECTIONS
         whole = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0] if path.is_file() else ""
-        found: list[Correction] = []
-        problems: list[str] = []
-        for number, line in enumerate(whole.split("\n"), 1):
-            try:
-                found += parse_corrections(line, str(path))
-            except DataError as error:
-                problems += [p.replace(f"{path}:1:", f"{path}:{number}:") for p in error.problems]
-        return found, problems
+        return usable_corrections(whole, str(path))
 
     def hearing_of(self, correction: Correction) -> Hearing | None:
         """The recording that a correction is of: by path, by file name where that is one file's, or by digest."""
@@ -174,9 +167,9 @@ class Follower:
         return tuple(found)
 
     def _odd(self, corrections: Sequence[Correction]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        ids = [correction.id for correction in corrections]
+        ids = Counter(correction.id for correction in corrections)
         unheard = dict.fromkeys(c.id for c in corrections if self.hearing_of(c) is None)
-        return tuple(unheard), tuple(dict.fromkeys(name for name in ids if ids.count(name) > 1))
+        return tuple(unheard), tuple(name for name, count in ids.items() if count > 1)
 
     def _write(self, terms: Sequence[str]) -> None:
         write_hypotheses(self.out / TEXTS, {name: hearing.text for name, hearing in self._heard.items()})
@@ -208,10 +201,7 @@ def _line(hearing: Hearing) -> str:
 
 def _append(path: Path, hearing: Hearing) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(_line(hearing).encode())
-        file.flush()
-        os.fsync(file.fileno())
+    append_durably(path, _line(hearing).encode())
 
 
 def divided(verified: Sequence[Utterance]) -> tuple[Manifest, Manifest]:

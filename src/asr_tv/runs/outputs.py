@@ -13,8 +13,8 @@ from asr_tv.pipeline.biasing import BiasedRows
 from asr_tv.pipeline.continual.published import published_use
 from asr_tv.pipeline.execution.executor import Done
 from asr_tv.pipeline.graph import Outcome, tuned_systems
-from asr_tv.pipeline.likeness.domain_words import report_terms
 from asr_tv.pipeline.lineage import Lineage, stage_entry
+from asr_tv.pipeline.material import bootstrap_of
 from asr_tv.pipeline.proxy.voices import proxy_speech
 from asr_tv.pipeline.writing.replayed import recited
 from asr_tv.report.biasing import biasing_part
@@ -69,7 +69,7 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         selection=SelectionInput(config.selection.method, chosen.recipe, chosen.folds, chosen.recipes),
         stages=tuple(map(stage_entry, done)),
         corpora=tuple(corpus_inputs(config, material.corpora)),
-        bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
+        bootstrap=bootstrap_of(config),
         max_relative=config.forgetting.max_relative,
         max_domain_words=config.forgetting.max_domain_words,
         bound=_bound_input(outcome),
@@ -77,7 +77,7 @@ def report_of(outcome: Outcome, done: Sequence[Done]) -> dict[str, Any]:
         target_curve=outcome.curve,
         gates={what: record.details for what, record in chosen.speech.gates.items()},
         origin=frozenset((stage.stage, stage.key) for stage in origin),
-        terms=report_terms(config, material),
+        terms=outcome.terms,
         synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in done if d.record.stage == "synthesize"),
         retention=outcome.retention,
         settings=config.model_dump(mode="json"),

@@ -13,14 +13,13 @@ from asr_tv.pipeline.execution.executor import Done, Step
 from asr_tv.pipeline.execution.lookup import Missing, Walk
 from asr_tv.pipeline.graph import adapt
 from asr_tv.pipeline.lineage import stage_entry
-from asr_tv.pipeline.material import TEXT_DOMAIN
+from asr_tv.pipeline.material import TEXT_DOMAIN, bootstrap_of
 from asr_tv.report.build import build_report
 from asr_tv.report.inputs import ReportInputs, SelectionInput, SynthesisInput, SystemInput
 from asr_tv.report.markdown import render_markdown
 from asr_tv.report.page import render_page
 from asr_tv.report.systems import ADAPTED, HEARD_TARGET
 from asr_tv.runs.outputs import REPORT_JSON, RUN_JSON, UNFINISHED, corpus_inputs, role_domains
-from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.scoring.score import SUMMARY
 from asr_tv.scoring.stage import read_score
 from asr_tv.store.results import Store, write_atomically
@@ -63,7 +62,7 @@ def _report(config: AdaptConfig, store: Path) -> dict[str, Any]:
         selection=SelectionInput(config.selection.method, None),
         stages=tuple(map(stage_entry, walk.done)),
         corpora=tuple(corpus_inputs(config, [d.record for d in walk.done if d.record.stage == "corpus"])),
-        bootstrap=Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed),
+        bootstrap=bootstrap_of(config),
         max_relative=config.forgetting.max_relative,
         synthesis=tuple(SynthesisInput(d.label, d.record.details) for d in walk.done if d.record.stage == "synthesize"),
         settings=config.model_dump(mode="json"),

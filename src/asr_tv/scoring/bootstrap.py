@@ -6,7 +6,7 @@ Recordings of one sentence are not independent, so whole sentences (clusters) ar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
@@ -38,6 +38,11 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+    @property
+    def ends(self) -> tuple[float, float] | tuple[None, None]:
+        """Both ends for JSON; None where they are not known."""
+        return (self.low, self.high) if isfinite(self.high) else (None, None)
 
 
 class Difference(NamedTuple):
@@ -112,7 +117,7 @@ class ResampledSums:
         if self._resampled is None or not self._totals[words]:
             return Difference(observed, -inf, inf, 1.0)
         differences = _ratios(self._resampled[left] - self._resampled[right], self._resampled[words])
-        return _difference(observed, differences, self._confidence)
+        return resampled_difference(observed, differences, self._confidence)
 
 
 class Group(NamedTuple):
@@ -144,10 +149,11 @@ def mean_difference(groups: Sequence[Group], **options: Unpack[BootstrapOptions]
     for number, group in enumerate(sums):
         a, b, words = _resample(group, options["resamples"], options["seed"] + number)
         differences += _ratios(a - b, words) / len(sums)
-    return _difference(observed, differences, options["confidence"])
+    return resampled_difference(observed, differences, options["confidence"])
 
 
-def _difference(observed: float, resampled: NDArray[np.float64], confidence: float) -> Difference:
+def resampled_difference(observed: float, resampled: NDArray[np.float64], confidence: float) -> Difference:
+    """A difference with the interval and the p that its resampled values give."""
     low, high = _percentiles(resampled, confidence)
     rarer = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
     return Difference(observed, low, high, min(1.0, 2 * (rarer + 1) / (resampled.size + 1)))

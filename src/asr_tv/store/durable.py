@@ -1,6 +1,7 @@
 """Files that are whole or not there, and locks that go with the process that holds them."""
 
 import fcntl
+import functools
 import hashlib
 import logging
 import os
@@ -22,6 +23,17 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def cached_digest(path: Path) -> str:
+    """As `file_digest`, once per process as long as the file system says that it is the same file."""
+    status = path.stat()
+    return _digest_once(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+@functools.cache
+def _digest_once(path: Path, *_: int) -> str:
+    return file_digest(path)
+
+
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Writes a file so that readers see the old content or the new one, and never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,6 +43,14 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_durably(path: Path, data: bytes) -> None:
+    """Adds to a file and waits until it is on the disk."""
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager

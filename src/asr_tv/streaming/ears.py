@@ -1,7 +1,6 @@
 """Recognisers as agents use them: a Whisper that encodes a recording once and decodes it again, and a CTC model."""
 
 import hashlib
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,8 @@ from asr_tv.models.vocabulary import NO_TIMESTAMPS
 from asr_tv.models.whisper import load_tokenizer, prompt_ids, whisper_config
 
 _KEPT = 256
-"""Recordings whose encoder states stay in memory, 2.3 MB each for tiny: agents of one table hear the same stream."""
+"""Recordings whose encoder states stay in memory, 2.3 MB each for tiny: the first of a stream, since the agents
+of a table hear it one after the other, and of a longer one the latest would be gone each time."""
 _MOST_NEW = 200
 
 
@@ -37,18 +37,24 @@ class WhisperEar:
         self._room = config.max_target_positions - len(prompt)
         self._boost, self._device = boost, device
         self._no_speech = int(self._tokenizer.convert_tokens_to_ids(NO_TIMESTAMPS)) - 1  # OpenAI's order of controls
-        self._kept: OrderedDict[bytes, WhisperSound] = OrderedDict()
+        self._kept: dict[bytes, WhisperSound] = {}
+        self._last: tuple[bytes, WhisperSound] | None = None
 
     def __call__(self, wave: Wave) -> "WhisperSound":
         name = hashlib.sha256(wave.tobytes()).digest()
-        if (known := self._kept.pop(name, None)) is None:
+        if (known := self._known(name)) is None:
             state = self._decoder.states(log_mel([wave], FULL_SECONDS, self._mels, self._device))
             no_speech = self._decoder.probability_at_start(state, self._no_speech)
             known = WhisperSound(self, state, len(wave) / SAMPLING_RATE, no_speech)
-        self._kept[name] = known
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+            if len(self._kept) < _KEPT:
+                self._kept[name] = known
+            self._last = name, known
         return known
+
+    def _known(self, name: bytes) -> "WhisperSound | None":
+        if self._last is not None and self._last[0] == name:
+            return self._last[1]
+        return self._kept.get(name)
 
     def decoded(self, state: Tensor, seconds: float, terms: tuple[str, ...], prompt: str) -> tuple[str, float]:
         """Text and mean log-probability of a recording's encoder state."""

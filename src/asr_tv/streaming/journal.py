@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
-from asr_tv.store.durable import write_atomically
+from asr_tv.store.durable import append_durably, write_atomically
 from asr_tv.streaming.turns import Answer, Corrected, Feedback, Judged, Nothing
 
 
@@ -103,10 +102,7 @@ def recovered(path: Path) -> list[Turn]:
 
 def append(path: Path, turn: Turn) -> None:
     """Adds a line and waits until it is on the disk."""
-    with path.open("ab") as file:
-        file.write(format_turn(turn).encode())
-        file.flush()
-        os.fsync(file.fileno())
+    append_durably(path, format_turn(turn).encode())
 
 
 def digest(turns: Iterable[Turn]) -> str:

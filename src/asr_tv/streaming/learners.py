@@ -82,6 +82,7 @@ class Retrained:
 
     Args:
         clips: folder for the verified recordings.
+        ear: the original weights'.
         ear_of: loads a checkpoint.
     """
 
@@ -92,11 +93,12 @@ class Retrained:
         how: Retraining,
         language: str,
         clips: Path,
+        ear: Ear,
         ear_of: Callable[[Path], Ear],
     ) -> None:
         self._runtime, self._base, self._how, self._language = runtime, base, how, language
         self._clips, self._ear_of = clips, ear_of
-        self._ear, self.trainings = ear_of(base.path / MODEL), 0
+        self._ear, self.trainings = ear, 0
         self.verified: list[Utterance] = []
 
     def answer(self, heard: HeardTurn) -> Answer:

@@ -11,7 +11,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from asr_tv.scoring.bootstrap import Bootstrap, Difference, Interval
+from asr_tv.scoring.bootstrap import Bootstrap, Difference, resampled_difference
 from asr_tv.streaming.journal import Turn
 from asr_tv.streaming.turns import Nothing
 
@@ -105,10 +105,7 @@ def block_difference(
         return Difference(observed, -np.inf, np.inf, 1.0)
     drawn = _drawn(columns, bootstrap, block)
     differences = (drawn[0] - drawn[1]) / np.maximum(1, drawn[2])
-    tail = (1 - bootstrap.confidence) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail], method="inverted_cdf")
-    rarer = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    return Difference(observed, float(low), float(high), min(1.0, 2 * (rarer + 1) / (len(differences) + 1)))
+    return resampled_difference(observed, differences, bootstrap.confidence)
 
 
 def _drawn(columns: Counts, bootstrap: Bootstrap, block: int) -> Counts:
@@ -120,8 +117,3 @@ def _drawn(columns: Counts, bootstrap: Bootstrap, block: int) -> Counts:
     )
     drawn: Counts = (sums[:, starts + block] - sums[:, starts]).sum(-1)
     return drawn
-
-
-def spread(rates: Sequence[float]) -> Interval:
-    """The lowest and the highest of several orders' rates."""
-    return Interval(min(rates), max(rates))

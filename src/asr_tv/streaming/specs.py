@@ -21,10 +21,6 @@ from asr_tv.streaming.learners import Adapting, Retrained, Retraining
 from asr_tv.streaming.turns import Ear, Listener, Mode, Normalize
 
 FROZEN = "frozen"
-_ONLY_FOR: Mapping[Family, str] = {
-    "ctc": "a CTC model; for a Whisper there are corrections, remember-right and retrain",
-    "whisper": "a Whisper; for a CTC model there are suta, continual, fast-slow and retrain",
-}
 _ADAPTATIONS: Mapping[str, Adaptation] = {
     "suta": Adaptation(method="suta"),
     "continual": Adaptation(method="continual"),
@@ -135,7 +131,7 @@ def make_agent(
         return Adapting(base.path / MODEL, _ADAPTATIONS[agent], device)
     if agent == "retrain":
         load = loader(family, setup, device)
-        return Retrained(runtime, base, setup.retraining, setup.language, clips, load)
+        return Retrained(runtime, base, setup.retraining, setup.language, clips, ear, load)
     made: Mapping[str, Callable[[], Listener]] = {
         FROZEN: lambda: Frozen(ear),
         "glossary": lambda: Frozen(ear, terms=setup.glossary),

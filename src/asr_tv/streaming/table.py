@@ -78,8 +78,6 @@ def _row(
         score_stream(own, frozen, [sentences[t.id] for t in own], bootstrap)
         for own, frozen in zip(turns[name], turns[FROZEN], strict=True)
     ]
-    if name == FROZEN:
-        scores = [score_stream(own, own, [sentences[t.id] for t in own], bootstrap) for own in turns[name]]
     return {
         "agent": name,
         "hears": KINDS[name].hears,

@@ -22,7 +22,7 @@ def draw_voices(
     """
     if count is None or count >= len(speakers):
         return [(speaker, tuple(takes)) for speaker in speakers]
-    turns = by_turns(speakers, text, seed)
+    turns = by_turns(speakers, text, seed, most=takes.stop * count)
     spoken: dict[str, list[int]] = {}
     for take in takes:
         for number in range(take * count, (take + 1) * count):
@@ -30,20 +30,21 @@ def draw_voices(
     return [(speaker, tuple(spoken[speaker.label])) for speaker in speakers if speaker.label in spoken]
 
 
-def by_turns(speakers: Sequence[Speaker], text: str, seed: int) -> list[Speaker]:
-    """Every speaker once: engines take turns, and within an engine its sexes and accents.
+def by_turns(speakers: Sequence[Speaker], text: str, seed: int, most: int | None = None) -> list[Speaker]:
+    """Every speaker once, or the first `most`: engines take turns, and within an engine its sexes and accents.
 
     Who comes first among equals is a hash of text and seed, so that one more voice changes as little as possible, and
     other texts nothing.
     """
     waiting, used, order = list(speakers), Counter[tuple[str, ...]](), list[Speaker]()
+    keys = {s.label: ((s.engine,), _group(s), (s.engine, s.voice.label)) for s in speakers}
+    ranks = {parts: _digest([seed, text, *parts]) for own in keys.values() for parts in own}
 
     def turn(speaker: Speaker) -> tuple[int, bytes, int, bytes, bytes]:
-        engine, group = (speaker.engine,), _group(speaker)
-        ranks = [_digest([seed, text, *parts]) for parts in (engine, group, (speaker.engine, speaker.voice.label))]
-        return used[engine], ranks[0], used[group], ranks[1], ranks[2]
+        engine, group, voice = keys[speaker.label]
+        return used[engine], ranks[engine], used[group], ranks[group], ranks[voice]
 
-    while waiting:
+    while waiting and (most is None or len(order) < most):
         order.append(min(waiting, key=turn))
         waiting.remove(order[-1])
         used.update([(order[-1].engine,), _group(order[-1])])

@@ -68,7 +68,7 @@ def plan_speech(
     clips: list[PlannedClip] = []
     drops: list[Drop] = []
     takes, refused = range(first_take, first_take + config.takes), 0
-    available = speakers_of(engines)
+    available, shaping = speakers_of(engines), config.model_dump(include=set(SHAPING), exclude_defaults=True)
     for text in texts:
         drawn = draw_voices(available, text.text, config.voices_per_text, takes, seed)
         if reason := _refusal(text.text, config.max_words):
@@ -79,7 +79,7 @@ def plan_speech(
                 drops.append(_drop(text, reason, [(speaker, own)]))
                 refused += 1
                 continue
-            clips += [_plan(text, speaker, take, engines[speaker.engine], config, seed) for take in own]
+            clips += [_plan(text, speaker, take, engines[speaker.engine], config, seed, shaping) for take in own]
     # Ids can only collide if one contains a voice's label; better to report that than to lose a clip.
     checked(Manifest("clips to speak", tuple(replace(clip.text, id=clip.id) for clip in clips)))
     rewritten = refused > 0 or any(clip.job.request.text != clip.text.text for clip in clips)
@@ -120,14 +120,19 @@ def _symbol_refusal(text: str, speaker: Speaker, config: SynthesisConfig) -> str
 
 
 def _plan(
-    text: Utterance, speaker: Speaker, take: int, engine: Synthesizer, config: SynthesisConfig, seed: int
+    text: Utterance,
+    speaker: Speaker,
+    take: int,
+    engine: Synthesizer,
+    config: SynthesisConfig,
+    seed: int,
+    shaping: Mapping[str, Any],
 ) -> PlannedClip:
     voice, words = speaker.voice, text.text
     if config.spoken_form:
         words = spoken_form(words, voice.language or config.language, reads_numbers=voice.reads_numbers)
     drawn = int.from_bytes(_digest([seed, words, voice.label, take])[:8], "big")
     request = SpeechRequest(words, voice.label, take, drawn, engine.settings(drawn))
-    shaping = config.model_dump(include=set(SHAPING), exclude_defaults=True)
     parts = key_parts(request, speaker.engine, voice.version, seed, shaping)
     job = ClipJob(clip_key(parts), parts, request, voice.sampling_rate)
     return PlannedClip(clip_id(text.id, speaker.label, take), text, speaker.label, job)

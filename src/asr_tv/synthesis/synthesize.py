@@ -95,16 +95,15 @@ def shards(texts: Manifest, count: int) -> list[Manifest]:
     return [Manifest(f"{texts.name}, shard {number} of {count}", part) for number, part in enumerate(dealt, 1) if part]
 
 
-def shard_count(texts: Manifest, config: SynthesisConfig, most: int) -> int:
+def shard_count(texts: Manifest, config: SynthesisConfig, engines: Engines, most: int) -> int:
     """How many shards keep `most` cores busy, of a minute each or less, and each worth the start of a process.
 
     In a minute a core speaks about twenty times the clips that are worth a process (see `CLIPS_WORTH_A_PROCESS`); an
     engine that uses the device takes seconds for each.
     """
-    engines = open_engines(config).values()
-    batched = any(uses_device(engine) for engine in engines)
-    worth = 1 if batched else min(getattr(e, "clips_worth_a_process", CLIPS_WORTH_A_PROCESS) for e in engines)
-    clips = len(texts) * config.takes * (config.voices_per_text or max(1, len(config.voices)))
+    batched = any(map(uses_device, engines.values()))
+    worth = 1 if batched else min(getattr(e, "clips_worth_a_process", CLIPS_WORTH_A_PROCESS) for e in engines.values())
+    clips = len(texts) * config.takes * max(1, config.voices_per_take)
     return max(1, min(math.ceil(clips / worth), max(most, math.ceil(clips / (20 * worth)))))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from asr_tv.errors import DataError
 from asr_tv.models.tensors import Layout, Tensors, write_tensors
+from asr_tv.vectors import low_rank
 
 Numbers = Literal["fp32", "fp16", "int8"]
 NUMBERS: tuple[Numbers, ...] = ("fp32", "fp16", "int8")
@@ -68,7 +69,7 @@ def quantised(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 def write_compact(vector: Tensors, out: Path, numbers: Numbers) -> float:
     """Writes a vector with other numbers; returns the relative error, the norm of what is lost over the vector's."""
-    metadata = {key: value for key, value in vector.metadata.items() if key not in ("low_rank", FORM)}
+    metadata = {key: value for key, value in vector.metadata.items() if key not in (low_rank.FORM, FORM)}
     layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {}
     for name in vector:
         shape = tuple(vector[name].shape)

@@ -8,7 +8,8 @@ import soundfile
 from commands import record
 
 from asr_tv.errors import DataError
-from asr_tv.runs.trial.clips import MOST_BYTES, MOST_SECONDS, read_clip
+from asr_tv.models.audio_context import FULL_SECONDS
+from asr_tv.runs.trial.clips import MOST_BYTES, read_clip
 
 
 def refusal(path: Path) -> str:
@@ -43,8 +44,8 @@ def test_an_hour_is_refused_by_its_header(tmp_path: Path) -> None:
 
 
 def test_the_longest_allowed_is_heard_and_a_little_more_is_not(tmp_path: Path) -> None:
-    assert read_clip(record(tmp_path / "long.wav", MOST_SECONDS)).seconds == MOST_SECONDS
-    assert "lasts 30.1 s" in refusal(record(tmp_path / "longer.wav", MOST_SECONDS + 0.1))
+    assert read_clip(record(tmp_path / "long.wav", FULL_SECONDS)).seconds == FULL_SECONDS
+    assert "lasts 30.1 s" in refusal(record(tmp_path / "longer.wav", FULL_SECONDS + 0.1))
 
 
 def test_a_large_file_is_not_opened(tmp_path: Path) -> None:

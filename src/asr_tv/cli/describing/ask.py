@@ -51,7 +51,7 @@ def ask(
     items = parse_tasks(read_text(tasks), str(tasks))
     recordings = recordings_of([item.audio for item in items], tasks.parent, outside=outside)
     runtime = runtime_for(store, quiet=quiet)
-    heard = transcribed(model, recordings, language, store, quiet=quiet)
+    heard = transcribed(runtime, model, recordings, language)
     described = read_described(stage(runtime, with_heard(recordings, heard), language))
     prompts = {item.id: (item.audio, item.instruction, item.options) for item in items}
     answers = answer_tasks(prompts, described, writer_at(llm, llm_url, llm_key), out, runtime.progress)

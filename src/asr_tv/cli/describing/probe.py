@@ -19,6 +19,7 @@ from asr_tv.errors import DataError, gathered
 
 if TYPE_CHECKING:
     from asr_tv.data.manifest import Manifest
+    from asr_tv.store.runtime import Runtime
 
 
 def probe(
@@ -42,21 +43,24 @@ def probe(
     from asr_tv.config.run import ScoringConfig
     from asr_tv.data.corpora.local import read_manifest
     from asr_tv.data.corpora.texts import read_texts
-    from asr_tv.pipeline.likeness.probes import probed
+    from asr_tv.pipeline.likeness.probes import probe_set, probed
     from asr_tv.scoring.bootstrap import Bootstrap
-    from asr_tv.text.normalize import get_normalizer
+    from asr_tv.text.normalize import get_normalizer, sentence_normalizer
 
     how = ScoringConfig()
-    normalize = get_normalizer("english" if language == "en" else "basic")
+    normalize = get_normalizer(sentence_normalizer(language))
     from_file = Path(heard).is_file()
     spoken, asked = gathered(
         lambda: read_manifest(manifest, need_audio=not from_file, outside=outside, store=store),
         lambda: read_texts(terms, "terms"),
     )
-    texts = _read(Path(heard), spoken) if from_file else transcribed(heard, spoken, language, store, quiet=quiet)
+    if from_file:
+        texts = _read(Path(heard), spoken)
+    else:
+        texts = transcribed(runtime_for(store, quiet=quiet), heard, spoken, language)
     words = tuple(filter(None, (normalize(u.text) for u in asked)))
     bootstrap = Bootstrap(how.resamples, how.confidence, seed)
-    row = probed(spoken, texts, words, normalize, bootstrap)
+    row = probed(probe_set(spoken, normalize, seed), texts, words, normalize, bootstrap)
     if as_json:
         typer.echo(json.dumps(row, ensure_ascii=False, indent=1))
     else:
@@ -72,7 +76,7 @@ def _read(file: Path, spoken: "Manifest") -> dict[str, str]:
     return texts
 
 
-def transcribed(model: str, spoken: "Manifest", language: str, store: Path, *, quiet: bool) -> dict[str, str]:
+def transcribed(runtime: "Runtime", model: str, spoken: "Manifest", language: str) -> dict[str, str]:
     """What a model hears in 30 s windows, by id."""
     from asr_tv.decoding.hypotheses import hypotheses_file, read_hypotheses
     from asr_tv.decoding.options import decoding_for
@@ -81,7 +85,6 @@ def transcribed(model: str, spoken: "Manifest", language: str, store: Path, *, q
     from asr_tv.models.locate import resolve_model
     from asr_tv.store.payload import MODEL
 
-    runtime = runtime_for(store, quiet=quiet)
     checkpoint = resolve_model(model, runtime.store)
     decoding = decoding_for("full", language, 200, "auto", family_of(checkpoint.path / MODEL))
     record = transcribe(runtime, checkpoint, spoken, decoding)

@@ -1,7 +1,5 @@
 """`asr-tv finetune --labels self`: recordings without texts, labelled by the model that is tuned on them."""
 
-import json
-import shutil
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,10 +73,3 @@ def tune_on_own(
     left = ", ".join(f"{reason}: {count}" for reason, count in kept.dropped.items() if count)
     told = f"tuned on {len(kept.labels)} of {len(recordings)} recordings by its own labels"
     return record, row | {"audio_context": context}, told + (f" ({left})" if left else "")
-
-
-def write_model(record: Any, row: dict[str, Any], language: str, out: Path) -> None:
-    """The model as a folder, with the settings to decode it and how it came about."""
-    shutil.copytree(record.path / "model", out, dirs_exist_ok=True)
-    settings = {"audio_context": row["audio_context"], "language": language, "labels": "self"}
-    (out / "asr_tv.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

@@ -116,6 +116,7 @@ def _compared(
     from asr_tv.models.family import family_of
     from asr_tv.models.locate import resolve_model
     from asr_tv.scoring.bootstrap import Bootstrap
+    from asr_tv.store.payload import MODEL
     from asr_tv.streaming.specs import check_agents
     from asr_tv.streaming.table import stream_table
     from asr_tv.text.normalize import get_normalizer
@@ -126,7 +127,7 @@ def _compared(
         lambda: get_normalizer(normalizer),
         lambda: resolve_model(model_path(model), runtime.store),
     )
-    family = family_of(base.path / "model")
+    family = family_of(base.path / MODEL)
     check_agents(plan.agents, family, plan.teaching.mode, plan.setup)
     if family == "whisper":
         refuse_longer(recordings, FULL_SECONDS, "cut it before")

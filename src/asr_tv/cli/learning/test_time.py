@@ -54,6 +54,7 @@ def adaptations(
     from asr_tv.report.learning.adapted import adapted_rows, adapted_table
     from asr_tv.report.table import as_markdown
     from asr_tv.scoring.bootstrap import Bootstrap
+    from asr_tv.store.payload import MODEL
     from asr_tv.store.results import write_atomically
     from asr_tv.text.normalize import get_normalizer
 
@@ -64,7 +65,7 @@ def adaptations(
         lambda: get_normalizer(normalizer),
         lambda: resolve_model(model_path(model), runtime.store),
     )
-    if family_of(base.path / "model") != "ctc":
+    if family_of(base.path / MODEL) != "ctc":
         raise ConfigError(
             f"{model}: test-time adaptation is for CTC models; for a Whisper: asr-tv finetune --labels self"
         )

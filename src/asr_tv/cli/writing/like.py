@@ -40,10 +40,10 @@ def write_like_file(
     from asr_tv.data.corpora.texts import read_texts
     from asr_tv.data.text_files import read_text
     from asr_tv.store.results import write_atomically
-    from asr_tv.text.normalize import get_normalizer
+    from asr_tv.text.normalize import get_normalizer, sentence_normalizer
     from asr_tv.text.writing.like import parse_text_model, train_text_model, write_like
 
-    identity = get_normalizer("english" if language == "en" else "basic")
+    identity = get_normalizer(sentence_normalizer(language))
     if like.suffix == ".json":
         if keep is not None:
             raise ConfigError(f"--keep: {like} is a text model already")

@@ -1,7 +1,6 @@
 """`asr-tv texts`: sentences for a domain without quotable texts, from its terms and a few examples."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,6 @@ from asr_tv.safe_text import counted
 
 if TYPE_CHECKING:
     from asr_tv.text.writing.corpus import WrittenCorpus
-    from asr_tv.text.writing.prompt import Writer
 
 _SHOWN = 10
 
@@ -66,23 +64,22 @@ def texts(
     if terms is None or keep is not None:
         raise ConfigError("--keep: needs --like" if terms else "TERMS: give a file of terms, or --like")
     from asr_tv.cli.console import progress_for
-    from asr_tv.data.text_files import read_text
+    from asr_tv.config.run import TextsConfig
     from asr_tv.models.vocabulary import known_words
+    from asr_tv.pipeline.writing.written import read_request, writer_of
     from asr_tv.store.results import Store
-    from asr_tv.text.normalize import get_normalizer
-    from asr_tv.text.writing.corpus import Request, write_corpus
-    from asr_tv.text.writing.terms import parse_sentences, parse_terms
+    from asr_tv.text.normalize import get_normalizer, sentence_normalizer
+    from asr_tv.text.writing.corpus import write_corpus
 
-    parsed = parse_terms(read_text(terms), str(terms))
-    slots = tuple(dict.fromkeys(term.slot for term in parsed))
-    writer, given, unwanted = gathered(
-        lambda: _writer(llm, llm_url, llm_key, local_llm),
-        lambda: parse_sentences(read_text(sentences), str(sentences), slots) if sentences else (),
-        lambda: tuple(read_text(exclude).splitlines()) if exclude else (),
-    )
+    if llm and local_llm:
+        raise ConfigError("--llm and --local-llm: one language model at a time")
+    files = {"sentences": sentences and str(sentences), "exclude": exclude and str(exclude)}
+    model = {"llm": llm, "llm_url": llm_url, "llm_key": llm_key, "local_llm": local_llm}
+    asked = TextsConfig.model_validate({"terms": str(terms), "count": count, **files, **model})
+    request, writer = gathered(lambda: read_request(asked, domain, language, seed), lambda: writer_of(asked, "auto"))
     written = write_corpus(
-        Request(domain, language, parsed, given, count, seed, unwanted),
-        get_normalizer("english" if language == "en" else "basic"),
+        request,
+        get_normalizer(sentence_normalizer(language)),
         known_words(language),
         writer=writer,
         store=Store(store),
@@ -100,17 +97,6 @@ def _save(written: "WrittenCorpus", terms: Path, out: Path, *, as_json: bool) ->
     row = written.coverage
     write_atomically(out.with_name(f"{out.name}.coverage.json"), json.dumps(row, indent=1, ensure_ascii=False) + "\n")
     say({"texts": str(out), **row}, as_json=as_json, text=_summary(row, out))
-
-
-def _writer(llm: str | None, url: str, key: str, local: str | None) -> "Writer | None":
-    from asr_tv.text.writing.endpoint import EndpointWriter
-    from asr_tv.text.writing.local_model import LocalWriter
-
-    if llm and local:
-        raise ConfigError("--llm and --local-llm: one language model at a time")
-    if llm:
-        return EndpointWriter(url, llm, os.environ.get(key))
-    return LocalWriter(local) if local else None
 
 
 def _summary(row: Mapping[str, Any], out: Path) -> str:

@@ -28,13 +28,33 @@ def read_manifest(path: Path, *, need_audio: bool = True, outside: bool = False,
         DataError: no utterance at all, every line that is not one, or every recording that is missing, empty,
             truncated, not audio, or not the one that duration and digest in the manifest describe.
     """
-    manifest = parse_manifest(read_text(path), str(path))
+    manifest = replace(parse_manifest(read_text(path), str(path)), name=path.stem)
+    return placed(manifest, path.parent, str(path), need_audio=need_audio, outside=outside, store=store)
+
+
+def placed(
+    manifest: Manifest,
+    folder: Path,
+    source: str,
+    *,
+    need_audio: bool = True,
+    outside: bool = False,
+    store: Path | None = None,
+) -> Manifest:
+    """The manifest with recordings below a folder where their paths are relative; the rest as `read_manifest`.
+
+    Args:
+        source: what the manifest was read from, for messages.
+
+    Raises:
+        DataError: as `read_manifest`, but for lines.
+    """
     if not len(manifest):
-        raise DataError(f"{path}: no utterance")
-    found = tuple(located(u, path.parent) for u in manifest)
+        raise DataError(f"{source}: no utterance")
+    found = tuple(located(u, folder) for u in manifest)
     if need_audio and not outside:
-        require_in_folder([path.parent, *([store] if store else [])], found, str(path))
-    named = Manifest(path.stem, found)
+        require_in_folder([folder, *([store] if store else [])], found, source)
+    named = Manifest(manifest.name, found)
     return opened(named) if need_audio else named
 
 

@@ -16,7 +16,7 @@ from asr_tv.data.corpora.selection import count_reasons
 from asr_tv.data.manifest import Dropped, Manifest, Utterance, checked, parse_json
 from asr_tv.data.recorded import read_original
 from asr_tv.errors import DataError, listed, map_all, shortened
-from asr_tv.store.results import file_digest
+from asr_tv.store.durable import cached_digest
 from asr_tv.workers import cores
 
 NO_RECORDING, NO_TEXT = "its recording is missing", "it has no text"
@@ -206,11 +206,4 @@ def contents_digest(paths: Sequence[Path]) -> str:
 def _digest_of(file: Path) -> str:
     if not file.is_file():
         return "missing"
-    status = file.stat()
-    return _digest_once(file, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-
-
-@cache
-def _digest_once(file: Path, *_: int) -> str:
-    """Once per process, as long as the file system says that it is the same file."""
-    return file_digest(file)
+    return cached_digest(file)

@@ -18,7 +18,7 @@ from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.material import as_texts, capped, joined, load, sentence_identity
 from asr_tv.pipeline.scoring import System, TestSet, score_systems
 from asr_tv.pipeline.speech import synthesis_call
-from asr_tv.pipeline.trainings import Scope, domain_pairs, domain_vectors, finetune_call
+from asr_tv.pipeline.trainings import Scope, domain_pairs, domain_vectors, finetune_call, training_seed
 from asr_tv.pipeline.writing.replayed import Memory, replayed_texts
 from asr_tv.report.systems import PRETRAINED
 from asr_tv.scoring.evaluation import Evaluation
@@ -108,14 +108,14 @@ class _Course:
         replay = self.config.replay.model_copy(update={"origin": REPLAYED[self.row]})
         real = concatenate("earlier", [each.recordings for each in earlier])
         if replay.origin == "real":
-            return with_replay(lesson.clips, real, real, replay, self._seed)
+            return with_replay(lesson.clips, real, real, replay, training_seed(self.config))
         texts = as_texts(real)
-        memory = Memory(replay, self.config.language, self._seed)
+        memory = Memory(replay, self.config.language, training_seed(self.config))
         wanted = math.ceil(replay.share * len({u.text for u in lesson.clips}))
         chosen = replayed_texts(memory, texts, {}, wanted, self._scored, self.execute)
         what = f"{replay.origin} before {lesson.name}"
         spoken = self.execute([synthesis_call(self.config, what, chosen, self.config.synthesis, run=self.run)])
-        return with_replay(lesson.clips, real, stored_manifest(spoken[0]), replay, self._seed)
+        return with_replay(lesson.clips, real, stored_manifest(spoken[0]), replay, training_seed(self.config))
 
     def _corrected(self, number: int, model: Record) -> Record:
         """The model plus the vector of the domains before, where the row has one."""
@@ -131,10 +131,6 @@ class _Course:
         coef = self.config.sequence.scaling_coef
         step = Step("adapt", f"{self.row} after {self.lessons[number].name}", run=self.run, options=self.config.run)
         return self.execute([call(step, adapt_stage, model, vector, self.base, coef, 0.0)])[0]
-
-    @property
-    def _seed(self) -> int:
-        return self.config.training_seed if self.config.training_seed is not None else self.config.seed
 
     @property
     def _scored(self) -> frozenset[str]:

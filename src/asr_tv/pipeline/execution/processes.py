@@ -77,14 +77,6 @@ class Processes:
         store = self._store_for(call)
         return self._stored(call, store) or self._result(self._start(call, store), call, store)
 
-    def look_up(self, call: Call) -> Record:
-        """The call's result in the store.
-
-        Raises:
-            NotStored: there is none.
-        """
-        return call.run(LookupStore(self._store_for(call)), silent)
-
     def is_alone(self, step: Step) -> bool:
         """Whether nothing is to run beside it."""
         return step.alone

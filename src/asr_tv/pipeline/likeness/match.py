@@ -10,9 +10,8 @@ from asr_tv.describing.description import Description
 from asr_tv.describing.stage import describe, read_described, sampled
 from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.pipeline.likeness.gaps import gaps_between, snr_range, suggestions
-from asr_tv.pipeline.material import Material, sentence_identity
+from asr_tv.pipeline.material import Material, bootstrap_of, sentence_identity
 from asr_tv.pipeline.speech import synthesis_call
-from asr_tv.scoring.bootstrap import Bootstrap
 
 _ESPEAK_RATES = (80.0, 450.0)
 
@@ -47,7 +46,7 @@ def described(
 
 
 def _with_settings(config: AdaptConfig, real: Sequence[Description], clips: Sequence[Description]) -> AdaptConfig:
-    bootstrap = Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
+    bootstrap = bootstrap_of(config)
     gaps = gaps_between(real, clips, sentence_identity(config.language), bootstrap)
     found = suggestions(gaps, real, {})
     changes: dict[str, Any] = {}

@@ -12,8 +12,7 @@ from asr_tv.pipeline.execution.executor import Executor
 from asr_tv.pipeline.graph import Chosen
 from asr_tv.pipeline.likeness.gaps import gap_part, gaps_between, suggestions
 from asr_tv.pipeline.likeness.match import described
-from asr_tv.pipeline.material import sentence_identity
-from asr_tv.scoring.bootstrap import Bootstrap
+from asr_tv.pipeline.material import bootstrap_of, sentence_identity
 
 
 def source_gap(chosen: Chosen, execute: Executor) -> dict[str, Any]:
@@ -26,9 +25,7 @@ def source_gap(chosen: Chosen, execute: Executor) -> dict[str, Any]:
     spoken = stored_manifest(chosen.speech.used[1])
     recordings, clips = paired(sampled(real, most), spoken, normalize)
     first, second = described(config, recordings, _once(clips), execute)
-    gaps = gaps_between(
-        first, second, normalize, Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
-    )
+    gaps = gaps_between(first, second, normalize, bootstrap_of(config))
     part = gap_part(gaps, suggestions(gaps, first, voice_pitches(spoken, second)))
     return {"source_gap": {**part, "matched": config.synthesis.match is not None}}
 

@@ -9,10 +9,10 @@ from asr_tv.data.manifest import Manifest
 from asr_tv.decoding.options import Decoding
 from asr_tv.decoding.transcribe import transcribe
 from asr_tv.pipeline.execution.executor import Executor, Step, call
+from asr_tv.pipeline.material import bootstrap_of
 from asr_tv.pipeline.unlabelled.table import adaptation_table
 from asr_tv.report.learning.adapted import adapted_rows
 from asr_tv.report.systems import ADAPTED, PRETRAINED
-from asr_tv.scoring.bootstrap import Bootstrap
 from asr_tv.store.results import Record
 from asr_tv.text.normalize import get_normalizer
 
@@ -27,7 +27,7 @@ def adapting_rows(
     if config.test_time is None or test is None:
         return {}
     methods: dict[str, Adaptation] = {method: Adaptation(method=method) for method in config.test_time.methods}
-    bootstrap = Bootstrap(config.scoring.resamples, config.scoring.confidence, config.seed)
+    bootstrap = bootstrap_of(config)
     rows = []
     for name, checkpoint in ((PRETRAINED, pretrained), (ADAPTED, adapted)):
         if name not in config.test_time.of:

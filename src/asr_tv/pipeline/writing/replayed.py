@@ -19,6 +19,7 @@ from asr_tv.pipeline.speech import synthesis_call
 from asr_tv.pipeline.trainings import Scope, training_seed
 from asr_tv.store.records import Purpose
 from asr_tv.store.results import Record
+from asr_tv.text.normalize import sentence_normalizer
 
 
 def with_replayed(config: AdaptConfig, material: Material, scopes: Sequence[Scope], execute: Executor) -> list[Scope]:
@@ -79,7 +80,7 @@ class Memory:
     @property
     def normalizer(self) -> str:
         """Says which sentences are the same."""
-        return "english" if self.language == "en" else "basic"
+        return sentence_normalizer(self.language)
 
     @property
     def identity(self) -> Normalize:

@@ -16,7 +16,7 @@ from asr_tv.pipeline.execution.executor import Executor, Step, call
 from asr_tv.store.payload import COVERAGE, SENTENCES
 from asr_tv.store.results import Identity, Produced, Record, write_atomically
 from asr_tv.store.runtime import Runtime
-from asr_tv.text.normalize import get_normalizer
+from asr_tv.text.normalize import get_normalizer, sentence_normalizer
 from asr_tv.text.writing.corpus import Request, write_corpus
 from asr_tv.text.writing.endpoint import EndpointWriter
 from asr_tv.text.writing.local_model import LocalWriter
@@ -71,7 +71,7 @@ def written_stage(runtime: Runtime, request: Request, texts: TextsConfig) -> Rec
     def produce(scratch: Path) -> Produced:
         written = write_corpus(
             request,
-            get_normalizer("english" if request.language == "en" else "basic"),
+            get_normalizer(sentence_normalizer(request.language)),
             known_words(request.language),
             writer=writer,
             store=runtime.store,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from asr_tv.report.scores import finite
 from asr_tv.report.table import Table, build, field, number, rate, text
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ def adapted_rows(scores: Sequence["AdaptedScore"]) -> list[Json]:
                 "hears": HEARS[score.method],
                 "wer": score.wer,
                 "words": score.words,
-                "ci": [low, _finite(high)],
+                "ci": [low, finite(high)],
                 "difference": d and d.difference,
-                "difference_ci": d and [_finite(d.low), _finite(d.high)],
+                "difference_ci": d and [finite(d.low), finite(d.high)],
                 "p": d and d.p,
                 "better": score.better,
                 "equal": score.equal,
@@ -46,10 +47,6 @@ HEARS = {
     "fast_slow": "earlier recordings",
     "fast_slow+reset": "earlier recordings",
 }
-
-
-def _finite(value: float) -> float | None:
-    return None if value in (float("inf"), float("-inf")) else value
 
 
 def adapted_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:

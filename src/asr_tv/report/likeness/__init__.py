@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asr_tv.report.table import Cell, Field, Table, build, field, plain, text
+from asr_tv.report.table import Cell, Field, Table, build, field, plain, text, with_ends
 from asr_tv.safe_text import counted
 
 Row = Mapping[str, Any]
@@ -82,13 +82,7 @@ def _median(row: Row, side: str) -> Cell:
 
 
 def _chance(row: Row) -> Cell:
-    if row["probability"] is None:
-        return Cell("unknown", more=(None, None, None))
-    ends = row["ci_low"], row["ci_high"]
-    between = "" if None in ends else f" ({100 * ends[0]:.0f} to {100 * ends[1]:.0f})"
-    return Cell(
-        f"{100 * row['probability']:.0f}{between}", number=100 * row["probability"], more=(row["probability"], *ends)
-    )
+    return with_ends(row, "probability", ".0f", scale=100, unknown="unknown")
 
 
 def _known(row: Row) -> Cell:

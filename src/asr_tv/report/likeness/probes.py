@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asr_tv.report.score_tables import retention_table
-from asr_tv.report.table import Cell, Field, Table, build, count, field, plain, rate, system, text, words
+from asr_tv.report.table import Cell, Field, Table, build, count, field, plain, rate, system, with_ends, words
 from asr_tv.scoring.questions.yes_no import CHANCE
 
 Row = Mapping[str, Any]
@@ -13,11 +13,7 @@ _UNITS = {"1000 words": "per 1,000 words", "minute": "per minute"}
 
 def unsaid_table(rows: Sequence[Row]) -> Table | None:
     """A line a system and kind of recording; a system is named where the rows do."""
-    lines = [
-        {**{key: row[key] for key in ("target", "system") if key in row}, "where": where, **found}
-        for row in rows
-        for where, found in row.get("domain_words", {}).items()
-    ]
+    lines = _lines(rows, "domain_words", "where")
     fields: list[Field] = [
         *_who(lines),
         words("in", "where", priority=0),
@@ -25,6 +21,15 @@ def unsaid_table(rows: Sequence[Row]) -> Table | None:
         field("rate", _rated, numeric=True, priority=0, more=("rate", "rate low", "rate high")),
     ]
     return build("unsaid", "Words of the domain heard where nobody said them", lines, fields)
+
+
+def _lines(rows: Sequence[Row], part: str, kind: str) -> list[Row]:
+    """What each row has of a part, a line a kind, which stands under that name."""
+    return [
+        {**{key: row[key] for key in ("target", "system") if key in row}, kind: name, **found}
+        for row in rows
+        for name, found in row.get(part, {}).items()
+    ]
 
 
 def _who(lines: Sequence[Row]) -> list[Field]:
@@ -35,20 +40,12 @@ def _who(lines: Sequence[Row]) -> list[Field]:
 
 
 def _rated(row: Row) -> Cell:
-    if row["rate"] is None:
-        return Cell("–", more=(None, None, None))
-    ends = row["ci_low"], row["ci_high"]
-    between = "" if None in ends else f" ({ends[0]:.1f} to {ends[1]:.1f})"
-    return Cell(f"{row['rate']:.1f}{between} {_UNITS[row['unit']]}", number=row["rate"], more=(row["rate"], *ends))
+    return with_ends(row, "rate", ".1f", unit=f" {_UNITS[row['unit']]}")
 
 
 def questions_table(rows: Sequence[Row]) -> Table | None:
     """A line a system and kind of question."""
-    lines = [
-        {**{key: row[key] for key in ("target", "system") if key in row}, "kind": kind, **found}
-        for row in rows
-        for kind, found in row.get("questions", {}).items()
-    ]
+    lines = _lines(rows, "questions", "kind")
     fields: list[Field] = [
         *_who(lines),
         words("question", "kind", priority=0),
@@ -65,11 +62,7 @@ def questions_table(rows: Sequence[Row]) -> Table | None:
 
 
 def _right(row: Row) -> Cell:
-    if row["accuracy"] is None:
-        return text(None)
-    ends = row["ci_low"], row["ci_high"]
-    between = "" if None in ends else f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
-    return Cell(f"{100 * row['accuracy']:.1f}{between}", number=100 * row["accuracy"], more=(row["accuracy"], *ends))
+    return with_ends(row, "accuracy", ".1f", scale=100)
 
 
 def kept_tables(report: Row) -> list[Table | None]:

@@ -7,10 +7,8 @@ from pathlib import Path
 from asr_tv.audio.recordings import Wave, audio_duration, read_audio, to_pcm16
 from asr_tv.audio.silences import is_heard
 from asr_tv.errors import DataError
-from asr_tv.models.audio_context import SAMPLING_RATE
+from asr_tv.models.audio_context import FULL_SECONDS, SAMPLING_RATE
 
-MOST_SECONDS = 30.0
-"""What a Whisper hears at once."""
 MOST_BYTES = 12_000_000
 """Of an upload: 30 s of 48 kHz stereo in 32-bit samples."""
 
@@ -49,7 +47,7 @@ def read_clip(path: Path) -> VisitorClip:
     try:
         if path.exists() and path.stat().st_size > MOST_BYTES:
             raise DataError(
-                f"{name}: over {MOST_BYTES // 1_000_000} MB; give a recording of at most {MOST_SECONDS:g} s"
+                f"{name}: over {MOST_BYTES // 1_000_000} MB; give a recording of at most {FULL_SECONDS:g} s"
             )
         _refuse_longer(name, audio_duration(path))
         wave = read_audio(path)
@@ -62,6 +60,6 @@ def read_clip(path: Path) -> VisitorClip:
 
 
 def _refuse_longer(name: str, seconds: float) -> None:
-    if seconds > MOST_SECONDS:
+    if seconds > FULL_SECONDS:
         told = f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-        raise DataError(f"{name}: lasts {told}; at most {MOST_SECONDS:g} s can be heard at once")
+        raise DataError(f"{name}: lasts {told}; at most {FULL_SECONDS:g} s can be heard at once")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asr_tv.audio.recordings import write_audio
 from asr_tv.data.corpora.local import read_manifest, write_manifest
-from asr_tv.data.corrections import Correction, add_correction, correction_of
+from asr_tv.data.corrections import CORRECTIONS, Correction, add_correction, correction_of
 from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
@@ -16,7 +16,7 @@ from asr_tv.runs.trial.listeners import SideAnswer
 from asr_tv.store.durable import file_digest, file_lock, write_atomically
 
 FOLDER = "corrections"
-CORRECTIONS, RECORDINGS, CONSENT, CLIPS = "corrections.jsonl", "recordings.jsonl", "consent.jsonl", "clips"
+RECORDINGS, CONSENT, CLIPS = "recordings.jsonl", "consent.jsonl", "clips"
 STATEMENT = (
     "I am the speaker, or the speaker agreed: this recording may be kept and used to train and test speech recognisers."
 )

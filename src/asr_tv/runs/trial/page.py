@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from asr_tv.runs.trial.clips import MOST_SECONDS
+from asr_tv.models.audio_context import FULL_SECONDS
 from asr_tv.runs.trial.keeping import STATEMENT
 from asr_tv.runs.trial.listeners import SideAnswer
 from asr_tv.runs.trial.markup import answer_cards, empty_card, heading, told
@@ -38,7 +38,7 @@ def build_page(trial: Trial) -> Any:
             type="filepath",
             editable=False,
             buttons=[],
-            label=f"Speak, or choose a file: at most {MOST_SECONDS:g} s",
+            label=f"Speak, or choose a file: at most {FULL_SECONDS:g} s",
             elem_id="sound",
         )
         line = gr.HTML(told(""), elem_id="line", js_on_load=None)

@@ -16,8 +16,7 @@ def sentences_of(run: FinishedRun, store: Store) -> tuple[str, ...]:
 
 def _spoken(run: FinishedRun, store: Store) -> Iterator[tuple[str, str]]:
     """Domain and text of every clip that the run had synthesised, as far as the store has kept them."""
-    for stage in run.report["stages"]:
-        record = store.recorded("synthesize", stage["key"]) if stage["name"] == "synthesize" else None
+    for record in run.records(store, "synthesize"):
         if record is not None:
             yield from ((u.domain, u.text) for u in stored_manifest(record))
 

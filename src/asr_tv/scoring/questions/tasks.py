@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from asr_tv.data.manifest import parse_json
+from asr_tv.data.manifest import parse_rows
 from asr_tv.errors import DataError
 from asr_tv.scoring.bootstrap import Bootstrap, ResampledSums
 
@@ -58,23 +58,19 @@ def parse_tasks(text: str, name: str) -> tuple[TaskItem, ...]:
     Raises:
         DataError: every line that is no item, whose label is none of its options, or whose id another has.
     """
-    items: dict[str, TaskItem] = {}
-    problems = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            item = _item(parse_json(line), f"line-{number}")
-            if item.id in items:
-                raise ValueError(f"duplicate id {item.id!r}")
-            items[item.id] = item
-        except ValueError as error:
-            problems.append(f"{name}:{number}: {error}")
-    if not items and not problems:
-        problems = [f"{name}: no task"]
-    if problems:
-        raise DataError(problems)
-    return tuple(items.values())
+    ids: set[str] = set()
+
+    def new(row: Any, number: int) -> TaskItem:
+        item = _item(row, f"line-{number}")
+        if item.id in ids:
+            raise ValueError(f"duplicate id {item.id!r}")
+        ids.add(item.id)
+        return item
+
+    items, problems = parse_rows(text, name, new)
+    if problems or not items:
+        raise DataError(problems or [f"{name}: no task"])
+    return tuple(items)
 
 
 def _item(row: Any, default_id: str) -> TaskItem:
@@ -113,14 +109,13 @@ def _score(task: str, items: Sequence[TaskItem], answers: Mapping[str, str], boo
     right = [answer == normalise(item.label) for item, answer in zip(items, given, strict=True)]
     lacking = sum(a not in map(normalise, item.options) for item, a in zip(items, given, strict=True))
     sums = ResampledSums([i.audio for i in items], {"right": right, "asked": [1] * len(items)}, bootstrap)
-    low, high = sums.interval("right", "asked")
-    known = high < float("inf")
+    low, high = sums.interval("right", "asked").ends
     return TaskScore(
         task=task,
         items=len(items),
         accuracy=sum(right) / len(items),
-        ci_low=low if known else None,
-        ci_high=high if known else None,
+        ci_low=low,
+        ci_high=high,
         chance=sum(1 / len(item.options) for item in items) / len(items),
         unanswered=lacking / len(items),
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from asr_tv.scoring.bootstrap import Bootstrap, ResampledSums
+from asr_tv.scoring.bootstrap import Bootstrap, Interval, ResampledSums
 from asr_tv.scoring.terms import TermCounter
 
 Unit = Literal["1000 words", "minute"]
@@ -50,9 +50,7 @@ def unsaid_terms(recordings: Sequence[HeardText], terms: Sequence[str], unit: Un
     clusters = [r.said or str(number) for number, r in enumerate(recordings)]
     sums = ResampledSums(clusters, {"count": counts, "part": parts}, bootstrap)
     low, high = sums.interval("count", "part")
-    known = high < float("inf")
-    ends = (low * _PER[unit], high * _PER[unit]) if known else (None, None)
-    return Unsaid(count, amount, unit, count / amount, *ends)
+    return Unsaid(count, amount, unit, count / amount, *Interval(low * _PER[unit], high * _PER[unit]).ends)
 
 
 def unsaid_rows(

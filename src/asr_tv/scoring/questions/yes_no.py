@@ -133,13 +133,12 @@ def ask_all(pairs: Sequence[Pair], answer: Answer, bootstrap: Bootstrap) -> Answ
     said_no = sum(given is False for _, given in answers)
     found = sum(given is False and not question.truth for question, given in answers)
     sums = ResampledSums([q.recording for q, _ in answers], {"right": right, "asked": [1] * len(right)}, bootstrap)
-    low, high = sums.interval("right", "asked")
-    known = high < float("inf")
+    low, high = sums.interval("right", "asked").ends
     return Answered(
         pairs=len(pairs),
         accuracy=sum(right) / len(right),
-        ci_low=low if known else None,
-        ci_high=high if known else None,
+        ci_low=low,
+        ci_high=high,
         yes_rate=sum(given is True for _, given in answers) / len(answers),
         f1_no=2 * found / (said_no + len(pairs)),
         both_right=sum(a and b for a, b in zip(right[::2], right[1::2], strict=True)) / len(pairs),

@@ -1,19 +1,19 @@
 """What the adapters of engines share: opening voices with all problems at once, levels, files of packages, digests."""
 
-import functools
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from asr_tv.audio.recordings import Wave
 from asr_tv.errors import ConfigError
-from asr_tv.store.results import file_digest
-from asr_tv.synthesis.engines import VoiceInfo
+from asr_tv.store.durable import cached_digest
+from asr_tv.synthesis.engines import SpeechRequest, VoiceInfo
 
 PEAK = 0.9
 """Largest absolute sample of every clip: leaves headroom for the overshoot of resampling."""
@@ -49,6 +49,43 @@ def open_voices(names: Sequence[str], find: Callable[[str], Voice]) -> dict[str,
     return dict(zip(labels, voices, strict=True))
 
 
+class OneByOne(ABC, Generic[Voice]):
+    """An engine whose clips are spoken one after the other.
+
+    Attributes:
+        _voices: by label; an engine sets them.
+    """
+
+    batch_size = 1
+    _voices: Mapping[str, Voice]
+
+    @property
+    def voices(self) -> tuple[VoiceInfo, ...]:
+        return tuple(voice.info for voice in self._voices.values())
+
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
+        return [self._clip(request) for request in requests]
+
+    @abstractmethod
+    def _clip(self, request: SpeechRequest) -> Wave:
+        """One request's wave, at the voice's sampling rate."""
+
+
+def drawn_settings(seed: int, ranges: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """A value a setting, drawn uniformly from its range in the order given, with four decimals."""
+    rng = np.random.default_rng(seed)
+    return {name: round(float(rng.uniform(*ends)), 4) for name, ends in ranges.items()}
+
+
+def single_threaded(model: bytes) -> Any:
+    """An ONNX model's session with one thread: it sums in one order, and the parallel workers are processes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 def scale_to_peak(wave: Wave) -> Wave:
     """The wave with its peak at `PEAK`; silence stays silent."""
     return wave * np.float32(PEAK / max(float(np.abs(wave).max(initial=0)), 1e-8))
@@ -60,19 +97,8 @@ def package_folders(package: str) -> list[Path]:
     return [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
 
 
-def cached_digest(path: Path) -> str:
-    """sha256 of a file, computed again only when its size or modification time has changed."""
-    status = path.stat()
-    return _digest(path, status.st_size, status.st_mtime_ns)
-
-
 def files_digest(folder: Path, files: Iterable[Path]) -> str:
     """sha256 of the names and contents of files in a folder, cut to 16 digits."""
     kept = sorted(file for file in files if file.is_file())
     lines = [f"{file.relative_to(folder).as_posix()} {cached_digest(file)}" for file in kept]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-@functools.cache
-def _digest(path: Path, size: int, modified: int) -> str:  # noqa: ARG001  (the arguments are the cache's key)
-    return file_digest(path)

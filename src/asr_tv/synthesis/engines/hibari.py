@@ -1,7 +1,7 @@
 """hibari: small distilled English voices (ONNX) with a dictionary front end; one lies in its package."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -13,8 +13,15 @@ from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.hub import repository
+from asr_tv.store.durable import cached_digest
 from asr_tv.synthesis.engines import ENGINES, Offer, Sex, SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest, open_voices, scale_to_peak
+from asr_tv.synthesis.engines.adapter import (
+    FoundVoice,
+    OneByOne,
+    drawn_settings,
+    open_voices,
+    scale_to_peak,
+)
 
 REPOSITORY = "maureesewilliams/hibari"
 """On the hub; it has the voices that are not in the package."""
@@ -29,7 +36,7 @@ class _Voice(FoundVoice):
     model: Path
 
 
-class HibariSynthesizer:
+class HibariSynthesizer(OneByOne[_Voice]):
     """The hibari voices named in `synthesis.voices`: `heart`, or another of its registry from the hub.
 
     Raises:
@@ -37,7 +44,6 @@ class HibariSynthesizer:
     """
 
     name = "hibari"
-    batch_size = 1
     clips_worth_a_process = 100
 
     def __init__(self, config: SynthesisConfig) -> None:
@@ -47,16 +53,9 @@ class HibariSynthesizer:
         self._voices = open_voices(config.voices, _find)
         self._loaded: dict[str, Any] = {}
 
-    @property
-    def voices(self) -> tuple[VoiceInfo, ...]:
-        return tuple(voice.info for voice in self._voices.values())
-
     def settings(self, seed: int) -> Mapping[str, float]:
         """Speed of one clip, drawn uniformly from the configured range."""
-        return {"speed": round(float(np.random.default_rng(seed).uniform(*self._speed)), 4)}
-
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        return [self._clip(request) for request in requests]
+        return drawn_settings(seed, {"speed": self._speed})
 
     def _clip(self, request: SpeechRequest) -> Wave:
         if request.voice not in self._loaded:

@@ -6,7 +6,7 @@ Neither draws random numbers, so a clip depends on its text, voice and speed alo
 import difflib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, util
@@ -18,8 +18,17 @@ import numpy as np
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
+from asr_tv.store.durable import cached_digest
 from asr_tv.synthesis.engines import ENGINES, Offer, SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest, open_voices, package_folders, scale_to_peak
+from asr_tv.synthesis.engines.adapter import (
+    FoundVoice,
+    OneByOne,
+    drawn_settings,
+    open_voices,
+    package_folders,
+    scale_to_peak,
+    single_threaded,
+)
 from asr_tv.synthesis.engines.kokoro_voices import (
     DIGESTS,
     OTHER_FRONT_ENDS,
@@ -51,7 +60,7 @@ class _Voice(FoundVoice):
     styles: Path
 
 
-class KokoroSynthesizer:
+class KokoroSynthesizer(OneByOne[_Voice]):
     """The Kokoro voices named in `synthesis.voices`, such as `af_heart`.
 
     Raises:
@@ -59,7 +68,6 @@ class KokoroSynthesizer:
     """
 
     name = "kokoro"
-    batch_size = 1
     clips_worth_a_process = 2
     seconds_per_word = 0.6
 
@@ -73,16 +81,9 @@ class KokoroSynthesizer:
         self._speed = config.kokoro.speed
         self._session: Any = None
 
-    @property
-    def voices(self) -> tuple[VoiceInfo, ...]:
-        return tuple(voice.info for voice in self._voices.values())
-
     def settings(self, seed: int) -> Mapping[str, float]:
         """Speed of one clip, drawn uniformly from the configured range."""
-        return {"speed": round(float(np.random.default_rng(seed).uniform(*self._speed)), 4)}
-
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        return [self._clip(request) for request in requests]
+        return drawn_settings(seed, {"speed": self._speed})
 
     def _clip(self, request: SpeechRequest) -> Wave:
         from kokoro_onnx.chunker import split_phonemes
@@ -109,14 +110,8 @@ class KokoroSynthesizer:
         return np.asarray(wave, np.float32)
 
     def _loaded(self) -> Any:
-        """The model in a single-threaded session: the parallel workers are processes."""
         if self._session is None:
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = options.inter_op_num_threads = 1
-            model = b"".join(part.read_bytes() for part in self._parts)
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = single_threaded(b"".join(part.read_bytes() for part in self._parts))
         return self._session
 
 

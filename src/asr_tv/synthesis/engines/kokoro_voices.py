@@ -10,8 +10,8 @@ from pathlib import Path
 from asr_tv.data.corpora.archives import UNREADABLE, content_of, members, open_tar
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.hub import repository
+from asr_tv.store.durable import cached_digest
 from asr_tv.synthesis.engines import Sex
-from asr_tv.synthesis.engines.adapter import cached_digest
 
 PACKAGE, PACKAGE_VERSION = "kokoro-js", "1.2.1"
 REPOSITORY = "onnx-community/Kokoro-82M-v1.0-ONNX"

@@ -19,8 +19,17 @@ import numpy as np
 from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
+from asr_tv.store.durable import cached_digest
 from asr_tv.synthesis.engines import NOT_STATED, Offer, SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest, open_voices, package_folders, scale_to_peak
+from asr_tv.synthesis.engines.adapter import (
+    FoundVoice,
+    OneByOne,
+    drawn_settings,
+    open_voices,
+    package_folders,
+    scale_to_peak,
+    single_threaded,
+)
 from asr_tv.synthesis.engines.onnx_noise import NOISE_PREFIX, with_noise_inputs
 
 if TYPE_CHECKING:
@@ -62,7 +71,7 @@ class _Voice(FoundVoice):
     speaker: int | None
 
 
-class PiperSynthesizer:
+class PiperSynthesizer(OneByOne[_Voice]):
     """The Piper voices named in `synthesis.voices`.
 
     A voice is a name in `PACKAGED_VOICES`, the path of an .onnx file with its .onnx.json beside it, or `package/NAME`
@@ -73,7 +82,6 @@ class PiperSynthesizer:
     """
 
     name = "piper"
-    batch_size = 1
 
     def __init__(self, config: SynthesisConfig) -> None:
         try:
@@ -84,17 +92,9 @@ class PiperSynthesizer:
         self._voices = open_voices(config.voices, _find)
         self._loaded: dict[Path, PiperVoice] = {}
 
-    @property
-    def voices(self) -> tuple[VoiceInfo, ...]:
-        return tuple(voice.info for voice in self._voices.values())
-
     def settings(self, seed: int) -> Mapping[str, float]:
         """Length, noise and noise-w scale of one clip, drawn uniformly from the configured ranges."""
-        rng = np.random.default_rng(seed)
-        return {name: round(float(rng.uniform(*getattr(self._config, name))), 4) for name in _SCALES}
-
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        return [self._clip(request) for request in requests]
+        return drawn_settings(seed, {name: getattr(self._config, name) for name in _SCALES})
 
     def _clip(self, request: SpeechRequest) -> Wave:
         voice = self._voices[request.voice]
@@ -112,15 +112,10 @@ def _has_sound(phonemes: Sequence[str]) -> bool:
 
 
 def _load(model: Path) -> "PiperVoice":
-    """The voice in a single-threaded session: one thread sums in one order, and the parallel workers are processes."""
-    import onnxruntime
     from piper import PiperConfig, PiperVoice
 
     rewritten = with_noise_inputs(model.read_bytes(), str(model))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(rewritten, options, providers=["CPUExecutionProvider"])
-    return PiperVoice(session=session, config=PiperConfig.from_dict(_read_json(_config_path(model))))
+    return PiperVoice(session=single_threaded(rewritten), config=PiperConfig.from_dict(_read_json(_config_path(model))))
 
 
 def _synthesize(

@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -16,10 +16,11 @@ from asr_tv.config.run import SynthesisConfig
 from asr_tv.config.synthesis import PocketConfig
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.hub import repository
+from asr_tv.store.durable import cached_digest
 from asr_tv.synthesis.engines import NOT_STATED, Offer, Sex, SpeechRequest, VoiceInfo
 from asr_tv.synthesis.engines.adapter import (
     FoundVoice,
-    cached_digest,
+    OneByOne,
     files_digest,
     open_voices,
     package_folders,
@@ -80,7 +81,7 @@ class _Voice(FoundVoice):
     prompt: Path
 
 
-class PocketSynthesizer:
+class PocketSynthesizer(OneByOne[_Voice]):
     """The voices of `synthesis.voices`: a model and a voice, such as `english#alba`.
 
     A model is a language, from the hub, or a folder with config.yaml, model.safetensors, tokenizer.json and
@@ -91,7 +92,6 @@ class PocketSynthesizer:
     """
 
     name = "pocket"
-    batch_size = 1
     clips_worth_a_process = 8
 
     def __init__(self, config: SynthesisConfig) -> None:
@@ -102,15 +102,8 @@ class PocketSynthesizer:
         self._models: dict[Path, Any] = {}
         self._states: dict[str, Any] = {}
 
-    @property
-    def voices(self) -> tuple[VoiceInfo, ...]:
-        return tuple(voice.info for voice in self._voices.values())
-
     def settings(self, seed: int) -> Mapping[str, float]:  # noqa: ARG002  (a clip's random draws are the model's)
         return {}
-
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Wave]:
-        return [self._clip(request) for request in requests]
 
     def _clip(self, request: SpeechRequest) -> Wave:
         import torch

@@ -17,8 +17,9 @@ from asr_tv.config.run import SynthesisConfig
 from asr_tv.devices import choose_device
 from asr_tv.errors import ConfigError, DataError
 from asr_tv.models.hub import repository
+from asr_tv.store.durable import cached_digest
 from asr_tv.synthesis.engines import Offer, SpeechRequest, VoiceInfo
-from asr_tv.synthesis.engines.adapter import FoundVoice, cached_digest
+from asr_tv.synthesis.engines.adapter import FoundVoice
 from asr_tv.synthesis.engines.arrays import Array, read_npz
 from asr_tv.synthesis.engines.neural import ModelFolder, NeuralSynthesizer, find_model, generator, stream_seed, to_wave
 from asr_tv.synthesis.engines.sentence_pieces import pieces

@@ -23,7 +23,7 @@ from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis.gate.clip_yield import clip_yield
 from asr_tv.synthesis.gate.consensus import Verdict, choose_clips, judge_clips
 from asr_tv.synthesis.gate.tempo import ClipMeasure
-from asr_tv.text.normalize import get_normalizer
+from asr_tv.text.normalize import get_normalizer, sentence_normalizer
 
 STAGE, VERSION = "gate", 1
 VERDICTS, AGAIN = "verdicts.jsonl", "again.json"
@@ -57,7 +57,7 @@ def gate(
     """
     clips = checked(Manifest(rounds[0].clips.name, tuple(u for r in rounds for u in r.clips)))
     detector = SpeechDetector()
-    normalizer = get_normalizer("english" if language == "en" else "basic")
+    normalizer = get_normalizer(sentence_normalizer(language))
     parameters = config.model_dump(mode="json", exclude={"judge", "retries", "ablation"}) | {
         "normalizer": [normalizer.name, normalizer.version],
         "detector": detector.version,
