@@ -70,7 +70,7 @@ def fake_values(folder: Path, domains: tuple[str, ...] = DOMAINS) -> dict[str, A
     use_fake_engine()
     return {
         "name": "fake",
-        "model": str(tiny_whisper(folder / "base")),
+        "model": str(tiny_whisper(folder / "base", layers=1)),
         "corpora": [{"kind": "manifest", "path": str(fake_recordings(folder / "recordings", domains=domains))}],
         "target": {"domain": "travel"},
         "splits": {"dev": 0.25, "test": 0.25},
