@@ -58,7 +58,7 @@ def slurp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_table_from_slurps_files(slurp: Path, tmp_path: Path) -> None:
     values = {
         "name": "slurp_mini",
-        "model": str(tiny_whisper(tmp_path / "base")),
+        "model": str(tiny_whisper(tmp_path / "base", layers=1)),
         "corpora": [{"kind": "slurp", "path": str(slurp)}],
         "synthesis": {"takes": 1},
         "training": {"epochs": 1, "learning_rate": 1e-3, "batch_size": 4, "precision": "fp32"},

@@ -1,8 +1,9 @@
 """What the tests of the command line share: a finished command, and files to run it on."""
 
+import contextlib
+import io
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -59,8 +60,8 @@ def run_here(*arguments: object) -> int:
 
     handlers = logging.getLogger().handlers[:]
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
-            patch.setenv(name, os.environ.get(name, ""))
+        patch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # as the program sets them where they are not set
+        patch.setenv("TRANSFORMERS_VERBOSITY", "error")
         patch.setattr(sys, "argv", ["asr-tv", *map(str, arguments)])
         with pytest.raises(SystemExit) as ending:
             cli.main()
@@ -69,10 +70,26 @@ def run_here(*arguments: object) -> int:
 
 
 def adapt_slice(folder: Path) -> dict[str, Any]:
-    """Runs slice.yaml of the folder in a process of its own; returns the report."""
+    """Runs slice.yaml of the folder, one stage at a time; returns the report.
+
+    The libraries are loaded already, which takes a process and its workers seven seconds each.
+    """
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = run_here("adapt", folder / "slice.yaml", "--set", "run.jobs=1", *_into(folder))
+    assert code == 0
+    report: dict[str, Any] = json.loads(printed.getvalue())
+    return report
+
+
+def adapt_slice_again(folder: Path) -> dict[str, Any]:
+    """The same in a process of its own."""
     command = [sys.executable, "-c", "from asr_tv.cli import main; main()", "adapt", str(folder / "slice.yaml")]
-    command += ["--store", str(folder / "store"), "--out", str(folder / "out"), "--json", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, *_into(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
+
+
+def _into(folder: Path) -> list[str]:
+    return ["--store", str(folder / "store"), "--out", str(folder / "out"), "--json", "--quiet"]

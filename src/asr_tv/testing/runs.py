@@ -24,6 +24,7 @@ synthesis: {takes: 1}
 training: {epochs: 1, learning_rate: 6.0e-5, batch_size: 4}
 rehearsal: {share: 0.25}
 selection: {folds: 1, starts: [source_real], augmentation: [true], scaling_coefs: [0.0, 0.3]}
+retention: {short_clips: 3}
 run: {jobs: 2}
 """
 """The whole method on a slice of the real corpus, with real weights and a real voice: about a minute."""
@@ -70,7 +71,7 @@ def fake_values(folder: Path, domains: tuple[str, ...] = DOMAINS) -> dict[str, A
     use_fake_engine()
     return {
         "name": "fake",
-        "model": str(tiny_whisper(folder / "base")),
+        "model": str(tiny_whisper(folder / "base", layers=1)),
         "corpora": [{"kind": "manifest", "path": str(fake_recordings(folder / "recordings", domains=domains))}],
         "target": {"domain": "travel"},
         "splits": {"dev": 0.25, "test": 0.25},
