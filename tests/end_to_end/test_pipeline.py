@@ -20,9 +20,9 @@ from asr_tv.errors import ConfigError, DataError, UserError
 from asr_tv.models.tensors import open_tensors
 from asr_tv.pipeline.execution.executor import InProcess
 from asr_tv.pipeline.graph import adapt
+from asr_tv.pipeline.likeness.domain_words import report_terms
 from asr_tv.pipeline.planning import Plan
 from asr_tv.runs import players
-from asr_tv.runs.outputs import report_terms
 from asr_tv.runs.run import run
 from asr_tv.runs.unfinished import unfinished_report
 from asr_tv.store.results import Store

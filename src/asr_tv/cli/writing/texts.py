@@ -14,6 +14,7 @@ from asr_tv.safe_text import counted
 
 if TYPE_CHECKING:
     from asr_tv.text.writing.corpus import WrittenCorpus
+    from asr_tv.text.writing.prompt import Writer
 
 _SHOWN = 10
 
@@ -71,12 +72,15 @@ def texts(
     from asr_tv.text.normalize import get_normalizer, sentence_normalizer
     from asr_tv.text.writing.corpus import write_corpus
 
-    if llm and local_llm:
-        raise ConfigError("--llm and --local-llm: one language model at a time")
+    def model_writer() -> "Writer | None":
+        if llm and local_llm:
+            raise ConfigError("--llm and --local-llm: one language model at a time")
+        return writer_of(asked, "auto")
+
     files = {"sentences": sentences and str(sentences), "exclude": exclude and str(exclude)}
-    model = {"llm": llm, "llm_url": llm_url, "llm_key": llm_key, "local_llm": local_llm}
+    model = {"llm": llm, "llm_url": llm_url, "llm_key": llm_key, "local_llm": None if llm else local_llm}
     asked = TextsConfig.model_validate({"terms": str(terms), "count": count, **files, **model})
-    request, writer = gathered(lambda: read_request(asked, domain, language, seed), lambda: writer_of(asked, "auto"))
+    writer, request = gathered(model_writer, lambda: read_request(asked, domain, language, seed))
     written = write_corpus(
         request,
         get_normalizer(sentence_normalizer(language)),
