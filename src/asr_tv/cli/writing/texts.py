@@ -13,6 +13,7 @@ from asr_tv.errors import ConfigError, DataError, gathered
 from asr_tv.safe_text import counted
 
 if TYPE_CHECKING:
+    from asr_tv.config.run import TextsConfig
     from asr_tv.text.writing.corpus import WrittenCorpus
     from asr_tv.text.writing.prompt import Writer
 
@@ -67,20 +68,15 @@ def texts(
     from asr_tv.cli.console import progress_for
     from asr_tv.config.run import TextsConfig
     from asr_tv.models.vocabulary import known_words
-    from asr_tv.pipeline.writing.written import read_request, writer_of
+    from asr_tv.pipeline.writing.written import read_request
     from asr_tv.store.results import Store
     from asr_tv.text.normalize import get_normalizer, sentence_normalizer
     from asr_tv.text.writing.corpus import write_corpus
 
-    def model_writer() -> "Writer | None":
-        if llm and local_llm:
-            raise ConfigError("--llm and --local-llm: one language model at a time")
-        return writer_of(asked, "auto")
-
     files = {"sentences": sentences and str(sentences), "exclude": exclude and str(exclude)}
     model = {"llm": llm, "llm_url": llm_url, "llm_key": llm_key, "local_llm": None if llm else local_llm}
     asked = TextsConfig.model_validate({"terms": str(terms), "count": count, **files, **model})
-    writer, request = gathered(model_writer, lambda: read_request(asked, domain, language, seed))
+    writer, request = gathered(lambda: _writer(asked, local_llm), lambda: read_request(asked, domain, language, seed))
     written = write_corpus(
         request,
         get_normalizer(sentence_normalizer(language)),
@@ -90,6 +86,14 @@ def texts(
         progress=progress_for(quiet=quiet),
     )
     _save(written, terms, out, as_json=as_json)
+
+
+def _writer(asked: "TextsConfig", local_llm: str | None) -> "Writer | None":
+    from asr_tv.pipeline.writing.written import writer_of
+
+    if asked.llm and local_llm:
+        raise ConfigError("--llm and --local-llm: one language model at a time")
+    return writer_of(asked, "auto")
 
 
 def _save(written: "WrittenCorpus", terms: Path, out: Path, *, as_json: bool) -> None:
