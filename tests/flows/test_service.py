@@ -29,7 +29,9 @@ corpora:
   - {kind: asterisk, domains: [voicemail, conference], max_per_domain: 16, line: {codec: gsm, snr_db: 10}}
 target: {domain: voicemail}
 synthesis: {takes: 1}
-training: {epochs: 3, learning_rate: 1.0e-5, audio_context: full}
+training: {epochs: 3, learning_rate: 1.0e-5, full_context_share: 0}
+rehearsal: {share: 0}
+retention: {noise_seconds: 0, short_clips: 0}
 selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0.3}, scaling_coefs: [0.0, 0.3]}
 scoring: {resamples: 200}
 run: {jobs: 2}
@@ -42,7 +44,7 @@ model: openai/whisper-tiny.en
 target: {domain: takeaway}
 texts: {terms: TERMS, count: 6}
 synthesis: {takes: 1}
-training: {epochs: 1, batch_size: 4}
+training: {epochs: 1, batch_size: 4, full_context_share: 0}
 selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0}}
 retention: {noise_seconds: 0, short_clips: 0}
 rehearsal: {share: 0}
@@ -355,7 +357,8 @@ name: spoken
 model: openai/whisper-tiny.en
 target: {texts: TEXTS}
 synthesis: {takes: 2}
-training: {epochs: 1, batch_size: 4}
+training: {epochs: 1, batch_size: 4, full_context_share: 0}
+rehearsal: {share: 0}
 selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0}}
 """
 
@@ -421,7 +424,8 @@ name: tiny
 model: openai/whisper-tiny.en
 target: {texts: TEXTS}
 synthesis: {takes: 1}
-training: {epochs: 1, batch_size: 4}
+training: {epochs: 1, batch_size: 4, full_context_share: 0}
+rehearsal: {share: 0}
 selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0}}
 run: {jobs: 1, workers: 1}
 """
