@@ -16,6 +16,7 @@ from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.streaming.agents import Corrections, Frozen, Remembering
 from asr_tv.streaming.harness import Teaching, play
 from asr_tv.streaming.journal import Turn, digest, format_turn, parse_turn, recovered
+from asr_tv.streaming.memory import TermList
 from asr_tv.streaming.turns import Answer, Corrected, Feedback, HeardTurn, Judged, Listener, is_asked, teach
 from asr_tv.testing.streams import CONFUSABLE, FakeEar, fake_stream, fake_wave
 from asr_tv.text.normalize import get_normalizer
@@ -171,3 +172,8 @@ def test_a_share_of_the_turns_is_asked_whoever_asks() -> None:
     assert all(is_asked(n, 1.0, 42) for n in range(100))
     assert asked[:10] == [is_asked(number, 0.1, 42) for number in range(10)]
     assert np.mean([is_asked(n, 0.1, 43) == asked[n] for n in range(5000)]) < 1
+
+
+def test_a_lone_mark_is_no_word_to_expect() -> None:
+    learnt = TermList().after("press the pound key . then 2", "press key then", turn=3)
+    assert set(learnt.listed) == {"the", "pound", "2"}

@@ -42,8 +42,9 @@ class TermList:
 
 
 def missed_words(said: str, heard: str) -> Iterable[str]:
-    """The words of what was said that the alignment marks as substituted or deleted."""
-    return (step.reference for step in word_alignment(said, heard) if step.op in ("substitution", "deletion"))
+    """The words of what was said that the alignment marks as substituted or deleted; a lone mark is no word."""
+    missed = (step.reference for step in word_alignment(said, heard) if step.op in ("substitution", "deletion"))
+    return (word for word in missed if any(map(str.isalnum, word)))
 
 
 @dataclass

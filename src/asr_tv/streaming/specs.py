@@ -18,6 +18,7 @@ from asr_tv.store.runtime import Runtime
 from asr_tv.streaming.agents import Corrections, Frozen, Remembering
 from asr_tv.streaming.ears import CtcEar, WhisperEar
 from asr_tv.streaming.learners import Adapting, Retrained, Retraining
+from asr_tv.streaming.memory import MOST_TERMS
 from asr_tv.streaming.turns import Ear, Listener, Mode, Normalize
 
 FROZEN = "frozen"
@@ -81,6 +82,8 @@ class Setup:
             rows["glossary"] = list(self.glossary)
         if agent in ("glossary", "corrections"):
             rows["boost"] = self.boost
+        if agent.startswith("corrections"):
+            rows["terms"] = {"most": MOST_TERMS, "of": "words with a letter or digit"}
         if agent == "retrain":
             rows["retraining"] = self.retraining.told
         return rows | ({"adaptation": _ADAPTATIONS[agent].told} if agent in _ADAPTATIONS else {})
