@@ -46,6 +46,8 @@ def test_a_line_has_quartiles_chance_and_suggestion() -> None:
     assert "5 (0 to 13)" in drawn
     assert "synthesis.length_scale × 1.31" in drawn
     assert "unknown" in drawn.splitlines()[-1]
+    lonely = gap_row("f0_hz", knob="synthesis.voices", suggestion="no voice near 208 Hz")
+    assert "| synthesis.voices: no voice near 208 Hz |" in as_markdown(likeness_table(PART | {"rows": [lonely]}))
     assert likeness_note(PART).startswith("30 recordings against 30 synthetic clips, 30 sentences of both.")
 
 

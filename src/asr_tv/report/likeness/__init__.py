@@ -48,8 +48,14 @@ def likeness_note(part: Row) -> str:
     )
 
 
+def _setting(row: Row) -> str:
+    """What moves the attribute, with the value suggested for it."""
+    knob, suggestion = row["knob"] or "", row["suggestion"] or ""
+    return suggestion if not knob or suggestion.startswith(knob) else f"{knob}: {suggestion}" if suggestion else knob
+
+
 def likeness_table(part: Row) -> Table | None:
-    """A line an attribute: quartiles of both, the KS distance, P(real > synthetic) with its interval, and the knob."""
+    """A line an attribute: quartiles of both, the KS distance, P(real > synthetic) with its interval, and the setting."""
     fields: list[Field] = [
         field("attribute", lambda row: text(_named(row)), priority=0),
         field("real", lambda row: _median(row, "real"), numeric=True, priority=0, more=_ends("real")),
@@ -57,8 +63,7 @@ def likeness_table(part: Row) -> Table | None:
         field("KS", lambda row: plain(row["ks"], ".2f"), numeric=True),
         field("P(real > synthetic) %", _chance, numeric=True, priority=0, more=("P", "P low", "P high")),
         field("known", _known, priority=3),
-        field("suggestion", lambda row: text(row["suggestion"] or ""), priority=0),
-        field("setting", lambda row: text(row["knob"] or ""), priority=2),
+        field("setting", lambda row: text(_setting(row)), priority=0),
     ]
     return build("likeness", "Measured of recordings and of synthetic clips", part["rows"], fields)
 
