@@ -55,7 +55,7 @@ def _setting(row: Row) -> str:
 
 
 def likeness_table(part: Row) -> Table | None:
-    """A line an attribute: quartiles of both, the KS distance, P(real > synthetic) with its interval, and the setting."""
+    """A line an attribute: quartiles of both, the KS distance, P(real > synthetic) with its interval, the setting."""
     fields: list[Field] = [
         field("attribute", lambda row: text(_named(row)), priority=0),
         field("real", lambda row: _median(row, "real"), numeric=True, priority=0, more=_ends("real")),
