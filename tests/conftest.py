@@ -174,7 +174,8 @@ def s3() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("asr-tv-tests")
+        # A server of another file in this process has left its buckets.
+        fsspec.filesystem("s3", skip_instance_cache=True).makedirs("asr-tv-tests", exist_ok=True)
         fsspec.filesystem("s3").clear_instance_cache()  # it would go on with another file's server
         yield "s3://asr-tv-tests"
     server.stop()
