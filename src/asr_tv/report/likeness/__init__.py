@@ -51,7 +51,9 @@ def likeness_note(part: Row) -> str:
 def _setting(row: Row) -> str:
     """What moves the attribute, with the value suggested for it."""
     knob, suggestion = row["knob"] or "", row["suggestion"] or ""
-    return suggestion if not knob or suggestion.startswith(knob) else f"{knob}: {suggestion}" if suggestion else knob
+    if not suggestion:
+        return knob
+    return suggestion if suggestion.startswith(knob) else f"{knob}: {suggestion}"
 
 
 def likeness_table(part: Row) -> Table | None:
