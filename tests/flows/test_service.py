@@ -355,21 +355,16 @@ class TestLosses:
 SPOKEN = """
 name: spoken
 model: openai/whisper-tiny.en
-target: {texts: TEXTS}
-synthesis: {takes: 2}
-training: {epochs: 1, batch_size: 4, full_context_share: 0}
+corpora: [{kind: asterisk, domains: [digits]}]
+sources: []
+target: {domain: digits, test_fraction: 0.2}
+synthesis: {takes: 6}
+training: {epochs: 1, full_context_share: 0}
+short_context_updates: 0
 rehearsal: {share: 0}
+retention: {noise_seconds: 0, short_clips: 0}
 selection: {method: fixed, fixed: {start: pretrained, augmentation: true, scaling_coef: 0}}
 """
-
-
-def sentences() -> list[str]:
-    """200 sentences as a bank's customers might say them."""
-    verbs = ("send", "move", "book", "return")
-    amounts = ("ten", "forty", "sixty", "ninety", "five hundred")
-    people = ("my sister", "the landlord", "Doctor Brown", "the garage", "my savings account")
-    days = ("today", "on Friday")
-    return [f"Please {v} {a} dollars to {p} {d}." for v in verbs for a in amounts for p in people for d in days]
 
 
 def clips(store: Path) -> dict[str, str]:
@@ -389,8 +384,7 @@ def test_a_run_on_two_ray_nodes_gives_the_digests_of_one_process(
     from asr_tv.testing.nodes import started
 
     root, config = service.root, service.root / "spoken.yaml"
-    (root / "sentences.txt").write_text("".join(f"{line}\n" for line in sentences()))
-    config.write_text(SPOKEN.replace("TEXTS", str(root / "sentences.txt")))
+    config.write_text(SPOKEN)
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     service.worker("ray")
     worked: set[str] = set()
@@ -415,6 +409,7 @@ def test_a_run_on_two_ray_nodes_gives_the_digests_of_one_process(
     command = [sys.executable, "-c", "from asr_tv.cli import main; main()", *words]
     subprocess.run(command, env=service.environment, check=True, timeout=1800)
     assert len(clips(root / "one")) >= 400
+    assert len([*root.glob("one/finetune/*/record.json")]) == 2  # on clips and on recordings
     assert clips(root / "one") == clips(root / "nodes")
     assert results(root / "one").items() <= results(root / "nodes").items()
 
