@@ -23,7 +23,7 @@ from asr_tv.pipeline.execution.executor import InProcess, Step
 from asr_tv.pipeline.graph import Chosen, adapt
 from asr_tv.pipeline.scoring import System, TestSet, score_systems
 from asr_tv.pipeline.speech import ClipSet, gated
-from asr_tv.pipeline.trainings import finetune_call
+from asr_tv.pipeline.trainings import finetune_call, target_tuning
 from asr_tv.scoring.evaluation import Evaluation, compare
 from asr_tv.seeds import generator
 from asr_tv.store.results import Store, file_digest
@@ -83,8 +83,8 @@ def main() -> None:
     chosen = adapt(config, execute).chosen
     clips = _clips(config, chosen, store, execute, options.scratch)
     starts = {"pretrained": chosen.material.base, **chosen.trained.sources}
-    training = config.training.scaled(learning_rate=1, epochs=config.target_epochs)
-    slow = config.training.scaled(learning_rate=config.second_stage_learning_rate, epochs=config.target_epochs)
+    training = target_tuning(config)
+    slow = target_tuning(config, config.second_stage_learning_rate)
     calls = [
         finetune_call(
             config,

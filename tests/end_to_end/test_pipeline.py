@@ -192,6 +192,7 @@ def test_text_only_without_source_speech(first: Run, tmp_path: Path) -> None:
         corpora=[],
         general=corpus,
         target={"texts": str(texts)},
+        target_trainable="freeze_encoder",
         selection={"method": "fixed", "fixed": fixed},
     )
     assert [plan.fine_tunings for plan in second.plans] == [1]
@@ -204,6 +205,9 @@ def test_text_only_without_source_speech(first: Run, tmp_path: Path) -> None:
     base, adapted = open_tensors(first.folder.parent / "base"), open_tensors(second.folder / "model")
     name = "model.decoder.layers.0.fc1.weight"
     torch.testing.assert_close(adapted[name], (tuned[name] + base[name]) / 2)
+    assert not torch.equal(tuned[name], base[name])
+    frozen = [name for name in base if name.startswith("model.encoder.")]
+    assert frozen and all(torch.equal(tuned[name], base[name]) for name in frozen)
 
 
 def test_unknown_target_names_the_domains(first: Run) -> None:

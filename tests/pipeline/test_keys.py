@@ -377,6 +377,7 @@ FIELDS: dict[str, Takes] = {
     "context_start.batch_size": Takes(4, "context start"),
     "second_stage_learning_rate": Takes(0.2, r"finetune .*_then_.*"),
     "target_epochs": Takes(2.0, r"finetune (.*target_synthetic.*|topline)"),
+    "target_trainable": Takes("freeze_encoder", r"finetune .*target_synthetic.*"),
     "mixed_epochs": Takes(2.0, r"finetune source_mixed( \(fold banking\))?"),
     "vector.ties_keep": Takes(0.3),
     "training_seed": Takes(18, "finetune .*"),

@@ -264,6 +264,9 @@ class AdaptConfig(Section):
     )
     second_stage_learning_rate: Positive = Field(0.1, description="factor on training.learning_rate (the paper's 0.1)")
     target_epochs: Positive = Field(1.0, description="factor on training.epochs when tuning on the target's clips")
+    target_trainable: Annotated[Trainable, PlainValidator(parse_trainable), PlainSerializer(written)] | None = Field(
+        None, description="what tuning on the target's clips may change; training.trainable when not given"
+    )
     mixed_epochs: Positive = Field(1.0, description="factor on training.epochs for source_mixed, twice the data")
     vector: VectorConfig = VectorConfig()
     selection: SelectionConfig = SelectionConfig()

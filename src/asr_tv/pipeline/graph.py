@@ -33,7 +33,7 @@ from asr_tv.pipeline.proxy.scores import proxy_scores
 from asr_tv.pipeline.scoring import Curve, System, TestSet, score_curves, score_systems
 from asr_tv.pipeline.selection import FoldScore, RecipeScore, preferred, score_folds, score_recipes
 from asr_tv.pipeline.speech import ClipSet, clip_count, gated, synthesis_call
-from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, target_passes, topline_calls, train_scopes
+from asr_tv.pipeline.trainings import STARTS, Scope, Trained, finetune_call, target_tuning, topline_calls, train_scopes
 from asr_tv.pipeline.writing.replayed import with_replayed
 from asr_tv.report.inputs import TermsInput
 from asr_tv.report.systems import ADAPTED, ADAPTED_SHORT, PRETRAINED, PRETRAINED_SHORT, target_row
@@ -146,7 +146,7 @@ def settled(config: AdaptConfig, material: Material) -> AdaptConfig:
     if len(material.source_train) or config.context_start:
         return config
     clips = clip_count(config, material.target_texts)
-    if target_passes(config) * math.ceil(clips / config.training.batch_size) >= config.short_context_updates:
+    if target_tuning(config).epochs * math.ceil(clips / config.training.batch_size) >= config.short_context_updates:
         return config
     values = config.model_dump(exclude_unset=True)
     return AdaptConfig.model_validate(values | {"training": {**values.get("training", {}), "audio_context": "full"}})
@@ -255,7 +255,7 @@ def _general_clips(config: AdaptConfig, material: Material, target_clips: int) -
     """As many general sentences as the longest training rehearses, each once, in the voices by turns."""
     if family_of(material.base.path / MODEL) == "ctc":
         return []
-    needed = math.ceil(config.rehearsal.share * target_clips) * target_passes(config)
+    needed = math.ceil(config.rehearsal.share * target_clips) * target_tuning(config).epochs
     ranked = sorted(material.general_texts, key=lambda u: u.id)  # an id is a digest of the sentence
     texts = Manifest("general texts", tuple(ranked[:needed]))
     once = config.synthesis.model_copy(update={"takes": 1, "voices_per_text": 1})
@@ -344,10 +344,9 @@ def _ungated(chosen: Chosen, execute: Executor) -> list[System]:
     if config.gate is None or not config.gate.ablation:
         return []
     clips = stored_manifest(chosen.speech.spoken[0])
-    training = config.training.scaled(learning_rate=1, epochs=config.target_epochs)
     step = Step("finetune", UNGATED, purpose="scoring", options=config.run)
     data = TrainingData(clips, rehearsal=chosen.scope.rehearsal)
-    (record,) = execute([finetune_call(config, step, chosen.start, data, training)])
+    (record,) = execute([finetune_call(config, step, chosen.start, data, target_tuning(config))])
     return [System(UNGATED, record)]
 
 

@@ -210,9 +210,13 @@ def target_call(
     memory = scope.replayed if replay.origin in SPOKEN_ANEW else scope.source_clips
     clips = with_replay(scope.target_clips, scope.source_real, memory, replay, seed)
     data = TrainingData(clips, config.augmentation if augmentation else None, scope.rehearsal)
-    return finetune_call(
-        config, step, checkpoint, data, config.training.scaled(learning_rate=second, epochs=config.target_epochs)
-    )
+    return finetune_call(config, step, checkpoint, data, target_tuning(config, second))
+
+
+def target_tuning(config: AdaptConfig, learning_rate: float = 1.0) -> TrainingConfig:
+    """Of the target's clips; `learning_rate` is a factor."""
+    training = config.training.scaled(learning_rate=learning_rate, epochs=config.target_epochs)
+    return training.model_copy(update={"trainable": config.target_trainable or training.trainable})
 
 
 def topline_calls(
@@ -233,8 +237,3 @@ def topline_calls(
         training = config.training.scaled(learning_rate=rate, epochs=passes)
         calls[name] = finetune_call(config, step, checkpoint, recordings, training)
     return calls
-
-
-def target_passes(config: AdaptConfig) -> int:
-    """Epochs over the target's clips."""
-    return config.training.scaled(learning_rate=1, epochs=config.target_epochs).epochs
