@@ -1,6 +1,6 @@
-"""How many planted faults the quality gate catches, and how many good clips it loses, on real Piper clips.
+"""How many planted faults the quality gate catches, and how many good clips it loses, on real clips of any engine.
 
-    python benchmarks/gate_faults.py configs/demo.yaml --store .store
+    python benchmarks/gate_faults.py configs/demo.yaml --store .store [--set 'synthesis.voices=["hibari:heart"]']
 
 Speaks the demo's target and fold texts (two takes each; found in the store after `make demo`), spoils one take in
 nine in one way at a time, and lets the gate judge. The gate is not told about the faults.
@@ -39,7 +39,7 @@ ONE_IN = 9
 def main() -> None:
     """Prints a table and, with --out, writes it as JSON."""
     options = _options()
-    config = load_config(options.config)
+    config = load_config(options.config, options.set)
     store = Store(options.store)
     clips = _clips(config, store, options.sets)
     judge = resolve_model(options.judge or config.model, store)
@@ -63,6 +63,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", default=sets, help="target, or source domains")
     parser.add_argument("--scratch", type=Path, default=Path("build/gate_faults"), help="for the spoilt clips")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the configuration")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
@@ -80,7 +81,7 @@ def _heard(judge: Record, manifest: Manifest, store: Store) -> Record:
 
 
 def _judged(rounds: list[Round], judge: Record, store: Store) -> dict[str, dict]:
-    record = gate(Runtime(store), rounds, GateConfig(), judge, engine="piper")
+    record = gate(Runtime(store), rounds, GateConfig(), judge, engine="any")
     rows = map(json.loads, (record.path / VERDICTS).read_text(encoding="utf-8").splitlines())
     return {row["id"]: row for row in rows}
 
