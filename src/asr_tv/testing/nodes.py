@@ -13,6 +13,7 @@ _LOOPBACK = "127.0.0.1"
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",
+    "RAY_health_check_period_ms": "1000",  # a node that is lost has missed five of them
     # Otherwise Ray reads a loopback address as that of the network card.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
