@@ -124,6 +124,22 @@ def compare(
     return paired_difference(errors_a, errors_b, words, clusters, **options)
 
 
+def shown_beyond(a: Evaluation, b: Evaluation, relative: float, **options: Unpack[BootstrapOptions]) -> bool:
+    """Whether a is shown to make more than (1 + relative) x the errors of b: the difference's interval lies above 0.
+
+    Raises:
+        DataError: as `compare`.
+    """
+    require_comparable(a, b)
+    errors, words, clusters = _columns(a)
+    allowed = [round(_PARTS * (1 + relative)) * own for own in _columns(b)[0]]
+    return paired_difference([_PARTS * own for own in errors], allowed, words, clusters, **options).low > 0
+
+
+_PARTS = 10_000
+"""Errors are counted in such parts, since the bootstrap adds up whole numbers."""
+
+
 def require_comparable(a: Evaluation, b: Evaluation, may_differ: Collection[str] = DECODED_AS) -> None:
     """Refuses two evaluations whose difference is not due to the checkpoints alone.
 
