@@ -46,14 +46,14 @@ def test_too_few_sentences_are_refused_with_the_way_out(config: AdaptConfig) -> 
         split_general(config, general("one", "one", "ONE"), PLAIN)
 
 
-def scored(errors: list[int]) -> Evaluation:
-    """Sentences of ten words, so many of them wrong in each."""
+def scored(errors: list[int], **added: object) -> Evaluation:
+    """Sentences of ten words, so many of them wrong in each, and what was added to the checkpoint."""
     rows = [
         UtteranceScore(f"u{n}", "d", f"sentence {n}", "", "", counts, counts, "", counts)
         for n, wrong in enumerate(errors)
         for counts in [ErrorCounts(hits=10 - wrong, substitutions=wrong)]
     ]
-    return Evaluation(tuple(rows), Conditions(None, "m", (), "none", "1"))
+    return Evaluation(tuple(rows), Conditions(None, "m", tuple(added.items()), "none", "1"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_the_least_share_that_is_not_shown_to_lose_more_than_the_bound(
     bounded = config.model_copy(update={"forgetting": ForgettingConfig(max_relative=0.05)})
     before = scored([1, 0] * 10 + [1, 0] * 10)
     after = {
-        Recipe(pretrained_weight=weight): scored([(n % 2 == 0) + (n < more) for n in range(40)])
+        Recipe(pretrained_weight=weight): scored([(n % 2 == 0) + (n < more) for n in range(40)], pretrained="digest")
         for weight, more in lost.items()
     }
     found = least_kept(after, before, bounded)

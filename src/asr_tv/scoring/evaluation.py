@@ -17,6 +17,10 @@ DECODED_AS = (AUDIO_CONTEXT, *OPTIONS, "adaptation")
 """Decoding options that two compared evaluations may differ in: how a checkpoint was tuned, and what steers it."""
 
 
+ADDED = ("vector", "scaling_coef", "pretrained")
+"""What a point of a sweep adds to its checkpoint."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What a score depends on besides the recordings.
@@ -127,10 +131,12 @@ def compare(
 def shown_beyond(a: Evaluation, b: Evaluation, relative: float, **options: Unpack[BootstrapOptions]) -> bool:
     """Whether a is shown to make more than (1 + relative) x the errors of b: the difference's interval lies above 0.
 
+    They may differ in what was added to their checkpoints.
+
     Raises:
         DataError: as `compare`.
     """
-    require_comparable(a, b)
+    require_comparable(a, b, ADDED)
     errors, words, clusters = _columns(a)
     allowed = [round(_PARTS * (1 + relative)) * own for own in _columns(b)[0]]
     return paired_difference([_PARTS * own for own in errors], allowed, words, clusters, **options).low > 0
