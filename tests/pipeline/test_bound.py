@@ -38,6 +38,8 @@ def test_dev_chooses_and_test_reports_and_no_sentence_is_in_both(config: AdaptCo
 def test_without_dev_all_is_reported_and_nothing_chooses(tmp_path: Path) -> None:
     whole = general("one", "two", "three")
     assert split_general(fake_config(tmp_path, forgetting__dev=0), whole, PLAIN) == (None, whole)
+    given = {"method": "fixed", "fixed": {"scaling_coef": 0.5, "pretrained_weight": 0.2}}
+    assert split_general(fake_config(tmp_path, selection=given), whole, PLAIN) == (None, whole)
     assert split_general(fake_config(tmp_path), None, PLAIN) == (None, None)
 
 

@@ -189,15 +189,15 @@ def _general(
 def split_general(
     config: AdaptConfig, general: Manifest | None, normalize: Normalize
 ) -> tuple[Manifest | None, Manifest | None]:
-    """General recordings that choose and those that are reported, by sentence.
+    """General recordings that choose and those that are reported, by sentence; all are reported if none has to choose.
 
     Raises:
         ConfigError: the share for dev leaves none of one kind.
     """
     if general is None or not len(general):
         return None, None
-    share = config.forgetting.dev
-    if not share:
+    share, selection = config.forgetting.dev, config.selection
+    if not share or (selection.method == "fixed" and selection.fixed.pretrained_weight is not None):
         return None, general
     if len({normalize(u.text) for u in general}) < _LEAST_GENERAL:
         raise ConfigError(
