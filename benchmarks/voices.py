@@ -2,8 +2,8 @@
 
     python benchmarks/voices.py --ocean MANIFEST [--seeds 17 18] [--sentences 40] [--only kokoro_4 piper_1]
 
-Each condition speaks the same sentences, tunes the pretrained model on them for the same number of updates, alone or
-together with source recordings, and is scored on real recordings. Targets: Asterisk's voicemail prompts on the
+Each condition speaks the same sentences, tunes the pretrained model's decoder on them for the same number of updates,
+alone or together with source recordings, and is scored on real recordings. Targets: Asterisk's voicemail prompts on the
 simulated line, and the sentences that children read in speechocean762 (a manifest with the domains adult and child);
 general speech: sentences read by its adults. Nothing is rehearsed. A stopped table goes on where it was.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from demo_material import machine
 
 from asr_tv.config.run import AugmentationConfig, CorpusConfig, ScoringConfig, SynthesisConfig, TrainingConfig
+from asr_tv.config.trainable import parse_trainable
 from asr_tv.data.corpora import load_corpus, stored_manifest
 from asr_tv.data.manifest import Manifest, concatenate
 from asr_tv.data.splits import Shares, split_by_sentence
@@ -121,7 +122,13 @@ class Ablation:
         clips = self.clips(target, condition)
         if condition.source:
             clips = concatenate("clips and source", [clips, self.targets[target].source])
-        training = TrainingConfig(epochs=condition.epochs, learning_rate=5e-5, batch_size=4, full_context_share=0.15)
+        training = TrainingConfig(
+            epochs=condition.epochs,
+            learning_rate=5e-5,
+            batch_size=4,
+            full_context_share=0.15,
+            trainable=parse_trainable("freeze_encoder"),
+        )
         return finetune(self._runtime, self.base, TrainingData(clips, AugmentationConfig()), training, seed)
 
     def scored(self, model: Record, test: Manifest) -> Evaluation:
