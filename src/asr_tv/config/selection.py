@@ -48,7 +48,7 @@ class Recipe(Section):
     pretrained_weight: Fraction | None = Field(
         None,
         description="share of the pretrained weights; not given, the smallest of selection.pretrained_weights that "
-        "is not shown to lose more general speech than forgetting.max_relative",
+        "keeps general speech within forgetting.max_relative",
     )
 
 

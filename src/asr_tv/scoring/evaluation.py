@@ -17,10 +17,6 @@ DECODED_AS = (AUDIO_CONTEXT, *OPTIONS, "adaptation")
 """Decoding options that two compared evaluations may differ in: how a checkpoint was tuned, and what steers it."""
 
 
-ADDED = ("vector", "scaling_coef", "pretrained")
-"""What a point of a sweep adds to its checkpoint."""
-
-
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What a score depends on besides the recordings.
@@ -126,24 +122,6 @@ def compare(
     errors_a, words, clusters = _columns(a)
     errors_b, _, _ = _columns(b)
     return paired_difference(errors_a, errors_b, words, clusters, **options)
-
-
-def shown_beyond(a: Evaluation, b: Evaluation, relative: float, **options: Unpack[BootstrapOptions]) -> bool:
-    """Whether a is shown to make more than (1 + relative) x the errors of b: the difference's interval lies above 0.
-
-    They may differ in what was added to their checkpoints.
-
-    Raises:
-        DataError: as `compare`.
-    """
-    require_comparable(a, b, ADDED)
-    errors, words, clusters = _columns(a)
-    allowed = [round(_PARTS * (1 + relative)) * own for own in _columns(b)[0]]
-    return paired_difference([_PARTS * own for own in errors], allowed, words, clusters, **options).low > 0
-
-
-_PARTS = 10_000
-"""Errors are counted in such parts, since the bootstrap adds up whole numbers."""
 
 
 def require_comparable(a: Evaluation, b: Evaluation, may_differ: Collection[str] = DECODED_AS) -> None:
