@@ -28,6 +28,7 @@ from asr_tv.pipeline.material import prepare
 from asr_tv.seeds import generator
 from asr_tv.store.results import Record, Store, file_digest
 from asr_tv.store.runtime import Runtime
+from asr_tv.synthesis.catalogue import with_voices
 from asr_tv.synthesis.gate.gate import VERDICTS, Round, gate
 from asr_tv.synthesis.synthesize import synthesize
 from asr_tv.testing.faults import FAULTS
@@ -72,7 +73,8 @@ def _clips(config: object, store: Store, sets: list[str]) -> list[Manifest]:
     material = prepare(config, InProcess(store))  # type: ignore[arg-type]
     source = material.source_train
     texts = [material.target_texts if name == "target" else source.where(name, in_domain(name)) for name in sets]
-    records = [synthesize(Runtime(store), t, config.synthesis, seed=config.seed) for t in texts]  # type: ignore[attr-defined]
+    speech = with_voices(config.synthesis, config.language)  # type: ignore[attr-defined]
+    records = [synthesize(Runtime(store), t, speech, seed=config.seed) for t in texts]  # type: ignore[attr-defined]
     return [replace(stored_manifest(r), name=t.name) for t, r in zip(texts, records, strict=True)]
 
 
