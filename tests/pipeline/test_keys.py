@@ -413,7 +413,10 @@ FIELDS: dict[str, Takes] = {
     "rehearsal.share": Takes(0.7, r"finetune .*target_synthetic.*"),
     "rehearsal.texts": Takes(other_sentences, "synthesize general"),
     "selection.pretrained_weights": Takes([0.4], rf"adapt|{CURVE}", graph=True),
-    "selection.fixed.pretrained_weight": Takes(0.7, rf"adapt|{CURVE}", graph=True, also=FIXED),
+    # With a share that is given, no general recording has to choose one, and all are scored.
+    "selection.fixed.pretrained_weight": Takes(
+        0.7, rf"adapt|{CURVE}|(transcribe|score) .* on general.*", graph=True, also=FIXED
+    ),
     "forgetting.dev": Takes(0.2, "GENERAL SPLIT"),
     "scoring.normalizer": Takes("english", rf"(?!{HEARD_ELSEWHERE})score .*"),
     "scoring.engine": Takes("ctranslate2", r"(score|sweep|transcribe) .*"),
