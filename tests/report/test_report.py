@@ -223,6 +223,12 @@ def test_verdict_worse_names_every_better_rival():
     assert text.endswith("Also better than adapted: b.")
 
 
+def test_verdict_of_a_run_from_text_alone_is_against_pretrained():
+    text = with_target(pretrained=120, target_synthetic_augmented=40, adapted=40)["verdict"]
+    assert "adapted has 10.0 % WER: better than pretrained at 30.0 % (-20.0 points" in text
+    assert "no word more or less wrong than target_synthetic_augmented at 10.0 %, the best rival" in text
+
+
 def test_verdict_no_difference_shown():
     report = with_target(target_synthetic=41, adapted=40)
     assert report["comparison"][0]["verdict"] == "no difference shown"

@@ -111,8 +111,6 @@ def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], con
     scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
     best = best_rival(rivals, scores)
     claims = [_claim(rivals[name], scores, confidence, note) for name, note in _named(rivals, best)]
-    if BASELINE not in rivals:
-        claims.append(f"{BASELINE} was not scored")
     line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
     where = f"On the target domain {adapted['domain']} ({line}{counted(adapted['utterances'], 'utterance')})"
     found = f"{where} adapted has {_percent(adapted['wer'])} {rate_name([adapted])}"
@@ -131,9 +129,11 @@ def best_rival(rivals: Mapping[str, Row], scores: Mapping[str, float | None]) ->
 
 
 def _named(rivals: Mapping[str, Row], best: str | None) -> list[tuple[str, str]]:
+    """The plain method, or pretrained where a run from text alone does not train it; then the best rival."""
     remark = ", the best rival that used no target recordings"
-    named = [(BASELINE, remark if best == BASELINE else "")] if BASELINE in rivals else []
-    return named if best in (None, BASELINE) else [*named, (best, remark)]
+    first = BASELINE if BASELINE in rivals else PRETRAINED
+    named = [(first, remark if best == first else "")] if first in rivals else []
+    return named if best in (None, first) else [*named, (best, remark)]
 
 
 def simulated_line(row: Row) -> str:
