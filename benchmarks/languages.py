@@ -2,8 +2,8 @@
 
     python benchmarks/languages.py [--languages it es fr] [--sentences 40] [--store .store]
 
-Needs the extras `kokoro`, `espeak` and `multilingual`. The same sentences of five words or more are spoken by every
-engine in all of its voices by turns, one take; the recordings are the Asterisk prompts of these sentences.
+Needs the extras `kokoro`, `espeak` and `multilingual`. The same sentences of five words or more are spoken by
+Kokoro, in all of its voices by turns, and by espeak-ng, one take; the recordings are their Asterisk prompts.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def spoken(runtime: Runtime, recorded: Manifest, language: str) -> Iterator[tupl
 
 
 def heard(runtime: Runtime, model: Record, clips: Manifest, language: str) -> str:
-    """CER and its count of clips, as cells of Markdown."""
+    """Clips, CER and WER as cells of Markdown."""
     decoding = decoding_for("full", language, 200, "auto")
     scoring = ScoringConfig(normalizer="basic")
     scored = read_score(score(runtime, clips, transcribe(runtime, model, clips, decoding), model, decoding, scoring))

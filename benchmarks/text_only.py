@@ -4,8 +4,8 @@
 
 Targets: Asterisk's voicemail and conference prompts on the simulated line, and the school sentences that children read
 in speechocean762 (a manifest with the domains adult and child). General speech: Asterisk's studio prompts by one
-speaker, and sentences read by speechocean762's adults. Each run is compared with the same texts tuned with all
-weights tuned, without rehearsal, without batches of 30 s and without averaging. A stopped table goes on where it was.
+speaker, and sentences read by speechocean762's adults. Each run is compared with the same texts, all weights
+tuned, without rehearsal, without batches of 30 s and without averaging. A stopped table goes on where it was.
 """
 
 import argparse

@@ -227,6 +227,9 @@ def test_verdict_of_a_run_from_text_alone_is_against_pretrained():
     text = with_target(pretrained=120, target_synthetic_augmented=40, adapted=40)["verdict"]
     assert "adapted has 10.0 % WER: better than pretrained at 30.0 % (-20.0 points" in text
     assert "no word more or less wrong than target_synthetic_augmented at 10.0 %, the best rival" in text
+    worse = with_target(pretrained=60, target_synthetic_augmented=20, adapted=120)["verdict"]
+    assert "worse than pretrained at 15.0 %" in worse
+    assert "Also better" not in worse  # both are named before
 
 
 def test_verdict_no_difference_shown():

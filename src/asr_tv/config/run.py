@@ -30,6 +30,8 @@ WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
 """Languages that are written without spaces between words."""
 Pooling = Literal["pooled", "mean_of_domains", "ties"]
 AnySection = TypeVar("AnySection", bound=Section)
+Tuned = Annotated[Trainable, PlainValidator(parse_trainable), PlainSerializer(written)]
+"""What a training may change, as a configuration writes it."""
 
 
 def _folder_name(name: str) -> str:
@@ -84,7 +86,7 @@ class TrainingConfig(Section):
     audio_context: AudioContext = "dynamic"
     full_context_share: Fraction = Field(0.3, description="share of batches padded to 30 s in spite of audio_context")
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    trainable: Annotated[Trainable, PlainValidator(parse_trainable), PlainSerializer(written)] = ALL
+    trainable: Tuned = ALL
     gradient_checkpointing: bool = Field(
         False, description="compute the activations of tuned blocks twice instead of keeping them: less memory, slower"
     )
@@ -264,7 +266,7 @@ class AdaptConfig(Section):
     )
     second_stage_learning_rate: Positive = Field(0.1, description="factor on training.learning_rate (the paper's 0.1)")
     target_epochs: Positive = Field(1.0, description="factor on training.epochs when tuning on the target's clips")
-    target_trainable: Annotated[Trainable, PlainValidator(parse_trainable), PlainSerializer(written)] | None = Field(
+    target_trainable: Tuned | None = Field(
         None, description="what tuning on the target's clips may change; training.trainable when not given"
     )
     mixed_epochs: Positive = Field(1.0, description="factor on training.epochs for source_mixed, twice the data")

@@ -1,6 +1,6 @@
 """The verdict of a report in words: what the adapted model gained, against whom, and where nothing was shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from asr_tv.report.systems import ADAPTED, ADAPTED_PROMPTED, BASELINE, PRETRAINED, RATES, rate_name
@@ -110,11 +110,12 @@ def _target(adapted: Row, systems: Sequence[Row], comparison: Sequence[Row], con
     rivals = {row["rival"]: row for row in comparison if set_of(row) == set_of(adapted)}
     scores = {row["name"]: row["wer"] for row in systems if set_of(row) == set_of(adapted)}
     best = best_rival(rivals, scores)
-    claims = [_claim(rivals[name], scores, confidence, note) for name, note in _named(rivals, best)]
+    named = _named(rivals, best)
+    claims = [_claim(rivals[name], scores, confidence, note) for name, note in named]
     line = f"{simulated_line(adapted)}, " if simulated_line(adapted) else ""
     where = f"On the target domain {adapted['domain']} ({line}{counted(adapted['utterances'], 'utterance')})"
     found = f"{where} adapted has {_percent(adapted['wer'])} {rate_name([adapted])}"
-    return f"{found}: {'; '.join(claims)}.{_also_better(rivals, best)}{_prompted(rivals)}"
+    return f"{found}: {'; '.join(claims)}.{_also_better(rivals, dict(named))}{_prompted(rivals)}"
 
 
 def set_of(row: Row) -> tuple[str, str, str]:
@@ -154,8 +155,8 @@ def _claim(row: Row, scores: Mapping[str, float | None], confidence: float, rema
     return f"{_PHRASES[row['verdict']]} {name} at {wer}{remark} ({numbers})"
 
 
-def _also_better(rivals: Mapping[str, Row], best: str | None) -> str:
-    others = [n for n, r in rivals.items() if r["verdict"] == WORSE and r["text_only"] and n not in (best, BASELINE)]
+def _also_better(rivals: Mapping[str, Row], named: Container[str]) -> str:
+    others = [n for n, r in rivals.items() if r["verdict"] == WORSE and r["text_only"] and n not in named]
     return f" Also better than adapted: {', '.join(sorted(others))}." if others else ""
 
 
