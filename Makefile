@@ -8,14 +8,16 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	$(BIN)/asr-tv adapt configs/demo.yaml
 
-test: lint types unit
+# Types beside the tests: these wait for browsers, servers and processes now and then.
+test: lint
+	+$(MAKE) --no-print-directory --jobs=2 types unit
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
 types: $(VENV)/.test
-	$(BIN)/mypy --num-workers 2
+	nice $(BIN)/mypy --num-workers 2
 
 unit: $(VENV)/.test
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 2 --dist loadfile

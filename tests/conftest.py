@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Command, Done, adapt_slice, record, write_rows
+from commands import Command, Done, adapt_slice, program, record, write_rows
 from hypothesis import HealthCheck, settings
 from schedule import longest_first, place_of
 from stored import finish, small_config
@@ -32,10 +32,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place_of(item.nodeid))
 
 
-def pytest_collection_finish() -> None:
-    """What the libraries made as they loaded stays: no collection of garbage walks through it again."""
-    gc.collect()
-    gc.freeze()
+MANY_MODULES = 200
+_frozen_modules = 0
+
+
+def pytest_runtest_logstart() -> None:
+    """What large libraries made as they loaded stays: no collection of garbage walks through it again."""
+    global _frozen_modules
+    if len(sys.modules) > _frozen_modules + MANY_MODULES:
+        gc.collect()
+        gc.freeze()
+        _frozen_modules = len(sys.modules)
 
 
 @pytest.fixture
@@ -52,6 +59,7 @@ def asr_tv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.setitem(tts.ENGINES, "fake", tts.SpeechEngine(speech.__name__, speech.open_fake.__name__))
     monkeypatch.setattr(spoken_clips, "VOICES", (SynthesisConfig(engine="fake", voices=("tone",), takes=1),))
     monkeypatch.setattr(hub, "_status", lambda url: None)
+    monkeypatch.setattr(cli, "app", program())
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
 

@@ -22,10 +22,11 @@ from asr_tv.data.manifest import (
 from asr_tv.errors import DataError
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+SPEECH = TEXT.map(lambda text: text.replace("<|", ""))  # no control token
 UTTERANCES = st.builds(
     Utterance,
     id=TEXT,
-    text=TEXT,
+    text=SPEECH,
     audio=st.none() | TEXT,
     domain=TEXT,
     split=st.sampled_from(get_args(Split)),

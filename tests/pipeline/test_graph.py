@@ -106,9 +106,10 @@ def test_effort_decides_which_rows_are_trained(tmp_path: Path, effort: str, rows
 def test_a_plan_counts_the_clips_that_are_heard_and_says_for_how_long(tmp_path: Path) -> None:
     told: list[Plan] = []
     execute = InProcess(Store(tmp_path / "store"))
-    adapt(fake_config(tmp_path, rehearsal__share=0.5), execute, told.append)
+    grid = {"folds": 1, "starts": ["pretrained", "source_real"], "augmentation": [True], "scaling_coefs": [0.0, 0.5]}
+    adapt(fake_config(tmp_path, selection=grid, rehearsal__share=0.5), execute, told.append)
     tuned = {d.record.key: d.record.details for d in execute.done if d.record.stage == "finetune"}
     assert told[0].clips == sum(len(d["epoch_losses"]) * d["clips_per_epoch"] for d in tuned.values()) > 0
-    assert told[0].recipes == 12
+    assert told[0].recipes == 4
     assert told[0].minutes is not None
     assert 0 < told[0].minutes < 10

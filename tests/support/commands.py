@@ -1,6 +1,7 @@
 """What the tests of the command line share: a finished command, and files to run it on."""
 
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -54,6 +55,16 @@ def write_rows(path: Path, *rows: dict[str, object]) -> Path:
     return path
 
 
+@functools.cache
+def program() -> Any:
+    """The command line, which Typer would build anew for each call."""
+    from typer.main import get_command
+
+    from asr_tv.cli import app
+
+    return get_command(app)
+
+
 def run_here(*arguments: object) -> int:
     """The program in this process, as its command line starts it; returns the exit code."""
     from asr_tv import cli
@@ -63,6 +74,7 @@ def run_here(*arguments: object) -> int:
         patch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # as the program sets them where they are not set
         patch.setenv("TRANSFORMERS_VERBOSITY", "error")
         patch.setattr(sys, "argv", ["asr-tv", *map(str, arguments)])
+        patch.setattr(cli, "app", program())
         with pytest.raises(SystemExit) as ending:
             cli.main()
     logging.getLogger().handlers[:] = handlers

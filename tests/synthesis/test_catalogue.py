@@ -13,7 +13,7 @@ from asr_tv.store.results import Store
 from asr_tv.store.runtime import Runtime
 from asr_tv.synthesis import engines as tts
 from asr_tv.synthesis.catalogue import all_offers, check_language, spread, with_voices
-from asr_tv.synthesis.engines import Offer
+from asr_tv.synthesis.engines import FETCHED, Offer
 from asr_tv.synthesis.engines.licences import check_licences, forbids_commerce, licence_of
 from asr_tv.synthesis.synthesize import synthesize, texts_alone
 from asr_tv.testing.speech import FakeSynthesizer
@@ -58,6 +58,13 @@ def test_a_number_takes_sexes_and_accents_by_turns_and_one_voice_a_text():
 def test_numbers_of_several_engines():
     chosen = with_voices(config(["choir:1", "piper:en_US-joe-medium"], engine="piper"), "en")
     assert chosen.voices == ("choir:ann", "piper:en_US-joe-medium")
+
+
+@pytest.mark.parametrize("needs", ["", FETCHED])
+def test_what_was_fetched_before_decides_nothing(needs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    offers = [OFFERS[0], replace(OFFERS[2], needs=needs)]
+    monkeypatch.setattr(sys.modules["choir"], "offers", lambda: offers)
+    assert with_voices(config(2), "en").voices == ("ann", "cid")
 
 
 def test_more_than_there_are_is_refused_with_what_is_missing():

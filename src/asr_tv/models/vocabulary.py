@@ -3,11 +3,13 @@
 Used for checkpoints without a Hugging Face tokenizer.
 """
 
+import functools
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from asr_tv.errors import DataError
@@ -33,13 +35,20 @@ def whisper_tokenizer(vocab_size: int) -> Tokenizer:
     """
     from whisper.tokenizer import LANGUAGES
 
+    vocabulary, merges = _byte_pairs(vocab_size)
+    return assembled_tokenizer(vocabulary, merges, list(LANGUAGES)[: LANGUAGES_OF[vocab_size]])
+
+
+@functools.cache
+def _byte_pairs(vocab_size: int) -> tuple[Mapping[str, int], Sequence[tuple[str, ...]]]:
+    """Token -> id, and the merges in their order; a second's work."""
     encoding = _openai(vocab_size).encoding
     ranks = {token: encoding.encode_single_token(token) for token in encoding.token_byte_values()}
     letters = _byte_letters()
     vocabulary = {_spelled(token, letters): rank for token, rank in ranks.items()}
     by_rank = sorted((token for token in ranks if len(token) > 1), key=ranks.__getitem__)
     merges = [tuple(_spelled(part, letters) for part in _parts(token, ranks)) for token in by_rank]
-    return assembled_tokenizer(vocabulary, merges, list(LANGUAGES)[: LANGUAGES_OF[vocab_size]])
+    return MappingProxyType(vocabulary), tuple(merges)
 
 
 def is_published(vocab_size: int, mel_bins: int) -> bool:

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from asr_tv.config.language import language_code
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
-from asr_tv.synthesis.engines import ENGINES, Offer, split_voice
+from asr_tv.synthesis.engines import ENGINES, FETCHED, Offer, split_voice
 from asr_tv.synthesis.engines.licences import forbids_commerce
 from asr_tv.synthesis.voices import Engines
 
@@ -79,7 +79,9 @@ def _offers(engine: str) -> Sequence[Offer]:
 def _chosen(engine: str, name: str, language: str, config: SynthesisConfig) -> list[str]:
     offered = [offer for offer in _offers(engine) if not offer.pattern]
     spoken = [offer for offer in offered if offer.language is not None and _speaks(offer.language, language)]
-    free = [o for o in spoken if not o.needs and (config.allow_noncommercial or not forbids_commerce(o.licence))]
+    # What was fetched before must not decide which voices are drawn.
+    here = [o for o in spoken if o.needs in ("", FETCHED)]
+    free = [o for o in here if config.allow_noncommercial or not forbids_commerce(o.licence)]
     wanted = len(free) if name == ALL else int(name)
     if not free or not 0 < wanted <= len(free):
         needs = ", ".join(sorted({offer.needs for offer in offered if offer.needs})[:3])

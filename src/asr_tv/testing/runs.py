@@ -18,13 +18,13 @@ SLICE = """\
 name: slice
 model: openai/whisper-tiny.en
 corpora:
-  - {kind: asterisk, language: en, max_per_domain: 6, domains: [voicemail, conference, services], line: {snr_db: 10}}
+  - {kind: asterisk, language: en, max_per_domain: 4, domains: [voicemail, conference, services], line: {snr_db: 10}}
 target: {domain: voicemail}
 synthesis: {takes: 1}
-training: {epochs: 1, learning_rate: 6.0e-5, batch_size: 4}
+training: {epochs: 1, learning_rate: 6.0e-5, batch_size: 4, full_context_share: 0}
 rehearsal: {share: 0.25}
 selection: {folds: 1, starts: [source_real], augmentation: [true], scaling_coefs: [0.0, 0.3]}
-retention: {short_clips: 3}
+retention: {noise_seconds: 4, short_clips: 3}
 run: {jobs: 2}
 """
 """The whole method on a slice of the real corpus, with real weights and a real voice: about a minute."""

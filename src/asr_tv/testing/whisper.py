@@ -26,14 +26,14 @@ def tiny_whisper(directory: Path, *, multilingual: bool = False, seed: int = 0, 
     tokenizer = tiny_tokenizer(multilingual=multilingual)
     sizes: dict[str, Any] = {"d_model": 64, "vocab_size": len(tokenizer)}
     for side in ("encoder", "decoder"):
-        sizes |= {f"{side}_layers": layers, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 128}
+        sizes |= {f"{side}_layers": layers, f"{side}_attention_heads": 1, f"{side}_ffn_dim": 128}
     end = tokenizer.eos_token_id
     special = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": end + 1}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = WhisperForConditionalGeneration(WhisperConfig(**sizes, **special))
     tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in TIED}
-    write_directory(BareWhisper(tensors, tokenizer, heads=2), directory)
+    write_directory(BareWhisper(tensors, tokenizer, heads=1), directory)
     return directory
 
 

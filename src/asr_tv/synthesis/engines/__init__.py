@@ -39,6 +39,10 @@ class VoiceInfo:
     watermark: str | None = None
 
 
+FETCHED = "fetched at first use"
+"""What a voice needs that its engine fetches by itself."""
+
+
 @dataclass(frozen=True)
 class Offer:
     """A voice that can be had, or several of one pattern.

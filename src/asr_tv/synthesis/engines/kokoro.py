@@ -19,7 +19,7 @@ from asr_tv.audio.recordings import Wave
 from asr_tv.config.run import SynthesisConfig
 from asr_tv.errors import ConfigError
 from asr_tv.store.durable import cached_digest
-from asr_tv.synthesis.engines import ENGINES, Offer, SpeechRequest, VoiceInfo
+from asr_tv.synthesis.engines import ENGINES, FETCHED, Offer, SpeechRequest, VoiceInfo
 from asr_tv.synthesis.engines.adapter import (
     FoundVoice,
     OneByOne,
@@ -145,7 +145,7 @@ def offers() -> list[Offer]:
             language_of(name),
             str(ENGINES["kokoro"].licence),
             sex_of(name),
-            needs or ("" if (fetched / f"{name}.bin").is_file() else "fetched at first use"),
+            needs or ("" if (fetched / f"{name}.bin").is_file() else FETCHED),
         )
         for name in DIGESTS
     ]

@@ -1,5 +1,6 @@
 """Filters written sentences: cleaned, of a suitable length, and not duplicates."""
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -66,13 +67,22 @@ def _length(sentence: str) -> float:
     return len(found) - unspaced / 2
 
 
+@functools.cache
+def _bands() -> tuple[int, int]:
+    """Bands, and rows per band, of an index; datasketch integrates half a second for them."""
+    from datasketch import MinHashLSH
+
+    index = MinHashLSH(threshold=SIMILAR, num_perm=_HASHES)
+    return index.b, index.r
+
+
 class _Neighbours:
     """Sentences with the same terms, indexed by MinHash."""
 
     def __init__(self) -> None:
         from datasketch import MinHashLSH
 
-        self._index = MinHashLSH(threshold=SIMILAR, num_perm=_HASHES)
+        self._index = MinHashLSH(num_perm=_HASHES, params=_bands())
         self._shingles: list[set[str]] = []
 
     def has_or_add(self, sentence: str) -> bool:
