@@ -13,7 +13,7 @@ from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
 from asr_tv.models.directory import FEATURES, VOCABULARY, copy_side_files, write_weights
 from asr_tv.models.family import empty_model
-from asr_tv.models.hama.folder import is_hama, load_hama, load_phonemes
+from asr_tv.models.hama.folder import is_hama, load_hama, load_phonemes, writes_phonemes
 from asr_tv.models.tensors import CONFIG, open_tensors, read_json
 from asr_tv.models.whisper import loading_problems, no_progress_bar, save_checkpoint
 
@@ -83,7 +83,7 @@ def load_spelling(directory: Path) -> Spelling:
     """
     from transformers import Wav2Vec2CTCTokenizer
 
-    if is_hama(directory):
+    if is_hama(directory) and writes_phonemes(directory):
         return Spelling({}, " ", load_phonemes(directory))
     try:
         tokenizer: Any = Wav2Vec2CTCTokenizer.from_pretrained(directory, local_files_only=True)  # nosec B615

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 
 from asr_tv.config.section import Family
-from asr_tv.models.hama.conformer import HamaConformer
-from asr_tv.models.hama.folder import is_hama
+from asr_tv.models.hama.folder import empty_hama, is_hama
 from asr_tv.models.tensors import CONFIG, read_json
 
 CTC_TYPES = ("wav2vec2", "wav2vec2-conformer", "hama")
@@ -25,7 +24,7 @@ def empty_model(directory: Path) -> Any:
 
     if is_hama(directory):
         with torch.device("meta"):
-            return HamaConformer()
+            return empty_hama(directory)
     config = AutoConfig.from_pretrained(directory, local_files_only=True)  # nosec B615 - a local folder
     kind: Any = AutoModelForCTC if family_of(directory) == "ctc" else AutoModelForSpeechSeq2Seq
     with torch.device("meta"):

@@ -1,5 +1,6 @@
 """The Conformer-CTC of hama: 4 blocks, 144 wide, 50 frames per second, batch norm folded into its convolutions."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ _WINDOW, _HOP = 400, 160
 
 
 class CtcOutput(NamedTuple):
-    """As transformers' CTC models return; logits [clips, frames, CLASSES]."""
+    """As transformers' CTC models return; logits [clips, frames, classes]."""
 
     logits: Tensor
 
@@ -98,15 +99,20 @@ class Block(nn.Module):
 
 
 class HamaConformer(nn.Module):
-    """Samples at 16 kHz in [-1, 1], float32 [clips, samples] -> logits of phonemes."""
+    """Samples at 16 kHz in [-1, 1], float32 [clips, samples] -> logits of phonemes, or of as many other classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = CLASSES, blank: int = BLANK) -> None:
         super().__init__()
+        self.config = SimpleNamespace(pad_token_id=blank)
         self.feature_extractor = FeatureExtractor()
         self.blocks = nn.ModuleList(Block() for _ in range(BLOCKS))
-        self.head = nn.Conv1d(WIDTH, CLASSES, 1)
+        self.head = nn.Conv1d(WIDTH, classes, 1)
 
-    def forward(self, samples: Tensor) -> CtcOutput:
+    def freeze_feature_encoder(self) -> None:
+        """As transformers' CTC models are asked to leave the convolutions before the blocks as they are."""
+        self.feature_extractor.requires_grad_(False)
+
+    def forward(self, samples: Tensor, attention_mask: Tensor | None = None) -> CtcOutput:  # noqa: ARG002 - unmasked
         frames = self.feature_extractor(samples.clamp(-1, 1))
         for block in self.blocks:
             frames = block(frames)

@@ -1,22 +1,28 @@
 """hama's recogniser as a model folder like any other: written from the package, and loaded again."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from asr_tv.data.text_files import read_text
 from asr_tv.errors import DataError
 from asr_tv.models.directory import FEATURES, VOCABULARY, write_json, write_weights
-from asr_tv.models.hama.conformer import BLANK, WORD_BOUNDARY, HamaConformer
+from asr_tv.models.hama.conformer import BLANK, CLASSES, WORD_BOUNDARY, HamaConformer
 from asr_tv.models.hama.container import read_container, renamed
 from asr_tv.models.tensors import CONFIG, open_tensors, read_json
 from asr_tv.store.results import file_digest
 
 HAMA: Final = "hama"
 """Its name for `resolve_model`, and the model type in config.json."""
+HAMA_LETTERS: Final = "hama-letters"
+"""The name of the same with an untrained layer that writes letters in place of phonemes, to be tuned on texts."""
+LETTERS = ("<pad>", "<s>", "</s>", "<unk>", "|", "'", *"abcdefghijklmnopqrstuvwxyz")
+"""In the order of their ids; "|" stands between words, and the first is the blank."""
 LICENCE = "Apache-2.0 (hama 1.7.0)"
 SHA256 = "a9fcfe73e179ca48e399cd76a90a6b3e1887bf5037ecc52b778d13a149563328"
 _VOCABULARY_SHA256 = "520d19e4e6ae58658eed53594e0feab8ea8e1b4b04a7746e25e50c16c29b91bf"
@@ -47,6 +53,11 @@ def is_hama(directory: Path) -> bool:
     return path.is_file() and read_json(path).get("model_type") == HAMA
 
 
+def writes_phonemes(directory: Path) -> bool:
+    """Whether a folder of hama's has its own layer of phonemes."""
+    return "vocab_size" not in read_json(directory / CONFIG)
+
+
 def write_package(out: Path) -> None:
     """Writes the installed package's recogniser as a folder with weights in fp32, these last.
 
@@ -57,12 +68,24 @@ def write_package(out: Path) -> None:
     tokens = json.loads(read_text(vocabulary))["decoder"]
     model = HamaConformer()
     model.load_state_dict(renamed(read_container(weights)))
+    _write(model, {"pad_token_id": BLANK}, [*tokens, "<wb>", "<blank>"], out)
+
+
+def write_with_letters(out: Path) -> None:
+    """The same with a layer of `LETTERS` in place of the last one, drawn with a fixed seed; errors as there."""
+    tensors = renamed(read_container(_package_files()[0]))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = HamaConformer(len(LETTERS), blank=0)
+    own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("head.")}
+    model.load_state_dict(tensors | own)
+    _write(model, {"pad_token_id": 0, "vocab_size": len(LETTERS)}, LETTERS, out)
+
+
+def _write(model: HamaConformer, config: Mapping[str, int], tokens: Sequence[str], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    write_json(
-        out / CONFIG,
-        {"architectures": ["HamaConformer"], "model_type": HAMA, "dtype": "float32", "pad_token_id": BLANK},
-    )
-    write_json(out / VOCABULARY, {token: n for n, token in enumerate([*tokens, "<wb>", "<blank>"])})
+    write_json(out / CONFIG, {"architectures": ["HamaConformer"], "model_type": HAMA, "dtype": "float32", **config})
+    write_json(out / VOCABULARY, {token: n for n, token in enumerate(tokens)})
     write_json(out / FEATURES, _FEATURES)
     write_weights(model.state_dict(), out)
 
@@ -98,13 +121,26 @@ def require_digests(files: Iterable[tuple[Path, str]]) -> None:
         raise DataError(problems)
 
 
+def empty_hama(directory: Path) -> HamaConformer:
+    """The model that a folder's config.json describes, without its weights.
+
+    Raises:
+        DataError: its number of classes is none.
+    """
+    config = read_json(directory / CONFIG)
+    classes, blank = config.get("vocab_size", CLASSES), config.get("pad_token_id", BLANK)
+    if not all(isinstance(n, int) and 0 <= n <= CLASSES for n in (classes, blank)) or blank >= classes:
+        raise DataError(f"{directory / CONFIG}: vocab_size {classes!r:.40}, pad_token_id {blank!r:.40}: not hama's")
+    return HamaConformer(classes, blank)
+
+
 def load_hama(directory: Path) -> HamaConformer:
     """The model of a folder in fp32, for inference.
 
     Raises:
-        DataError: tensors missing, unknown or of another shape.
+        DataError: tensors missing, unknown or of another shape, or a config.json of another model.
     """
-    tensors, model = open_tensors(directory), HamaConformer()
+    tensors, model = open_tensors(directory), empty_hama(directory)
     try:
         model.load_state_dict({name: tensors[name].float() for name in tensors})
     except RuntimeError as error:

@@ -1,0 +1,86 @@
+"""Conformer of hama with a layer of letters: spelled, tuned on texts, written and read again like any CTC model."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asr_tv.audio.recordings import write_audio
+from asr_tv.config.run import TrainingConfig
+from asr_tv.data.manifest import Manifest, Utterance
+from asr_tv.errors import DataError
+from asr_tv.models.ctc import load_ctc, load_spelling
+from asr_tv.models.directory import write_json
+from asr_tv.models.hama import folder as hama
+from asr_tv.models.hama.conformer import HamaConformer
+from asr_tv.models.locate import resolve_model
+from asr_tv.models.tensors import CONFIG, read_json
+from asr_tv.store.payload import MODEL
+from asr_tv.store.results import Store
+from asr_tv.store.runtime import Runtime
+from asr_tv.training.data import TrainingData
+from asr_tv.training.finetune import finetune
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `write_with_letters` makes, of random weights."""
+    path = tmp_path_factory.mktemp("hama") / "letters"
+    torch.manual_seed(0)
+    model = HamaConformer(len(hama.LETTERS), blank=0)
+    torch.nn.init.normal_(model.feature_extractor.get_buffer("stft_real"), std=0.05)
+    torch.nn.init.uniform_(model.feature_extractor.get_buffer("mel"))
+    hama._write(model, {"pad_token_id": 0, "vocab_size": len(hama.LETTERS)}, hama.LETTERS, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Two words, each a sound of its own."""
+    path, time = tmp_path_factory.mktemp("tones"), np.arange(16_000, dtype=np.float32) / 16_000
+    rows = []
+    for name, hertz in (("low", 200.0), ("high", 3000.0)):
+        write_audio(path / f"{name}.wav", 0.3 * np.sin(2 * np.pi * hertz * time), 16_000)
+        rows.append(Utterance(name, name, audio=str(path / f"{name}.wav"), duration=1.0))
+    return Manifest("tones", tuple(rows))
+
+
+def test_its_letters_are_spelled_and_its_words_divided(letters: Path) -> None:
+    spelling = load_spelling(letters)
+    assert spelling.delimiter == "|"
+    assert {*"abcxyz'|"} <= {*spelling.characters}
+    frames = [hama.LETTERS.index(token) for token in ("h", "<pad>", "i", "i", "|", "a", "<pad>", "a", "|")]
+    assert spelling.tokenizer.decode(frames) == "hi aa"
+
+
+def test_it_is_tuned_on_texts(letters: Path, tones: Manifest, tmp_path: Path) -> None:
+    runtime = Runtime(Store(tmp_path))
+    base = resolve_model(str(letters), runtime.store)
+    training = TrainingConfig(epochs=20, learning_rate=3e-3, batch_size=2, full_context_share=0)
+    tuned = finetune(runtime, base, TrainingData(tones, None), training, 17)
+    losses = tuned.details["epoch_losses"]
+    assert losses[-1] < losses[0] / 2
+    before, after = load_ctc(base.path / MODEL).state_dict(), load_ctc(tuned.path / MODEL).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "head.weight" in changed
+    assert not any(name.startswith("feature_extractor.") for name in changed)
+
+
+@pytest.mark.parametrize("classes", [0, -1, 10**9, "many"])
+def test_a_number_of_classes_that_is_none_is_refused(classes: object, letters: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(letters, tmp_path / "model")
+    write_json(folder / CONFIG, read_json(folder / CONFIG) | {"vocab_size": classes})
+    with pytest.raises(DataError, match="vocab_size"):
+        load_ctc(folder)
+
+
+@pytest.mark.real
+def test_the_package_with_a_layer_of_letters(tmp_path: Path) -> None:
+    pytest.importorskip("hama")
+    store = Store(tmp_path)
+    ours, theirs = (load_ctc(resolve_model(name, store).path / MODEL) for name in ("hama-letters", "hama"))
+    own, whole = ours.state_dict(), theirs.state_dict()
+    assert own["head.weight"].shape == (len(hama.LETTERS), 144, 1)
+    assert all(torch.equal(own[name], whole[name]) for name in own if not name.startswith("head."))
