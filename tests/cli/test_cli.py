@@ -11,18 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
-from commands import Command, record, write_rows
+from commands import Command, program, record, write_rows
 
-from asr_tv import cli
 from asr_tv.models.tensors import open_tensors
 from asr_tv.testing.ctc import tiny_ctc
 
 
 def commands() -> dict[str, Any]:
-    root: Any = typer.main.get_command(cli.app)
     found: dict[str, Any] = {}
-    for name, command in root.commands.items():
+    for name, command in program().commands.items():
         inner = getattr(command, "commands", None)
         found |= {f"{name} {sub}": c for sub, c in inner.items()} if inner else {name: command}
     return found
