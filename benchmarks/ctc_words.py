@@ -75,7 +75,7 @@ def rows(model: Record, test: Manifest, names: list[str], runtime: Runtime, fold
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, default=Path(".store"))
-    parser.add_argument("--only", nargs="*", default=list(CONDITIONS), help="conditions")
+    parser.add_argument("--only", nargs="*", choices=CONDITIONS, default=list(CONDITIONS), help="conditions")
     parser.add_argument("--count", type=int, default=60, help="recordings of the test")
     parser.add_argument("--epochs", type=int, default=30)
     asked = parser.parse_args()

@@ -117,14 +117,14 @@ def normalise_ctc(source: Path, out: Path) -> None:
     """
     model, spelling = load_ctc(source), load_spelling(source)
     load_extractor(source)
-    if is_hama(source):
-        copy_side_files(source, out)
-        write_weights(model.state_dict(), out)
-        return
     highest = max(spelling.tokenizer.get_vocab().values())
     if highest >= model.config.vocab_size:
         raise DataError(f"{source}: the tokenizer's ids go up to {highest}, the model writes {model.config.vocab_size}")
-    save_checkpoint(model, source, out)
+    if is_hama(source):
+        copy_side_files(source, out)
+        write_weights(model.state_dict(), out)
+    else:
+        save_checkpoint(model, source, out)
 
 
 def normalised(extractor: Any, wave: NDArray[np.float32]) -> Tensor:

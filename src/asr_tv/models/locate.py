@@ -15,7 +15,7 @@ from asr_tv.models.ctc import normalise_ctc
 from asr_tv.models.ctranslate2 import read_variables, to_transformers
 from asr_tv.models.directory import TOKENIZER, BareWhisper, normalise_directory, parameter_count, write_directory
 from asr_tv.models.family import family_of
-from asr_tv.models.hama.folder import HAMA, HAMA_LETTERS, LICENCE, SHA256, write_package, write_with_letters
+from asr_tv.models.hama.folder import HAMA, HAMA_LETTERS, LETTERS, LICENCE, SHA256, write_package, write_with_letters
 from asr_tv.models.hub import Snapshot, cached_snapshot, download_snapshot
 from asr_tv.models.openai import read_openai
 from asr_tv.models.packaged import PackagedModel, install_hint, packages_of
@@ -56,7 +56,7 @@ def resolve_model(name: str, store: Store) -> Record:
     if name == HAMA:
         return _stored(_Source({"weights": SHA256}, {"source": HAMA, "licence": LICENCE}, write_package), store)
     if name == HAMA_LETTERS:
-        identity, details = {"weights": SHA256, "head": name}, {"source": name, "licence": LICENCE}
+        identity, details = {"weights": SHA256, "letters": " ".join(LETTERS)}, {"source": name, "licence": LICENCE}
         return _stored(_Source(identity, details, write_with_letters), store)
     # A name keeps the weights it once had in this store, so that an unreliable network changes no result.
     for package in packages_of(name):

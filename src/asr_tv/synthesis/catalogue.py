@@ -84,7 +84,7 @@ def _chosen(engine: str, name: str, language: str, config: SynthesisConfig) -> l
     free = [o for o in here if config.allow_noncommercial or not forbids_commerce(o.licence)]
     wanted = len(free) if name == ALL else int(name)
     if not free or not 0 < wanted <= len(free):
-        needs = ", ".join(sorted({offer.needs for offer in offered if offer.needs})[:3])
+        needs = ", ".join(sorted({offer.needs for offer in spoken} - {"", FETCHED})[:3])
         raise ConfigError(
             f"synthesis.voices: {engine}:{name}: {engine} offers {len(free)} voices of {language} here"
             f"{f'; others need: {needs}' if needs else ''}: asr-tv doctor lists what can be named"

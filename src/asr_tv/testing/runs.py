@@ -27,7 +27,7 @@ selection: {folds: 1, starts: [source_real], augmentation: [true], scaling_coefs
 retention: {noise_seconds: 4, short_clips: 3}
 run: {jobs: 2}
 """
-"""The whole method on a slice of the real corpus, with real weights and a real voice: about a minute."""
+"""The whole method on a slice of the real corpus, with real weights and a real voice: two minutes of one core."""
 
 
 def fake_recordings(folder: Path, sentences: int = 8, domains: tuple[str, ...] = DOMAINS) -> Path:

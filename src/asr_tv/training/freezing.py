@@ -11,7 +11,7 @@ from asr_tv.config.trainable import Blocks, Everything, Ia3, Lora, Part, Trainab
 from asr_tv.errors import ConfigError
 from asr_tv.models.parameter_names import CONV_STEM, EMBEDDING, group_of, without_root
 
-_QUERY_VALUE = ("q_proj", "v_proj", "linear_q", "linear_v")
+_QUERY_VALUE = ("q_proj", "v_proj", "linear_q", "linear_v", "projections")
 _KEY_VALUE = ("k_proj", "v_proj", "linear_k", "linear_v")
 _MLP_OUTPUT = ("fc2", "output_dense")
 _TIED = "proj_out"
@@ -20,7 +20,8 @@ _ATTENTION = frozenset({"self_attn", "encoder_attn", "attention"})
 _MLP = frozenset({"fc1", "fc2", "feed_forward", "ffn1", "ffn2"})
 _BEFORE_BLOCKS = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_embed.")
 """What a CTC model has in place of Whisper's convolutions."""
-_BLOCK = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.")
+_BLOCK = re.compile(r"(?:(encoder|decoder)\.layers|blocks)\.(\d+)\.")
+"""Of transformers' models, or of hama's Conformer, which is an encoder."""
 
 
 def make_trainable(model: Any, trainable: Trainable, seed: int = 0) -> None:
@@ -72,6 +73,9 @@ def _find_modules(model: Any, names: Iterable[str], adapter: Lora | Ia3) -> list
     if unknown := sorted(given.intersection(names) - set(found)):
         known = ", ".join(sorted({name.split(".")[-1] for name in linear}))
         raise ConfigError(f"training.trainable: no linear module is called {', '.join(unknown)}; there are {known}")
+    if names and not found:
+        known = ", ".join(sorted({name.split(".")[-1] for name in linear}))
+        raise ConfigError(f"training.trainable: no linear module to adapt by default: name targets of {known}")
     return found
 
 
@@ -133,7 +137,9 @@ def _frozen_blocks(names: list[str], blocks: Blocks) -> frozenset[str]:
     sides = ("encoder", "decoder") if blocks.side == "both" else (blocks.side,)
     frozen: set[str] = set()
     for side in sides:
-        numbers = {name: int(m[2]) for name in names if (m := _BLOCK.match(without_root(name))) and m[1] == side}
+        numbers = {
+            name: int(m[2]) for name in names if (m := _BLOCK.match(without_root(name))) and (m[1] or "encoder") == side
+        }
         count = 1 + max(numbers.values(), default=-1)
         if blocks.count > count:
             raise ConfigError(f"training.trainable: {written(blocks)}: the model's {side} has {count} blocks")
@@ -161,4 +167,4 @@ def _in_part(name: str, part: str) -> bool:
         case "decoder":
             return bare.startswith("decoder.")
         case _:  # the encoder; a CTC model is an encoder with a linear head
-            return not bare.startswith(("decoder.", "proj_out.", "lm_head."))
+            return not bare.startswith(("decoder.", "proj_out.", "lm_head.", "head."))

@@ -9,10 +9,12 @@ import torch
 
 from asr_tv.audio.recordings import write_audio
 from asr_tv.config.run import TrainingConfig
+from asr_tv.config.trainable import parse_trainable
 from asr_tv.data.manifest import Manifest, Utterance
-from asr_tv.errors import DataError
-from asr_tv.models.ctc import load_ctc, load_spelling
-from asr_tv.models.directory import write_json
+from asr_tv.decoding.test_time.ctc import AdaptableCtc
+from asr_tv.errors import ConfigError, DataError
+from asr_tv.models.ctc import load_ctc, load_spelling, normalise_ctc
+from asr_tv.models.directory import VOCABULARY, write_json, write_weights
 from asr_tv.models.hama import folder as hama
 from asr_tv.models.hama.conformer import HamaConformer
 from asr_tv.models.locate import resolve_model
@@ -22,14 +24,16 @@ from asr_tv.store.results import Store
 from asr_tv.store.runtime import Runtime
 from asr_tv.training.data import TrainingData
 from asr_tv.training.finetune import finetune
+from asr_tv.training.freezing import make_trainable
 
 
 @pytest.fixture(scope="module")
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `write_with_letters` makes, of random weights."""
     path = tmp_path_factory.mktemp("hama") / "letters"
-    torch.manual_seed(0)
-    model = HamaConformer(len(hama.LETTERS), blank=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = HamaConformer(len(hama.LETTERS), blank=0)
     torch.nn.init.normal_(model.feature_extractor.get_buffer("stft_real"), std=0.05)
     torch.nn.init.uniform_(model.feature_extractor.get_buffer("mel"))
     hama._write(model, {"pad_token_id": 0, "vocab_size": len(hama.LETTERS)}, hama.LETTERS, path)
@@ -53,6 +57,48 @@ def test_its_letters_are_spelled_and_its_words_divided(letters: Path) -> None:
     assert {*"abcxyz'|"} <= {*spelling.characters}
     frames = [hama.LETTERS.index(token) for token in ("h", "<pad>", "i", "i", "|", "a", "<pad>", "a", "|")]
     assert spelling.tokenizer.decode(frames) == "hi aa"
+
+
+@pytest.mark.parametrize(("heard", "text"), [("a", "a"), ("<pad>", "")])
+def test_the_first_token_is_the_blank(heard: str, text: str, letters: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(letters, tmp_path / "model")
+    state = load_ctc(letters).state_dict()
+    state["head.weight"].zero_()
+    state["head.bias"].zero_()[hama.LETTERS.index(heard)] = 1
+    write_weights(state, folder)
+    model = AdaptableCtc(folder, torch.device("cpu"))
+    assert model.blank == 0
+    assert model.text(model.logits(np.zeros(8_000, np.float32))) == text
+
+
+def test_ids_beyond_the_layer_are_refused(letters: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(letters, tmp_path / "model")
+    write_json(folder / VOCABULARY, read_json(folder / VOCABULARY) | {"é": len(hama.LETTERS)})
+    with pytest.raises(DataError, match=r"ids go up to 32, the model writes 32"):
+        normalise_ctc(folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("trainable", "tuned"),
+    [
+        ("freeze_encoder", {"head"}),
+        ("freeze_first:4", {"head"}),
+        ("freeze_first:3", {"blocks", "head"}),
+        ("only_encoder", {"feature_extractor", "blocks"}),
+        ("lora", {"blocks"}),
+    ],
+)
+def test_its_parts_are_frozen_like_those_of_other_models(trainable: str, tuned: set[str], letters: Path) -> None:
+    model = load_ctc(letters)
+    make_trainable(model, parse_trainable(trainable))
+    assert {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad} == tuned
+
+
+def test_what_it_lacks_is_refused(letters: Path) -> None:
+    with pytest.raises(ConfigError, match=r"name targets of fc1, fc2, out, projections"):
+        make_trainable(load_ctc(letters), parse_trainable("ia3"))
+    with pytest.raises(ConfigError, match="gradient_checkpointing"):
+        load_ctc(letters).activation_checkpointing_enable()
 
 
 def test_it_is_tuned_on_texts(letters: Path, tones: Manifest, tmp_path: Path) -> None:

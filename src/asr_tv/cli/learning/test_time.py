@@ -26,7 +26,7 @@ METHODS = "none,pseudo-label,suta,continual,fast-slow,fast-slow+reset"
 
 
 def adaptations(
-    model: Annotated[str, typer.Argument(help="CTC model: run, folder, hub name, or hama")],
+    model: Annotated[str, typer.Argument(help="CTC model: run, folder, hub name, hama, or tuned hama-letters")],
     manifest: Annotated[Path, typer.Argument(help="JSONL manifest with audio and texts, in the order of time")],
     methods: Annotated[str, typer.Option(help="Comma-separated")] = METHODS,
     orders: Annotated[int, typer.Option(min=1, help="Orders of the recordings for methods that go on and on")] = 1,

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, glu, scaled_dot_product_attention, silu
 
+from asr_tv.errors import ConfigError
+
 WIDTH, INNER, BLOCKS, HEADS, KERNEL = 144, 576, 4, 4, 31
 MELS, CLASSES, BLANK, WORD_BOUNDARY = 80, 191, 190, 189
 _WINDOW, _HOP = 400, 160
@@ -99,11 +101,14 @@ class Block(nn.Module):
 
 
 class HamaConformer(nn.Module):
-    """Samples at 16 kHz in [-1, 1], float32 [clips, samples] -> logits of phonemes, or of as many other classes."""
+    """Samples at 16 kHz in [-1, 1], float32 [clips, samples] -> logits of phonemes, or of `classes` others.
+
+    Attention and convolutions hear the padding of a batch; decoding has none.
+    """
 
     def __init__(self, classes: int = CLASSES, blank: int = BLANK) -> None:
         super().__init__()
-        self.config = SimpleNamespace(pad_token_id=blank)
+        self.config = SimpleNamespace(pad_token_id=blank, vocab_size=classes)
         self.feature_extractor = FeatureExtractor()
         self.blocks = nn.ModuleList(Block() for _ in range(BLOCKS))
         self.head = nn.Conv1d(WIDTH, classes, 1)
@@ -111,6 +116,10 @@ class HamaConformer(nn.Module):
     def freeze_feature_encoder(self) -> None:
         """As transformers' CTC models are asked to leave the convolutions before the blocks as they are."""
         self.feature_extractor.requires_grad_(False)
+
+    def activation_checkpointing_enable(self) -> None:
+        """Refuses: there is nothing to save in so small a model."""
+        raise ConfigError("training.gradient_checkpointing: hama's Conformer has none")
 
     def forward(self, samples: Tensor, attention_mask: Tensor | None = None) -> CtcOutput:  # noqa: ARG002 - unmasked
         frames = self.feature_extractor(samples.clamp(-1, 1))

@@ -72,7 +72,11 @@ def write_package(out: Path) -> None:
 
 
 def write_with_letters(out: Path) -> None:
-    """The same with a layer of `LETTERS` in place of the last one, drawn with a fixed seed; errors as there."""
+    """Writes the same with a layer of `LETTERS` in place of the last one, drawn with a fixed seed.
+
+    Raises:
+        DataError: as `write_package`.
+    """
     tensors = renamed(read_container(_package_files()[0]))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -125,7 +129,7 @@ def empty_hama(directory: Path) -> HamaConformer:
     """The model that a folder's config.json describes, without its weights.
 
     Raises:
-        DataError: its number of classes is none.
+        DataError: vocab_size or pad_token_id is not one that this model can have.
     """
     config = read_json(directory / CONFIG)
     classes, blank = config.get("vocab_size", CLASSES), config.get("pad_token_id", BLANK)
