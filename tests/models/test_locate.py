@@ -88,14 +88,6 @@ def ctranslate2(whisper, directory):
     return directory
 
 
-def single_headed(directory):
-    """A tiny Whisper whose heads are 64 wide, as CTranslate2 and openai-whisper imply."""
-    config = read_json(directory / "config.json")
-    heads = {"encoder_attention_heads": 1, "decoder_attention_heads": 1}
-    (directory / "config.json").write_text(json.dumps(config | heads))
-    return directory
-
-
 def same_weights(a, b):
     a, b = open_tensors(a), open_tensors(b)
     assert list(a) == list(b)
@@ -117,7 +109,7 @@ def test_a_local_directory_is_kept_in_the_store(tmp_path, store):
 
 
 def test_a_ctranslate2_directory(tmp_path, store):
-    whisper = single_headed(tiny_whisper(tmp_path / "hf"))
+    whisper = tiny_whisper(tmp_path / "hf")
     record = resolve_model(str(ctranslate2(whisper, tmp_path / "ct2")), store)
     assert same_weights(record.path / "model", whisper)
     generation = read_json(record.path / "model" / "generation_config.json")
@@ -130,7 +122,7 @@ def test_a_ctranslate2_directory(tmp_path, store):
 
 
 def test_a_ctranslate2_vocabulary_of_another_order_is_refused(tmp_path, store):
-    directory = ctranslate2(single_headed(tiny_whisper(tmp_path / "hf")), tmp_path / "ct2")
+    directory = ctranslate2(tiny_whisper(tmp_path / "hf"), tmp_path / "ct2")
     tokens = json.loads((directory / "vocabulary.json").read_text())
     (directory / "vocabulary.json").write_text(json.dumps([*tokens[:300], "Ġother", *tokens[300:]]))
     with pytest.raises(DataError, match="differs from the tokenizer's from token 300 on"):
@@ -170,7 +162,7 @@ def test_an_openai_checkpoint_gives_the_same_logits(tmp_path, store):
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """`x/packaged`: a tiny Whisper as CTranslate2 weights in a package in two parts."""
-    whole = ctranslate2(single_headed(tiny_whisper(tmp_path / "hf")), tmp_path / "ct2")
+    whole = ctranslate2(tiny_whisper(tmp_path / "hf"), tmp_path / "ct2")
     content, config = ((whole / name).read_bytes() for name in ("model.bin", "config.json"))
     folder = tmp_path / "site" / "packaged_whisper"
     folder.mkdir(parents=True)
