@@ -1,6 +1,6 @@
 """A CTC model that writes words, trained here on real and synthetic speech, and adapted at test time.
 
-    python benchmarks/ctc_words.py [--epochs 30] [--only clean "10 dB"]
+    python benchmarks/ctc_words.py [--epochs 20] [--only clean "10 dB"]
 
 The Conformer of hama with a new layer of letters (`hama-letters`) is tuned on Asterisk's prompts, all but 60 drawn for
 the test, and on the same sentences in Piper's voice, two takes. WER on the 60 prompts in noise and on the demo's
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path(".store"))
     parser.add_argument("--only", nargs="*", choices=CONDITIONS, default=list(CONDITIONS), help="conditions")
     parser.add_argument("--count", type=int, default=60, help="recordings of the test")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     asked = parser.parse_args()
     runtime = Runtime(Store(asked.store), device="cpu")
     train, test = divided(runtime.store, asked.count)
