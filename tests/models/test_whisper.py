@@ -1,5 +1,6 @@
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -55,6 +56,12 @@ def test_a_loaded_model_is_tied_fp32_and_at_rest(english):
     assert model.proj_out.weight.data_ptr() == model.model.decoder.embed_tokens.weight.data_ptr()
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert model.generation_config.forced_decoder_ids is None
+
+
+def test_four_threads_at_once_load_whole_models(english):
+    with ThreadPoolExecutor(4) as threads:
+        models = list(threads.map(load_model, [english] * 40))
+    assert all(model.proj_out.weight is model.model.decoder.embed_tokens.weight for model in models)
 
 
 def test_prompts_are_those_of_inference(english, multilingual):

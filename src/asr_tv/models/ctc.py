@@ -15,7 +15,7 @@ from asr_tv.models.directory import FEATURES, VOCABULARY, copy_side_files, write
 from asr_tv.models.family import empty_model
 from asr_tv.models.hama.folder import is_hama, load_hama, load_phonemes, writes_phonemes
 from asr_tv.models.tensors import CONFIG, open_tensors, read_json
-from asr_tv.models.whisper import loading_problems, no_progress_bar, save_checkpoint
+from asr_tv.models.whisper import loading_problems, one_at_a_time, save_checkpoint
 
 _MASK = "masked_spec_embed"
 """Replaces masked frames in training; some published checkpoints lack it."""
@@ -43,7 +43,7 @@ def load_ctc(directory: Path) -> Any:
     if is_hama(directory):
         return load_hama(directory)
     _require_sizes(directory)
-    with no_progress_bar(), torch.random.fork_rng(devices=[]):
+    with one_at_a_time(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # initialises the mask, where a checkpoint lacks it
         try:
             loaded: Any = AutoModelForCTC.from_pretrained(  # nosec B615 - a local folder

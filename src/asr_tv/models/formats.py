@@ -17,7 +17,7 @@ from asr_tv.models.openai import BLOCK, MODULES, TOP
 from asr_tv.models.output import new_file
 from asr_tv.models.tensors import CONFIG, open_tensors, read_json
 from asr_tv.models.vocabulary import is_published, require_openai_vocabulary
-from asr_tv.models.whisper import no_progress_bar
+from asr_tv.models.whisper import one_at_a_time
 
 Format = Literal["hf", "ctranslate2", "openai"]
 Precision = Literal["fp32", "fp16", "int8"]
@@ -74,7 +74,7 @@ def convert_to_ctranslate2(model: Path, out: Path, quantisation: str, beside: Se
     """Writes a Whisper, and its files `beside`, with CTranslate2's own converter, in float32, float16 or int8."""
     from ctranslate2.converters import TransformersConverter
 
-    with no_progress_bar(), _quiet("transformers"):
+    with one_at_a_time(), _quiet("transformers"):
         converter = TransformersConverter(str(model), copy_files=list(beside))
         converter.convert(str(out), quantization=quantisation, force=True)
 

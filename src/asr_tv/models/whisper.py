@@ -1,6 +1,7 @@
 """Loads, saves and identifies Whisper checkpoints in Hugging Face directories."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ __all__ = ["checkpoint_digest", "load_model", "load_tokenizer", "prompt_ids", "s
 Whisper = Any
 """A `transformers.WhisperForConditionalGeneration`."""
 
+_loading = threading.RLock()
+"""Held while a thread loads a model: of two at once, one would find its output untied."""
+
 
 def load_model(directory: Path) -> Whisper:
     """The Whisper of a directory in fp32, for inference, its output tied to the embedding.
@@ -29,7 +33,7 @@ def load_model(directory: Path) -> Whisper:
     from transformers import WhisperForConditionalGeneration
 
     open_tensors(directory)
-    with no_progress_bar():
+    with one_at_a_time():
         try:
             loaded: Any = WhisperForConditionalGeneration.from_pretrained(  # nosec B615 - a local folder
                 directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
@@ -104,14 +108,15 @@ def loading_problems(directory: Path, loading: dict[str, Any], is_expected: Call
 
 
 @contextmanager
-def no_progress_bar() -> Iterator[None]:
-    """Hides the progress bars of transformers."""
+def one_at_a_time() -> Iterator[None]:
+    """For loading with transformers, which keeps in globals what it is loading; hides its progress bars."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    with _loading:
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        try:
+            yield
+        finally:
+            if shown:
+                logging.enable_progress_bar()  # type: ignore[no-untyped-call]

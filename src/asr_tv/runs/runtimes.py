@@ -39,10 +39,10 @@ class _Transformers:
         import torch
         from transformers import pipeline
 
-        from asr_tv.models.whisper import no_progress_bar
+        from asr_tv.models.whisper import one_at_a_time
 
         self.name = f"transformers {metadata.version('transformers')}"
-        with no_progress_bar():
+        with one_at_a_time():
             self._pipeline: Any = pipeline(
                 "automatic-speech-recognition", model=str(folder), device="cpu", dtype=torch.float32
             )
