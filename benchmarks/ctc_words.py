@@ -8,13 +8,12 @@ simulated line, plain and with each way to adapt. Needs the extra `hama`. A stop
 """
 
 import argparse
-import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from demo_material import machine
-from test_time import BOOTSTRAP, CONDITIONS, METHODS, SHORT, changed, told
+from test_time import BOOTSTRAP, CONDITIONS, METHODS, SHORT, changed, drawn, told
 
 from asr_tv.config.run import AugmentationConfig, CorpusConfig, SynthesisConfig, TrainingConfig
 from asr_tv.data.corpora import load_corpus, stored_manifest
@@ -31,16 +30,13 @@ from asr_tv.training.data import TrainingData
 from asr_tv.training.finetune import finetune
 
 SEED = 17
-TESTED = frozenset({"voicemail", "conference", "calls", "services"})
 
 
 def divided(store: Store, count: int) -> tuple[Manifest, Manifest]:
     """Prompts to train on, and so many of 3 to 12 words for the test; no sentence is in both."""
     corpus = stored_manifest(load_corpus(Runtime(store), CorpusConfig(kind="asterisk", language="en")))
     spoken = Manifest("prompts", tuple(replace(u, text=spoken_form(u.text, "en")) for u in corpus))
-    rows = [u for u in spoken if u.domain in TESTED and 3 <= len(u.text.split()) <= 12]
-    random.Random(0).shuffle(rows)
-    test = Manifest("test", tuple(rows[:count]))
+    test = Manifest("test", tuple(drawn(spoken, count)))
     same = get_normalizer("english")
     tested = {same(u.text) for u in test}
     return spoken.where("train", lambda u: same(u.text) not in tested and _is_spelled(u)), test

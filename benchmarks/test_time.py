@@ -25,7 +25,7 @@ from asr_tv.audio.recordings import Wave, audio_duration, limit_peak, resample, 
 from asr_tv.config.run import CorpusConfig, LineConfig
 from asr_tv.config.test_time import Adaptation
 from asr_tv.data.corpora import load_corpus, stored_manifest
-from asr_tv.data.manifest import Manifest
+from asr_tv.data.manifest import Manifest, Utterance
 from asr_tv.data.recorded import read_wave
 from asr_tv.decoding.test_time import methods as hearing
 from asr_tv.decoding.test_time.adapting import Adapter
@@ -92,10 +92,15 @@ def prompts(store: Store, count: int) -> Manifest:
     import hama
 
     corpus = stored_manifest(load_corpus(Runtime(store), CorpusConfig(kind="asterisk", language="en")))
+    g2p = hama.G2PModel()
+    return Manifest("prompts", tuple(replace(u, text=phonemes(g2p, u.text)) for u in drawn(corpus, count)))
+
+
+def drawn(corpus: Manifest, count: int) -> list[Utterance]:
+    """So many prompts of 3 to 12 words, in a random order that is always the same."""
     rows = [u for u in corpus if u.domain in DOMAINS and 3 <= len(u.text.split()) <= 12]
     random.Random(0).shuffle(rows)
-    g2p = hama.G2PModel()
-    return Manifest("prompts", tuple(replace(u, text=phonemes(g2p, u.text)) for u in rows[:count]))
+    return rows[:count]
 
 
 def phonemes(g2p: Any, text: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asr_tv.errors import DataError
 from asr_tv.models.audio_context import SAMPLING_RATE
-from asr_tv.models.directory import FEATURES, VOCABULARY, copy_side_files, write_weights
+from asr_tv.models.directory import FEATURES, VOCABULARY
 from asr_tv.models.family import empty_model
 from asr_tv.models.hama.folder import is_hama, load_hama, load_phonemes, writes_phonemes
 from asr_tv.models.tensors import CONFIG, open_tensors, read_json
@@ -120,11 +120,7 @@ def normalise_ctc(source: Path, out: Path) -> None:
     highest = max(spelling.tokenizer.get_vocab().values())
     if highest >= model.config.vocab_size:
         raise DataError(f"{source}: the tokenizer's ids go up to {highest}, the model writes {model.config.vocab_size}")
-    if is_hama(source):
-        copy_side_files(source, out)
-        write_weights(model.state_dict(), out)
-    else:
-        save_checkpoint(model, source, out)
+    save_checkpoint(model, source, out)
 
 
 def normalised(extractor: Any, wave: NDArray[np.float32]) -> Tensor:

@@ -70,11 +70,10 @@ def _find_modules(model: Any, names: Iterable[str], adapter: Lora | Ia3) -> list
     linear = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n.split(".")[-1] != _TIED]
     found = [name for name in names if any(n == name or n.endswith(f".{name}") for n in linear)]
     given = {*adapter.targets, *(adapter.feedforward if isinstance(adapter, Ia3) else ())}
+    known = ", ".join(sorted({name.split(".")[-1] for name in linear}))
     if unknown := sorted(given.intersection(names) - set(found)):
-        known = ", ".join(sorted({name.split(".")[-1] for name in linear}))
         raise ConfigError(f"training.trainable: no linear module is called {', '.join(unknown)}; there are {known}")
     if names and not found:
-        known = ", ".join(sorted({name.split(".")[-1] for name in linear}))
         raise ConfigError(f"training.trainable: no linear module to adapt by default: name targets of {known}")
     return found
 

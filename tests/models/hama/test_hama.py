@@ -9,13 +9,12 @@ import torch
 
 from asr_tv.errors import DataError
 from asr_tv.models.ctc import frames, load_ctc
-from asr_tv.models.directory import VOCABULARY, write_json, write_weights
+from asr_tv.models.directory import VOCABULARY, write_json
 from asr_tv.models.family import family_of
 from asr_tv.models.hama.conformer import BLANK, CLASSES, WORD_BOUNDARY, HamaConformer
 from asr_tv.models.hama.container import read_container, renamed
-from asr_tv.models.hama.folder import HAMA, Phonemes, load_phonemes
+from asr_tv.models.hama.folder import Phonemes, load_phonemes, write_hama
 from asr_tv.models.locate import resolve_model
-from asr_tv.models.tensors import CONFIG
 from asr_tv.store.payload import MODEL
 from asr_tv.store.results import Store
 
@@ -36,11 +35,7 @@ def packed(tensors: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float16]]]
 
 def folder_of(path: Path, model: HamaConformer) -> Path:
     """A model folder as `write_package` makes it."""
-    path.mkdir()
-    write_json(path / CONFIG, {"model_type": HAMA, "dtype": "float32", "pad_token_id": BLANK})
-    write_json(path / VOCABULARY, {token: n for n, token in enumerate(TOKENS)})
-    write_json(path / "preprocessor_config.json", {"do_normalize": False, "sampling_rate": 16_000})
-    write_weights(model.state_dict(), path)
+    write_hama(model, {"pad_token_id": BLANK}, TOKENS, path)
     return path
 
 

@@ -36,7 +36,7 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = HamaConformer(len(hama.LETTERS), blank=0)
     torch.nn.init.normal_(model.feature_extractor.get_buffer("stft_real"), std=0.05)
     torch.nn.init.uniform_(model.feature_extractor.get_buffer("mel"))
-    hama._write(model, {"pad_token_id": 0, "vocab_size": len(hama.LETTERS)}, hama.LETTERS, path)
+    hama.write_hama(model, {"pad_token_id": 0, "vocab_size": len(hama.LETTERS)}, hama.LETTERS, path)
     return path
 
 

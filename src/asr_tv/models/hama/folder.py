@@ -68,7 +68,7 @@ def write_package(out: Path) -> None:
     tokens = json.loads(read_text(vocabulary))["decoder"]
     model = HamaConformer()
     model.load_state_dict(renamed(read_container(weights)))
-    _write(model, {"pad_token_id": BLANK}, [*tokens, "<wb>", "<blank>"], out)
+    write_hama(model, {"pad_token_id": BLANK}, [*tokens, "<wb>", "<blank>"], out)
 
 
 def write_with_letters(out: Path) -> None:
@@ -83,10 +83,11 @@ def write_with_letters(out: Path) -> None:
         model = HamaConformer(len(LETTERS), blank=0)
     own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("head.")}
     model.load_state_dict(tensors | own)
-    _write(model, {"pad_token_id": 0, "vocab_size": len(LETTERS)}, LETTERS, out)
+    write_hama(model, {"pad_token_id": 0, "vocab_size": len(LETTERS)}, LETTERS, out)
 
 
-def _write(model: HamaConformer, config: Mapping[str, int], tokens: Sequence[str], out: Path) -> None:
+def write_hama(model: HamaConformer, config: Mapping[str, int], tokens: Sequence[str], out: Path) -> None:
+    """Writes a model as a folder: what `config` adds to its config.json, and its tokens in the order of their ids."""
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / CONFIG, {"architectures": ["HamaConformer"], "model_type": HAMA, "dtype": "float32", **config})
     write_json(out / VOCABULARY, {token: n for n, token in enumerate(tokens)})
